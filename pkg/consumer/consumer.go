@@ -1,0 +1,238 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/schema"
+)
+
+// Config says what a Consumer reads and where its effects go.
+type Config struct {
+	Group         string   // consumer group, by convention the service's name
+	Brokers       []string // host:port
+	Pool          *pgxpool.Pool
+	Codec         *schema.Codec
+	Outbox        *outbox.Outbox // where handlers and dead letters append
+	Subscriptions []Subscription // one per event type
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer // nil: metrics are kept but not exported
+
+	MaxBatch        int           // records in one transaction, default 500
+	CallConcurrency int           // calls (see OnCall) in flight at once, default 16
+	Backoff         Backoff       // for a failing record and a failing transaction
+	StopGrace       time.Duration // how long a batch in hand may finish after Run's ctx ends, default 5 s
+	KgoOpts         []kgo.Opt     // TLS, SASL and the like
+}
+
+// Consumer is one member of a consumer group. New creates it, Run drives it.
+type Consumer struct {
+	cfg           Config
+	log           *slog.Logger
+	metrics       *metrics
+	subscriptions map[string]Subscription // by ce_type
+	client        *kgo.Client
+	backlog       *backlog
+
+	mu       sync.Mutex
+	revoked  []topicPartition // told by the group, not yet dropped by the loop
+	assigned bool             // the group has given this member its share once
+	trouble  error            // why the last batch did not commit, nil when it did
+}
+
+// New checks the configuration and connects lazily: it succeeds while the broker
+// is down.
+func New(cfg Config) (*Consumer, error) {
+	if cfg.Group == "" || len(cfg.Brokers) == 0 || cfg.Pool == nil || cfg.Codec == nil || cfg.Outbox == nil {
+		return nil, errs.New(errs.Invalid, "consumer: Group, Brokers, Pool, Codec and Outbox are required")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.MaxBatch <= 0 {
+		cfg.MaxBatch = 500
+	}
+	if cfg.CallConcurrency <= 0 {
+		cfg.CallConcurrency = 16
+	}
+	if cfg.StopGrace <= 0 {
+		cfg.StopGrace = 5 * time.Second
+	}
+	c := &Consumer{
+		cfg:           cfg,
+		log:           cfg.Logger.With("group", cfg.Group),
+		metrics:       newMetrics(cfg.Registerer, cfg.Group),
+		subscriptions: map[string]Subscription{},
+		backlog:       newBacklog(),
+	}
+	topics := map[string]bool{}
+	for _, s := range cfg.Subscriptions {
+		if _, twice := c.subscriptions[s.Type.Name]; twice {
+			return nil, errs.New(errs.Invalid, "consumer: two subscriptions to %s", s.Type.Name)
+		}
+		c.subscriptions[s.Type.Name] = s
+		topics[s.Type.Topic] = true
+	}
+	if len(topics) == 0 {
+		return nil, errs.New(errs.Invalid, "consumer: no subscriptions")
+	}
+	opts := append([]kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID(cfg.Group),
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeTopics(slices.Sorted(maps.Keys(topics))...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		// Cooperative: a rebalance takes from a member only what it must give up.
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		// A batch is never torn from under the loop: rebalances wait for it.
+		kgo.BlockRebalanceOnPoll(),
+		// Offsets are marked after the database commit and committed from there in
+		// the background: a crash in between costs duplicates, which the inbox
+		// absorbs, and saves a broker round trip per batch.
+		kgo.AutoCommitMarks(),
+		kgo.AutoCommitInterval(500 * time.Millisecond),
+		kgo.OnPartitionsAssigned(c.onAssigned),
+		kgo.OnPartitionsRevoked(c.onRevoked),
+		kgo.OnPartitionsLost(c.onLost),
+		// A resumed partition joins the next fetch only when the one under way
+		// returns, so this bounds how late a due retry is noticed.
+		kgo.FetchMaxWait(250 * time.Millisecond),
+		kgo.FetchMaxBytes(4 << 20), // with MaxBatch this bounds the memory of a backlog
+		kgo.FetchMaxPartitionBytes(1 << 20),
+	}, cfg.KgoOpts...)
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, errs.Wrap(errs.Invalid, err, "consumer: create Kafka client")
+	}
+	c.client = client
+	return c, nil
+}
+
+// Run consumes until ctx ends, then lets the batch in hand finish, commits the
+// marked offsets, leaves the group and returns nil. It is called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	// Batches outlive ctx by the grace period: a commit cut off in the middle is
+	// correct but repeats its calls on the next start.
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.cfg.StopGrace, stop) })()
+
+	defer c.client.Close()
+	for ctx.Err() == nil {
+		c.poll(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		c.batch(work)
+		c.client.AllowRebalance()
+	}
+	c.client.AllowRebalance()
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.StopGrace)
+	defer cancel()
+	if err := c.client.CommitMarkedOffsets(flush); err != nil {
+		c.log.Warn("offsets not committed at stop; their records will be read again", "error", err)
+	}
+	return nil
+}
+
+// Ready returns nil when this member has its partitions and the last batch
+// committed, else the reason why not.
+func (c *Consumer) Ready(ctx context.Context) error {
+	if err := c.client.Ping(ctx); err != nil {
+		return fmt.Errorf("broker does not answer: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.assigned {
+		return errors.New("waiting for the consumer group to assign partitions")
+	}
+	return c.trouble
+}
+
+// poll moves fetched records into the backlog. It blocks until there is
+// something to do: a record, a queue that is due, or the end of ctx.
+func (c *Consumer) poll(ctx context.Context) {
+	wait := ctx
+	now := time.Now()
+	at, some := c.backlog.next()
+	switch {
+	case some && !at.After(now):
+		// There is work already: take what lies ready and go on. A nil context is
+		// kgo's way to ask for a poll that does not wait.
+		wait = nil
+		if c.backlog.size() >= c.cfg.MaxBatch {
+			return
+		}
+	case some:
+		var cancel context.CancelFunc
+		wait, cancel = context.WithDeadline(ctx, at)
+		defer cancel()
+	}
+	fetches := c.client.PollRecords(wait, c.cfg.MaxBatch)
+	if paused := c.backlog.drop(c.takeRevoked()); len(paused) > 0 {
+		// The client remembers a pause beyond the partition's stay; it may come back.
+		c.client.ResumeFetchPartitions(paused)
+	}
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
+			return
+		}
+		c.log.Warn("fetch failed; the client goes on trying", "topic", topic, "partition", partition, "error", err)
+	})
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		for _, r := range p.Records {
+			c.backlog.add(r)
+		}
+		if n := len(p.Records); n > 0 {
+			c.metrics.lag.WithLabelValues(p.Topic, strconv.Itoa(int(p.Partition))).
+				Set(float64(p.HighWatermark - p.Records[n-1].Offset - 1))
+		}
+	})
+}
+
+func (c *Consumer) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.assigned = true
+}
+
+// onRevoked commits what the database has committed, so that the next owner
+// starts right behind it, then hands the partitions to the loop for dropping.
+func (c *Consumer) onRevoked(ctx context.Context, cl *kgo.Client, tps map[string][]int32) {
+	if err := cl.CommitMarkedOffsets(ctx); err != nil {
+		c.log.Warn("offsets not committed at revocation; their records will be read again", "error", err)
+	}
+	c.onLost(ctx, cl, tps)
+}
+
+func (c *Consumer) onLost(_ context.Context, _ *kgo.Client, tps map[string][]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, partitions := range tps {
+		for _, p := range partitions {
+			c.revoked = append(c.revoked, topicPartition{topic, p})
+			c.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(p)))
+		}
+	}
+}
+
+func (c *Consumer) takeRevoked() []topicPartition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tps := c.revoked
+	c.revoked = nil
+	return tps
+}

@@ -1,0 +1,347 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/schema"
+)
+
+func onDelivered(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	return effect(ctx, tx, e.Data.OrderID, "delivered")
+}
+
+func TestAnEventHasOneEffectHoweverOftenItComes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	reg := prometheus.NewRegistry()
+	r := b.record(delivered("o-1"), 1)
+	kafkatest.Produce(t, b.brokers, r, clone(r), b.record(delivered("o-2"), 1), clone(r))
+	stop := b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
+	kafkatest.Eventually(t, "four records", func() bool {
+		return counter(t, reg, "eventshop_consumer_records_total") == 4
+	})
+	stop()
+	if got := b.effects(); len(got) != 2 {
+		t.Fatalf("effects %v, want one each of o-1 and o-2", got)
+	}
+	if n := counter(t, reg, "eventshop_consumer_records_total", "outcome", "duplicate"); n != 2 {
+		t.Errorf("%v duplicates counted, want 2", n)
+	}
+
+	// A new member that is given everything again from the start adds nothing.
+	again := prometheus.NewRegistry()
+	b.run(consumer.Config{
+		Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: again,
+		KgoOpts: []kgo.Opt{kgo.ConsumerGroup("another-offset-store")},
+	})
+	kafkatest.Eventually(t, "the same four records", func() bool {
+		return counter(t, again, "eventshop_consumer_records_total", "outcome", "duplicate") == 4
+	})
+	if got := b.effects(); len(got) != 2 {
+		t.Fatalf("effects after redelivery: %v", got)
+	}
+}
+
+func TestAFailingRecordHoldsItsPartitionAndNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	// Keys are put on partitions by hand: a and b share one, c has another.
+	var heal atomic.Bool
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Data.OrderID == "a" && !heal.Load() {
+			return errors.New("not now")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	produce(t, b, map[string]int32{"a": 0, "b": 0, "c": 1}, "b", "a", "b", "c", "c")
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	got := b.awaitEffects(3) // the b before a, and both c
+	if slices.Contains(got, "a delivered") || count(got, "b delivered") != 1 || count(got, "c delivered") != 2 {
+		t.Fatalf("effects while a fails: %v", got)
+	}
+	produce(t, b, map[string]int32{"c": 1}, "c")
+	b.awaitEffects(4)
+	heal.Store(true)
+	got = b.awaitEffects(6)
+	tail := slices.DeleteFunc(slices.Clone(got), func(s string) bool { return s == "c delivered" })
+	if diff := cmp.Diff([]string{"b delivered", "a delivered", "b delivered"}, tail); diff != "" {
+		t.Errorf("order on the failing partition (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPanicIsTheRecordsFailure(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var tries atomic.Int32
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if tries.Add(1) < 3 {
+			panic("a bug")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	b.awaitEffects(1)
+	if tries.Load() != 3 {
+		t.Errorf("%d tries, want 3", tries.Load())
+	}
+}
+
+func TestRubbishBecomesOneDeadLetterAndOthersGoOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	reg := prometheus.NewRegistry()
+	misplaced := b.record(delivered("o-1"), 1)
+	misplaced.Topic = events.TopicPaymentEvents
+	wrongKey := b.record(delivered("o-1"), 1)
+	wrongKey.Key = []byte("o-2")
+	unknownSchema := b.record(delivered("o-1"), 1)
+	unknownSchema.Value = append([]byte{0, 0, 0, 0x27, 0x0f}, unknownSchema.Value[5:]...)
+	cut := b.record(delivered("o-1"), 1)
+	cut.Value = cut.Value[:len(cut.Value)-3]
+	trailing := b.record(delivered("o-1"), 1)
+	trailing.Value = append(slices.Clone(trailing.Value), 0)
+	bad := []*kgo.Record{
+		{Topic: events.TopicOrderEvents, Key: []byte("\xff"), Value: []byte("rubbish")},
+		{Topic: events.TopicOrderEvents},
+		misplaced, wrongKey, unknownSchema, cut, trailing,
+	}
+	payments := consumer.On(func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error { return nil })
+	subs := []consumer.Subscription{consumer.On(onDelivered), payments}
+	kafkatest.Produce(t, b.brokers, append(bad, b.record(delivered("o-3"), 1))...)
+	stop := b.run(consumer.Config{Subscriptions: subs, Registerer: reg})
+	b.awaitEffects(1)
+	kafkatest.Eventually(t, "the dead letters", func() bool { return b.deadLetters() == len(bad) })
+	stop()
+
+	// Given again from the start, none is doubled.
+	again := prometheus.NewRegistry()
+	b.run(consumer.Config{Subscriptions: subs, Registerer: again, KgoOpts: []kgo.Opt{kgo.ConsumerGroup("elsewhere")}})
+	kafkatest.Eventually(t, "all records again", func() bool {
+		return counter(t, again, "eventshop_consumer_records_total") == float64(len(bad)+1)
+	})
+	if n := b.deadLetters(); n != len(bad) {
+		t.Errorf("%d dead letters after redelivery, want %d", n, len(bad))
+	}
+	var topic string
+	var payload, key []byte
+	err := b.pool.QueryRow(t.Context(), `SELECT topic, payload, key FROM outbox WHERE payload = 'rubbish'`).Scan(&topic, &payload, &key)
+	if err != nil || topic != "order.events.testers.dlq" || string(key) != "\xff" {
+		t.Errorf("dead letter of the rubbish: topic %q key %q payload %q, %v", topic, key, payload, err)
+	}
+}
+
+func TestAHopelessHandlerErrorIsADeadLetter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Data.OrderID == "o-2" {
+			return errs.New(errs.Hopeless, "no such thing as o-2")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	produce(t, b, map[string]int32{"o-1": 0, "o-2": 0, "o-3": 0}, "o-1", "o-2", "o-3")
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	if diff := cmp.Diff([]string{"o-1 delivered", "o-3 delivered"}, b.awaitEffects(2)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	if n := b.deadLetters(); n != 1 {
+		t.Errorf("%d dead letters, want 1", n)
+	}
+}
+
+func TestUnsubscribedEventsAreCountedAsIgnored(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	reg := prometheus.NewRegistry()
+	kafkatest.Produce(t, b.brokers, b.record(confirmed("o-1"), 1), b.record(delivered("o-1"), 2))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
+	b.awaitEffects(1)
+	kafkatest.Eventually(t, "the ignored one", func() bool {
+		return counter(t, reg, "eventshop_consumer_records_total", "outcome", "ignored") == 1
+	})
+}
+
+func TestOffsetsFollowTheDatabase(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var tries atomic.Int32
+	handle := func(context.Context, pgx.Tx, consumer.Event[events.OrderDelivered]) error {
+		tries.Add(1)
+		return errors.New("never")
+	}
+	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
+	stop := b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	kafkatest.Eventually(t, "several tries", func() bool { return tries.Load() >= 4 })
+	stop()
+	committed, err := kadm.NewClient(kafkatest.NewClient(t, b.brokers)).FetchOffsets(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed.Each(func(o kadm.OffsetResponse) {
+		if o.At > 0 {
+			t.Errorf("offset %d of %s/%d is committed and its record never succeeded", o.At, o.Topic, o.Partition)
+		}
+	})
+}
+
+func TestARegistryOutageWaitsForUnknownSchemas(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
+	b.codec = newCodecWithoutCache(b)
+	b.registry.setDown(true)
+	reg := prometheus.NewRegistry()
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
+	kafkatest.Eventually(t, "failed tries", func() bool {
+		return counter(t, reg, "eventshop_consumer_failures_total", "kind", "transient") >= 2
+	})
+	if n := b.deadLetters(); n != 0 {
+		t.Fatalf("%d dead letters for an outage", n)
+	}
+	b.registry.setDown(false)
+	b.awaitEffects(1)
+}
+
+func TestMembersComeAndGoWithoutLossOrDoubleEffect(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const orders, each = 30, 10
+	subs := []consumer.Subscription{consumer.On(onDelivered)}
+	stopFirst := b.run(consumer.Config{Subscriptions: subs, MaxBatch: 7})
+	var stops []func()
+	want := map[string]int{}
+	for round := range each {
+		var rs []*kgo.Record
+		for o := range orders {
+			id := fmt.Sprintf("o-%d", o)
+			rs = append(rs, b.record(delivered(id), int64(round+1)))
+			want[id+" delivered"]++
+		}
+		kafkatest.Produce(t, b.brokers, rs...)
+		switch round {
+		case 2, 4:
+			stops = append(stops, b.run(consumer.Config{Subscriptions: subs, MaxBatch: 7}))
+		case 6:
+			stopFirst()
+		case 8:
+			stops[0]()
+		}
+	}
+	got := map[string]int{}
+	for _, e := range b.awaitEffects(orders * each) {
+		got[e]++
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
+func TestCallsComeBeforeTheTransactionOncePerKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var mu sync.Mutex
+	calls := map[string]int{}
+	var failing atomic.Bool
+	failing.Store(true)
+	call := func(ctx context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		calls[e.Data.OrderID]++
+		if e.Data.OrderID == "o-2" && failing.Swap(false) {
+			return "", errs.New(errs.Transient, "outcome unknown")
+		}
+		// The call sees what the key's previous record committed.
+		var before int
+		err := b.pool.QueryRow(ctx, `SELECT count(*) FROM effects WHERE order_id = $1`, e.Data.OrderID).Scan(&before)
+		return fmt.Sprintf("after %d", before), err
+	}
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
+		return effect(ctx, tx, e.Data.OrderID, answer)
+	}
+	r := b.record(delivered("o-1"), 1)
+	kafkatest.Produce(t, b.brokers, r, clone(r), b.record(delivered("o-1"), 2), b.record(delivered("o-2"), 1), b.record(delivered("o-2"), 2))
+	reg := prometheus.NewRegistry()
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.OnCall(call, handle)}, Registerer: reg})
+	got := b.awaitEffects(4)
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"o-1 after 0", "o-1 after 1", "o-2 after 0", "o-2 after 1"}, got); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if calls["o-1"] != 2 {
+		t.Errorf("%d calls for o-1's two events, one of them delivered twice; want 2", calls["o-1"])
+	}
+	if calls["o-2"] != 3 {
+		t.Errorf("%d calls for o-2, want 3: one failed", calls["o-2"])
+	}
+}
+
+func TestHandlersAppendWithTheirCause(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var cause atomic.Value
+	handle := func(_ context.Context, _ pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		cause.Store(e.Cause())
+		return nil
+	}
+	id := uuid.Must(uuid.NewV7())
+	kafkatest.Produce(t, b.brokers, b.recordWithID(id, delivered("o-1"), 1))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	kafkatest.Eventually(t, "the event", func() bool { return cause.Load() != nil })
+	if got := fmt.Sprintf("%+v", cause.Load()); !strings.Contains(got, id.String()) || !strings.Contains(got, "o-1") {
+		t.Errorf("cause %s, want causation %s and correlation o-1", got, id)
+	}
+}
+
+func clone(r *kgo.Record) *kgo.Record {
+	return &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
+}
+
+func count(list []string, s string) int {
+	n := 0
+	for _, x := range list {
+		if x == s {
+			n++
+		}
+	}
+	return n
+}
+
+// produce sends one OrderDelivered for each key named, in that order, on the
+// partitions given by hand.
+func produce(t *testing.T, b *bench, partitions map[string]int32, keys ...string) {
+	t.Helper()
+	cl := kafkatest.NewClient(t, b.brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for i, key := range keys {
+		r := b.record(delivered(key), int64(i+1))
+		r.Partition = partitions[key]
+		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// newCodecWithoutCache knows the registry and none of its schemas.
+func newCodecWithoutCache(b *bench) *schema.Codec {
+	return schema.NewCodec(schema.NewClient(b.registry.URL))
+}

@@ -1,0 +1,120 @@
+package consumer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+)
+
+// kind is what a record turned out to be.
+type kind int
+
+const (
+	undecoded  kind = iota // not looked at yet, or the registry was needed and down
+	subscribed             // an event with a line in the subscription table
+	foreign                // an event without one
+	rubbish                // can never be handled
+)
+
+// outcome is what became of one record in the transaction that was committed.
+type outcome string
+
+const (
+	handled    outcome = "handled"     // its handler's effect is in the database
+	duplicate  outcome = "duplicate"   // the inbox had it: no effect this time
+	ignored    outcome = "ignored"     // not in the subscription table
+	deadLetter outcome = "dead_letter" // moved to the dead-letter topic
+)
+
+// item is one record on its way through the loop.
+type item struct {
+	record *kgo.Record
+	kind
+	id    uuid.UUID    // what the inbox knows it by
+	sub   Subscription // of a subscribed event
+	event received     // likewise
+	cause error        // why it is rubbish
+	stack []byte       // where it was found to be
+
+	result  any     // of sub.call
+	called  bool    // result is valid for the try under way
+	outcome outcome // of the latest try; final once that committed
+}
+
+// decode finds out what a record is. It returns an error only when that cannot
+// be known now (the registry is needed and down).
+func (c *Consumer) decode(ctx context.Context, it *item) error {
+	r := it.record
+	env, err := events.ParseEnvelope(headers(r))
+	if err != nil {
+		it.condemn(rubbishID(r), err)
+		return nil
+	}
+	it.id = env.ID
+	sub, ok := c.subscriptions[env.Type]
+	if !ok {
+		it.kind = foreign
+		return nil
+	}
+	if sub.Type.Topic != r.Topic {
+		it.condemn(rubbishID(r), errs.New(errs.Hopeless, "a %s belongs on topic %s", env.Type, sub.Type.Topic))
+		return nil
+	}
+	data, err := c.cfg.Codec.Decode(ctx, sub.Type, r.Value)
+	switch {
+	case err == nil:
+	case errs.KindOf(err) == errs.Hopeless:
+		it.condemn(rubbishID(r), err)
+		return nil
+	default:
+		return fmt.Errorf("decode %s: %w", env.Type, err)
+	}
+	if key := data.AggregateKey(); key != string(r.Key) {
+		// A wrong key would break the order per aggregate for everybody after.
+		it.condemn(rubbishID(r), errs.New(errs.Hopeless, "record key %q is not the event's key %q", r.Key, key))
+		return nil
+	}
+	it.sub = sub
+	it.event = received{envelope: env, data: data, topic: r.Topic, partition: r.Partition, offset: r.Offset}
+	it.kind = subscribed
+	return nil
+}
+
+// condemn makes a record a dead letter. Its inbox id is that of its place (see
+// rubbishID), not the event id it claims: rubbish that bears a real event's id
+// must not make that event look handled.
+func (it *item) condemn(id uuid.UUID, cause error) {
+	it.kind, it.id, it.cause, it.stack = rubbish, id, cause, debug.Stack()
+}
+
+func headers(r *kgo.Record) []events.Header {
+	hs := make([]events.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		hs[i] = events.Header{Key: h.Key, Value: h.Value}
+	}
+	return hs
+}
+
+// rubbishID gives a record without a usable event id one of its own. It depends
+// on nothing but where the record lies, so the same rubbish delivered twice has
+// one inbox row and one dead letter. It has the form of a UUIDv7 of the record's
+// time, so that the inbox files it under that day and prunes it with the rest.
+func rubbishID(r *kgo.Record) uuid.UUID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d", r.Topic, r.Partition, r.Offset))
+	id := uuid.UUID(sum[:16])
+	ms := max(r.Timestamp.UnixMilli(), 0)
+	var be [8]byte
+	binary.BigEndian.PutUint64(be[:], uint64(ms))
+	copy(id[:6], be[2:]) // RFC 9562 section 5.7: 48 bits of Unix time in ms
+	id[6] = id[6]&0x0f | 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}

@@ -1,0 +1,258 @@
+package consumer_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/pgtest"
+	"eventshop.example/pkg/schema"
+)
+
+const group = "testers"
+
+// bench is one consumer group's world: broker, registry, database with inbox,
+// outbox and a table of effects.
+type bench struct {
+	t        *testing.T
+	pool     *pgxpool.Pool
+	brokers  []string
+	codec    *schema.Codec
+	outbox   *outbox.Outbox
+	registry *registry
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component()), registry: newRegistry(t)}
+	b.brokers = kafkatest.Start(t, events.Topics()...)
+	if _, err := b.pool.Exec(t.Context(), `CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text, what text)`); err != nil {
+		t.Fatal(err)
+	}
+	b.codec = schema.NewCodec(schema.NewClient(b.registry.URL))
+	if err := b.codec.Register(t.Context(), events.Catalogue()...); err != nil {
+		t.Fatal(err)
+	}
+	b.outbox = outbox.New(b.codec, "/eventshop/test")
+	return b
+}
+
+// effect is what handlers of these tests do: one row.
+func effect(ctx context.Context, tx pgx.Tx, orderID, what string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO effects (order_id, what) VALUES ($1, $2)`, orderID, what)
+	return err
+}
+
+// effects lists what handlers have committed, in order.
+func (b *bench) effects() []string {
+	b.t.Helper()
+	rows, err := b.pool.Query(b.t.Context(), `SELECT order_id || ' ' || what FROM effects ORDER BY n`)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+// deadLetters counts the outbox rows bound for dead-letter topics.
+func (b *bench) deadLetters() int {
+	b.t.Helper()
+	var n int
+	if err := b.pool.QueryRow(b.t.Context(), `SELECT count(*) FROM outbox WHERE topic LIKE '%.dlq'`).Scan(&n); err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
+func (b *bench) awaitEffects(n int) []string {
+	b.t.Helper()
+	var got []string
+	kafkatest.Eventually(b.t, fmt.Sprintf("%d effects", n), func() bool {
+		got = b.effects()
+		return len(got) >= n
+	})
+	return got
+}
+
+// run starts a consumer; the returned function stops it and waits for it. It is
+// stopped at the end of the test in any case.
+func (b *bench) run(cfg consumer.Config) (stop func()) {
+	b.t.Helper()
+	cfg.Brokers, cfg.Pool, cfg.Codec, cfg.Outbox = b.brokers, b.pool, b.codec, b.outbox
+	if cfg.Group == "" {
+		cfg.Group = group
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if cfg.Backoff.Base == 0 {
+		cfg.Backoff.Base = 5 * time.Millisecond
+	}
+	c, err := consumer.New(cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Errorf("Run: %v", err)
+		}
+	})
+	b.t.Cleanup(stop)
+	return stop
+}
+
+// record makes a record of an event as the relay would send it.
+func (b *bench) record(e events.Event, version int64) *kgo.Record {
+	b.t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.recordWithID(id, e, version)
+}
+
+func (b *bench) recordWithID(id uuid.UUID, e events.Event, version int64) *kgo.Record {
+	b.t.Helper()
+	typ, ok := events.Lookup(e.EventType())
+	if !ok {
+		b.t.Fatalf("no type %s", e.EventType())
+	}
+	payload, err := b.codec.Encode(b.t.Context(), e)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	env := events.Envelope{
+		ID: id, Source: "/eventshop/test", Type: typ.Name, Subject: e.AggregateKey(), AggregateVersion: version,
+		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: e.AggregateKey(), ContentType: events.ContentTypeAvro,
+	}
+	r := &kgo.Record{Topic: typ.Topic, Key: []byte(e.AggregateKey()), Value: payload}
+	for _, h := range env.Headers() {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return r
+}
+
+func delivered(order string) events.OrderDelivered {
+	return events.OrderDelivered{OrderID: order, OccurredAt: time.Now().UTC()}
+}
+
+func confirmed(order string) events.OrderConfirmed {
+	return events.OrderConfirmed{OrderID: order, TrackingID: "TRK", OccurredAt: time.Now().UTC()}
+}
+
+// counter reads a metric's value by the labels given, summed over the others.
+func counter(t *testing.T, reg *prometheus.Registry, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+	metric:
+		for _, m := range f.GetMetric() {
+			have := map[string]string{}
+			for _, l := range m.GetLabel() {
+				have[l.GetName()] = l.GetValue()
+			}
+			for i := 0; i+1 < len(labels); i += 2 {
+				if have[labels[i]] != labels[i+1] {
+					continue metric
+				}
+			}
+			sum += m.GetCounter().GetValue()
+		}
+	}
+	return sum
+}
+
+// registry is the part of a schema registry these tests touch. It can be shut.
+type registry struct {
+	*httptest.Server
+	mu      sync.Mutex
+	schemas []string
+	down    bool
+}
+
+func newRegistry(t *testing.T) *registry {
+	r := &registry{}
+	r.Server = httptest.NewServer(r)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *registry) setDown(down bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down = down
+}
+
+func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down {
+		http.Error(w, `{"error_code":50001,"message":"down"}`, http.StatusServiceUnavailable)
+		return
+	}
+	answer := func(v any) {
+		w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
+		if err := json.NewEncoder(w).Encode(v); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	}
+	switch {
+	case strings.HasPrefix(req.URL.Path, "/config"):
+		answer(map[string]string{"compatibility": "FULL_TRANSITIVE"})
+	case req.Method == http.MethodPost:
+		var in struct{ Schema string }
+		if err := json.NewDecoder(req.Body).Decode(&in); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		for i, s := range r.schemas {
+			if s == in.Schema {
+				answer(map[string]any{"id": i + 1})
+				return
+			}
+		}
+		r.schemas = append(r.schemas, in.Schema)
+		answer(map[string]any{"id": len(r.schemas)})
+	default:
+		var id int
+		if _, err := fmt.Sscanf(req.URL.Path, "/schemas/ids/%d", &id); err != nil || id < 1 || id > len(r.schemas) {
+			w.WriteHeader(http.StatusNotFound)
+			answer(map[string]any{"error_code": 40403, "message": "Schema not found"})
+			return
+		}
+		answer(map[string]any{"schema": r.schemas[id-1]})
+	}
+}

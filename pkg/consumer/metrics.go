@@ -1,0 +1,50 @@
+package consumer
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	records  *prometheus.CounterVec
+	failures *prometheus.CounterVec
+	batch    prometheus.Histogram
+	seconds  prometheus.Histogram
+	lag      *prometheus.GaugeVec
+	paused   prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer, group string) *metrics {
+	labels := prometheus.Labels{"group": group}
+	m := &metrics{
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eventshop_consumer_records_total", ConstLabels: labels,
+			Help: "Records whose offset moved on, by what became of them.",
+		}, []string{"topic", "type", "outcome"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eventshop_consumer_failures_total", ConstLabels: labels,
+			Help: "Tries of a record that failed and will be repeated, by error kind.",
+		}, []string{"topic", "type", "kind"}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "eventshop_consumer_batch_records", ConstLabels: labels,
+			Help:    "Records committed by one transaction.",
+			Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500},
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "eventshop_consumer_batch_seconds", ConstLabels: labels,
+			Help:    "Time from a batch being cut to its commit, calls included.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+		}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "eventshop_consumer_lag_records", ConstLabels: labels,
+			Help: "Records between the last one handled and the end of the partition as of the last fetch.",
+		}, []string{"topic", "partition"}),
+		paused: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eventshop_consumer_paused_partitions", ConstLabels: labels,
+			Help: "Partitions waiting to try their first record again.",
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.records, m.failures, m.batch, m.seconds, m.lag, m.paused)
+	}
+	return m
+}

@@ -1,0 +1,98 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/text/currency"
+
+	"eventshop.example/pkg/errs"
+)
+
+// tender is the set of currencies that are legal tender somewhere today.
+var tender = sync.OnceValue(func() map[string]bool {
+	set := map[string]bool{}
+	for it := currency.Query(); it.Next(); {
+		set[it.Unit().String()] = true
+	}
+	return set
+})
+
+// ValidCurrency tells whether code is the ISO 4217 code, in upper case, of a
+// currency in use as legal tender.
+func ValidCurrency(code string) bool { return tender()[code] }
+
+// decimals returns the digits of the minor unit of ISO 4217. The currency data
+// of golang.org/x/text is CLDR's, which follows usage instead (no decimals for
+// RSD or IQD), and money on the wire follows the standard.
+func decimals(code string) int {
+	switch code {
+	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF",
+		"UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":
+		return 0
+	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
+		return 3
+	case "CLF", "UYW":
+		return 4
+	}
+	return 2
+}
+
+// ParseAmount converts an exact decimal of the wire to minor units: "29.99" GBP
+// is 2999, "40" and "40.0" JPY are 40. The value counts, not its notation:
+// trailing zeros are fine, but there is no rounding. An exponent is refused,
+// since no person writes a price as 1e2 and a small text could name a huge
+// number. Errors are errs.Invalid and their text completes "the field …":
+// unknown currency, no plain decimal, more decimals than the currency has, or
+// out of int64's range. The sign is kept; whether it may be negative is the
+// caller's rule.
+func ParseAmount(n json.Number, code string) (int64, error) {
+	if !ValidCurrency(code) {
+		return 0, errs.New(errs.Invalid, "cannot be read because %.10q is no currency code of ISO 4217", code)
+	}
+	digits, negative := strings.CutPrefix(n.String(), "-")
+	whole, fraction, point := strings.Cut(digits, ".")
+	if !onlyDigits(whole) || (point && !onlyDigits(fraction)) || (len(whole) > 1 && whole[0] == '0') {
+		return 0, errs.New(errs.Invalid, "must be a plain decimal number like 29.99")
+	}
+	scale := decimals(code)
+	if len(fraction) > scale {
+		if strings.Trim(fraction[scale:], "0") != "" {
+			return 0, errs.New(errs.Invalid, "has more decimals than %s has (%d)", code, scale)
+		}
+		fraction = fraction[:scale]
+	}
+	text := whole + fraction + strings.Repeat("0", scale-len(fraction))
+	if negative {
+		text = "-" + text
+	}
+	minor, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, errs.New(errs.Invalid, "is out of range")
+	}
+	return minor, nil
+}
+
+func onlyDigits(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// FormatAmount is the inverse of ParseAmount: 2999 GBP is 29.99, always with all
+// the currency's decimals. An unknown code is taken to have two.
+func FormatAmount(minor int64, code string) json.Number {
+	text, sign := strconv.FormatInt(minor, 10), ""
+	if minor < 0 {
+		text, sign = text[1:], "-"
+	}
+	scale := decimals(code)
+	if scale == 0 {
+		return json.Number(sign + text)
+	}
+	if missing := scale + 1 - len(text); missing > 0 {
+		text = strings.Repeat("0", missing) + text
+	}
+	point := len(text) - scale
+	return json.Number(sign + text[:point] + "." + text[point:])
+}

@@ -1,0 +1,172 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"eventshop.example/pkg/errs"
+)
+
+// Validator returns a middleware that lets only requests through that match the
+// document, which LoadSpec would accept. In this order it answers
+//
+//	404, 405 (with Allow)   no such path or method
+//	400  a path, query or header parameter that is missing, malformed, unknown
+//	     (query only) or given twice, named
+//	413  a body above MaxBody, with a length or chunked
+//	400  no body where one is required, or one where none is known
+//	415  a content type other than application/json in UTF-8
+//	400  JSON that is not strict (UTF-8, NUL, duplicate names, trailing data,
+//	     depth), naming the field
+//	422  JSON that breaks the schema, naming each field (the first 20)
+//
+// Defaults of the document are not filled in; handlers know them.
+func Validator(spec *openapi3.T) (func(http.Handler) http.Handler, error) {
+	if err := checkSpec(spec); err != nil {
+		return nil, err
+	}
+	v := &validator{
+		routes:  newRoutes(spec),
+		options: append(formats(), openapi3.MultiErrors(), openapi3.VisitAsRequest()),
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := v.check(w, r); err != nil {
+				WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, nil
+}
+
+type validator struct {
+	routes  *routes
+	options []openapi3.SchemaValidationOption
+}
+
+func (v *validator) check(w http.ResponseWriter, r *http.Request) error {
+	// chi's rule: the escaped path if it differs from the plain one.
+	path, escaped := r.URL.Path, r.URL.RawPath != ""
+	if escaped {
+		path = r.URL.RawPath
+	}
+	pattern, values, allowed := v.routes.find(r.Method, path)
+	if pattern == "" {
+		return notRouted(w, r, allowed)
+	}
+	setRoute(r, pattern)
+	item := v.routes.spec.Paths.Value(pattern)
+	op := item.GetOperation(r.Method)
+	if err := v.checkParameters(r, item, op, pattern, values, escaped); err != nil {
+		return WithStatus(http.StatusBadRequest, err)
+	}
+	return v.checkBody(r, op)
+}
+
+func notRouted(w http.ResponseWriter, r *http.Request, allowed []string) error {
+	if len(allowed) == 0 {
+		return Problem{Status: http.StatusNotFound, Detail: "there is no such path"}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return Problem{Status: http.StatusMethodNotAllowed, Detail: "the path allows " + strings.Join(allowed, ", ")}
+}
+
+func (v *validator) checkParameters(r *http.Request, item *openapi3.PathItem, op *openapi3.Operation, pattern string, values map[string]string, escaped bool) error {
+	for name, value := range values {
+		if escaped {
+			plain, err := url.PathUnescape(value)
+			if err != nil {
+				return errs.Field(name, "has a bad escape")
+			}
+			values[name] = plain
+		}
+		if err := checkText(name, values[name]); err != nil {
+			return err
+		}
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return errs.Field("", "the query is malformed: %v", err)
+	}
+	params := slices.Concat(item.Parameters, op.Parameters)
+	for name, given := range query {
+		i := slices.IndexFunc(params, func(p *openapi3.ParameterRef) bool {
+			return p.Value.In == openapi3.ParameterInQuery && p.Value.Name == name
+		})
+		if i < 0 {
+			return errs.Field(shorten(name), "is no parameter of this operation")
+		}
+		list := params[i].Value.Schema != nil && params[i].Value.Schema.Value.Type.Is("array")
+		if len(given) > 1 && !list {
+			return errs.Field(name, "is given more than once")
+		}
+		for _, value := range given {
+			if err := checkText(name, value); err != nil {
+				return err
+			}
+		}
+	}
+	input := &openapi3filter.RequestValidationInput{
+		Request: r, PathParams: values, QueryParams: query,
+		Route:   &routers.Route{Spec: v.routes.spec, Path: pattern, PathItem: item, Method: r.Method, Operation: op},
+		Options: &openapi3filter.Options{SkipSettingDefaults: true, SchemaValidationOptions: v.options},
+	}
+	var problems []error
+	for _, p := range params {
+		if err := openapi3filter.ValidateParameter(r.Context(), input, p.Value); err != nil {
+			problems = append(problems, parameterError(p.Value, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// checkText refuses what no text of the database can hold.
+func checkText(name, value string) error {
+	if !utf8.ValidString(value) {
+		return errs.Field(name, "is not valid UTF-8")
+	}
+	if strings.ContainsRune(value, 0) {
+		return errs.Field(name, "contains the NUL character")
+	}
+	return nil
+}
+
+func (v *validator) checkBody(r *http.Request, op *openapi3.Operation) error {
+	b, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	if len(b.data) == 0 {
+		if op.RequestBody != nil && op.RequestBody.Value.Required {
+			return WithStatus(http.StatusBadRequest, errs.Field("", "a JSON body is required"))
+		}
+		return nil
+	}
+	if op.RequestBody == nil {
+		return WithStatus(http.StatusBadRequest, errs.Field("", "this operation takes no body"))
+	}
+	if err := b.checkJSON(r.Header.Get("Content-Type")); err != nil {
+		return err
+	}
+	var value any
+	dec := json.NewDecoder(strings.NewReader(string(b.data)))
+	dec.UseNumber()
+	if err := dec.Decode(&value); err != nil {
+		return WithStatus(http.StatusBadRequest, errs.New(errs.Invalid, "the body cannot be read: %w", err))
+	}
+	schema := op.RequestBody.Value.Content["application/json"].Schema.Value
+	if err := schema.VisitJSON(value, v.options...); err != nil {
+		return schemaErrors(value, err)
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package inbox_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/pgtest"
+	"eventshop.example/pkg/postgres"
+)
+
+const week = 7 * 24 * time.Hour
+
+func newID(t *testing.T) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func messages(ids ...uuid.UUID) []inbox.Message {
+	var msgs []inbox.Message
+	for _, id := range ids {
+		msgs = append(msgs, inbox.Message{ID: id, Type: "OrderCreated"})
+	}
+	return msgs
+}
+
+// receive takes the messages in, in a transaction of their own.
+func receive(t *testing.T, pool *pgxpool.Pool, group string, ids ...uuid.UUID) (fresh map[uuid.UUID]bool) {
+	t.Helper()
+	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
+		fresh, err = inbox.Receive(t.Context(), tx, group, messages(ids...))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fresh
+}
+
+func check(t *testing.T, what string, got map[uuid.UUID]bool, want ...uuid.UUID) {
+	t.Helper()
+	set := map[uuid.UUID]bool{}
+	for _, id := range want {
+		set[id] = true
+	}
+	if diff := cmp.Diff(set, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func TestAMessageIsFreshOncePerGroup(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, inbox.Component())
+	a, b, c := newID(t), newID(t), newID(t)
+	check(t, "first receipt, one message twice in the batch", receive(t, pool, "payment", b, a, b), a, b)
+	check(t, "second receipt", receive(t, pool, "payment", a, c, b), c)
+	check(t, "another group", receive(t, pool, "shipping", a), a)
+	check(t, "no messages", receive(t, pool, "payment"))
+
+	seen, err := inbox.Seen(t.Context(), pool, "shipping", []uuid.UUID{a, b, newID(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "seen by the other group", seen, a)
+	seen, err = inbox.Seen(t.Context(), pool, "shipping", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "seen of nothing", seen)
+}
+
+func TestARollbackLeavesNothing(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, inbox.Component())
+	id := newID(t)
+	failure := errors.New("handler failed")
+	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := inbox.Receive(t.Context(), tx, "payment", messages(id))
+		return errors.Join(err, failure)
+	})
+	if !errors.Is(err, failure) {
+		t.Fatal(err)
+	}
+	check(t, "receipt after the rollback", receive(t, pool, "payment", id), id)
+}
+
+func TestTwoReceiversOfOneMessage(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		first   error // how the first transaction ends
+		isFresh bool  // for the second
+	}{
+		{"the second sees a duplicate after the first commits", nil, false},
+		{"the second takes over after the first rolls back", errors.New("handler failed"), true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.NewDB(t, inbox.Component())
+			id := newID(t)
+			second := make(chan bool, 1)
+			err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+				fresh, err := inbox.Receive(t.Context(), tx, "payment", messages(id))
+				if err != nil || !fresh[id] {
+					t.Errorf("first receipt: %v, %v", fresh, err)
+				}
+				go func() {
+					var fresh map[uuid.UUID]bool
+					err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
+						fresh, err = inbox.Receive(t.Context(), tx, "payment", messages(id))
+						return err
+					})
+					if err != nil {
+						t.Errorf("second receipt: %v", err)
+					}
+					second <- fresh[id]
+				}()
+				kafkatest.Eventually(t, "the second receiver to wait for the first", func() bool { return waiting(t, pool) })
+				return tc.first
+			})
+			if !errors.Is(err, tc.first) {
+				t.Fatal(err)
+			}
+			if got := <-second; got != tc.isFresh {
+				t.Errorf("second receipt: fresh %v, want %v", got, tc.isFresh)
+			}
+		})
+	}
+}
+
+func waiting(t *testing.T, pool *pgxpool.Pool) (yes bool) {
+	err := pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&yes)
+	if err != nil {
+		t.Error(err)
+		return true
+	}
+	return yes
+}
+
+func TestMaintain(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, inbox.Component())
+	now := time.Now()
+	maintain := func(at time.Time, keep time.Duration) {
+		t.Helper()
+		if err := inbox.Maintain(t.Context(), pool, at, keep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	maintain(now, week)
+	old := postgres.LowerBound(now.Add(-4 * week))
+	noV7 := uuid.NewSHA1(uuid.Nil, []byte("orders/3/17"))
+	today := newID(t)
+	check(t, "first receipt", receive(t, pool, "payment", old, noV7, today), old, noV7, today)
+	for id, want := range map[uuid.UUID]string{
+		old:   "inbox_default",
+		today: postgres.PartitionName("inbox", now),
+	} {
+		if got := partitionOf(t, pool, id); got != want {
+			t.Errorf("%s is in %q, want %q", id, got, want)
+		}
+	}
+
+	maintain(now.Add(week), 2*week)
+	check(t, "receipt again while kept", receive(t, pool, "payment", old, noV7, today))
+
+	maintain(now.Add(3*week), week)
+	for _, id := range []uuid.UUID{old, noV7, today} {
+		if got := partitionOf(t, pool, id); got != "" {
+			t.Errorf("%s is still in %s", id, got)
+		}
+	}
+}
+
+func TestMaintainKeepsOldDaysThatWereReceivedLately(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, inbox.Component())
+	now := time.Now()
+	if err := inbox.Maintain(t.Context(), pool, now.Add(-3*week), week); err != nil { // makes the old day's partition
+		t.Fatal(err)
+	}
+	late := postgres.LowerBound(now.Add(-3 * week))
+	receive(t, pool, "payment", late)
+	if err := inbox.Maintain(t.Context(), pool, now, week); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "receipt again", receive(t, pool, "payment", late))
+}
+
+func partitionOf(t *testing.T, pool *pgxpool.Pool, id uuid.UUID) (name string) {
+	t.Helper()
+	err := pool.QueryRow(t.Context(), "SELECT tableoid::regclass::text FROM inbox WHERE message_id = $1", id).Scan(&name)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		t.Fatal(err)
+	}
+	return name
+}

@@ -1,0 +1,121 @@
+// Package kafkatest gives a test a Kafka-protocol broker inside the process.
+//
+// The broker (franz-go's kfake) speaks the real protocol over loopback TCP,
+// keeps everything in memory and ends with the test. It is not Apache Kafka:
+// it has one node, no replication, and simpler limits. All helpers end the
+// test on an error; none sleeps for a fixed time.
+package kafkatest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/events"
+)
+
+// Patience is how long a helper waits for something that should happen at
+// once, on a machine that may be busy with other tests.
+const Patience = 30 * time.Second
+
+// Start runs a broker with the topics, each with its partitions and settings,
+// and returns the addresses to connect to. The broker ends with the test.
+func Start(t testing.TB, topics ...events.Topic) (brokers []string) {
+	t.Helper()
+	return StartCluster(t, topics...).ListenAddrs()
+}
+
+// StartCluster is [Start] for tests that make the broker misbehave: the
+// cluster's Control functions see every request.
+func StartCluster(t testing.TB, topics ...events.Topic) *kfake.Cluster {
+	t.Helper()
+	// One broker, and groups that settle at once instead of waiting seconds
+	// for further members.
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ClusterID("kafkatest"),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	if err != nil {
+		t.Fatalf("start the broker: %v", err)
+	}
+	t.Cleanup(cluster.Close)
+	CreateTopics(t, cluster.ListenAddrs(), topics...)
+	return cluster
+}
+
+// CreateTopics creates topics that do not exist yet.
+func CreateTopics(t testing.TB, brokers []string, topics ...events.Topic) {
+	t.Helper()
+	admin := kadm.NewClient(NewClient(t, brokers))
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	for _, topic := range topics {
+		configs := map[string]*string{}
+		for name, value := range topic.Config {
+			configs[name] = &value
+		}
+		if _, err := admin.CreateTopic(ctx, max(topic.Partitions, 1), 1, configs, topic.Name); err != nil {
+			t.Fatalf("create topic %s: %v", topic.Name, err)
+		}
+	}
+}
+
+// NewClient returns a client that is closed at the end of the test. It sends
+// without delay.
+func NewClient(t testing.TB, brokers []string, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(brokers...), kgo.ProducerLinger(0)}, opts...)...)
+	if err != nil {
+		t.Fatalf("make a Kafka client: %v", err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// Produce sends the records in order and waits until the broker has them.
+func Produce(t testing.TB, brokers []string, records ...*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatalf("make a Kafka client: %v", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		t.Fatalf("produce: %v", err)
+	}
+}
+
+// ReadAll returns the records that the topic held when it was called. The
+// records of a partition are in order; the partitions follow each other.
+func ReadAll(t testing.TB, brokers []string, topic string) []*kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	records, err := readAll(ctx, brokers, topic)
+	if err != nil {
+		t.Fatalf("read topic %s: %v", topic, err)
+	}
+	return records
+}
+
+// Eventually waits until condition is true and ends the test after
+// [Patience]. what completes the sentence "timed out waiting for …". The
+// condition runs on the test's goroutine, so it may use t.
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("timed out after %s waiting for %s", Patience, what)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/postgres"
+)
+
+// cable is the network between a pool and the database. It can be cut.
+type cable struct {
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]bool
+}
+
+func (c *cable) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("cable is cut")}
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	if err == nil {
+		c.conns[conn] = true
+	}
+	return conn, err
+}
+
+func (c *cable) set(cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut = cut
+	for conn := range c.conns {
+		_ = conn.Close() // both ends notice, like after a kill
+		delete(c.conns, conn)
+	}
+}
+
+func TestDatabaseDownAndBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kafkatest.Start(t, testTopic))
+	line := &cable{conns: map[net.Conn]bool{}}
+	cfg, err := pgxpool.ParseConfig(f.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.ConnConfig.DialFunc = line.dial
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	apart := *f
+	apart.pool = pool
+	r := apart.start(t, RelayConfig{Lease: testLease, PollEvery: 10 * time.Millisecond, BatchSize: 20})
+	for range 3 {
+		f.append(t, keys(1000, 25)...)
+		before := f.stats(t).Published
+		kafkatest.Eventually(t, "the relay to be busy", func() bool { return f.stats(t).Published > before })
+		line.set(true)
+		f.append(t, keys(100, 25)...)
+		kafkatest.Eventually(t, "the relay to say why it waits", func() bool { return r.Ready() != nil })
+		line.set(false)
+		f.awaitPublished(t)
+		kafkatest.Eventually(t, "the relay to be ready", func() bool { return r.Ready() == nil })
+	}
+	t.Logf("%d repetitions", f.verify(t))
+}
+
+func TestMissingTableEndsRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kafkatest.Start(t))
+	for _, table := range []string{"outbox", "outbox_relay"} {
+		if _, err := f.pool.Exec(t.Context(), "DROP TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
+		err := NewRelay(f.pool, f.out, RelayConfig{Brokers: f.brokers}).Run(t.Context())
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "42P01" {
+			t.Errorf("Run without table %s: %v, want undefined_table", table, err)
+		}
+	}
+}
+
+func TestBadKafkaOptionEndsRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	if err := NewRelay(f.pool, f.out, RelayConfig{Brokers: []string{"no:port:at:all"}}).Run(t.Context()); err == nil {
+		t.Error("Run with a malformed broker address returned nil")
+	}
+}
+
+func TestMaintain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	now := time.Now()
+	day := func(n int) time.Time { return now.AddDate(0, 0, n) }
+	if err := postgres.EnsurePartitions(t.Context(), f.pool, "outbox", day(-6), day(-3)); err != nil {
+		t.Fatal(err)
+	}
+	tx := f.begin(t)
+	for _, r := range []struct {
+		at        time.Time
+		published bool
+	}{{day(-6), true}, {day(-5), false}, {day(-4), true}, {day(-3), true}, {now, false}} {
+		id := postgres.LowerBound(r.at)
+		id[15] = 1
+		if err := insert(t.Context(), tx, []row{{id: id, topic: "t"}}); err != nil {
+			t.Fatal(err)
+		}
+		if r.published {
+			if _, err := tx.Exec(t.Context(), "UPDATE outbox SET published_at = now() WHERE id = $1", id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.at.Equal(now) { // arrived before its partition was made
+			continue
+		}
+	}
+	commit(t, tx)
+	if err := f.out.Maintain(t.Context(), f.pool, 84*time.Hour); err != nil { // 3.5 days
+		t.Fatal(err)
+	}
+	exists := func(at time.Time) bool {
+		var ok bool
+		err := f.pool.QueryRow(t.Context(), "SELECT to_regclass($1) IS NOT NULL", postgres.PartitionName("outbox", at)).Scan(&ok)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	for n, want := range map[int]bool{-6: false, -5: true, -3: true, 1: true, daysAhead: true} {
+		if got := exists(day(n)); got != want {
+			t.Errorf("partition of day %+d exists: %t, want %t", n, got, want)
+		}
+	}
+	s := f.stats(t)
+	if s.Unpublished != 2 {
+		t.Errorf("%d unpublished rows after maintenance, want 2: they must survive any age", s.Unpublished)
+	}
+	if s.OldestAge < 0 || s.OldestAge > time.Minute {
+		t.Errorf("oldest unpublished row is %s old", s.OldestAge)
+	}
+}
+
+func TestAppendRawRefusesWhatCanNotBeSent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	tx := f.begin(t)
+	id := uuid.Must(uuid.NewV7())
+	for name, c := range map[string]struct {
+		raw  Raw
+		want string
+	}{
+		"too large": {Raw{ID: id, Topic: "t", Payload: make([]byte, MaxRaw), Key: []byte("k")}, "exceed"},
+		"no topic":  {Raw{ID: id}, "no topic"},
+		"no id":     {Raw{Topic: "t"}, "no id"},
+	} {
+		err := f.out.AppendRaw(t.Context(), tx, c.raw)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want an error with %q", name, err, c.want)
+		}
+	}
+	if err := f.out.AppendRaw(t.Context(), tx); err != nil {
+		t.Errorf("nothing to append: %v", err)
+	}
+}
+
+func TestPublishingOneOfManyPartitionsReadsFew(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	now := time.Now()
+	if err := postgres.EnsurePartitions(t.Context(), f.pool, "outbox", now.AddDate(0, 0, -7), now.AddDate(0, 0, 2)); err != nil {
+		t.Fatal(err)
+	}
+	id := uuid.Must(uuid.NewV7())
+	conn, err := f.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	// The plan that a connection uses after its first five executions.
+	if _, err := conn.Exec(t.Context(), "SET plan_cache_mode = force_generic_plan"); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+markRows, []uuid.UUID{id}, id, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(line + "\n")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(plan.String(), "Subplans Removed: 10") {
+		t.Errorf("the mark does not prune partitions:\n%s", &plan)
+	}
+}

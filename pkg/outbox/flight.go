@@ -1,0 +1,272 @@
+package outbox
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// laneKey names a sequence of records whose order matters: one key of one
+// topic.
+type laneKey struct{ topic, key string }
+
+// record is one outbox row in memory, from the read to the mark.
+type record struct {
+	seq     int64
+	id      uuid.UUID
+	shard   int16
+	lane    laneKey
+	size    int
+	created time.Time
+	kafka   *kgo.Record
+	sentAt  time.Time // zero while it waits behind an earlier record of its lane
+}
+
+// flight holds the rows that this relay has read and not yet marked.
+//
+// The invariant that everything rests on: of each lane at most one record is at
+// the producer, and the next one follows only after the acknowledgement of that
+// one. A record is therefore never sent by any relay, leader or not, frozen or
+// not, before all earlier records of its lane have been acknowledged to somebody:
+// they were either acknowledged to this relay, or no longer unpublished when it
+// read. First occurrences keep their order without trust in clocks, leases, or
+// what a producer does with the batches behind one that failed. The lease only
+// keeps duplicates rare.
+type flight struct {
+	mu    sync.Mutex
+	rows  map[int64]*record // by seq: all in memory, and so excluded from reads
+	lanes map[laneKey][]*record
+	acked []*record // wait for their mark
+	bytes int       // of the rows not yet acknowledged
+	sent  int       // rows at the producer
+
+	// generation changes whenever rows are dropped from memory without being
+	// published. A read that began before such a change may hold later rows of
+	// a dropped one's lane and is thrown away as a whole.
+	generation uint64
+
+	heldLanes  map[laneKey]hold
+	heldTopics map[string]hold
+
+	leased  map[int16]time.Time // the shards led, and until when at least
+	parting map[int16]bool      // formerly led, with rows still in flight
+
+	ackSignal chan struct{} // something to mark
+	progress  chan struct{} // room in memory
+	reread    chan struct{} // rows were dropped, or shards won: read without waiting for the poll
+}
+
+func newFlight() *flight {
+	return &flight{
+		rows:       map[int64]*record{},
+		lanes:      map[laneKey][]*record{},
+		heldLanes:  map[laneKey]hold{},
+		heldTopics: map[string]hold{},
+		leased:     map[int16]time.Time{},
+		parting:    map[int16]bool{},
+		ackSignal:  make(chan struct{}, 1),
+		progress:   make(chan struct{}, 1),
+		reread:     make(chan struct{}, 1),
+	}
+}
+
+func notify(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// admit takes what a read returned and gives back the records to send now. It
+// refuses all of them when the read is older than the last drop.
+func (f *flight) admit(rows []*record, generation uint64, now time.Time) (send []*record, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if generation != f.generation {
+		return nil, false
+	}
+	for _, r := range rows {
+		f.rows[r.seq] = r
+		f.bytes += r.size
+		f.lanes[r.lane] = append(f.lanes[r.lane], r)
+		if len(f.lanes[r.lane]) == 1 {
+			r.sentAt = now
+			f.sent++
+			send = append(send, r)
+		}
+	}
+	return send, true
+}
+
+// acknowledged notes that the broker has r, and returns the next record of its
+// lane to send, if there is one and its shard is still led.
+func (f *flight) acknowledged(r *record, now time.Time) (next *record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sent--
+	f.bytes -= r.size
+	r.kafka = nil // the payload is not needed any more
+	f.acked = append(f.acked, r)
+	notify(f.ackSignal)
+	delete(f.heldLanes, r.lane)
+	delete(f.heldTopics, r.lane.topic)
+	queue := f.lanes[r.lane][1:]
+	if len(queue) == 0 {
+		delete(f.lanes, r.lane)
+		return nil
+	}
+	f.lanes[r.lane] = queue
+	if now.After(f.leased[r.shard]) {
+		// Frozen, or cut off from the database: somebody else leads by now.
+		f.drop(r.lane, 0)
+		return nil
+	}
+	queue[0].sentAt = now
+	f.sent++
+	return queue[0]
+}
+
+// drop forgets the records of a lane but the first keep ones.
+func (f *flight) drop(lane laneKey, keep int) {
+	queue := f.lanes[lane]
+	for _, r := range queue[keep:] {
+		delete(f.rows, r.seq)
+		f.bytes -= r.size
+	}
+	if keep == 0 {
+		delete(f.lanes, lane)
+	} else {
+		f.lanes[lane] = queue[:keep:keep]
+	}
+	f.generation++
+	notify(f.progress)
+	notify(f.reread)
+}
+
+// abandon forgets the records of the shards that are not at the producer yet.
+func (f *flight) abandon(which func(shard int16) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for lane, queue := range f.lanes {
+		if len(queue) > 1 && which(queue[0].shard) {
+			f.drop(lane, 1)
+		}
+	}
+	f.generation++ // a read on its way back may hold rows of these shards
+}
+
+// lead notes which shards this relay leads and until when. Rows of shards that
+// it does not lead any more are forgotten; those at the producer finish. surplus
+// are the former shards that nothing is in flight of, neither unacknowledged nor
+// unmarked: the next leader can start on them without sending anything twice.
+func (f *flight) lead(shards []int16, now, until time.Time) (surplus []int16) {
+	f.mu.Lock()
+	won := false
+	lost := map[int16]bool{}
+	for shard := range f.leased {
+		lost[shard] = true
+	}
+	for _, shard := range shards {
+		won = won || now.After(f.leased[shard]) // new, or had run out, and reads found nothing
+		delete(lost, shard)
+		delete(f.parting, shard)
+		f.leased[shard] = until
+	}
+	for shard := range lost {
+		delete(f.leased, shard)
+		f.parting[shard] = true
+	}
+	f.mu.Unlock()
+	if len(lost) > 0 {
+		f.abandon(func(shard int16) bool { return lost[shard] })
+	}
+	if won {
+		notify(f.progress)
+		notify(f.reread)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	busy := map[int16]bool{}
+	for _, r := range f.rows {
+		busy[r.shard] = true
+	}
+	for shard := range f.parting {
+		if !busy[shard] {
+			delete(f.parting, shard)
+			surplus = append(surplus, shard)
+		}
+	}
+	return surplus
+}
+
+// takeAcked returns up to n records to mark.
+func (f *flight) takeAcked(n int) []*record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n = min(n, len(f.acked))
+	batch := slices.Clone(f.acked[:n])
+	f.acked = slices.Delete(f.acked, 0, n)
+	return batch
+}
+
+// unmarked gives records back whose mark failed.
+func (f *flight) unmarked(batch []*record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acked = append(f.acked, batch...)
+}
+
+// marked forgets records that the database knows as published. Only now may a
+// read find them, which it will not.
+func (f *flight) marked(batch []*record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range batch {
+		delete(f.rows, r.seq)
+	}
+	notify(f.progress)
+}
+
+// view is what the next read needs to know, as of one moment.
+type view struct {
+	generation uint64
+	shards     []int16
+	inFlight   []int64
+	bytes      int
+	topics     []string // held
+	laneTopics []string // held, with laneKeys
+	laneKeys   [][]byte
+	nextDue    time.Time // when the first hold ends; zero when there is none
+}
+
+func (f *flight) view(now time.Time) view {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// Never nil: NULL arrays would make each exclusion NULL.
+	v := view{generation: f.generation, bytes: f.bytes, shards: []int16{}, topics: []string{}, laneTopics: []string{}, laneKeys: [][]byte{}}
+	v.inFlight = make([]int64, 0, len(f.rows))
+	for seq := range f.rows {
+		v.inFlight = append(v.inFlight, seq)
+	}
+	for shard := range f.leased {
+		v.shards = append(v.shards, shard)
+	}
+	f.holds(&v, now)
+	return v
+}
+
+// counts returns the number of rows in memory, of those at the producer, of
+// those that wait for their mark, and when the oldest at the producer was sent.
+func (f *flight) counts() (rows, sent, acked int, oldest *record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, queue := range f.lanes {
+		if r := queue[0]; oldest == nil || r.sentAt.Before(oldest.sentAt) {
+			oldest = r
+		}
+	}
+	return len(f.rows), f.sent, len(f.acked), oldest
+}

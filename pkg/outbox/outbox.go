@@ -1,0 +1,185 @@
+package outbox
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
+)
+
+const (
+	// MaxPayload is the largest encoded event in bytes that Append takes. Kafka
+	// refuses batches above 1,048,588 bytes by default; the rest is left to
+	// headers, key and batch overhead.
+	MaxPayload = 900 << 10
+
+	// MaxRaw is the largest sum of payload, key and headers in bytes that
+	// AppendRaw takes. It is above what a producer with default settings can
+	// send (1,000,012 bytes), so that every such record still fits when the
+	// headers of a dead letter are added, and below the broker's limit.
+	MaxRaw = 1_040_000
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Component returns the migrations of the outbox's tables.
+func Component() postgres.Component {
+	// fs.Sub fails on invalid paths only, and this one is a constant.
+	sub, _ := fs.Sub(migrations, "migrations")
+	return postgres.Component{Name: "outbox", FS: sub}
+}
+
+// Outbox appends events to the outbox table of one service and wakes the relay
+// of the same process. It is made once at start-up and is safe for concurrent
+// use.
+type Outbox struct {
+	codec  *schema.Codec
+	source string
+	wake   chan struct{}
+}
+
+// New returns the outbox of a service. source becomes ce_source and names the
+// service as a URI reference, for example "/eventshop/order".
+func New(codec *schema.Codec, source string) *Outbox {
+	return &Outbox{codec: codec, source: source, wake: make(chan struct{}, 1)}
+}
+
+// Cause says what led to an event: the ids that tie a saga together and the
+// W3C trace context. An empty CorrelationID makes the event the start of its own
+// conversation.
+type Cause struct {
+	CorrelationID, CausationID, TraceParent, TraceState string
+}
+
+// Entry is one event to publish.
+type Entry struct {
+	Event       events.Event
+	AggregateID string // ce_subject; "" means Event.AggregateKey()
+	Version     int64  // ce_aggregateversion: version of the aggregate after this event
+	Cause       Cause
+	Topic       string // "" means the topic of the event's type in the catalogue
+}
+
+// Raw is one record to publish with exactly these bytes and headers: dead
+// letters, and what operators resubmit.
+type Raw struct {
+	ID      uuid.UUID // fresh UUIDv7; identifies the row, is not sent as a header
+	Topic   string
+	Key     []byte // nil is a record without key
+	Payload []byte // nil is a tombstone
+	Headers []events.Header
+}
+
+// Append writes the events to the outbox within tx, in the given order, with
+// one statement. Call Wake after the commit. Errors: errs.Hopeless for an event
+// that is larger than MaxPayload, not in the catalogue, or whose envelope no
+// consumer would accept (version below 1, control characters); errs.Transient when its
+// schema is not registered yet and the registry is down, or when the database
+// fails.
+func (o *Outbox) Append(ctx context.Context, tx pgx.Tx, entries ...Entry) error {
+	rows := make([]row, 0, len(entries))
+	for _, e := range entries {
+		r, err := o.row(ctx, e)
+		if err != nil {
+			return fmt.Errorf("append %s to outbox: %w", e.Event.EventType(), err)
+		}
+		rows = append(rows, r)
+	}
+	return insert(ctx, tx, rows)
+}
+
+func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
+	typ, ok := events.Lookup(e.Event.EventType())
+	if !ok {
+		return row{}, errs.New(errs.Hopeless, "event type %q is not in the catalogue", e.Event.EventType())
+	}
+	payload, err := o.codec.Encode(ctx, e.Event)
+	if err != nil {
+		return row{}, err
+	}
+	if len(payload) > MaxPayload {
+		return row{}, errs.New(errs.Hopeless, "encoded event of %d bytes exceeds %d bytes", len(payload), MaxPayload)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return row{}, fmt.Errorf("draw event id: %w", err)
+	}
+	r := row{
+		topic:         typ.Topic,
+		key:           []byte(e.Event.AggregateKey()),
+		payload:       payload,
+		aggregateType: typ.AggregateType,
+		envelope: &events.Envelope{
+			ID:               id,
+			Source:           o.source,
+			Type:             typ.Name,
+			Subject:          e.AggregateID,
+			AggregateVersion: e.Version,
+			Time:             time.Now().UTC().Truncate(time.Microsecond),
+			CorrelationID:    e.Cause.CorrelationID,
+			CausationID:      e.Cause.CausationID,
+			ContentType:      events.ContentTypeAvro,
+			TraceParent:      e.Cause.TraceParent,
+			TraceState:       e.Cause.TraceState,
+		},
+		id: id,
+	}
+	if e.Topic != "" {
+		r.topic = e.Topic
+	}
+	if r.envelope.Subject == "" {
+		r.envelope.Subject = e.Event.AggregateKey()
+	}
+	if r.envelope.CorrelationID == "" {
+		r.envelope.CorrelationID = id.String()
+	}
+	// What no consumer would accept must not be published: it would become a
+	// dead letter in every group, long after the cause.
+	if _, err := events.ParseEnvelope(r.envelope.Headers()); err != nil {
+		return row{}, err
+	}
+	return r, nil
+}
+
+// AppendRaw writes records to the outbox within tx, in the given order, with
+// one statement. Errors: errs.Hopeless for a record larger than MaxRaw or without
+// id or topic; errs.Transient when the database fails.
+func (o *Outbox) AppendRaw(ctx context.Context, tx pgx.Tx, raws ...Raw) error {
+	rows := make([]row, 0, len(raws))
+	for _, r := range raws {
+		size := len(r.Payload) + len(r.Key)
+		for _, h := range r.Headers {
+			size += len(h.Key) + len(h.Value)
+		}
+		switch {
+		case size > MaxRaw:
+			return errs.New(errs.Hopeless, "append record for %s to outbox: %d bytes exceed %d bytes", r.Topic, size, MaxRaw)
+		case r.Topic == "":
+			return errs.New(errs.Hopeless, "append record to outbox: no topic")
+		case r.ID == uuid.Nil:
+			return errs.New(errs.Hopeless, "append record for %s to outbox: no id", r.Topic)
+		}
+		rows = append(rows, row{id: r.ID, topic: r.Topic, key: r.Key, payload: r.Payload, headers: r.Headers})
+	}
+	return insert(ctx, tx, rows)
+}
+
+// Wake tells the relay of this process that a transaction with appended events
+// has committed. It never blocks, and calls between two reads count as one. A
+// relay in another process finds the rows by polling.
+func (o *Outbox) Wake() {
+	select {
+	case o.wake <- struct{}{}:
+	default: // a wake-up is pending already; the read it causes sees these rows too
+	}
+}

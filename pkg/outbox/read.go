@@ -1,0 +1,228 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/postgres"
+)
+
+// readRows finds what to send next. There is no "seq > last" in it: sequence
+// numbers are drawn before the commit, so a lower one may become visible later,
+// and a cursor would skip it for ever. What this relay has in memory is excluded
+// instead. NOT IN is deliberate: it becomes a hashed filter, which keeps the
+// order of the index and so lets LIMIT end the scan, whereas an anti-join would
+// sort the whole backlog. The join with the lease makes a relay that lost its
+// shards read nothing. The running sum bounds memory; the first row always comes.
+const readRows = `
+SELECT seq, id, shard, topic, key, payload, created_at, size,
+	event_type, aggregate_id, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid,
+	content_type, traceparent, tracestate, headers
+FROM (
+	SELECT r.*, sum(r.size) OVER (ORDER BY r.seq) - r.size AS before
+	FROM outbox_lease l CROSS JOIN LATERAL (
+		SELECT o.*, coalesce(octet_length(o.payload), 0) + coalesce(octet_length(o.key), 0)
+			+ coalesce(pg_column_size(o.headers), 0) AS size
+		FROM outbox o
+		WHERE o.shard = l.shard AND o.published_at IS NULL
+			AND o.seq NOT IN (SELECT unnest($3::bigint[]))
+			AND o.topic <> ALL ($4::text[])
+			AND (o.topic, coalesce(o.key, '')) NOT IN (SELECT t, k FROM unnest($5::text[], $6::bytea[]) AS held (t, k))
+		ORDER BY o.seq
+		LIMIT $7
+	) r
+	WHERE l.holder = $1 AND l.shard = ANY ($2::smallint[]) AND l.expires_at > clock_timestamp()
+) w
+WHERE before < $8
+ORDER BY seq`
+
+// readLoop reads and sends until ctx is done or an error is permanent.
+func (r *Relay) readLoop(ctx context.Context) error {
+	failures := 0
+	for ctx.Err() == nil {
+		v := r.flight.view(time.Now())
+		room := r.cfg.MaxInFlight - len(v.inFlight)
+		roomBytes := r.cfg.MaxInFlightBytes - v.bytes
+		// Below half a batch of room, reads would be many and small. Refused
+		// lanes count against the same bound, because each read carries them.
+		if room < (r.cfg.BatchSize+1)/2 || roomBytes <= 0 || len(v.laneKeys) > r.cfg.MaxInFlight || len(v.shards) == 0 {
+			r.wait(ctx, v.nextDue, nil)
+			continue
+		}
+		more, err := r.readOnce(ctx, v, min(room, r.cfg.BatchSize), roomBytes)
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.trouble("read", err)
+		if permanent(err) {
+			return err
+		}
+		if err != nil {
+			sleep(ctx, min(pause(failures), 5*time.Second))
+			failures++
+			continue
+		}
+		failures = 0
+		if !more {
+			r.wait(ctx, v.nextDue, r.out.wake)
+		}
+	}
+	return nil
+}
+
+// wait returns on a wake-up, when there is news from the producer and no
+// wake-up is listened to, when a hold ends, or when it is time to poll.
+func (r *Relay) wait(ctx context.Context, due time.Time, wake <-chan struct{}) {
+	d := r.cfg.PollEvery
+	if !due.IsZero() {
+		d = min(d, max(0, time.Until(due)))
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	progress := r.flight.progress
+	if wake != nil {
+		progress = r.flight.reread
+	}
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-wake:
+	case <-progress:
+	}
+}
+
+// readOnce reads one batch and sends it. more says that there may be further
+// rows to read at once.
+func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (more bool, err error) {
+	perShard := (limit + len(v.shards) - 1) / len(v.shards)
+	rows, err := r.pool.Query(ctx, readRows, r.id, v.shards, v.inFlight, v.topics, v.laneTopics, v.laneKeys, perShard, limitBytes)
+	if err != nil {
+		return false, fmt.Errorf("read outbox: %w", postgres.Classify(err))
+	}
+	records, err := pgx.CollectRows(rows, scanRecord)
+	if err != nil {
+		return false, fmt.Errorf("read outbox: %w", postgres.Classify(err))
+	}
+	size := 0
+	counts := map[int16]int{}
+	for _, rec := range records {
+		size += rec.size
+		counts[rec.shard]++
+		more = more || counts[rec.shard] >= perShard
+	}
+	send, ok := r.flight.admit(records, v.generation, time.Now())
+	if !ok {
+		return true, nil
+	}
+	for _, rec := range send {
+		r.send(rec)
+	}
+	return more || size >= limitBytes, nil
+}
+
+// send gives a record to the producer. The context is not that of Run: giving up
+// on a record whose request may be on its way would leave its fate unknown, and a
+// stop waits for it anyway.
+func (r *Relay) send(rec *record) {
+	r.client.Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) { r.sent(rec, err) })
+}
+
+// sent is the producer's promise. It is called for one record at a time.
+func (r *Relay) sent(rec *record, err error) {
+	now := time.Now()
+	if err == nil {
+		r.metrics.published.WithLabelValues(rec.lane.topic).Inc()
+		r.metrics.seconds.Observe(max(0, now.Sub(rec.created).Seconds()))
+		if next := r.flight.acknowledged(rec, now); next != nil {
+			r.send(next)
+		}
+		return
+	}
+	wide := topicWide(err)
+	h := r.flight.refused(rec, err, wide, now)
+	if errors.Is(err, kgo.ErrClientClosed) {
+		return // the drain gave up on it
+	}
+	r.metrics.errors.WithLabelValues("produce").Inc()
+	r.cfg.Logger.Warn("broker refused an outbox record; later ones of its key wait", "error", err,
+		"topic", rec.lane.topic, "key", rec.lane.key, "event_id", rec.id, "attempts", h.attempts,
+		"whole_topic", wide, "next_try_in", h.until.Sub(now).String())
+}
+
+// topicWide tells errors that every record of the topic would meet. All others
+// hold back the lane only.
+func topicWide(err error) bool {
+	for _, e := range []error{
+		kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException,
+		kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func scanRecord(row pgx.CollectableRow) (*record, error) {
+	var (
+		rec                                         record
+		key, payload, headers                       []byte
+		eventType, subject                          string
+		source, at, correlation, causation, content *string
+		parent, state                               *string
+		version                                     *int64
+	)
+	err := row.Scan(&rec.seq, &rec.id, &rec.shard, &rec.lane.topic, &key, &payload, &rec.created, &rec.size,
+		&eventType, &subject, &source, &at, &version, &correlation, &causation, &content, &parent, &state, &headers)
+	if err != nil {
+		return nil, err
+	}
+	rec.lane.key = string(key)
+	rec.kafka = &kgo.Record{Topic: rec.lane.topic, Key: key, Value: payload}
+	if source != nil {
+		e := events.Envelope{
+			ID: rec.id, Source: *source, Type: eventType, Subject: subject,
+			CorrelationID: text(correlation), CausationID: text(causation), ContentType: text(content),
+			TraceParent: text(parent), TraceState: text(state),
+		}
+		if version != nil {
+			e.AggregateVersion = *version
+		}
+		if e.Time, err = time.Parse(time.RFC3339Nano, text(at)); err != nil {
+			return nil, fmt.Errorf("ce_time of outbox row %s: %w", uuid.UUID(rec.id), err)
+		}
+		addHeaders(rec.kafka, e.Headers()...)
+	}
+	if headers != nil {
+		var stored []storedHeader
+		if err := json.Unmarshal(headers, &stored); err != nil {
+			return nil, fmt.Errorf("headers of outbox row %s: %w", rec.id, err)
+		}
+		for _, h := range stored {
+			addHeaders(rec.kafka, h.header())
+		}
+	}
+	return &rec, nil
+}
+
+func addHeaders(rec *kgo.Record, hs ...events.Header) {
+	for _, h := range hs {
+		rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,67 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"eventshop.example/pkg/postgres"
+)
+
+// Stats describes the outbox table at one moment.
+type Stats struct {
+	Unpublished int64         // rows not yet acknowledged by the broker, or not yet marked so
+	OldestAge   time.Duration // age of the oldest of them; 0 when there is none
+	Published   int64         // rows published and still retained
+}
+
+// Stats counts the rows of the outbox. It reads the whole table, so it is for
+// operators and tests; the relay's gauges use the partial index only.
+func (o *Outbox) Stats(ctx context.Context, pool *pgxpool.Pool) (Stats, error) {
+	var s Stats
+	backlog, age, err := backlog(ctx, pool)
+	if err != nil {
+		return s, err
+	}
+	s.Unpublished, s.OldestAge = backlog, age
+	const q = `SELECT count(*) FROM outbox WHERE published_at IS NOT NULL`
+	if err := pool.QueryRow(ctx, q).Scan(&s.Published); err != nil {
+		return s, fmt.Errorf("count published outbox rows: %w", postgres.Classify(err))
+	}
+	return s, nil
+}
+
+func backlog(ctx context.Context, pool *pgxpool.Pool) (rows int64, oldest time.Duration, err error) {
+	const q = `SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
+		FROM outbox WHERE published_at IS NULL`
+	var seconds float64
+	if err := pool.QueryRow(ctx, q).Scan(&rows, &seconds); err != nil {
+		return 0, 0, fmt.Errorf("measure outbox backlog: %w", postgres.Classify(err))
+	}
+	return rows, max(0, time.Duration(seconds*float64(time.Second))), nil
+}
+
+// daysAhead is how many daily partitions exist in advance: Maintain may fail for
+// that long before rows go to the default partition, which works but can not be
+// dropped by age.
+const daysAhead = 3
+
+// Maintain creates the partitions of the coming days and drops those whose rows
+// are all older than keep and all published. Call it at start-up and then every
+// few hours. keep bounds how far back published rows can be compared with the
+// topics or sent again.
+func (o *Outbox) Maintain(ctx context.Context, pool *pgxpool.Pool, keep time.Duration) error {
+	now := time.Now()
+	if err := postgres.EnsurePartitions(ctx, pool, "outbox", now, now.AddDate(0, 0, daysAhead)); err != nil {
+		return fmt.Errorf("maintain outbox: %w", err)
+	}
+	// A row is unpublished for as long as the broker is away. No age makes it
+	// droppable.
+	_, err := postgres.DropPartitions(ctx, pool, "outbox", now.Add(-keep), postgres.GuardNone("published_at IS NULL"))
+	if err != nil {
+		return fmt.Errorf("maintain outbox: %w", err)
+	}
+	return nil
+}

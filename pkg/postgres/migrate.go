@@ -1,0 +1,105 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"eventshop.example/pkg/errs"
+)
+
+// Component is one set of goose migrations. Each has its own version table,
+// "<name>_migrations", so that the components of one database (the outbox, the
+// inbox, a service's own tables) are numbered independently.
+type Component struct {
+	Name string // lower-case letters, digits and underscores
+	FS   fs.FS  // the .sql files, at its root or in a folder "migrations"
+}
+
+// Files returns the file system that has the .sql files at its root.
+func (c Component) Files() (fs.FS, error) {
+	if info, err := fs.Stat(c.FS, "migrations"); err == nil && info.IsDir() {
+		return fs.Sub(c.FS, "migrations")
+	}
+	return c.FS, nil
+}
+
+// Migrate brings the components up to date, in the order given. Replicas that
+// start together are safe: a session lock of the database lets one migrate
+// while the others wait. While the server cannot be reached it tries again
+// with a growing pause until ctx is done; any other error is returned at once.
+// A migration that was interrupted runs again from its beginning, since each
+// is one transaction.
+func Migrate(ctx context.Context, url string, comps ...Component) error {
+	pause := 100 * time.Millisecond
+	for {
+		err := migrate(ctx, url, comps)
+		if err == nil || errs.KindOf(err) != errs.Transient {
+			return err
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		slog.WarnContext(ctx, "waiting for the database", "error", err, "next_try_in", pause.String())
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+		pause = min(2*pause, 2*time.Second)
+	}
+}
+
+func migrate(ctx context.Context, url string, comps []Component) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return errs.New(errs.Invalid, "read the database URL: %w", err)
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 5 * time.Second
+	}
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+	if err := db.PingContext(ctx); err != nil {
+		return Classify(fmt.Errorf("connect to the database: %w", err))
+	}
+	for _, c := range comps {
+		if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(c.Name) {
+			return errs.New(errs.Invalid, "migrate: component name %q is not lower-case letters, digits and underscores", c.Name)
+		}
+		files, err := c.Files()
+		if err != nil {
+			return fmt.Errorf("migrate %s: %w", c.Name, err)
+		}
+		// One try a second for five minutes: longer than any of these
+		// migrations takes in another replica.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+		if err != nil {
+			return fmt.Errorf("migrate %s: %w", c.Name, err)
+		}
+		provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+			goose.WithTableName(c.Name+"_migrations"), goose.WithSessionLocker(locker),
+			goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		if errors.Is(err, goose.ErrNoMigrations) {
+			return fmt.Errorf("migrate %s: no .sql files: %w", c.Name, err)
+		}
+		if err != nil {
+			return fmt.Errorf("migrate %s: %w", c.Name, err)
+		}
+		if _, err := provider.Up(ctx); err != nil {
+			return Classify(fmt.Errorf("migrate %s: %w", c.Name, err))
+		}
+	}
+	return nil
+}

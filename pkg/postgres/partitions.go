@@ -1,0 +1,196 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ddlLockTimeout bounds how long a change of partitions may wait for its
+// locks. Everything that comes after a waiting DDL statement queues behind it,
+// so a short wait that fails and is tried again at the next upkeep is better
+// than a stall of the table behind somebody's long transaction.
+const ddlLockTimeout = "2s"
+
+// LowerBound returns the smallest UUID whose first 48 bits hold t in Unix
+// milliseconds. Every UUIDv7 (RFC 9562, section 5.7) of t or later is equal or
+// greater, every one of an earlier millisecond is smaller. Postgres compares
+// UUIDs byte by byte, so a day is a range.
+func LowerBound(t time.Time) uuid.UUID {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(max(t.UnixMilli(), 0))<<16)
+	var id uuid.UUID
+	copy(id[:6], b[:6])
+	return id
+}
+
+// PartitionName returns the name of the table's partition for t's UTC day.
+func PartitionName(table string, t time.Time) string {
+	return table + "_p" + t.UTC().Format("20060102")
+}
+
+// EnsurePartitions creates the missing day partitions of a table that is
+// PARTITION BY RANGE of a UUIDv7 column, from the UTC day of from to the UTC day of to,
+// both included. Several processes may call it at once.
+//
+// Writers are not held up: the partition is made as a table of its own and
+// then attached, which lets reads and writes of the other partitions go on. Of
+// the table's default partition, if there is one, attaching takes an exclusive
+// lock and scans it for rows of the new range; that is quick as long as the
+// default is nearly empty, so call EnsurePartitions for days ahead. Where the
+// default does hold rows of a day, that day is skipped with a warning in the
+// log: its rows stay in the default, which is correct but cannot be pruned by
+// dropping a partition.
+//
+// The error is Transient when the locks were not had within two seconds.
+func EnsurePartitions(ctx context.Context, pool *pgxpool.Pool, table string, from, to time.Time) error {
+	for day := from.UTC().Truncate(24 * time.Hour); !day.After(to); day = day.AddDate(0, 0, 1) {
+		err := ensurePartition(ctx, pool, table, day)
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "23514" {
+			slog.WarnContext(ctx, "partition skipped: the default partition holds rows of its range",
+				"table", table, "partition", PartitionName(table, day))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("create partition %s: %w", PartitionName(table, day), err)
+		}
+	}
+	return nil
+}
+
+func ensurePartition(ctx context.Context, pool *pgxpool.Pool, table string, day time.Time) error {
+	name := PartitionName(table, day)
+	if ok, err := attached(ctx, pool, table, name); err != nil || ok {
+		return Classify(err)
+	}
+	return InTx(ctx, pool, func(tx pgx.Tx) error {
+		if err := lockUpkeep(ctx, tx, table); err != nil {
+			return err
+		}
+		if ok, err := attached(ctx, tx, table, name); err != nil || ok {
+			return err
+		}
+		parent, child := pgx.Identifier{table}.Sanitize(), pgx.Identifier{name}.Sanitize()
+		// No identity (the parent's serves all partitions), no indexes
+		// (attaching builds those of the parent).
+		_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED
+			INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)`, child, parent))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`,
+			parent, child, LowerBound(day), LowerBound(day.AddDate(0, 0, 1))))
+		return err
+	})
+}
+
+// Guard looks at a partition that is about to be dropped, inside the
+// transaction that will drop it and with the table locked. A non-empty reason
+// keeps the partition.
+type Guard func(ctx context.Context, tx pgx.Tx, partition string) (reason string, err error)
+
+// GuardNone is the [Guard] that keeps a partition in which any row meets the
+// SQL condition, for example "published_at IS NULL".
+func GuardNone(condition string) Guard {
+	return func(ctx context.Context, tx pgx.Tx, partition string) (string, error) {
+		var found bool
+		err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT EXISTS (SELECT 1 FROM %s WHERE %s)`,
+			pgx.Identifier{partition}.Sanitize(), condition)).Scan(&found)
+		if err != nil || !found {
+			return "", err
+		}
+		return "it holds rows where " + condition, nil
+	}
+}
+
+// DropPartitions drops the day partitions of the table that end at or before
+// the instant before, except those a guard refuses, which it logs. It returns
+// the names of the dropped ones. The table is locked for the moment of each
+// drop; the error is Transient when the lock was not had within two seconds.
+func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, before time.Time, guards ...Guard) (dropped []string, err error) {
+	names, err := partitions(ctx, pool, table)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("list the partitions of %s: %w", table, err))
+	}
+	pattern := regexp.MustCompile(`^` + regexp.QuoteMeta(table) + `_p(\d{8})$`)
+	for _, name := range names {
+		m := pattern.FindStringSubmatch(name)
+		if m == nil {
+			continue // the default partition, or one that somebody else made
+		}
+		day, err := time.Parse("20060102", m[1])
+		if err != nil || day.AddDate(0, 0, 1).After(before) {
+			continue
+		}
+		reason, err := dropPartition(ctx, pool, table, name, guards)
+		if err != nil {
+			return dropped, fmt.Errorf("drop partition %s: %w", name, err)
+		}
+		if reason != "" {
+			slog.WarnContext(ctx, "old partition kept", "table", table, "partition", name, "reason", reason)
+			continue
+		}
+		dropped = append(dropped, name)
+	}
+	return dropped, nil
+}
+
+func dropPartition(ctx context.Context, pool *pgxpool.Pool, table, name string, guards []Guard) (reason string, err error) {
+	err = InTx(ctx, pool, func(tx pgx.Tx) error {
+		if err := lockUpkeep(ctx, tx, table); err != nil {
+			return err
+		}
+		if ok, err := attached(ctx, tx, table, name); err != nil || !ok {
+			return err // another process dropped it meanwhile
+		}
+		// The parent first, as every query does; the other order could
+		// deadlock with one. Detaching without this lock (CONCURRENTLY) is not
+		// possible for a table with a default partition.
+		if _, err := tx.Exec(ctx, `LOCK TABLE ONLY `+pgx.Identifier{table}.Sanitize()+` IN ACCESS EXCLUSIVE MODE`); err != nil {
+			return err
+		}
+		for _, guard := range guards {
+			if reason, err = guard(ctx, tx, name); err != nil || reason != "" {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `DROP TABLE `+pgx.Identifier{name}.Sanitize())
+		return err
+	})
+	return reason, err
+}
+
+// lockUpkeep lets one process at a time change the table's partitions.
+func lockUpkeep(ctx context.Context, tx pgx.Tx, table string) error {
+	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, ddlLockTimeout); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('partitions of ' || $1, 0))`, table)
+	return err
+}
+
+func attached(ctx context.Context, q Querier, table, partition string) (ok bool, err error) {
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_inherits
+		WHERE inhparent = $1::regclass AND inhrelid = to_regclass($2))`,
+		pgx.Identifier{table}.Sanitize(), pgx.Identifier{partition}.Sanitize()).Scan(&ok)
+	return ok, err
+}
+
+func partitions(ctx context.Context, q Querier, table string) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = $1::regclass ORDER BY c.relname`, pgx.Identifier{table}.Sanitize())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}

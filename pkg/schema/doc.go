@@ -1,0 +1,20 @@
+// Package schema turns events into the bytes on the topics and back: Avro in
+// Confluent's wire format, with the schemas in a Confluent-compatible registry. It is
+// the only package that knows the Avro library and the registry's client.
+//
+// Wire format: byte 0, the writer schema's id as 4 bytes big-endian, Avro binary.
+//
+// Guarantees: bytes of an older or newer compatible schema decode into this build's
+// type, by Avro's schema resolution. Rubbish of any kind gives an error, never a panic,
+// an endless loop or an absurd allocation: the bytes are checked against the writer's
+// schema before anything is built from them. A decoded text holds neither invalid UTF-8
+// nor NUL, a decoded time lies in the years 1 to 9999, so all of it can be stored in
+// Postgres. Once a schema was registered or looked up, the registry may be down.
+// Everything is safe for concurrent use; simultaneous lookups of one id are one request.
+//
+// Not guaranteed: that what was decoded makes sense; and compatibility, which the
+// registry checks when a schema is registered.
+//
+// Failures have a kind of pkg/errs: Transient when the registry cannot be asked now,
+// Hopeless when asking or trying again cannot help.
+package schema

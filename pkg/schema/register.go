@@ -1,0 +1,156 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+)
+
+const (
+	// Backoff of KeepRegistering: soon after the registry is back, yet no burden on it.
+	registerBackoffMin = 100 * time.Millisecond
+	registerBackoffMax = 5 * time.Second
+)
+
+// Register registers the types' schemas and learns their ids. Subjects of topics that
+// keep everything (*.events) get the compatibility level FULL_TRANSITIVE first; the
+// others stay at the registry's default. It is idempotent, and tries every type even
+// when one fails.
+//
+// Errors: errs.Hopeless when the registry refuses a schema, for example as incompatible
+// with an earlier version; errs.Transient when the registry is down.
+func (c *Codec) Register(ctx context.Context, types ...events.Type) error {
+	c.mu.Lock()
+	for _, t := range types {
+		if _, done := c.registered[t.Name]; !done && c.problems[t.Name] == nil {
+			c.problems[t.Name] = errs.New(errs.Transient, "schema %s is not registered yet", t.Subject)
+		}
+	}
+	c.mu.Unlock()
+
+	var failures []error
+	kind := errs.Transient
+	for _, t := range types {
+		if err := c.register(ctx, t); err != nil {
+			failures = append(failures, err)
+			if errs.KindOf(err) == errs.Hopeless {
+				kind = errs.Hopeless
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return errs.Wrap(kind, errors.Join(failures...), "register schemas")
+	}
+	return nil
+}
+
+// KeepRegistering calls Register until it succeeds, with a growing pause of 100 ms to
+// 5 s while the registry is down. It returns nil when all types are registered, the
+// error when one is refused (errs.Hopeless), and ctx's error when ctx ends first. What
+// it waits for shows in Ready.
+func (c *Codec) KeepRegistering(ctx context.Context, types ...events.Type) error {
+	for pause := registerBackoffMin; ; pause = min(2*pause, registerBackoffMax) {
+		err := c.Register(ctx, types...)
+		if err == nil || errs.KindOf(err) == errs.Hopeless {
+			return err
+		}
+		// Half of the pause is random, so that replicas started at once spread out.
+		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // spread, not secrecy
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// Ready returns nil when every type that was to be registered is, else why it is not.
+func (c *Codec) Ready() error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.problems) == 0 {
+		return nil
+	}
+	problems := make([]error, 0, len(c.problems))
+	for _, name := range slices.Sorted(maps.Keys(c.problems)) {
+		problems = append(problems, c.problems[name])
+	}
+	return errors.Join(problems...)
+}
+
+// register registers one type unless that was done before.
+func (c *Codec) register(ctx context.Context, t events.Type) error {
+	c.mu.RLock()
+	_, done := c.registered[t.Name]
+	c.mu.RUnlock()
+	if done {
+		return nil
+	}
+	enc, err := c.newEncoder(ctx, t)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		if _, done := c.registered[t.Name]; !done {
+			c.problems[t.Name] = err
+		}
+		return err
+	}
+	c.registered[t.Name] = enc
+	// What this program writes it also reads, without asking back.
+	c.writers[enc.id] = enc.schema
+	delete(c.problems, t.Name)
+	return nil
+}
+
+func (c *Codec) newEncoder(ctx context.Context, t events.Type) (encoder, error) {
+	parsed, err := parse(t.Schema)
+	if err != nil {
+		return encoder{}, errs.Wrap(errs.Hopeless, err, t.Subject)
+	}
+	if longLived(t.Topic) {
+		if err := c.client.SetCompatibility(ctx, t.Subject, FullTransitive); err != nil {
+			return encoder{}, hopelessUnlessTransient(err)
+		}
+	}
+	id, err := c.client.Register(ctx, t.Subject, t.Schema)
+	if err != nil {
+		return encoder{}, hopelessUnlessTransient(err)
+	}
+	return encoder{id: id, api: newAPI(), schema: parsed, text: t.Schema}, nil
+}
+
+// encoder returns how to encode a type, registering it when it is in the catalogue and
+// was not registered yet.
+func (c *Codec) encoder(ctx context.Context, name string) (encoder, error) {
+	c.mu.RLock()
+	enc, ok := c.registered[name]
+	c.mu.RUnlock()
+	if ok {
+		return enc, nil
+	}
+	t, ok := events.Lookup(name)
+	if !ok {
+		return encoder{}, errs.New(errs.Hopeless, "encode %s: neither registered nor in the catalogue", name)
+	}
+	if err := c.register(ctx, t); err != nil {
+		return encoder{}, errs.Wrap(errs.KindOf(err), err, "encode "+name)
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.registered[name], nil
+}
+
+// hopelessUnlessTransient: a refused schema stays refused.
+func hopelessUnlessTransient(err error) error {
+	if errs.KindOf(err) == errs.Transient {
+		return err
+	}
+	return errs.New(errs.Hopeless, "%w", err)
+}

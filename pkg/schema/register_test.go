@@ -1,0 +1,160 @@
+package schema_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/schema"
+)
+
+func withCancel(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}
+
+func TestRegisterIsIdempotent(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	c := r.codec()
+	for range 2 {
+		if err := c.Register(t.Context(), events.Catalogue()...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.codec().Register(t.Context(), events.Catalogue()...); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(r.schemas), len(events.Catalogue()); got != want {
+		t.Errorf("%d schemas of %d types", got, want)
+	}
+	// Once by each codec: the second Register of the first one asked nothing.
+	if n := r.count("POST /subjects/eventshop.order.v1.OrderCreated/versions"); n != 2 {
+		t.Errorf("OrderCreated was registered %d times", n)
+	}
+}
+
+func TestLongLivedTopicsAreFullTransitive(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	if err := r.codec().Register(t.Context(), events.Catalogue()...); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for _, typ := range events.Catalogue() {
+		if strings.HasSuffix(typ.Topic, ".events") {
+			want[typ.Subject] = "FULL_TRANSITIVE"
+		}
+	}
+	if diff := cmp.Diff(want, r.levels); diff != "" {
+		t.Errorf("levels (-want +got):\n%s", diff)
+	}
+}
+
+func TestIncompatibleSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	shipped, delivered := events.TypeOf[events.OrderShipped](), events.TypeOf[events.OrderDelivered]()
+	r.add(shipped.Subject, strings.Replace(shipped.Schema, `"trackingId"`, `"parcelId"`, 1))
+	c := r.codec()
+	err := c.Register(t.Context(), shipped, delivered)
+	wantKind(t, err, errs.Hopeless, "incompatible with an earlier version")
+	wantKind(t, c.Ready(), errs.Hopeless, shipped.Subject)
+	_, err = c.Encode(t.Context(), events.OrderShipped{OrderID: "o-1"})
+	wantKind(t, err, errs.Hopeless, "incompatible")
+	// The other type is not held up.
+	if _, err := c.Encode(t.Context(), events.OrderDelivered{OrderID: "o-1", OccurredAt: at}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInvalidSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	_, err := schema.NewClient(r.URL).Register(t.Context(), "s", `{"type":"nonsense"}`)
+	wantKind(t, err, errs.Invalid, "register schema s")
+	err = r.codec().Register(t.Context(), typeWith("OrderPlaced", `{"type":"nonsense"}`))
+	wantKind(t, err, errs.Hopeless, "parse schema")
+}
+
+func TestReadyTellsWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	placed := events.TypeOf[events.OrderPlaced]()
+	if err := r.codec().Ready(); err != nil {
+		t.Errorf("a codec with nothing to register: %v", err)
+	}
+	c := schema.NewCodec(schema.NewClient(r.URL), placed)
+	wantKind(t, c.Ready(), errs.Transient, "eventshop.order.v1.OrderPlaced is not registered yet")
+
+	r.fail(503, false)
+	wantKind(t, c.Register(t.Context(), placed), errs.Transient, "register schemas")
+	wantKind(t, c.Ready(), errs.Transient, "told to fail")
+
+	r.fail(0, false)
+	if err := c.Register(t.Context(), placed); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Ready(); err != nil {
+		t.Errorf("all registered: %v", err)
+	}
+}
+
+func drain(c chan struct{}) {
+	for len(c) > 0 {
+		<-c
+	}
+}
+
+func TestKeepRegisteringWaitsForTheRegistry(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	placed := events.TypeOf[events.OrderPlaced]()
+	r.fail(503, false)
+	c := r.codec()
+	done := make(chan error, 1)
+	ctx, cancel := withCancel(t)
+	go func() { done <- c.KeepRegistering(ctx, placed) }()
+	<-r.failed
+	<-r.failed
+	r.fail(0, false)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+
+	r.fail(503, false)
+	drain(r.failed)
+	go func() { done <- r.codec().KeepRegistering(ctx, placed) }()
+	<-r.failed
+	cancel()
+	if err := <-done; err == nil {
+		t.Error("an ended context gave no error")
+	}
+
+	r.fail(409, false)
+	wantKind(t, r.codec().KeepRegistering(t.Context(), placed), errs.Hopeless, "register schema")
+}
+
+func TestClientListsSubjects(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	c := schema.NewClient(r.URL)
+	first, second := r.add("s", `"string"`), r.add("s", `"bytes"`)
+	got, err := c.Latest(t.Context(), "s")
+	if want := (schema.Version{ID: second, Version: 2, Schema: `"bytes"`}); err != nil || got != want {
+		t.Errorf("Latest = %+v, %v", got, err)
+	}
+	if text, err := c.Schema(t.Context(), first); err != nil || text != `"string"` {
+		t.Errorf("Schema = %s, %v", text, err)
+	}
+	if names, err := c.Subjects(t.Context()); err != nil || !cmp.Equal(names, []string{"s"}) {
+		t.Errorf("Subjects = %v, %v", names, err)
+	}
+	_, err = c.Latest(t.Context(), "unknown")
+	wantKind(t, err, errs.NotFound, "latest schema of unknown")
+	_, err = c.Schema(t.Context(), 99)
+	wantKind(t, err, errs.NotFound, "schema id 99")
+}

@@ -1,0 +1,199 @@
+package schema_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/schema"
+)
+
+// registry speaks as much of Confluent's registry API as the client uses. It checks
+// new versions for full transitive compatibility where the subject's level asks for it.
+type registry struct {
+	*httptest.Server
+
+	mu       sync.Mutex
+	schemas  []string         // id is index + 1
+	versions map[string][]int // ids by subject
+	levels   map[string]string
+	requests map[string]int // by method and path
+	failure  int            // HTTP status to answer everything with; 0 for none
+	html     bool           // the failure is a proxy's page instead of the API's JSON
+	gate     chan struct{}  // when not nil, lookups by id wait until it is closed
+	arrived  chan struct{}  // receives a value for each such lookup
+	failed   chan struct{}  // receives a value for each failure, while there is room
+}
+
+func newRegistry(t testing.TB) *registry {
+	r := &registry{
+		versions: map[string][]int{}, levels: map[string]string{}, requests: map[string]int{},
+		arrived: make(chan struct{}, 64), failed: make(chan struct{}, 2),
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /subjects/{subject}/versions", r.register)
+	mux.HandleFunc("GET /subjects/{subject}/versions/latest", r.latest)
+	mux.HandleFunc("GET /subjects", r.subjects)
+	mux.HandleFunc("GET /schemas/ids/{id}", r.byID)
+	mux.HandleFunc("PUT /config/{subject}", r.config)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.mu.Lock()
+		r.requests[req.Method+" "+req.URL.Path]++
+		failure, html, gate := r.failure, r.html, r.gate
+		r.mu.Unlock()
+		if gate != nil && strings.HasPrefix(req.URL.Path, "/schemas/ids/") {
+			r.arrived <- struct{}{}
+			<-gate
+		}
+		if failure != 0 {
+			select {
+			case r.failed <- struct{}{}:
+			default:
+			}
+		}
+		switch {
+		case html:
+			w.WriteHeader(failure)
+			fmt.Fprint(w, "<html>not what you look for</html>")
+		case failure != 0:
+			refuse(w, failure, failure, "told to fail")
+		default:
+			mux.ServeHTTP(w, req)
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *registry) codec() *schema.Codec { return schema.NewCodec(schema.NewClient(r.URL + "/")) }
+
+// add stores a schema without checking anything and returns its id.
+func (r *registry) add(subject, text string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.store(subject, text)
+}
+
+func (r *registry) store(subject, text string) int {
+	for i, known := range r.schemas {
+		if known == text {
+			return i + 1
+		}
+	}
+	r.schemas = append(r.schemas, text)
+	r.versions[subject] = append(r.versions[subject], len(r.schemas))
+	return len(r.schemas)
+}
+
+func (r *registry) count(request string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests[request]
+}
+
+func (r *registry) fail(status int, html bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failure, r.html = status, html
+}
+
+func (r *registry) register(w http.ResponseWriter, req *http.Request) {
+	var body struct{ Schema string }
+	if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
+		refuse(w, 400, 400, err.Error())
+		return
+	}
+	if _, err := schema.Canonical(body.Schema); err != nil {
+		refuse(w, 422, 42201, err.Error())
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	subject := req.PathValue("subject")
+	for _, id := range r.versions[subject] {
+		if r.levels[subject] != schema.FullTransitive {
+			break
+		}
+		old := r.schemas[id-1]
+		if schema.Compatible(body.Schema, old) != nil || schema.Compatible(old, body.Schema) != nil {
+			refuse(w, 409, 409, "incompatible with an earlier version")
+			return
+		}
+	}
+	answer(w, map[string]any{"id": r.store(subject, body.Schema)})
+}
+
+func (r *registry) latest(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := r.versions[req.PathValue("subject")]
+	if len(ids) == 0 {
+		refuse(w, 404, 40401, "no such subject")
+		return
+	}
+	id := ids[len(ids)-1]
+	answer(w, map[string]any{"id": id, "version": len(ids), "schema": r.schemas[id-1]})
+}
+
+func (r *registry) subjects(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := []string{}
+	for name := range r.versions {
+		names = append(names, name)
+	}
+	answer(w, names)
+}
+
+func (r *registry) byID(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var id int
+	if _, err := fmt.Sscan(req.PathValue("id"), &id); err != nil || id < 1 || id > len(r.schemas) {
+		refuse(w, 404, 40403, "no such schema")
+		return
+	}
+	text := r.schemas[id-1]
+	if strings.HasPrefix(text, "syntax") {
+		answer(w, map[string]any{"schema": text, "schemaType": "PROTOBUF"})
+		return
+	}
+	answer(w, map[string]any{"schema": text})
+}
+
+func (r *registry) config(w http.ResponseWriter, req *http.Request) {
+	var body struct{ Compatibility string }
+	if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
+		refuse(w, 400, 400, err.Error())
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.levels[req.PathValue("subject")] = body.Compatibility
+	answer(w, body)
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
+	_ = json.NewEncoder(w).Encode(v) // the client sees what is cut short
+}
+
+func refuse(w http.ResponseWriter, status, code int, message string) {
+	w.WriteHeader(status)
+	answer(w, map[string]any{"error_code": code, "message": message})
+}
+
+// typeWith is the catalogue's entry of an event with another schema.
+func typeWith(name, text string) events.Type {
+	t, ok := events.Lookup(name)
+	if !ok {
+		panic(name)
+	}
+	t.Schema = text
+	return t
+}

@@ -1,0 +1,53 @@
+package service
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"eventshop.example/pkg/telemetry"
+)
+
+// Exit codes of Main.
+const (
+	exitOK     = 0
+	exitFailed = 1 // a component failed
+	exitConfig = 2 // the environment is wrong: starting again cannot help
+)
+
+// Main is the body of a service's main function: it reads the configuration,
+// makes the JSON logger on standard output the default one (level from
+// LOG_LEVEL, default info), runs until SIGINT or SIGTERM and exits: 0 after a
+// graceful stop, 1 when run failed, 2 when the configuration is wrong. A second
+// signal ends the process at once.
+func Main[C any](name string, configure func(Lookup) (C, error), run func(context.Context, C) error) {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	context.AfterFunc(ctx, cancel) // gives the signals their default action back
+	os.Exit(start(ctx, os.Stdout, name, os.LookupEnv, configure, run))
+}
+
+func start[C any](ctx context.Context, out io.Writer, name string, lookup Lookup, configure func(Lookup) (C, error), run func(context.Context, C) error) int {
+	env := NewEnv(lookup)
+	log := telemetry.NewLogger(out, name, env.Level("LOG_LEVEL", slog.LevelInfo))
+	slog.SetDefault(log)
+	if err := env.Err(); err != nil {
+		log.Error("configuration", "error", err)
+		return exitConfig
+	}
+	cfg, err := configure(lookup)
+	if err != nil {
+		log.Error("configuration", "error", err)
+		return exitConfig
+	}
+	log.Info("service starts", "pid", os.Getpid())
+	if err := call(ctx, func(ctx context.Context) error { return run(ctx, cfg) }); err != nil {
+		log.Error("service failed", "error", err)
+		return exitFailed
+	}
+	log.Info("service stopped")
+	return exitOK
+}
