@@ -2,12 +2,14 @@ module eventshop.example/sandbox
 
 go 1.26.0
 
-require eventshop.example/pkg v0.0.0
+require (
+	eventshop.example/pkg v0.0.0
+	github.com/google/go-cmp v0.7.0
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/google/go-cmp v0.7.0
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect

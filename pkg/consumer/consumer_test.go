@@ -208,7 +208,7 @@ func TestARegistryOutageWaitsForUnknownSchemas(t *testing.T) {
 	b := newBench(t)
 	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
 	b.codec = newCodecWithoutCache(b)
-	b.registry.setDown(true)
+	b.registry.SetDown(true)
 	reg := prometheus.NewRegistry()
 	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
 	kafkatest.Eventually(t, "failed tries", func() bool {
@@ -217,7 +217,7 @@ func TestARegistryOutageWaitsForUnknownSchemas(t *testing.T) {
 	if n := b.deadLetters(); n != 0 {
 		t.Fatalf("%d dead letters for an outage", n)
 	}
-	b.registry.setDown(false)
+	b.registry.SetDown(false)
 	b.awaitEffects(1)
 }
 

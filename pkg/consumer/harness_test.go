@@ -2,13 +2,9 @@ package consumer_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +22,7 @@ import (
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 )
 
 const group = "testers"
@@ -38,12 +35,12 @@ type bench struct {
 	brokers  []string
 	codec    *schema.Codec
 	outbox   *outbox.Outbox
-	registry *registry
+	registry *schematest.Registry
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component()), registry: newRegistry(t)}
+	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component()), registry: schematest.Start(t)}
 	b.brokers = kafkatest.Start(t, events.Topics()...)
 	if _, err := b.pool.Exec(t.Context(), `CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text, what text)`); err != nil {
 		t.Fatal(err)
@@ -193,66 +190,4 @@ func counter(t *testing.T, reg *prometheus.Registry, name string, labels ...stri
 		}
 	}
 	return sum
-}
-
-// registry is the part of a schema registry these tests touch. It can be shut.
-type registry struct {
-	*httptest.Server
-	mu      sync.Mutex
-	schemas []string
-	down    bool
-}
-
-func newRegistry(t *testing.T) *registry {
-	r := &registry{}
-	r.Server = httptest.NewServer(r)
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *registry) setDown(down bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.down = down
-}
-
-func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.down {
-		http.Error(w, `{"error_code":50001,"message":"down"}`, http.StatusServiceUnavailable)
-		return
-	}
-	answer := func(v any) {
-		w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
-		if err := json.NewEncoder(w).Encode(v); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-		}
-	}
-	switch {
-	case strings.HasPrefix(req.URL.Path, "/config"):
-		answer(map[string]string{"compatibility": "FULL_TRANSITIVE"})
-	case req.Method == http.MethodPost:
-		var in struct{ Schema string }
-		if err := json.NewDecoder(req.Body).Decode(&in); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		for i, s := range r.schemas {
-			if s == in.Schema {
-				answer(map[string]any{"id": i + 1})
-				return
-			}
-		}
-		r.schemas = append(r.schemas, in.Schema)
-		answer(map[string]any{"id": len(r.schemas)})
-	default:
-		var id int
-		if _, err := fmt.Sscanf(req.URL.Path, "/schemas/ids/%d", &id); err != nil || id < 1 || id > len(r.schemas) {
-			w.WriteHeader(http.StatusNotFound)
-			answer(map[string]any{"error_code": 40403, "message": "Schema not found"})
-			return
-		}
-		answer(map[string]any{"schema": r.schemas[id-1]})
-	}
 }

@@ -125,12 +125,12 @@ func reason(e *openapi3.SchemaError) string {
 	case "nullable":
 		return "must not be null"
 	case "format":
-		if e.Origin != nil {
-			if text := e.Origin.Error(); strings.HasPrefix(text, "must be ") {
-				return text
-			}
-		}
-		if s.Format == "int32" || s.Format == "int64" {
+		switch s.Format {
+		case "uuid":
+			return "must be a UUID"
+		case "email":
+			return "must be an e-mail address"
+		case "int32", "int64":
 			return "is out of range"
 		}
 		return "must be of format " + s.Format

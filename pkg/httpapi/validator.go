@@ -27,17 +27,16 @@ import (
 //	415  a content type other than application/json in UTF-8
 //	400  JSON that is not strict (UTF-8, NUL, duplicate names, trailing data,
 //	     depth), naming the field
-//	422  JSON that breaks the schema, naming each field (the first 20)
+//	422  JSON that breaks the schema, naming each field (the first 20; the first one
+//	     of a body above 64 KiB)
 //
 // Defaults of the document are not filled in; handlers know them.
 func Validator(spec *openapi3.T) (func(http.Handler) http.Handler, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
-	v := &validator{
-		routes:  newRoutes(spec),
-		options: append(formats(), openapi3.MultiErrors(), openapi3.VisitAsRequest()),
-	}
+	first := append(formats(), openapi3.VisitAsRequest())
+	v := &validator{routes: newRoutes(spec), first: first, all: append(slices.Clone(first), openapi3.MultiErrors())}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := v.check(w, r); err != nil {
@@ -50,9 +49,13 @@ func Validator(spec *openapi3.T) (func(http.Handler) http.Handler, error) {
 }
 
 type validator struct {
-	routes  *routes
-	options []openapi3.SchemaValidationOption
+	routes     *routes
+	first, all []openapi3.SchemaValidationOption // stop at the first error, or go on
 }
+
+// largeBody is the size in bytes from which only the first error is looked for:
+// the errors of a body that is wrong everywhere take a hundred times its memory.
+const largeBody = 64 << 10
 
 func (v *validator) check(w http.ResponseWriter, r *http.Request) error {
 	// chi's rule: the escaped path if it differs from the plain one.
@@ -119,7 +122,7 @@ func (v *validator) checkParameters(r *http.Request, item *openapi3.PathItem, op
 	input := &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: values, QueryParams: query,
 		Route:   &routers.Route{Spec: v.routes.spec, Path: pattern, PathItem: item, Method: r.Method, Operation: op},
-		Options: &openapi3filter.Options{SkipSettingDefaults: true, SchemaValidationOptions: v.options},
+		Options: &openapi3filter.Options{SkipSettingDefaults: true, SchemaValidationOptions: v.all},
 	}
 	var problems []error
 	for _, p := range params {
@@ -165,7 +168,11 @@ func (v *validator) checkBody(r *http.Request, op *openapi3.Operation) error {
 		return WithStatus(http.StatusBadRequest, errs.New(errs.Invalid, "the body cannot be read: %w", err))
 	}
 	schema := op.RequestBody.Value.Content["application/json"].Schema.Value
-	if err := schema.VisitJSON(value, v.options...); err != nil {
+	options := v.all
+	if len(b.data) > largeBody {
+		options = v.first
+	}
+	if err := schema.VisitJSON(value, options...); err != nil {
 		return schemaErrors(value, err)
 	}
 	return nil

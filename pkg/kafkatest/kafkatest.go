@@ -33,10 +33,7 @@ func Start(t testing.TB, topics ...events.Topic) (brokers []string) {
 // cluster's Control functions see every request.
 func StartCluster(t testing.TB, topics ...events.Topic) *kfake.Cluster {
 	t.Helper()
-	// One broker, and groups that settle at once instead of waiting seconds
-	// for further members.
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ClusterID("kafkatest"),
-		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ClusterID("kafkatest"))
 	if err != nil {
 		t.Fatalf("start the broker: %v", err)
 	}

@@ -69,7 +69,7 @@ func TestNothingIsMarkedBeforeTheBrokerAcknowledged(t *testing.T) {
 	}
 }
 
-// cluster starts a broker that keeps its data in dir, on a port that another
+// restartable starts a broker that keeps its data in dir, on the port that another
 // one had before.
 func restartable(t *testing.T, dir string, port int) *kfake.Cluster {
 	t.Helper()
@@ -205,7 +205,7 @@ func TestMissingTopicHoldsBackOnlyItself(t *testing.T) {
 	f := newFixture(t, cluster.ListenAddrs())
 	missing := events.Topic{Name: "order.events.payment.dlq", Partitions: 1}
 	r := f.start(t, RelayConfig{PollEvery: 10 * time.Millisecond, KgoOpts: []kgo.Opt{
-		kgo.MetadataMinAge(20 * time.Millisecond), // five look-ups decide that a topic is missing
+		kgo.MetadataMinAge(20 * time.Millisecond), // several look-ups decide that a topic is missing
 	}})
 	tx := f.begin(t)
 	for i := range 10 {

@@ -91,6 +91,10 @@ func (r *Relay) Run(ctx context.Context) error {
 		// The hash of the Java client, so that Debezium or another producer
 		// puts a key into the same partition.
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		// After a broker comes back or a partition moves, the backlog should
+		// not wait for the defaults of several seconds.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(pause(max(0, fails-1)), time.Second) }),
 		// Never reached, since flight bounds the rows. Produce would block at
 		// this limit, also inside a promise, where it would never end.
 		kgo.MaxBufferedRecords(r.cfg.MaxInFlight + 1),
@@ -112,6 +116,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	loops.Go(func() { r.measureLoop(ctx) })
 
 	err = r.readLoop(ctx)
+	fail(err)
 	r.drain()
 	stop()
 	loops.Wait()

@@ -51,7 +51,8 @@ const daysAhead = 3
 // Maintain creates the partitions of the coming days and drops those whose rows
 // are all older than keep and all published. Call it at start-up and then every
 // few hours. keep bounds how far back published rows can be compared with the
-// topics or sent again.
+// topics or sent again. Where another relay (Debezium) publishes from the log and
+// marks nothing, no row ever counts as published and nothing is dropped.
 func (o *Outbox) Maintain(ctx context.Context, pool *pgxpool.Pool, keep time.Duration) error {
 	now := time.Now()
 	if err := postgres.EnsurePartitions(ctx, pool, "outbox", now, now.AddDate(0, 0, daysAhead)); err != nil {

@@ -66,7 +66,7 @@ func InitDB(ctx context.Context, binDir, dataDir, superuser, password string, ex
 	if err := Own(dataDir); err != nil {
 		return err
 	}
-	if err := reachable(dataDir); err != nil {
+	if err := Reachable(dataDir); err != nil {
 		return err
 	}
 	args := []string{"--pgdata=" + dataDir, "--username=" + superuser, "--encoding=UTF8",
@@ -133,9 +133,10 @@ func command(ctx context.Context, path string, args ...string) (*exec.Cmd, error
 	return cmd, nil
 }
 
-// reachable says which folder above path keeps the server's user out; the
+// Reachable returns nil when the user of [Credential] can enter all folders above
+// path; else it says which folder keeps the server's user out; the
 // server itself would only say "permission denied".
-func reachable(path string) error {
+func Reachable(path string) error {
 	cred, err := Credential()
 	if err != nil || cred == nil {
 		return err

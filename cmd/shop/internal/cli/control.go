@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"eventshop.example/local/stack"
+)
+
+// one makes a command about one process.
+func one(e *env, use, short, done string, act func(ctx context.Context, s *stack.Stack, name string) error) *cobra.Command {
+	return &cobra.Command{
+		Use:       use + " PROCESS",
+		Short:     short,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: stack.Processes(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			if err := act(cmd.Context(), s, args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.out, "%s %s\n", args[0], done)
+			return nil
+		},
+	}
+}
+
+func killCommand(e *env) *cobra.Command {
+	return one(e, "kill", "Ends a process with SIGKILL", "is killed",
+		func(ctx context.Context, s *stack.Stack, name string) error { return s.Kill(ctx, name) })
+}
+
+func startCommand(e *env) *cobra.Command {
+	return one(e, "start", "Starts a process again and waits until it is ready", "is up",
+		func(ctx context.Context, s *stack.Stack, name string) error { return s.Start(ctx, name) })
+}
+
+func stopCommand(e *env) *cobra.Command {
+	return one(e, "stop", "Stops a process politely (SIGTERM)", "is stopped",
+		func(ctx context.Context, s *stack.Stack, name string) error { return s.Stop(ctx, name) })
+}
+
+func pauseCommand(e *env) *cobra.Command {
+	return one(e, "pause", "Freezes a process (SIGSTOP)", "is frozen",
+		func(_ context.Context, s *stack.Stack, name string) error { return s.Pause(name) })
+}
+
+func resumeCommand(e *env) *cobra.Command {
+	return one(e, "resume", "Thaws a frozen process (SIGCONT)", "is thawed",
+		func(_ context.Context, s *stack.Stack, name string) error { return s.Resume(name) })
+}
+
+func downCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Stops the shop; its data stays",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			running, err := s.Running()
+			if err != nil {
+				return err
+			}
+			if err := s.Down(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.out, "%d processes stopped\n", len(running))
+			return nil
+		},
+	}
+}
+
+func wipeCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "wipe",
+		Short: "Deletes the data of a shop that is down",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			return s.Wipe()
+		},
+	}
+}

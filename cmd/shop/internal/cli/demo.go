@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"eventshop.example/cmd/shop/internal/demo"
+	"eventshop.example/local/stack"
+)
+
+func demoCommand(e *env) *cobra.Command {
+	var flags upFlags
+	var exit bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Brings the shop up and plays the scenarios; then stays until Ctrl-C",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			o, err := flags.options()
+			if err != nil {
+				return err
+			}
+			running, err := s.Running()
+			if err != nil {
+				return err
+			}
+			ours := len(running) == 0 // a shop that was up before stays up
+			summary := ""
+			defer func() {
+				if ours {
+					fmt.Fprintln(e.out, "\nstopping")
+					err = errors.Join(err, s.Down(context.WithoutCancel(cmd.Context())))
+				}
+				if summary != "" {
+					fmt.Fprintln(e.out, summary)
+				}
+			}()
+			if err := s.Up(cmd.Context(), o); err != nil {
+				return err
+			}
+			ep := endpoints(s)
+			results, err := demo.Run(cmd.Context(), ep, e.out)
+			if err != nil {
+				return err
+			}
+			line, ok := demo.Summary(results)
+			summary = line
+			if exit {
+				if !ok {
+					return errors.New("not every scenario went as expected")
+				}
+				return nil
+			}
+			fmt.Fprintln(e.out, line)
+			summary = ""
+			demo.Tour(e.out, ep)
+			fmt.Fprintln(e.out, "\nCtrl-C stops the shop; its data stays.")
+			<-cmd.Context().Done()
+			return nil
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().BoolVar(&exit, "exit", false, "stop the shop after the scenarios; exit 0 only when all went as expected")
+	return cmd
+}
+
+func endpoints(s *stack.Stack) demo.Endpoints {
+	u := s.File().URL
+	return demo.Endpoints{
+		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"],
+		Projection: u["projection"], Gateway: u[stack.Gateway], Carrier: u[stack.Carrier],
+	}
+}

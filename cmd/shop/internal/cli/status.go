@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"eventshop.example/local/process"
+	"eventshop.example/local/stack"
+)
+
+func statusCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Shows what runs, whether it is ready, and if not why",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			if !s.Known() {
+				fmt.Fprintf(e.out, "there is no shop in %s; start one with `shop up`\n", s.State)
+				return nil
+			}
+			names := stack.Processes()
+			all, err := s.Status()
+			if err != nil {
+				return err
+			}
+			reasons := make([]error, len(names))
+			var wg sync.WaitGroup
+			for i, name := range names {
+				if all[name].State == process.Running {
+					wg.Go(func() { reasons[i] = s.Ready(cmd.Context(), name) })
+				}
+			}
+			wg.Wait()
+			w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "PROCESS\tPID\tPORT\tSTATE\tWHY")
+			for i, name := range names {
+				state, why := "ready", ""
+				switch {
+				case name == stack.Postgres && s.File().External:
+					state, why = "external", "given by --postgres"
+				case all[name].State != process.Running:
+					state = string(all[name].State)
+				case reasons[i] != nil:
+					state, why = "not ready", reasons[i].Error()
+				}
+				fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", name, all[name].PID, s.File().Ports[name], state, why)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func logsCommand(e *env) *cobra.Command {
+	var follow bool
+	var lines int
+	cmd := &cobra.Command{
+		Use:       "logs [PROCESS]",
+		Short:     "Prints the end of a process's log, or of all",
+		Args:      cobra.MaximumNArgs(1),
+		ValidArgs: stack.Processes(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			names := args
+			if len(names) == 0 {
+				names = stack.Processes()
+			}
+			for _, name := range names {
+				f, err := os.Open(s.LogFile(name))
+				if errors.Is(err, os.ErrNotExist) {
+					fmt.Fprintf(e.out, "%s has no log\n", name)
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				if len(names) > 1 {
+					fmt.Fprintf(e.out, "==> %s\n", name)
+				}
+				if err := tail(e.out, f, lines); err != nil {
+					return err
+				}
+				if follow && len(names) == 1 {
+					tick := time.NewTicker(200 * time.Millisecond)
+					defer tick.Stop()
+					for {
+						if _, err := io.Copy(e.out, f); err != nil {
+							return err
+						}
+						select {
+						case <-cmd.Context().Done():
+							return nil
+						case <-tick.C:
+						}
+					}
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing (one process)")
+	cmd.Flags().IntVarP(&lines, "lines", "n", 50, "how many lines")
+	return cmd
+}
+
+// tail prints the last lines of a file and leaves it at its end.
+func tail(out io.Writer, f io.Reader, lines int) error {
+	var last []string
+	in := bufio.NewScanner(f)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		if last = append(last, in.Text()); len(last) > lines {
+			last = last[1:]
+		}
+	}
+	for _, l := range last {
+		fmt.Fprintln(out, l)
+	}
+	return in.Err()
+}

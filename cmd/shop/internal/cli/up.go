@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"eventshop.example/local/stack"
+)
+
+// upFlags are the flags of commands that bring the shop up.
+type upFlags struct {
+	ports       []string
+	allPorts    string
+	env         []string
+	postgresURL string
+	download    bool
+}
+
+func (f *upFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "PROCESS=N: where a process listens (repeatable)")
+	cmd.Flags().StringVar(&f.allPorts, "ports", "", `"auto": free ports for all that are not given`)
+	cmd.Flags().StringArrayVar(&f.env, "env", nil, "PROCESS.NAME=VALUE: a setting of a process (repeatable)")
+	cmd.Flags().StringVar(&f.postgresURL, "postgres", "", "superuser's URL of a PostgreSQL server to use instead of one of our own")
+	cmd.Flags().BoolVar(&f.download, "download-postgres", false, "use downloaded PostgreSQL binaries even where the machine has some")
+}
+
+func (f *upFlags) options() (stack.Options, error) {
+	o := stack.Options{
+		Ports: map[string]int{}, Env: map[string]map[string]string{},
+		AutoPorts: f.allPorts == "auto", PostgresURL: f.postgresURL, Download: f.download,
+	}
+	if f.allPorts != "" && f.allPorts != "auto" {
+		return o, fmt.Errorf(`--ports: %q is not "auto"`, f.allPorts)
+	}
+	for _, p := range f.ports {
+		name, port, _ := strings.Cut(p, "=")
+		n, err := strconv.Atoi(port)
+		if err != nil || n < 1 || n > 65535 {
+			return o, fmt.Errorf("--port: %q is not PROCESS=N", p)
+		}
+		o.Ports[name] = n
+	}
+	for _, v := range f.env {
+		key, value, ok := strings.Cut(v, "=")
+		name, variable, dot := strings.Cut(key, ".")
+		if !ok || !dot {
+			return o, fmt.Errorf("--env: %q is not PROCESS.NAME=VALUE", v)
+		}
+		if o.Env[name] == nil {
+			o.Env[name] = map[string]string{}
+		}
+		o.Env[name][variable] = value
+	}
+	return o, nil
+}
+
+func upCommand(e *env) *cobra.Command {
+	var flags upFlags
+	var detach bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Builds and starts the shop; without --detach it stays until Ctrl-C and then stops it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			o, err := flags.options()
+			if err != nil {
+				return err
+			}
+			if err := s.Up(cmd.Context(), o); err != nil {
+				return err
+			}
+			if detach {
+				return nil
+			}
+			return stay(cmd.Context(), e, s)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().BoolVar(&detach, "detach", false, "return when the shop is open and leave it running")
+	return cmd
+}
+
+// stay keeps the shop open until Ctrl-C, then stops it.
+func stay(ctx context.Context, e *env, s *stack.Stack) error {
+	fmt.Fprintln(e.out, "\nCtrl-C stops the shop; its data stays.")
+	<-ctx.Done()
+	fmt.Fprintln(e.out, "\nstopping")
+	return s.Down(context.WithoutCancel(ctx))
+}

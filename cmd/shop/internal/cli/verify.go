@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"eventshop.example/cmd/shop/internal/verify"
+	"eventshop.example/local/stack"
+)
+
+func verifyCommand(e *env) *cobra.Command {
+	var settle time.Duration
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Checks the invariants from the databases, the topics and the gateway's ledger",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			if !s.Known() {
+				return fmt.Errorf("there is no shop in %s; start one with `shop up`", s.State)
+			}
+			f := s.File()
+			facts, err := verify.Load(cmd.Context(), verify.Sources{
+				DSN: f.DSN, Brokers: f.Kafka, RegistryURL: f.URL[stack.Registry], GatewayURL: f.URL[stack.Gateway],
+			}, settle)
+			if err != nil {
+				return err
+			}
+			broken := 0
+			for _, r := range verify.Check(facts) {
+				mark := "ok    "
+				if !r.OK() {
+					mark = "BREACH"
+					broken++
+				}
+				fmt.Fprintf(e.out, "%s  %-3s  %s (%s)\n", mark, r.Invariant, r.Title, r.Counted)
+				for i, b := range r.Breaches {
+					if i == 20 {
+						fmt.Fprintf(e.out, "             … and %d more\n", len(r.Breaches)-i)
+						break
+					}
+					fmt.Fprintf(e.out, "             %s\n", b)
+				}
+			}
+			if broken > 0 {
+				return fmt.Errorf("%d invariants are broken", broken)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&settle, "settle", 30*time.Second, "how long to wait for the shop to come to rest")
+	return cmd
+}

@@ -1,0 +1,200 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"eventshop.example/pkg/events"
+)
+
+// projection is I10: the live read models are what a rebuild from offset 0
+// gives. The rebuild is Rebuild's, not the projection service's: two programs
+// have to agree.
+func projection(f Facts) Finding {
+	r := Finding{Invariant: "I10", Title: "live projection = rebuilt from offset 0"}
+	live, want := f.Projection, f.Rebuilt
+	for _, id := range keys(live.Orders, want.Orders) {
+		l, lok := live.Orders[id]
+		w, wok := want.Orders[id]
+		switch {
+		case !lok:
+			r.breach("order %s is missing from the read model", id)
+		case !wok:
+			r.breach("order %s is in the read model and on no topic", id)
+		case !l.UpdatedAt.Equal(w.UpdatedAt):
+			r.breach("order %s: read model updated %s, rebuilt %s", id, l.UpdatedAt, w.UpdatedAt)
+		default:
+			l.UpdatedAt, w.UpdatedAt = time.Time{}, time.Time{}
+			if l != w {
+				r.breach("order %s: read model %+v, rebuilt %+v", id, l, w)
+			}
+		}
+	}
+	entries := 0
+	for _, id := range keys(live.Timeline, want.Timeline) {
+		entries += len(live.Timeline[id])
+		if !maps.Equal(live.Timeline[id], want.Timeline[id]) {
+			r.breach("order %s: timeline has %d events, rebuilt %d, or other ones",
+				id, len(live.Timeline[id]), len(want.Timeline[id]))
+		}
+	}
+	for _, day := range keys(live.Revenue, want.Revenue) {
+		if live.Revenue[day] != want.Revenue[day] {
+			r.breach("revenue of %s: read model %+v, rebuilt %+v", day, live.Revenue[day], want.Revenue[day])
+		}
+	}
+	r.Counted = fmt.Sprintf("%d orders, %d timeline entries, %d days", len(live.Orders), entries, len(live.Revenue))
+	return r
+}
+
+// keys returns the keys of both maps, each once, sorted.
+func keys[V any](a, b map[string]V) []string {
+	all := map[string]bool{}
+	for k := range a {
+		all[k] = true
+	}
+	for k := range b {
+		all[k] = true
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// Rebuild folds the read models from the records of all topics. Duplicates count
+// once, and of an order's and of a payment's events the latest version decides, so
+// that the order of the records does not matter.
+func Rebuild(records []Record) Projection {
+	p := Projection{
+		Orders:   map[string]ProjectedOrder{},
+		Timeline: map[string]map[uuid.UUID]string{},
+		Revenue:  map[string]Revenue{},
+	}
+	seen := map[uuid.UUID]bool{}
+	created := map[string]bool{}
+	latest := map[string]version{}
+	for _, rec := range records {
+		if rec.Event == nil || seen[rec.ID] {
+			continue
+		}
+		seen[rec.ID] = true
+		id := rec.Key
+		if e, ok := rec.Event.(events.Event); ok {
+			id = e.AggregateKey() // what the event says, as the projection reads it
+		}
+		o, v := p.Orders[id], latest[id]
+		at, counts := apply(&o, &v, p.Revenue, rec)
+		if !counts {
+			continue // notifications and snapshots are no part of the read models
+		}
+		if _, ok := asValue[events.OrderCreated](rec.Event); ok {
+			created[id] = true
+		}
+		if at.After(o.UpdatedAt) {
+			o.UpdatedAt = at
+		}
+		p.Orders[id], latest[id] = o, v
+		if p.Timeline[id] == nil {
+			p.Timeline[id] = map[uuid.UUID]string{}
+		}
+		p.Timeline[id][rec.ID] = rec.Type
+	}
+	for id := range p.Orders {
+		if !created[id] {
+			delete(p.Orders, id) // shown only once OrderCreated is there
+		}
+	}
+	return p
+}
+
+// version is how far one order's row has come: the version of the order event
+// that set its status, and of the payment event that set its need for attention.
+type version struct{ status, attention int64 }
+
+func (v *version) setStatus(o *ProjectedOrder, at int64, status string) {
+	if at > v.status {
+		v.status, o.Status = at, status
+	}
+}
+
+func (v *version) setAttention(o *ProjectedOrder, at int64, needed bool) {
+	if at > v.attention {
+		v.attention, o.NeedsAttention = at, needed
+	}
+}
+
+// apply changes one order's row and the revenue as a record's event says, and
+// returns the event's time; counts is false for events outside the read models.
+func apply(o *ProjectedOrder, v *version, revenue map[string]Revenue, rec Record) (at time.Time, counts bool) {
+	switch e := rec.Event.(type) {
+	case *events.OrderCreated:
+		v.setStatus(o, rec.Version, "PENDING")
+		o.CustomerID, o.Currency = e.Customer.ID, e.Currency
+		o.TotalAmount, o.Items = e.TotalAmount, len(e.Items)
+		return e.OccurredAt, true
+	case *events.OrderConfirmed:
+		v.setStatus(o, rec.Version, "CONFIRMED")
+		return e.OccurredAt, true
+	case *events.OrderCancellationRequested:
+		v.setStatus(o, rec.Version, "CANCELLING")
+		return e.OccurredAt, true
+	case *events.OrderCancelled:
+		v.setStatus(o, rec.Version, "CANCELLED")
+		o.CancelReason = e.Reason
+		return e.OccurredAt, true
+	case *events.OrderShipped:
+		v.setStatus(o, rec.Version, "SHIPPED")
+		o.TrackingID = e.TrackingID
+		return e.OccurredAt, true
+	case *events.OrderDelivered:
+		v.setStatus(o, rec.Version, "DELIVERED")
+		return e.OccurredAt, true
+	case *events.PaymentCompleted:
+		k := dayKey(e.OccurredAt, e.Currency)
+		r := revenue[k]
+		r.Captured, r.Payments = r.Captured+e.Amount, r.Payments+1
+		revenue[k] = r
+		return e.OccurredAt, true
+	case *events.PaymentRefunded:
+		k := dayKey(e.OccurredAt, e.Currency)
+		r := revenue[k]
+		r.Refunded, r.Refunds = r.Refunded+e.Amount, r.Refunds+1
+		revenue[k] = r
+		v.setAttention(o, rec.Version, false)
+		return e.OccurredAt, true
+	case *events.PaymentRefundFailed:
+		v.setAttention(o, rec.Version, true)
+		return e.OccurredAt, true
+	case *events.PaymentFailed:
+		return e.OccurredAt, true
+	case *events.PaymentVoided:
+		return e.OccurredAt, true
+	case *events.InventoryReserved:
+		return e.OccurredAt, true
+	case *events.InventoryReservationFailed:
+		return e.OccurredAt, true
+	case *events.InventoryReleased:
+		return e.OccurredAt, true
+	case *events.ShipmentScheduled:
+		return e.OccurredAt, true
+	case *events.ShipmentFailed:
+		return e.OccurredAt, true
+	case *events.ShipmentDispatched:
+		return e.OccurredAt, true
+	case *events.ShipmentDelivered:
+		return e.OccurredAt, true
+	case *events.ShipmentCancelled:
+		return e.OccurredAt, true
+	case *events.ShipmentCancellationRejected:
+		return e.OccurredAt, true
+	}
+	return time.Time{}, false
+}
+
+func dayKey(t time.Time, currency string) string {
+	return t.UTC().Format(time.DateOnly) + " " + currency
+}
+
+func asValue[T any](v any) (*T, bool) { p, ok := v.(*T); return p, ok }

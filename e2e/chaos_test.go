@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const (
+	chaosOrders  = 500
+	chaosClients = 20
+	chaosStock   = 260 // pieces of each SKU: about what the orders ask for, so some run dry
+)
+
+var chaosSKUs = []string{"CHAOS-1", "CHAOS-2", "CHAOS-3"}
+
+// TestKillEverythingUnderLoad places mixed orders from many clients on few SKUs
+// while every process in turn is killed with SIGKILL and started again. What a
+// client was promised must be there, every order must end, stock and money must
+// be exact.
+func TestKillEverythingUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long run is left out with -short")
+	}
+	s := shared
+	for _, sku := range chaosSKUs {
+		s.receive(t, sku, chaosStock)
+	}
+	s.fault(t, "gateway", `{"match":{"customerId":"chaos-poor"},"decline":"insufficient_funds"}`)
+	s.fault(t, "gateway", `{"match":{"operation":"charge"},"answerLost":true,"probability":0.04}`)
+	s.fault(t, "gateway", `{"match":{"operation":"refund"},"answerLost":true,"probability":0.1}`)
+	s.fault(t, "carrier", `{"match":{"customerId":"chaos-remote","operation":"schedule"},"refuse":"address_not_served"}`)
+	s.fault(t, "carrier", `{"match":{"operation":"schedule"},"answerLost":true,"probability":0.04}`)
+
+	var (
+		mu       sync.Mutex
+		promised = map[string]string{} // order id → idempotency key
+		placed   atomic.Int64
+		wg       sync.WaitGroup
+	)
+	next := make(chan int)
+	for client := range chaosClients {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(client), 7))
+			for n := range next {
+				key := fmt.Sprintf("chaos-%d-%d", client, n)
+				customer := []string{"chaos-ada", "chaos-bob", "chaos-eve", "chaos-poor", "chaos-remote"}[weighted(rnd)]
+				body := orderBody(customer, chaosSKUs[rnd.IntN(len(chaosSKUs))], 1+rnd.IntN(3))
+				id := s.insist(t, s.URL["order"]+"/orders", body, key, http.StatusCreated)
+				if id == "" {
+					return
+				}
+				mu.Lock()
+				if other, twice := promised[id]; twice {
+					t.Errorf("order %s was promised under two keys: %s and %s", id, other, key)
+				}
+				promised[id] = key
+				mu.Unlock()
+				placed.Add(1)
+				if rnd.IntN(8) == 0 {
+					// Whatever the answer, it must be one: accepted, or too late.
+					s.insist(t, s.URL["order"]+"/orders/"+id+"/cancel", `{}`, key+"-cancel", http.StatusAccepted, http.StatusOK, http.StatusConflict)
+				}
+			}
+		})
+	}
+	feeding := make(chan struct{})
+	go func() {
+		defer close(next)
+		for n := range chaosOrders {
+			select {
+			case next <- n:
+			case <-feeding:
+				return
+			}
+		}
+	}()
+	defer close(feeding)
+
+	// Each victim dies when another share of the orders is in, so that the load is
+	// there whatever the speed of the machine.
+	victims := []string{"payment", "order", "inventory", "shipping", "projection", "broker", "postgres", "order", "payment"}
+	for i, victim := range victims {
+		mark := int64((i + 1) * chaosOrders / (len(victims) + 2))
+		eventually(t, 3*time.Minute, fmt.Sprintf("%d orders placed", mark), func() bool { return placed.Load() >= mark })
+		s.must(t, "kill", victim)
+		s.must(t, "start", victim)
+		t.Logf("killed and started %s at %d orders", victim, placed.Load())
+	}
+	wg.Wait()
+	if len(promised) != chaosOrders {
+		t.Fatalf("%d orders promised, want %d", len(promised), chaosOrders)
+	}
+	ended := map[string]int{}
+	for id := range promised {
+		ended[s.awaitStatus(t, id, "DELIVERED", "CANCELLED")]++
+	}
+	t.Logf("ended: %v", ended)
+	if ended["DELIVERED"] == 0 || ended["CANCELLED"] == 0 {
+		t.Errorf("the mix is not one: %v", ended)
+	}
+	for _, sku := range chaosSKUs {
+		a := get(t, s.URL["inventory"]+"/stock/"+sku)
+		available, _ := strconv.Atoi(a.field(t, "available"))
+		reserved, _ := strconv.Atoi(a.field(t, "reserved"))
+		shipped, _ := strconv.Atoi(a.field(t, "shipped"))
+		if available < 0 || reserved != 0 || available+shipped != chaosStock {
+			t.Errorf("%s: %d available, %d reserved, %d shipped of %d", sku, available, reserved, shipped, chaosStock)
+		}
+	}
+	s.verify(t)
+}
+
+// weighted picks a customer: three good ones mostly, one without money, one
+// where no carrier goes.
+func weighted(rnd *rand.Rand) int {
+	switch n := rnd.IntN(20); {
+	case n < 16:
+		return n % 3
+	case n < 18:
+		return 3
+	default:
+		return 4
+	}
+}
+
+// insist repeats a request with its idempotency key until it has one of the
+// expected answers, as a client does whose server may die at any moment. It
+// returns the order id in the answer.
+func (s *stack) insist(t testing.TB, url, body, key string, want ...int) string {
+	deadline := time.Now().Add(2 * time.Minute)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		a, err := send(t.Context(), http.MethodPost, url, body, "Idempotency-Key", key)
+		if err == nil {
+			for _, w := range want {
+				if a.status == w {
+					if a.status == http.StatusConflict && a.header.Get("Content-Type") != "application/problem+json" {
+						t.Errorf("POST %s: a 409 that is no problem document: %s", url, a.body)
+					}
+					if a.status/100 != 2 {
+						return ""
+					}
+					return a.field(t, "orderId")
+				}
+			}
+			if a.status/100 == 4 && a.status != http.StatusConflict {
+				t.Errorf("POST %s: %d %s", url, a.status, a.body)
+				return ""
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("POST %s with key %s has no answer: %d %v", url, key, a.status, err)
+			return ""
+		}
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			return ""
+		}
+	}
+}

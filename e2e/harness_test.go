@@ -1,0 +1,270 @@
+// Package e2e tests the whole system as a black box: the real programs, started
+// by the shop command, spoken to over HTTP and Kafka, killed with SIGKILL.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stack is a running shop of its own: own state folder, own free ports.
+type stack struct {
+	shop  string // the shop binary
+	dir   string // state folder
+	URL   map[string]string
+	DSN   map[string]string
+	Kafka []string
+}
+
+// shared is brought up once for the package; tests that break things for good
+// would need their own, and none does.
+var shared *stack
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "eventshop-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	// The database server may run as another user, who has to get in.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	s, err := up(dir)
+	if s != nil {
+		defer s.command("down") //nolint:errcheck // it says so itself
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the stack did not come up:", err)
+		return 1
+	}
+	shared = s
+	code := m.Run()
+	if code != 0 {
+		s.dumpLogs()
+	}
+	return code
+}
+
+// up builds the shop command and starts a stack with fast parcels.
+func up(dir string) (*stack, error) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return nil, err
+	}
+	s := &stack{shop: filepath.Join(dir, "shop"), dir: filepath.Join(dir, "state")}
+	build := exec.Command("go", "build", "-o", s.shop, "./cmd/shop")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build cmd/shop: %w\n%s", err, out)
+	}
+	out, err := s.command("up", "--detach", "--ports", "auto",
+		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms")
+	if err != nil {
+		return s, fmt.Errorf("%w\n%s", err, out)
+	}
+	return s, s.readState()
+}
+
+// command runs one shop command on this stack and returns what it printed.
+func (s *stack) command(args ...string) (string, error) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command(s.shop, append(args, "--state", s.dir)...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("shop %s: %w", strings.Join(args, " "), err)
+	}
+	return string(out), err
+}
+
+// must runs a shop command that has to succeed.
+func (s *stack) must(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := s.command(args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return out
+}
+
+func (s *stack) dumpLogs() {
+	files, _ := filepath.Glob(filepath.Join(s.dir, "logs", "*.log"))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		if len(b) > 4000 {
+			b = b[len(b)-4000:]
+		}
+		fmt.Fprintf(os.Stderr, "--- the end of %s\n%s\n", filepath.Base(f), b)
+	}
+}
+
+// answer is an HTTP response read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) field(t testing.TB, name string) string {
+	t.Helper()
+	var m map[string]any
+	d := json.NewDecoder(bytes.NewReader(a.body))
+	d.UseNumber()
+	if err := d.Decode(&m); err != nil {
+		t.Fatalf("answer %d is no JSON object: %v\n%s", a.status, err, a.body)
+	}
+	return fmt.Sprint(m[name])
+}
+
+var client = &http.Client{Timeout: 15 * time.Second}
+
+// send makes one request with a raw body. An error is a connection's, never a
+// status.
+func send(ctx context.Context, method, url, body string, headers ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, b}, err
+}
+
+func get(t testing.TB, url string) answer {
+	t.Helper()
+	a, err := send(t.Context(), http.MethodGet, url, "")
+	if err != nil {
+		t.Fatalf("GET %s: %v", url, err)
+	}
+	return a
+}
+
+func post(t testing.TB, url, body string, headers ...string) answer {
+	t.Helper()
+	a, err := send(t.Context(), http.MethodPost, url, body, headers...)
+	if err != nil {
+		t.Fatalf("POST %s: %v", url, err)
+	}
+	return a
+}
+
+// orderBody is a valid order of pieces of one SKU at 10.00 each.
+func orderBody(customer, sku string, quantity int) string {
+	return fmt.Sprintf(`{"customer":{"id":%q,"name":"Ada Lovelace","email":"ada@example.com"},
+		"shippingAddress":{"street":"123 Babbage Lane","city":"London","postalCode":"SW1A 1AA","country":"GB"},
+		"items":[{"sku":%q,"quantity":%d,"unitPrice":10.00}],"totalAmount":%d.00,"currency":"GBP"}`,
+		customer, sku, quantity, 10*quantity)
+}
+
+// eventually fails the test unless the condition comes true in time.
+func eventually(t testing.TB, within time.Duration, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(within)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if condition() {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within %s: %s", within, what)
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+}
+
+// awaitStatus waits for an order to have one of the statuses.
+func (s *stack) awaitStatus(t testing.TB, orderID string, want ...string) string {
+	t.Helper()
+	got := ""
+	eventually(t, 60*time.Second, fmt.Sprintf("order %s is %v", orderID, want), func() bool {
+		a, err := send(t.Context(), http.MethodGet, s.URL["order"]+"/orders/"+orderID, "")
+		if err != nil || a.status != http.StatusOK {
+			return false
+		}
+		got = a.field(t, "status")
+		for _, w := range want {
+			if got == w {
+				return true
+			}
+		}
+		return false
+	})
+	return got
+}
+
+// receive stocks pieces of a SKU.
+func (s *stack) receive(t testing.TB, sku string, quantity int) {
+	t.Helper()
+	a := post(t, s.URL["inventory"]+"/stock/"+sku+"/receipts", fmt.Sprintf(`{"quantity":%d}`, quantity))
+	if a.status != http.StatusCreated {
+		t.Fatalf("receive %d of %s: %d %s", quantity, sku, a.status, a.body)
+	}
+}
+
+// fault adds a rule to the gateway or carrier for the time of the test.
+func (s *stack) fault(t testing.TB, at, rule string) (remove func()) {
+	t.Helper()
+	a := post(t, s.URL[at]+"/faults", rule)
+	if a.status/100 != 2 {
+		t.Fatalf("add fault at %s: %d %s", at, a.status, a.body)
+	}
+	id := a.field(t, "id")
+	gone := false
+	remove = func() {
+		if gone {
+			return
+		}
+		gone = true
+		if _, err := send(context.WithoutCancel(t.Context()), http.MethodDelete, s.URL[at]+"/faults/"+id, ""); err != nil {
+			t.Errorf("remove fault %s at %s: %v", id, at, err)
+		}
+	}
+	t.Cleanup(remove)
+	return remove
+}
+
+// verify runs the invariant checker and fails the test on any breach.
+func (s *stack) verify(t testing.TB) {
+	t.Helper()
+	out := s.must(t, "verify", "--settle", "120s")
+	t.Log("\n" + out)
+}

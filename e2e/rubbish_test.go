@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// query runs SQL in a service's database and scans the one row.
+func (s *stack) query(t testing.TB, service, sql string, into ...any) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), s.DSN[service])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	if err := c.QueryRow(t.Context(), sql).Scan(into...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// TestRubbishBecomesDeadLetters puts bytes that are no event on every partition
+// of every topic: each group that reads the topic moves them to its dead-letter
+// topic, once, and goes on with the orders behind them.
+func TestRubbishBecomesDeadLetters(t *testing.T) {
+	s := shared
+	s.receive(t, "RUBBISH-1", 10)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	readers := map[string][]string{ // topic → groups that subscribe to it
+		"order.events":     {"payment", "inventory", "shipping", "projection"},
+		"payment.events":   {"order", "inventory", "shipping", "projection"},
+		"inventory.events": {"order", "payment", "shipping", "projection"},
+		"shipping.events":  {"order", "payment", "inventory", "projection"},
+	}
+	marker := fmt.Sprintf("rubbish-%d", time.Now().UnixNano())
+	junk := []func(r *kgo.Record){
+		func(r *kgo.Record) {}, // no headers at all
+		func(r *kgo.Record) {
+			r.Headers = []kgo.RecordHeader{
+				{Key: "ce_id", Value: []byte("not-a-uuid")}, {Key: "ce_type", Value: []byte("OrderCreated")},
+			}
+		},
+		func(r *kgo.Record) { r.Key, r.Value = nil, nil }, // a tombstone where none belongs
+	}
+	for topic := range readers {
+		for p := range int32(6) {
+			for _, spoil := range junk {
+				r := &kgo.Record{Topic: topic, Partition: p, Key: []byte("\xff\x00key"), Value: []byte("\x00\x00\x00\x00\x63 " + marker)}
+				spoil(r)
+				if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	// The partitions move on: an order placed behind the rubbish ends well.
+	a := post(t, s.URL["order"]+"/orders", orderBody("rubbish", "RUBBISH-1", 1))
+	if a.status != http.StatusCreated {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	s.awaitStatus(t, a.field(t, "orderId"), "DELIVERED")
+
+	for topic, groups := range readers {
+		for _, group := range groups {
+			want, dlq := int64(6*len(junk)), topic+"."+group+".dlq"
+			got := int64(-1)
+			eventually(t, 30*time.Second, fmt.Sprintf("%d dead letters on %s (now %d)", want, dlq, got), func() bool {
+				ends, err := adm.ListEndOffsets(t.Context(), dlq)
+				if err != nil || ends.Error() != nil {
+					return false
+				}
+				got = 0
+				ends.Each(func(o kadm.ListedOffset) { got += o.Offset })
+				return got == want
+			})
+		}
+	}
+	// The original bytes are kept, with where they came from.
+	reader, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...), kgo.ConsumeTopics("order.events.payment.dlq"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	found := 0
+	for found == 0 && t.Context().Err() == nil {
+		reader.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
+			if !strings.Contains(string(r.Value), marker) {
+				return
+			}
+			h := map[string]string{}
+			for _, x := range r.Headers {
+				h[x.Key] = string(x.Value)
+			}
+			if string(r.Key) == "\xff\x00key" && h["dlq_original_topic"] == "order.events" && h["dlq_group"] == "payment" &&
+				h["dlq_error_class"] == "hopeless" && h["dlq_error_message"] != "" && h["dlq_original_offset"] != "" {
+				found++
+			}
+		})
+	}
+	s.verify(t)
+}

@@ -1,0 +1,272 @@
+// Package rules checks the house rules that a compiler does not: who may import
+// whom, what a package may not contain, and that the documents name things that
+// exist. It reads source files only, so it needs nothing running.
+package rules
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const prefix = "eventshop.example/"
+
+// source is one Go file of the repository.
+type source struct {
+	path      string // slash-separated, relative to the repository
+	pkg       string // import path without the prefix: "pkg/outbox"
+	test      bool
+	generated bool
+	file      *ast.File
+	imports   []string
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.work")); err != nil {
+		t.Fatalf("the repository's root is not two folders up: %v", err)
+	}
+	return dir
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	dir := root(t)
+	var out []source
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && p != dir {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(p, ".go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		s := source{
+			path: rel, pkg: rel[:max(strings.LastIndex(rel, "/"), 0)],
+			test: strings.HasSuffix(rel, "_test.go"), generated: ast.IsGenerated(f), file: f,
+		}
+		for _, im := range f.Imports {
+			path, err := strconv.Unquote(im.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports = append(s.imports, path)
+		}
+		out = append(out, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 50 {
+		t.Fatalf("only %d Go files found: the walk is broken", len(out))
+	}
+	return out
+}
+
+// service returns the service a package belongs to, or "".
+func service(pkg string) string {
+	rest, ok := strings.CutPrefix(pkg, "services/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+func TestServicesNeverImportEachOther(t *testing.T) {
+	for _, s := range sources(t) {
+		own := service(s.pkg)
+		for _, im := range s.imports {
+			ours, ok := strings.CutPrefix(im, prefix)
+			if !ok {
+				continue
+			}
+			if own != "" && !strings.HasPrefix(ours, "pkg/") && service(ours) != own {
+				t.Errorf("%s imports %s: a service shares events and pkg with the others, nothing else", s.path, im)
+			}
+			if own == "" && service(ours) != "" {
+				t.Errorf("%s imports %s: services are run and called, not imported", s.path, im)
+			}
+		}
+	}
+}
+
+func TestAggregatesArePure(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range sources(t) {
+		name := service(s.pkg)
+		if name == "" || s.pkg != "services/"+name+"/internal/"+name || s.test {
+			continue
+		}
+		seen[name] = true
+		for _, im := range s.imports {
+			first, _, _ := strings.Cut(im, "/")
+			if strings.Contains(first, ".") && im != prefix+"pkg/errs" {
+				t.Errorf("%s imports %s: an aggregate knows the standard library and pkg/errs", s.path, im)
+			}
+			if im == "net/http" || im == "database/sql" || im == "os" {
+				t.Errorf("%s imports %s: an aggregate does no I/O", s.path, im)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" && sel.Sel.Name == "Now" {
+					t.Errorf("%s reads the clock: an aggregate is told the time", s.path)
+				}
+			}
+			return true
+		})
+	}
+	for _, name := range []string{"order", "payment", "inventory", "shipping"} {
+		if !seen[name] {
+			t.Errorf("services/%s has no internal/%s", name, name)
+		}
+	}
+}
+
+// layers lists what each package of pkg may import of pkg, lowest first.
+var layers = map[string][]string{
+	"errs":            {},
+	"events":          {"errs"},
+	"telemetry":       {"errs"},
+	"schema":          {"errs", "events"},
+	"postgres":        {"errs", "events"},
+	"postgres/server": {"errs"},
+	"service":         {"errs", "events", "telemetry"},
+	"httpapi":         {"errs", "events", "postgres", "telemetry"},
+	"outbox":          {"errs", "events", "telemetry", "schema", "postgres"},
+	"inbox":           {"errs", "events", "telemetry", "postgres"},
+	"eventstore":      {"errs", "events", "telemetry", "postgres"},
+	"consumer":        {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox"},
+	"pgtest":          {"errs", "postgres", "postgres/server"},
+	"kafkatest":       {"errs", "events"},
+
+	"schema/schematest": {},
+}
+
+func TestPkgIsLayered(t *testing.T) {
+	kits := []string{"pgtest", "kafkatest", "schema/schematest"}
+	for _, s := range sources(t) {
+		for _, im := range s.imports {
+			ours, ok := strings.CutPrefix(im, prefix)
+			if !ok || s.test {
+				continue
+			}
+			if kit := strings.TrimPrefix(ours, "pkg/"); slices.Contains(kits, kit) && !isKit(s.pkg) {
+				t.Errorf("%s imports %s: test kits never reach a binary", s.path, im)
+			}
+			own, inPkg := strings.CutPrefix(s.pkg, "pkg/")
+			if !inPkg {
+				continue
+			}
+			allowed, known := layers[own]
+			if !known {
+				t.Errorf("%s: package pkg/%s has no layer; give it one in this test", s.path, own)
+				continue
+			}
+			if !slices.Contains(allowed, strings.TrimPrefix(ours, "pkg/")) {
+				t.Errorf("%s imports %s: not below pkg/%s", s.path, im, own)
+			}
+		}
+	}
+}
+
+// isKit tells packages that exist for tests only.
+func isKit(pkg string) bool {
+	last := pkg[strings.LastIndex(pkg, "/")+1:]
+	return strings.HasSuffix(last, "test")
+}
+
+func TestAvroStaysBehindSchema(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, im := range s.imports {
+			avro := strings.HasPrefix(im, "github.com/hamba/avro") || strings.HasPrefix(im, "github.com/riferrei/srclient")
+			if avro && s.pkg != "pkg/schema" && !s.generated && !strings.HasPrefix(s.pkg, "tools") {
+				t.Errorf("%s imports %s: Avro and the registry client are pkg/schema's", s.path, im)
+			}
+		}
+	}
+}
+
+func TestNoInitNoCatchAllPackages(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, bad := range []string{"common", "util", "utils", "helpers", "misc"} {
+			if s.file.Name.Name == bad {
+				t.Errorf("%s: a package named %s says nothing", s.path, bad)
+			}
+		}
+		if s.generated {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+				t.Errorf("%s has an init function: what runs is called from main", s.path)
+			}
+		}
+	}
+}
+
+func TestTestsDoNotSleep(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.test {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" && sel.Sel.Name == "Sleep" {
+				t.Errorf("%s sleeps: wait for the condition instead", s.path)
+			}
+			return true
+		})
+	}
+}
+
+func TestSizes(t *testing.T) {
+	dir := root(t)
+	for _, s := range sources(t) {
+		if s.generated {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(s.path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit := 360 // about 300, and a little for the comment that explains
+		if s.test {
+			limit = 660
+		}
+		if n := strings.Count(string(b), "\n"); n > limit {
+			t.Errorf("%s has %d lines: split it by behaviour", s.path, n)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"eventshop.example/local/broker"
+	"eventshop.example/local/postgres"
+	"eventshop.example/local/process"
+)
+
+const (
+	// readyWithin is how long a process may take from its start to being ready, on a
+	// machine that is busy building.
+	readyWithin = 60 * time.Second
+	// stopWithin is what a process gets to stop politely.
+	stopWithin = 20 * time.Second
+)
+
+// spec is the program, arguments and environment of a process.
+func (s *Stack) spec(name string) (process.Spec, error) {
+	f := s.file
+	port := fmt.Sprint(f.Ports[name])
+	data := filepath.Join(s.State, name)
+	spec := process.Spec{Name: name, Log: s.LogFile(name), Dir: s.State}
+	env := map[string]string{"ADDR": address(f.Ports[name])}
+	switch name {
+	case Postgres:
+		return s.server().Spec(spec)
+	case Broker, Registry:
+		spec.Path, spec.Args = s.Self, []string{"serve", name, "--listen", port, "--data", data}
+	case Gateway, Carrier:
+		spec.Path, env["DATA_DIR"] = s.bin(name), data
+	default:
+		spec.Path = s.bin(name)
+		env["DATABASE_URL"] = f.DSN[name]
+		env["KAFKA_BROKERS"] = strings.Join(f.Kafka, ",")
+		env["SCHEMA_REGISTRY_URL"] = f.URL[Registry]
+		env["GATEWAY_URL"] = f.URL[Gateway]
+		env["CARRIER_URL"] = f.URL[Carrier]
+		// Five services share a small machine; the collector works a little more.
+		env["GOMEMLIMIT"] = "48MiB"
+	}
+	if name == "inventory" {
+		env["INITIAL_STOCK"] = "WIDGET-01=100,GADGET-05=100,UNICORN-00=1"
+	}
+	spec.Env = os.Environ()
+	for _, vars := range []map[string]string{env, f.Env[name]} {
+		for k, v := range vars {
+			spec.Env = append(spec.Env, k+"="+v)
+		}
+	}
+	return spec, nil
+}
+
+// startAll starts processes side by side, those that do not run, and waits until
+// they are ready.
+func (s *Stack) startAll(ctx context.Context, names []string) error {
+	failures := make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { failures[i] = s.start(ctx, name) })
+	}
+	wg.Wait()
+	return errors.Join(failures...)
+}
+
+func (s *Stack) start(ctx context.Context, name string) error {
+	began := time.Now()
+	st, err := s.runner.Status(name)
+	if err != nil {
+		return err
+	}
+	if st.PID == 0 {
+		spec, err := s.spec(name)
+		if err != nil {
+			return err
+		}
+		if _, err := s.runner.Start(spec); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	if err := s.runner.AwaitReady(ctx, name, s.probe(name)); err != nil {
+		return err
+	}
+	s.step(began, name+" is ready")
+	return nil
+}
+
+// Ready asks a process whether it can do its work, and returns its own reason when
+// it cannot.
+func (s *Stack) Ready(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return s.probe(name)(ctx)
+}
+
+func (s *Stack) probe(name string) func(ctx context.Context) error {
+	switch name {
+	case Postgres:
+		return func(ctx context.Context) error { return postgres.Ready(ctx, s.file.Admin) }
+	case Broker:
+		return func(ctx context.Context) error { return broker.Ping(ctx, s.file.Kafka...) }
+	default:
+		return process.HTTPReady(s.file.URL[name])
+	}
+}
+
+// Start starts one process again and waits until it is ready.
+func (s *Stack) Start(ctx context.Context, name string) error {
+	if err := s.known(name); err != nil {
+		return err
+	}
+	return s.start(ctx, name)
+}
+
+// Kill ends a process with SIGKILL.
+func (s *Stack) Kill(ctx context.Context, name string) error {
+	if err := s.known(name); err != nil {
+		return err
+	}
+	return s.runner.Kill(ctx, name)
+}
+
+// Stop ends one process politely.
+func (s *Stack) Stop(ctx context.Context, name string) error {
+	if err := s.known(name); err != nil {
+		return err
+	}
+	_, err := s.runner.Stop(ctx, name, stopWithin)
+	return err
+}
+
+// Pause freezes a process (SIGSTOP).
+func (s *Stack) Pause(name string) error {
+	if err := s.known(name); err != nil {
+		return err
+	}
+	return s.runner.Pause(name)
+}
+
+// Resume thaws a process (SIGCONT).
+func (s *Stack) Resume(name string) error {
+	if err := s.known(name); err != nil {
+		return err
+	}
+	return s.runner.Resume(name)
+}
+
+// Down stops everything: services first, what they stand on last.
+func (s *Stack) Down(ctx context.Context) error {
+	if !s.Known() {
+		return nil
+	}
+	var failures []error
+	stopAll := func(names []string) {
+		errs := make([]error, len(names))
+		var wg sync.WaitGroup
+		for i, name := range names {
+			wg.Go(func() { errs[i] = s.Stop(ctx, name) })
+		}
+		wg.Wait()
+		failures = append(failures, errs...)
+	}
+	stopAll(Services())
+	stopAll([]string{Gateway, Carrier})
+	stopAll([]string{Registry, Broker, Postgres})
+	return errors.Join(failures...)
+}
+
+// Wipe deletes the data of a stack that is down. The built programs stay.
+func (s *Stack) Wipe() error {
+	running, err := s.Running()
+	if err != nil {
+		return err
+	}
+	if len(running) > 0 {
+		return fmt.Errorf("%d processes run; take the shop down first", len(running))
+	}
+	dirs := []string{filepath.Join(s.State, "run"), filepath.Join(s.State, "logs"), s.path()}
+	for _, name := range Processes() {
+		dirs = append(dirs, filepath.Join(s.State, name))
+	}
+	if s.file.PostgresDir != "" {
+		dirs = append(dirs, s.file.PostgresDir)
+	}
+	for _, dir := range dirs {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	s.file = File{}
+	return nil
+}
+
+func (s *Stack) known(name string) error {
+	if !slices.Contains(Processes(), name) {
+		return fmt.Errorf("there is no process %q; there are %s", name, strings.Join(Processes(), ", "))
+	}
+	if !s.Known() {
+		return fmt.Errorf("there is no shop in %s; start one with `shop up`", s.State)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+// Package stack is the embedded shop: which processes it consists of, how they are
+// started and told where the others are, and where it keeps its state.
+//
+// All state is in one folder (except the database's files where the user the
+// server runs as cannot get into it; Up says so). A stack that was stopped, or
+// whose processes were killed, goes on with its data when it is started again.
+package stack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"eventshop.example/local/process"
+)
+
+// Names of the processes, in start order. The first five serve the services.
+const (
+	Postgres = "postgres"
+	Broker   = "broker"
+	Registry = "registry"
+	Gateway  = "gateway"
+	Carrier  = "carrier"
+)
+
+// Services lists the services.
+func Services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
+
+// Processes lists all, in start order.
+func Processes() []string {
+	return append([]string{Postgres, Broker, Registry, Gateway, Carrier}, Services()...)
+}
+
+// DefaultPorts are where the processes listen unless told otherwise.
+func DefaultPorts() map[string]int {
+	return map[string]int{
+		Postgres: 15432, Broker: 19092, Registry: 18081, Gateway: 18090, Carrier: 18091,
+		"order": 8081, "payment": 8082, "inventory": 8083, "shipping": 8084, "projection": 8085,
+	}
+}
+
+// Stack is one shop on disk, running or not.
+type Stack struct {
+	State string // folder
+	Root  string // the repository, where the programs are built
+	Self  string // this program, which serves as broker and registry too
+	Out   io.Writer
+
+	runner process.Runner
+	file   File
+}
+
+// File is state.json: what is needed to start a process again or to talk to it.
+type File struct {
+	Ports       map[string]int               `json:"ports"`
+	URL         map[string]string            `json:"urls"`      // of everything that speaks HTTP
+	DSN         map[string]string            `json:"databases"` // of each service
+	Kafka       []string                     `json:"kafka"`
+	Admin       string                       `json:"adminDatabase"` // the superuser's URL
+	External    bool                         `json:"externalPostgres"`
+	PostgresDir string                       `json:"postgresDir,omitempty"`
+	PostgresBin string                       `json:"postgresBin,omitempty"`
+	Passwords   map[string]string            `json:"passwords"`
+	Env         map[string]map[string]string `json:"env"` // settings given by hand, by process
+}
+
+// Open returns the stack in a state folder. It need not exist yet.
+func Open(state, root, self string, out io.Writer) (*Stack, error) {
+	state, err := filepath.Abs(state)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{State: state, Root: root, Self: self, Out: out, runner: process.Runner{Dir: filepath.Join(state, "run")}}
+	b, err := os.ReadFile(s.path())
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, err
+	default:
+		if err := json.Unmarshal(b, &s.file); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.path(), err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Stack) path() string { return filepath.Join(s.State, "state.json") }
+
+// bin is a built program.
+func (s *Stack) bin(name string) string { return filepath.Join(s.State, "bin", name) }
+
+func (s *Stack) save() error {
+	b, err := json.MarshalIndent(s.file, "", "  ")
+	if err != nil {
+		return err
+	}
+	// It holds passwords.
+	tmp := s.path() + ".new"
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, s.path())
+}
+
+// File returns what is known of the stack; its maps are nil when it was never up.
+func (s *Stack) File() File { return s.file }
+
+// Known tells whether the stack has been up before.
+func (s *Stack) Known() bool { return s.file.Ports != nil }
+
+// LogFile is where a process's output goes.
+func (s *Stack) LogFile(name string) string { return filepath.Join(s.State, "logs", name+".log") }
+
+// Status returns what became of each process.
+func (s *Stack) Status() (map[string]process.Status, error) {
+	all := map[string]process.Status{}
+	for _, name := range Processes() {
+		st, err := s.runner.Status(name)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = st
+	}
+	return all, nil
+}
+
+// Running returns the pids of the processes that live.
+func (s *Stack) Running() (map[string]int, error) {
+	all, err := s.Status()
+	pids := map[string]int{}
+	for name, st := range all {
+		if st.PID != 0 {
+			pids[name] = st.PID
+		}
+	}
+	return pids, err
+}
+
+// expected lists the processes this stack runs by itself.
+func (s *Stack) expected() []string {
+	var names []string
+	for _, name := range Processes() {
+		if name == Postgres && s.file.External {
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}

@@ -1,0 +1,261 @@
+package carrier
+
+import (
+	"container/heap"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"sort"
+	"sync"
+	"time"
+
+	"eventshop.example/sandbox/faults"
+	"eventshop.example/sandbox/journal"
+)
+
+type outcome int
+
+const (
+	applied   outcome = iota // written to the book by this call
+	repeated                 // decided earlier by the same key, same answer
+	keyReused                // the key was used for another request
+	refused                  // the carrier does not take this shipment
+	cancelled                // the key was cancelled before
+	departed                 // too late to cancel: dispatched or delivered
+	unknown                  // no shipment has this key
+)
+
+// book is the carrier's memory: a journal and what follows from it. Every decision is
+// made and written under mu; every answer waits for the journal to be durable.
+type book struct {
+	journal       *journal.Journal[entry]
+	now           func() time.Time
+	dispatchAfter time.Duration
+	deliverAfter  time.Duration
+	// wake tells the clock of Run that the next due time may be nearer.
+	wake chan struct{}
+
+	mu        sync.Mutex
+	shipments map[string]*Shipment
+	updates   []Update
+	due       dueHeap
+}
+
+func openBook(path string, cfg Config) (*book, error) {
+	b := &book{
+		now: cfg.Now, dispatchAfter: cfg.DispatchAfter, deliverAfter: cfg.DeliverAfter,
+		wake: make(chan struct{}, 1), shipments: map[string]*Shipment{},
+	}
+	j, err := journal.Open(path, func(at journal.Position, e entry) error { return b.apply(int64(at), e) })
+	if err != nil {
+		return nil, err
+	}
+	b.journal = j
+	return b, nil
+}
+
+// apply is the only way the state changes: from a new entry and from a replayed one.
+func (b *book) apply(seq int64, e entry) error {
+	s := b.shipments[e.Key]
+	if s == nil {
+		s = &Shipment{Key: e.Key, OrderID: e.OrderID, Carrier: Name, customerID: e.CustomerID}
+		b.shipments[e.Key] = s
+	}
+	s.Status = e.Status
+	switch e.Status {
+	case StatusScheduled:
+		s.ShipmentID = fmt.Sprintf("shp_%08d", seq)
+		s.TrackingID = fmt.Sprintf("SX%010d", seq)
+		s.fingerprint, s.dispatchAt, s.deliverAt = e.Fingerprint, e.DispatchAt, e.DeliverAt
+		heap.Push(&b.due, due{s.dispatchAt, StatusScheduled, s})
+	case StatusRefused:
+		s.fingerprint, s.Code = e.Fingerprint, e.Code
+	case StatusCancelled:
+	case StatusDispatched:
+		s.DispatchedAt = e.At
+		b.report(seq, e, s)
+		heap.Push(&b.due, due{s.deliverAt, StatusDispatched, s})
+	case StatusDelivered:
+		s.DeliveredAt = e.At
+		b.report(seq, e, s)
+	default:
+		return fmt.Errorf("entry with unknown status %q", e.Status)
+	}
+	return nil
+}
+
+func (b *book) report(seq int64, e entry, s *Shipment) {
+	b.updates = append(b.updates, Update{
+		Seq: seq, At: e.At, Key: s.Key, OrderID: s.OrderID,
+		ShipmentID: s.ShipmentID, TrackingID: s.TrackingID, Carrier: Name, Status: e.Status,
+	})
+}
+
+// record is called with mu held.
+func (b *book) record(e entry) error {
+	at, err := b.journal.Write(e)
+	if err != nil {
+		return err
+	}
+	return b.apply(int64(at), e)
+}
+
+// decide moves parcels that are due, runs decision under the lock, then waits until
+// everything it may have seen or written is durable. Moving them first makes the clock,
+// not the timer behind Run, decide a race between a cancellation and a dispatch.
+func (b *book) decide(decision func(now time.Time) (outcome, error)) (outcome, error) {
+	b.mu.Lock()
+	now := b.now().UTC()
+	what, err := outcome(0), b.advance(now)
+	if err == nil {
+		what, err = decision(now)
+	}
+	seen := b.journal.Last()
+	b.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return what, b.journal.Sync(seen)
+}
+
+// advance dispatches and delivers what is due. A stale heap entry, of a parcel that was
+// cancelled or has moved on, is dropped.
+func (b *book) advance(now time.Time) error {
+	for len(b.due) > 0 && !b.due[0].at.After(now) {
+		next := heap.Pop(&b.due).(due)
+		if next.shipment.Status != next.from {
+			continue
+		}
+		to := StatusDispatched
+		if next.from == StatusDispatched {
+			to = StatusDelivered
+		}
+		if err := b.record(entry{At: now, Key: next.shipment.Key, Status: to}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// schedule takes a parcel or, with a code in the effect, refuses it for good.
+func (b *book) schedule(key string, req shipmentRequest, effect faults.Effect) (Shipment, outcome, error) {
+	var shipment Shipment
+	sum := fingerprint(req)
+	what, err := b.decide(func(now time.Time) (outcome, error) {
+		if known, ok := b.shipments[key]; ok {
+			shipment = *known
+			switch {
+			case known.Status == StatusCancelled:
+				return cancelled, nil
+			case known.fingerprint != sum:
+				return keyReused, nil
+			case known.Status == StatusRefused:
+				return refused, nil
+			}
+			return repeated, nil
+		}
+		e := entry{
+			At: now, Key: key, Status: StatusScheduled, Request: &req,
+			OrderID: req.OrderID, CustomerID: req.CustomerID, Fingerprint: sum,
+			DispatchAt: now.Add(either(effect.DispatchAfter, b.dispatchAfter)),
+		}
+		e.DeliverAt = e.DispatchAt.Add(either(effect.DeliverAfter, b.deliverAfter))
+		what := applied
+		if effect.Refuse != "" {
+			e.Status, e.Code, e.DispatchAt, e.DeliverAt = StatusRefused, effect.Refuse, time.Time{}, time.Time{}
+			what = refused
+		}
+		if err := b.record(e); err != nil {
+			return 0, err
+		}
+		shipment = *b.shipments[key]
+		return what, nil
+	})
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+	return shipment, what, err
+}
+
+func either(override *time.Duration, standard time.Duration) time.Duration {
+	if override != nil {
+		return *override
+	}
+	return standard
+}
+
+// cancel stops a parcel that has not left. A key never seen gets a tombstone; a refused
+// one needs none, its key already answers "refused" for ever.
+func (b *book) cancel(key string, req cancelRequest) (Shipment, outcome, error) {
+	var shipment Shipment
+	what, err := b.decide(func(now time.Time) (outcome, error) {
+		if known, ok := b.shipments[key]; ok && known.Status != StatusScheduled {
+			shipment = *known
+			if known.Status == StatusDispatched || known.Status == StatusDelivered {
+				return departed, nil
+			}
+			return repeated, nil
+		}
+		err := b.record(entry{At: now, Key: key, Status: StatusCancelled, OrderID: req.OrderID, CustomerID: req.CustomerID})
+		if err != nil {
+			return 0, err
+		}
+		shipment = *b.shipments[key]
+		return applied, nil
+	})
+	return shipment, what, err
+}
+
+func (b *book) lookup(key string) (Shipment, bool, error) {
+	var shipment Shipment
+	what, err := b.decide(func(time.Time) (outcome, error) {
+		known, ok := b.shipments[key]
+		if !ok {
+			return unknown, nil
+		}
+		shipment = *known
+		return repeated, nil
+	})
+	return shipment, what == repeated, err
+}
+
+// page returns up to limit updates with a sequence number above after.
+func (b *book) page(after int64, limit int) ([]Update, error) {
+	var page []Update
+	_, err := b.decide(func(time.Time) (outcome, error) {
+		from := sort.Search(len(b.updates), func(i int) bool { return b.updates[i].Seq > after })
+		to := min(from+limit, len(b.updates))
+		page = append([]Update{}, b.updates[from:to]...)
+		return repeated, nil
+	})
+	return page, err
+}
+
+// owner says whose order a key belongs to, as far as the book knows.
+func (b *book) owner(key string) (orderID, customerID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, ok := b.shipments[key]; ok {
+		return s.OrderID, s.customerID
+	}
+	return "", ""
+}
+
+// nextDue is when advance will have something to do; ok is false when nothing waits.
+func (b *book) nextDue() (at time.Time, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.due) == 0 {
+		return time.Time{}, false
+	}
+	return b.due[0].at, true
+}
+
+// fingerprint hashes a request in its canonical JSON form (fields in struct order).
+func fingerprint(req any) string {
+	hash := fnv.New128a()
+	// Structs of strings and integers always encode, and the hash never fails.
+	_ = json.NewEncoder(hash).Encode(req)
+	return fmt.Sprintf("%x", hash.Sum(nil))
+}

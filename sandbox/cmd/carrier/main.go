@@ -1,0 +1,62 @@
+// Command carrier runs the simulated parcel carrier. It stores its journal in DATA_DIR
+// and listens on ADDR; DISPATCH_AFTER and DELIVER_AFTER say how fast parcels move; see
+// the sandbox's README.
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/telemetry"
+	"eventshop.example/sandbox/carrier"
+)
+
+// grace is above the 5 s that requests in flight get.
+const grace = 10 * time.Second
+
+type config struct {
+	addr    string // ADDR: host:port
+	carrier carrier.Config
+}
+
+func main() { service.Main("carrier", configure, run) }
+
+func configure(lookup service.Lookup) (config, error) {
+	env := service.NewEnv(lookup)
+	cfg := config{
+		addr: env.Required("ADDR"),
+		carrier: carrier.Config{
+			Folder:        env.Required("DATA_DIR"),
+			DispatchAfter: env.Duration("DISPATCH_AFTER", 2*time.Second),
+			DeliverAfter:  env.Duration("DELIVER_AFTER", 2*time.Second),
+			Now:           time.Now,
+		},
+	}
+	return cfg, env.Err()
+}
+
+func run(ctx context.Context, cfg config) (err error) {
+	server, err := carrier.Open(cfg.carrier)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+
+	var health service.Health
+	health.Add("journal", server.Ready)
+	operations := service.Operations(&health, telemetry.NewRegistry())
+	mux := http.NewServeMux()
+	mux.Handle("/", server.Handler())
+	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
+		mux.Handle("GET "+path, operations)
+	}
+	web, _, err := service.Serve("http", cfg.addr, mux)
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx, slog.Default(), grace, service.Component{Name: "parcels", Run: server.Run}, web)
+}

@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/services/inventory/internal/db"
+)
+
+// Stock returns one SKU; errs.NotFound for one that was never stocked.
+func (a *App) Stock(ctx context.Context, sku string) (db.Stock, error) {
+	row, err := db.New(a.pool).GetStock(ctx, sku)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return db.Stock{}, errs.New(errs.NotFound, "no stock of %s", sku)
+	}
+	if err != nil {
+		return db.Stock{}, fmt.Errorf("load stock: %w", err)
+	}
+	return row, nil
+}
+
+// ListStock returns up to limit SKUs that sort after the given one.
+func (a *App) ListStock(ctx context.Context, after string, limit int32) ([]db.Stock, error) {
+	rows, err := db.New(a.pool).ListStock(ctx, db.ListStockParams{After: after, MaxRows: limit})
+	if err != nil {
+		return nil, fmt.Errorf("list stock: %w", err)
+	}
+	return rows, nil
+}
+
+// Receipt is goods received: pieces of one SKU, and the stock right after.
+type Receipt struct {
+	ID       uuid.UUID
+	Quantity int64
+	Stock    db.Stock
+}
+
+// ReceiveStock counts goods received, in the caller's transaction.
+func (a *App) ReceiveStock(ctx context.Context, tx pgx.Tx, sku string, quantity int64) (Receipt, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Receipt{}, err
+	}
+	q := db.New(tx)
+	row, err := q.Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity})
+	if err != nil {
+		return Receipt{}, fmt.Errorf("restock %s: %w", sku, err)
+	}
+	if err := q.AddReceipt(ctx, db.AddReceiptParams{ID: id, Sku: sku, Quantity: quantity, ReceivedAt: a.now()}); err != nil {
+		return Receipt{}, fmt.Errorf("store receipt: %w", err)
+	}
+	return Receipt{ID: id, Quantity: quantity, Stock: row}, nil
+}
+
+// Seed stocks SKUs for the first time; those stocked before keep what they have.
+func (a *App) Seed(ctx context.Context, initial map[string]int64) error {
+	q := db.New(a.pool)
+	for sku, n := range initial {
+		if err := q.SeedStock(ctx, db.SeedStockParams{Sku: sku, Quantity: n}); err != nil {
+			return fmt.Errorf("seed stock of %s: %w", sku, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+// Package inventory is the inventory service put together: configuration, wiring
+// and the subscription table. The reservation's decisions are in
+// internal/inventory, what is done with them in internal/app.
+//
+// A database, broker or registry that is down keeps the service from being ready,
+// with the reason at /readyz, and does not end it. What ends it is a taken port, a
+// migration that fails, and a bug.
+package inventory
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"time"
+
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/telemetry"
+	"eventshop.example/services/inventory/internal/api"
+	"eventshop.example/services/inventory/internal/app"
+)
+
+// name is the consumer group and the last part of the events' source.
+const name = "inventory"
+
+const (
+	// grace is what all parts together may take to stop.
+	grace = 15 * time.Second
+	// keep is how long published outbox rows and inbox rows stay. A redelivery comes
+	// within minutes; a week is for looking at what happened, and for dead letters.
+	keep = 7 * 24 * time.Hour
+)
+
+//go:embed openapi.yaml
+var openapi []byte
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Components lists the migrations of the service's database, in order.
+func Components() []postgres.Component {
+	return []postgres.Component{
+		outbox.Component(), inbox.Component(), httpapi.IdempotencyComponent(), {Name: name, FS: migrations},
+	}
+}
+
+// emits lists what the service publishes.
+func emits() []events.Type {
+	return []events.Type{
+		events.TypeOf[events.InventoryReserved](),
+		events.TypeOf[events.InventoryReservationFailed](),
+		events.TypeOf[events.InventoryReleased](),
+	}
+}
+
+// Run starts the service and returns nil when ctx has ended and all parts have
+// stopped, or the error of the part that failed. It is called once.
+func Run(ctx context.Context, cfg Config) error {
+	log, reg := slog.Default(), telemetry.NewRegistry()
+
+	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
+	out := outbox.New(codec, "/eventshop/"+name)
+	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
+	stock := app.New(app.Config{Pool: pool, Outbox: out, Log: log})
+	reactions, err := consumer.New(consumer.Config{
+		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
+		Subscriptions: subscriptions(stock), Logger: log, Registerer: reg,
+	})
+	if err != nil {
+		return err
+	}
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
+		func(ctx context.Context) error { return out.Maintain(ctx, pool, keep) },
+		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keep) },
+	)
+
+	var health service.Health
+	health.Add("database", tables.Ready)
+	health.Add("schemas", func(context.Context) error { return codec.Ready() })
+	health.Add("consumer", reactions.Ready)
+	health.Add("relay", func(context.Context) error { return relay.Ready() })
+
+	handler, err := api.NewHandler(openapi, stock, pool, reg)
+	if err != nil {
+		return err
+	}
+	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(tables.Prepared, handler)))
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx, log, grace,
+		server,
+		service.Component{Name: "migrate", Run: tables.Migrate},
+		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
+		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, emits()...) }},
+		service.Component{Name: "seed", Run: tables.After(func(ctx context.Context) error { return stock.Seed(ctx, cfg.InitialStock) })},
+		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pool))},
+		service.Component{Name: "relay", Run: tables.After(relay.Run)},
+		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
+	)
+}

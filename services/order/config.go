@@ -1,0 +1,32 @@
+package order
+
+import (
+	"time"
+
+	"eventshop.example/pkg/service"
+)
+
+// Config is all the service can be told from outside. LOG_LEVEL is read by
+// service.Main.
+type Config struct {
+	Addr          string        // ADDR: host:port of HTTP; port 0 for any free one
+	DatabaseURL   string        // DATABASE_URL: postgres://…
+	Brokers       []string      // KAFKA_BROKERS: host:port, comma between
+	RegistryURL   string        // SCHEMA_REGISTRY_URL
+	SagaDeadline  time.Duration // SAGA_DEADLINE: until an order must be confirmed, default 5m
+	SnapshotEvery int           // SNAPSHOT_EVERY: domain events between two snapshots, default 10
+}
+
+// ConfigFromEnv reads the environment. Its error names every variable at fault.
+func ConfigFromEnv(lookup service.Lookup) (Config, error) {
+	env := service.NewEnv(lookup)
+	cfg := Config{
+		Addr:          env.Required("ADDR"),
+		DatabaseURL:   env.Required("DATABASE_URL"),
+		Brokers:       env.List("KAFKA_BROKERS"),
+		RegistryURL:   env.Required("SCHEMA_REGISTRY_URL"),
+		SagaDeadline:  env.Duration("SAGA_DEADLINE", 5*time.Minute),
+		SnapshotEvery: env.Int("SNAPSHOT_EVERY", 10, 1, 1_000_000),
+	}
+	return cfg, env.Err()
+}

@@ -1,0 +1,29 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"eventshop.example/pkg/httpapi"
+	"eventshop.example/services/order/internal/app"
+)
+
+var _ ServerInterface = (*API)(nil)
+
+// NewHandler gives the routes of openapi.yaml (spec) behind its validation. wake is
+// called after each request that may have left rows in the outbox.
+func NewHandler(spec []byte, a *app.App, pool *pgxpool.Pool, wake func(), reg prometheus.Registerer) (http.Handler, error) {
+	doc, err := httpapi.LoadSpec(spec)
+	if err != nil {
+		return nil, err
+	}
+	router, err := httpapi.NewRouter(doc, reg)
+	if err != nil {
+		return nil, err
+	}
+	return HandlerWithOptions(&API{app: a, pool: pool, wake: wake}, ChiServerOptions{
+		BaseRouter: router, ErrorHandlerFunc: httpapi.BadParameter,
+	}), nil
+}

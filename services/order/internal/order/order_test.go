@@ -1,0 +1,185 @@
+package order_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/services/order/internal/order"
+)
+
+func valid() order.Place {
+	return order.Place{
+		OrderID:         "o1",
+		Customer:        order.Customer{ID: "cust-7", Name: "Ada Lovelace", Email: "ada@example.com"},
+		ShippingAddress: order.Address{Street: "123 Babbage Lane", City: "London", PostalCode: "SW1A 1AA"},
+		Items:           []order.Item{{SKU: "WIDGET-01", Quantity: 2, UnitPrice: 2999}, {SKU: "GADGET-05", Quantity: 1, UnitPrice: 4001}},
+		TotalAmount:     9999,
+		Currency:        "GBP",
+		At:              time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		ConfirmWithin:   5 * time.Minute,
+	}
+}
+
+func TestPlace(t *testing.T) {
+	p := valid()
+	events, err := p.Events()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := order.Order{}.Fold(events...)
+	want := order.Order{
+		ID: "o1", Version: 3, Status: order.Pending, Customer: p.Customer, Address: p.ShippingAddress,
+		Items: p.Items, TotalAmount: 9999, Currency: "GBP", PlacedAt: p.At, ConfirmBy: p.At.Add(5 * time.Minute),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPlaceNamesTheFieldAtFault(t *testing.T) {
+	tests := map[string]struct {
+		spoil func(*order.Place)
+		field string
+	}{
+		"no customer id":        {func(p *order.Place) { p.Customer.ID = "" }, "customer.id"},
+		"NUL in the name":       {func(p *order.Place) { p.Customer.Name = "Ada\x00" }, "customer.name"},
+		"invalid UTF-8":         {func(p *order.Place) { p.Customer.Name = "Ada\xff" }, "customer.name"},
+		"long email":            {func(p *order.Place) { p.Customer.Email = strings.Repeat("a", 255) }, "customer.email"},
+		"newline in the street": {func(p *order.Place) { p.ShippingAddress.Street = "a\nb" }, "shippingAddress.street"},
+		"no city":               {func(p *order.Place) { p.ShippingAddress.City = "" }, "shippingAddress.city"},
+		"no postal code":        {func(p *order.Place) { p.ShippingAddress.PostalCode = "" }, "shippingAddress.postalCode"},
+		"country by name":       {func(p *order.Place) { p.ShippingAddress.Country = "England" }, "shippingAddress.country"},
+		"no items":              {func(p *order.Place) { p.Items = nil }, "items"},
+		"too many items":        {func(p *order.Place) { p.Items = make([]order.Item, 101) }, "items"},
+		"sku with a space":      {func(p *order.Place) { p.Items[0].SKU = "A B" }, "items[0].sku"},
+		"same sku twice":        {func(p *order.Place) { p.Items[1].SKU = p.Items[0].SKU }, "items[1].sku"},
+		"quantity 0":            {func(p *order.Place) { p.Items[1].Quantity = 0 }, "items[1].quantity"},
+		"quantity -1":           {func(p *order.Place) { p.Items[1].Quantity = -1 }, "items[1].quantity"},
+		"quantity too large":    {func(p *order.Place) { p.Items[1].Quantity = 1_000_001 }, "items[1].quantity"},
+		"price -1":              {func(p *order.Place) { p.Items[0].UnitPrice = -1 }, "items[0].unitPrice"},
+		"total one too many":    {func(p *order.Place) { p.TotalAmount++ }, "totalAmount"},
+		"total overflows":       {func(p *order.Place) { p.Items[0].UnitPrice = math.MaxInt64/2 + 1 }, "totalAmount"},
+		"total of nothing":      {func(p *order.Place) { p.Items[0].UnitPrice, p.Items[1].UnitPrice, p.TotalAmount = 0, 0, 0 }, "totalAmount"},
+		"no deadline":           {func(p *order.Place) { p.ConfirmWithin = 0 }, "confirmWithinSeconds"},
+		"deadline too far":      {func(p *order.Place) { p.ConfirmWithin = 25 * time.Hour }, "confirmWithinSeconds"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := valid()
+			tt.spoil(&p)
+			events, err := p.Events()
+			if errs.KindOf(err) != errs.Invalid || len(events) > 0 {
+				t.Fatalf("got %d events and error %v, want none and an invalid one", len(events), err)
+			}
+			for _, f := range errs.Fields(err) {
+				if f.Field == tt.field {
+					return
+				}
+			}
+			t.Errorf("%v does not name %s", err, tt.field)
+		})
+	}
+}
+
+func TestPlaceSumsExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := valid()
+		p.Items, p.TotalAmount = nil, 0
+		for i := range rapid.IntRange(1, order.MaxItems).Draw(t, "items") {
+			item := order.Item{
+				SKU:       "S" + strings.Repeat("x", i%60) + string(rune('A'+i/60)),
+				Quantity:  rapid.Int32Range(1, order.MaxQuantity).Draw(t, "quantity"),
+				UnitPrice: rapid.Int64Range(1, 1e9).Draw(t, "price"),
+			}
+			p.Items = append(p.Items, item)
+			p.TotalAmount += int64(item.Quantity) * item.UnitPrice
+		}
+		if _, err := p.Events(); err != nil {
+			t.Fatalf("the right total is refused: %v", err)
+		}
+		p.TotalAmount += rapid.SampledFrom([]int64{-1, 1}).Draw(t, "off by")
+		if _, err := p.Events(); err == nil {
+			t.Fatal("a wrong total is accepted")
+		}
+	})
+}
+
+// TestAnyLife drives an order with arbitrary inputs and checks what must hold of
+// every life: terminal is for ever, and a snapshot taken anywhere plus the events
+// after it is the whole.
+func TestAnyLife(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		stream, err := valid().Events()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := order.Order{}.Fold(stream...)
+		for range rapid.IntRange(0, 30).Draw(t, "inputs") {
+			in := order.Input{
+				Kind:       rapid.SampledFrom(kinds).Draw(t, "kind"),
+				Reason:     rapid.SampledFrom([]string{"", "customer", "out_of_stock", "odd"}).Draw(t, "reason"),
+				TrackingID: rapid.SampledFrom([]string{"", "T1"}).Draw(t, "tracking"),
+			}
+			d := o.Decide(in)
+			next := o.Fold(d.Events...)
+			if o.Status.Terminal() && next.Status != o.Status {
+				t.Fatalf("%s was left for %s by %s", o.Status, next.Status, in.Kind)
+			}
+			switch d.Outcome {
+			case order.Apply, order.Compensate, order.Wait, order.Refuse, order.Duplicate:
+			default:
+				t.Fatalf("%s + %s has no outcome", o.Status, in.Kind)
+			}
+			if d.Outcome == order.Duplicate && len(d.Events) > 0 || d.Outcome == order.Refuse && next.Status != o.Status {
+				t.Fatalf("%s + %s is a %s but moves the order: %v", o.Status, in.Kind, d.Outcome, d.Events)
+			}
+			stream, o = append(stream, d.Events...), next
+		}
+		cut := rapid.IntRange(0, len(stream)).Draw(t, "cut")
+		snapshot, err := order.Order{}.Fold(stream[:cut]...).Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		folded, ok := order.FromSnapshot(snapshot)
+		if !ok {
+			t.Fatal("own snapshot not readable")
+		}
+		for _, e := range stream[cut:] {
+			data, err := order.Encode(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored, err := order.Decode(e.Name(), data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			folded = folded.Apply(stored)
+		}
+		if diff := cmp.Diff(o, folded); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func TestForeignSnapshotsAreIgnored(t *testing.T) {
+	for _, s := range []string{`{"format":0,"order":{"id":"o1"}}`, `{"order":{"id":"o1"}}`, `[]`, `nonsense`} {
+		if _, ok := order.FromSnapshot([]byte(s)); ok {
+			t.Errorf("%s was taken for a snapshot", s)
+		}
+	}
+}
+
+func TestDecodeRefusesTheUnknown(t *testing.T) {
+	if _, err := order.Decode("OrderFrobnicated", []byte(`{}`)); errs.KindOf(err) != errs.Internal {
+		t.Errorf("unknown type: %v", err)
+	}
+	if _, err := order.Decode("OrderCreated", []byte(`[]`)); errs.KindOf(err) != errs.Internal {
+		t.Errorf("wrong form: %v", err)
+	}
+}

@@ -1,0 +1,253 @@
+package order_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/pgtest"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/services/order"
+	"eventshop.example/services/order/internal/registrytest"
+)
+
+const cart = `{"customer": {"id": "cust-7", "name": "Ada Lovelace", "email": "ada@example.com"},
+  "shippingAddress": {"street": "123 Babbage Lane", "city": "London", "postalCode": "SW1A 1AA"},
+  "items": [{"sku": "WIDGET-01", "quantity": 1, "unitPrice": 29.99}], "totalAmount": 29.99, "currency": "GBP"}`
+
+// run starts the service and gives its URL and how to stop it, which fails the test
+// when it did not stop cleanly.
+func run(t *testing.T, cfg order.Config) (url string, stop func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Addr = listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- order.Run(ctx, cfg) }()
+	stopped := false
+	stop = func() {
+		cancel()
+		if stopped {
+			return
+		}
+		stopped = true
+		if err := <-done; err != nil {
+			t.Errorf("the service ended with: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	url = "http://" + cfg.Addr
+	kafkatest.Eventually(t, "service alive", func() bool { status, _ := get(url + "/livez"); return status == http.StatusOK })
+	return url, stop
+}
+
+func get(url string) (int, string) {
+	res, err := http.Get(url)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return res.StatusCode, string(body)
+}
+
+// TestService boots the whole service: an order comes in by HTTP and goes out to
+// Kafka; what other services publish moves it on, each event once.
+func TestService(t *testing.T) {
+	t.Parallel()
+	registry := registrytest.Start(t)
+	brokers := kafkatest.Start(t, events.Topics()...)
+	url, stop := run(t, order.Config{
+		DatabaseURL: pgtest.NewURL(t), Brokers: brokers, RegistryURL: registry,
+		SagaDeadline: time.Minute, SnapshotEvery: 10,
+	})
+	kafkatest.Eventually(t, "service ready", func() bool { status, _ := get(url + "/readyz"); return status == http.StatusOK })
+
+	id := place(t, url, cart)
+	codec := schema.NewCodec(schema.NewClient(registry))
+	produce(t, codec, brokers, events.ShipmentScheduled{OrderID: id, ShipmentID: "s1", TrackingID: "T1", Carrier: "c", OccurredAt: time.Now()}, 2)
+	produce(t, codec, brokers, events.PaymentCompleted{OrderID: id, OccurredAt: time.Now()}, 1) // ignored
+	produce(t, codec, brokers, events.ShipmentDispatched{OrderID: id, ShipmentID: "s1", TrackingID: "T1",
+		DispatchedAt: time.Now(), OccurredAt: time.Now()}, 1)
+	kafkatest.Eventually(t, "order SHIPPED", func() bool {
+		_, body := get(url + "/orders/" + id)
+		return strings.Contains(body, `"status":"SHIPPED"`)
+	})
+	want := []string{"OrderCreated@2", "OrderConfirmed@3", "OrderShipped@4"}
+	kafkatest.Eventually(t, "events published", func() bool { return len(published(t, brokers, events.TopicOrderEvents)) >= len(want) })
+	if diff := cmp.Diff(want, published(t, brokers, events.TopicOrderEvents)); diff != "" {
+		t.Error(diff)
+	}
+	if got := published(t, brokers, "order.notifications"); len(got) != 1 {
+		t.Errorf("notifications: %v", got)
+	}
+
+	// The deadline worker runs as well: this order nobody confirms.
+	late := place(t, url, strings.Replace(cart, `"GBP"`, `"GBP", "confirmWithinSeconds": 1`, 1))
+	kafkatest.Eventually(t, "order CANCELLING", func() bool {
+		_, body := get(url + "/orders/" + late)
+		return strings.Contains(body, `"status":"CANCELLING"`) && strings.Contains(body, `"reason":"deadline"`)
+	})
+
+	_, metrics := get(url + "/metrics")
+	for _, line := range []string{
+		`eventshop_orders_total{reason="",status="CONFIRMED"} 1`,
+		`eventshop_order_saga_seconds_count 1`,
+		`eventshop_order_decisions_total{input="ShipmentScheduled",outcome="apply"} 1`,
+	} {
+		if !strings.Contains(metrics, line) {
+			t.Errorf("/metrics lacks %s", line)
+		}
+	}
+	stop()
+	if status, _ := get(url + "/livez"); status != 0 {
+		t.Errorf("still listening after the stop: %d", status)
+	}
+}
+
+func place(t *testing.T, url, body string) (id string) {
+	t.Helper()
+	res, err := http.Post(url+"/orders", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var placed struct{ OrderID string }
+	if err := json.NewDecoder(res.Body).Decode(&placed); err != nil || res.StatusCode != http.StatusCreated {
+		t.Fatalf("POST /orders: %d, %v", res.StatusCode, err)
+	}
+	return placed.OrderID
+}
+
+// produce publishes an event the given number of times, as a relay that repeats
+// itself would.
+func produce(t *testing.T, codec *schema.Codec, brokers []string, e events.Event, times int) {
+	t.Helper()
+	typ, ok := events.Lookup(e.EventType())
+	if !ok {
+		t.Fatalf("%s is not in the catalogue", e.EventType())
+	}
+	value, err := codec.Encode(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope := events.Envelope{
+		ID: uuid.Must(uuid.NewV7()), Source: "/test", Type: typ.Name, Subject: e.AggregateKey(), AggregateVersion: 1,
+		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: "c", ContentType: events.ContentTypeAvro,
+	}
+	var headers []kgo.RecordHeader
+	for _, h := range envelope.Headers() {
+		headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	for range times {
+		kafkatest.Produce(t, brokers, &kgo.Record{Topic: typ.Topic, Key: []byte(e.AggregateKey()), Value: value, Headers: headers})
+	}
+}
+
+func published(t *testing.T, brokers []string, topic string) []string {
+	t.Helper()
+	var got []string
+	for _, r := range kafkatest.ReadAll(t, brokers, topic) {
+		var headers []events.Header
+		for _, h := range r.Headers {
+			headers = append(headers, events.Header{Key: h.Key, Value: h.Value})
+		}
+		e, err := events.ParseEnvelope(headers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%s@%d", e.Type, e.AggregateVersion))
+	}
+	return got
+}
+
+// TestEverythingDown: without database, broker and registry the service is alive,
+// says at /readyz what it lacks, answers 503, and stops when told to.
+func TestEverythingDown(t *testing.T) {
+	t.Parallel()
+	url, stop := run(t, order.Config{
+		DatabaseURL: "postgres://nobody@127.0.0.1:1/none", Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
+		SagaDeadline: time.Minute, SnapshotEvery: 10,
+	})
+	status, body := get(url + "/readyz")
+	var report struct{ Checks map[string]string }
+	if err := json.Unmarshal([]byte(body), &report); err != nil || status != http.StatusServiceUnavailable {
+		t.Fatalf("readyz: %d %s", status, body)
+	}
+	for _, check := range []string{"database", "schemas", "broker"} {
+		if reason := report.Checks[check]; reason == "" || reason == "ok" {
+			t.Errorf("check %s says %q", check, reason)
+		}
+	}
+	if status, body := get(url + "/orders/" + uuid.NewString()); status != http.StatusServiceUnavailable {
+		t.Errorf("GET /orders: %d %s", status, body)
+	}
+	stop()
+}
+
+// TestOnlyDatabase: without broker and registry, orders that are there can be read,
+// none can be placed, and nothing is half done.
+func TestOnlyDatabase(t *testing.T) {
+	t.Parallel()
+	url, stop := run(t, order.Config{
+		DatabaseURL: pgtest.NewURL(t), Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
+		SagaDeadline: time.Minute, SnapshotEvery: 10,
+	})
+	kafkatest.Eventually(t, "migrations done", func() bool {
+		_, body := get(url + "/readyz")
+		return strings.Contains(body, `"database":"ok"`)
+	})
+	if status, body := get(url + "/orders/" + uuid.NewString()); status != http.StatusNotFound {
+		t.Errorf("GET /orders: %d %s", status, body)
+	}
+	res, err := http.Post(url+"/orders", "application/json", strings.NewReader(cart))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("POST /orders: %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
+	}
+	stop()
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"ADDR": ":1", "DATABASE_URL": "u", "KAFKA_BROKERS": "a:1, b:2", "SCHEMA_REGISTRY_URL": "r"}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	got, err := order.ConfigFromEnv(lookup)
+	want := order.Config{Addr: ":1", DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
+		SagaDeadline: 5 * time.Minute, SnapshotEvery: 10}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+	clear(env)
+	env["SAGA_DEADLINE"] = "soon"
+	_, err = order.ConfigFromEnv(lookup)
+	for _, name := range []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "SAGA_DEADLINE"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not name %s", err, name)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package payment
+
+import (
+	"time"
+
+	"eventshop.example/pkg/service"
+)
+
+// Config is all the service can be told from outside. LOG_LEVEL is read by
+// service.Main.
+type Config struct {
+	Addr           string        // ADDR: host:port of HTTP; port 0 for any free one
+	DatabaseURL    string        // DATABASE_URL: postgres://…
+	Brokers        []string      // KAFKA_BROKERS: host:port, comma between
+	RegistryURL    string        // SCHEMA_REGISTRY_URL
+	GatewayURL     string        // GATEWAY_URL: the card gateway's API
+	GatewayTimeout time.Duration // GATEWAY_TIMEOUT: for one request to it, default 2s
+
+	RefundMaxAttempts int           // REFUND_MAX_ATTEMPTS: then a person is asked, default 8
+	RefundBackoffBase time.Duration // REFUND_BACKOFF_BASE: wait after the first attempt, doubling, default 500ms
+	RefundBackoffMax  time.Duration // REFUND_BACKOFF_MAX: longest wait between attempts, default 30s
+}
+
+// ConfigFromEnv reads the environment. Its error names every variable at fault.
+func ConfigFromEnv(lookup service.Lookup) (Config, error) {
+	env := service.NewEnv(lookup)
+	cfg := Config{
+		Addr:              env.Required("ADDR"),
+		DatabaseURL:       env.Required("DATABASE_URL"),
+		Brokers:           env.List("KAFKA_BROKERS"),
+		RegistryURL:       env.Required("SCHEMA_REGISTRY_URL"),
+		GatewayURL:        env.Required("GATEWAY_URL"),
+		GatewayTimeout:    env.Duration("GATEWAY_TIMEOUT", 2*time.Second),
+		RefundMaxAttempts: env.Int("REFUND_MAX_ATTEMPTS", 8, 1, 1000),
+		RefundBackoffBase: env.Duration("REFUND_BACKOFF_BASE", 500*time.Millisecond),
+		RefundBackoffMax:  env.Duration("REFUND_BACKOFF_MAX", 30*time.Second),
+	}
+	return cfg, env.Err()
+}

@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/services/payment/internal/db"
+	"eventshop.example/services/payment/internal/gateway"
+	"eventshop.example/services/payment/internal/payment"
+)
+
+// learn takes over facts that are true whatever the decision: the amount of a late
+// OrderCreated is worth knowing although its charge is refused.
+func learn(row *db.Payment, s step) {
+	if s.due != nil {
+		row.CustomerID = s.due.customerID
+		if row.ChargeID == "" { // what the gateway captured outranks what was due
+			row.Amount, row.Currency = s.due.amount, s.due.currency
+		}
+	}
+	for _, answer := range s.answers {
+		switch answer.Outcome {
+		case gateway.Captured:
+			row.ChargeID, row.Amount, row.Currency = answer.ChargeID, answer.Amount, answer.Currency
+		case gateway.Declined:
+			row.DeclineCode, row.DeclineDetail = tidy(answer.DeclineCode), tidy(answer.Detail)
+		case gateway.Refunded:
+			row.RefundID = answer.RefundID
+		}
+	}
+}
+
+// move gives the row its next state and what goes with it. It reports whether that is
+// worth a line of history.
+func (a *App) move(row *db.Payment, s step, in payment.Input, d payment.Decision, now time.Time) bool {
+	before := payment.State(row.State)
+	moved := d.Next != before || in == payment.RetryRefund && d.Action == payment.Apply
+	row.State = string(d.Next)
+	if d.Action == payment.Compensate && row.Reason == "" {
+		row.Reason = s.reason
+	}
+	if moved && s.cause.CausationID != "" {
+		row.CausationID, row.Traceparent, row.Tracestate = s.cause.CausationID, s.cause.TraceParent, s.cause.TraceState
+	}
+	switch {
+	case !d.Next.Returning():
+		row.NextAttemptAt = nil
+	case !before.Returning() || in == payment.RetryRefund:
+		row.Attempts, row.NextAttemptAt, row.LastError, row.Attention = 0, &now, "", ""
+	}
+	if d.Next == payment.Refunded || d.Next == payment.Voided || d.Next == payment.Failed {
+		row.LastError = ""
+		if moved {
+			row.Attention = "" // no money is held any more
+		}
+	}
+	if d.Attention && row.Attention == "" {
+		row.Attention = attention(*row, before, in)
+		return true
+	}
+	return moved
+}
+
+func attention(row db.Payment, before payment.State, in payment.Input) string {
+	if in == payment.AttemptsSpent {
+		return fmt.Sprintf("%d attempts brought no answer, the last: %s", row.Attempts, row.LastError)
+	}
+	return fmt.Sprintf("the gateway contradicts itself: %s while the payment was %s", in, before)
+}
+
+// remember writes the line of history that goes with a move.
+func (a *App) remember(ctx context.Context, tx pgx.Tx, row db.Payment, s step, in payment.Input, d payment.Decision, now time.Time) error {
+	detail := s.reason
+	switch {
+	case d.Attention:
+		detail = row.Attention
+	case d.Next == payment.Failed:
+		detail = row.DeclineCode
+	}
+	err := db.New(tx).AddHistory(ctx, db.AddHistoryParams{
+		OrderID: row.OrderID, At: now, Input: string(in), Action: string(d.Action), State: row.State, Detail: detail,
+	})
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("add history: %w", err))
+	}
+	return nil
+}
+
+func store(ctx context.Context, tx pgx.Tx, row db.Payment) error {
+	err := db.New(tx).UpdatePayment(ctx, db.UpdatePaymentParams{
+		OrderID: row.OrderID, State: row.State, Version: row.Version, CustomerID: row.CustomerID,
+		Amount: row.Amount, Currency: row.Currency, ChargeID: row.ChargeID, RefundID: row.RefundID,
+		DeclineCode: row.DeclineCode, DeclineDetail: row.DeclineDetail, Reason: row.Reason,
+		Attempts: row.Attempts, NextAttemptAt: row.NextAttemptAt, LastError: row.LastError, Attention: row.Attention,
+		CausationID: row.CausationID, Traceparent: row.Traceparent, Tracestate: row.Tracestate, UpdatedAt: row.UpdatedAt,
+	})
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("store payment: %w", err))
+	}
+	return nil
+}
+
+// maxText bounds what is kept of a foreign server's words, in bytes.
+const maxText = 500
+
+// tidy makes a foreign server's words fit for a text column and an event.
+func tidy(text string) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,193 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/telemetry"
+	"eventshop.example/services/payment/internal/db"
+	"eventshop.example/services/payment/internal/gateway"
+	"eventshop.example/services/payment/internal/payment"
+)
+
+const (
+	// maxAttemptsAtOnce is how many attempts of one process run at the same time: enough
+	// that a few that wait for their timeout do not keep the others waiting.
+	maxAttemptsAtOnce = 16
+	// firstLook is the pause before the second look after a wake-up. The waker's
+	// transaction may not have committed yet; the pauses double from here to Poll.
+	firstLook = time.Millisecond
+	// maxTrouble bounds the pause while the database is away.
+	maxTrouble = 5 * time.Second
+	// countEvery is how often the gauges are brought up to date.
+	countEvery = 5 * time.Second
+)
+
+// ReturnMoney is the worker that stops charges and gives captured money back, until ctx
+// ends. Several replicas may run it: an attempt is claimed by a lease, which also brings
+// it back when its process dies. It returns only nil: what fails is logged, counted and
+// tried again.
+//
+// Attempts under way when ctx ends are finished, because giving up on a request that the
+// gateway may have carried out only makes work for the next process.
+func (a *App) ReturnMoney(ctx context.Context) error {
+	var attempts sync.WaitGroup
+	defer attempts.Wait()
+	slots := make(chan struct{}, maxAttemptsAtOnce)
+	freed := make(chan struct{}, 1)
+	pause, failures := firstLook, 0
+	var counted time.Time
+	for {
+		claimed, err := a.claim(ctx, cap(slots)-len(slots))
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return nil
+		case err != nil:
+			failures++
+			pause = min(a.refunds.Poll<<min(failures, 10), maxTrouble)
+			a.log.WarnContext(ctx, "money to return not looked up; trying again", "error", err, "pause", pause.String())
+		default:
+			failures = 0
+		}
+		for _, row := range claimed {
+			slots <- struct{}{}
+			attempts.Go(func() {
+				a.attempt(ctx, row)
+				<-slots
+				select {
+				case freed <- struct{}{}:
+				default:
+				}
+			})
+		}
+		if now := time.Now(); now.Sub(counted) > countEvery && err == nil {
+			counted = now
+			a.count(ctx)
+		}
+		timer := time.NewTimer(pause)
+		pause = min(2*pause, a.refunds.Poll)
+		full := freed
+		if len(slots) < cap(slots) {
+			full = nil // a slot is free, so one more changes nothing
+		}
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-a.wake:
+			pause = firstLook
+		case <-full:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// claim takes up to most due payments for this process, for the length of a lease.
+func (a *App) claim(ctx context.Context, most int) ([]db.Payment, error) {
+	if most <= 0 {
+		return nil, nil
+	}
+	now := a.now()
+	lease := now.Add(a.refunds.Lease)
+	rows, err := db.New(a.pool).ClaimReturns(ctx, db.ClaimReturnsParams{Now: &now, LeaseUntil: &lease, Most: int32(most)})
+	if err != nil {
+		return nil, postgres.Classify(fmt.Errorf("claim: %w", err))
+	}
+	return rows, nil
+}
+
+// attempt makes one attempt for a claimed payment and records what it brought.
+func (a *App) attempt(ctx context.Context, row db.Payment) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.refunds.Lease)
+	defer cancel()
+	ctx = telemetry.With(ctx, row.OrderID, "", row.CorrelationID)
+	s := a.giveBack(ctx, row)
+	if err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.settle(ctx, tx, s) }); err != nil {
+		a.log.WarnContext(ctx, "attempt to return money not recorded; it is due again when its lease ends", "error", err)
+		return
+	}
+	a.outbox.Wake()
+}
+
+// giveBack asks the gateway: stop the charge if nobody knows what became of it, refund
+// it if it took money.
+func (a *App) giveBack(ctx context.Context, row db.Payment) step {
+	s := step{orderID: row.OrderID}
+	if payment.State(row.State) == payment.Voiding {
+		answer, err := observe(a, "void", func() (gateway.Answer, error) {
+			return a.gateway.Void(ctx, ChargeKey(row.OrderID), gateway.VoidRequest{
+				OrderID: row.OrderID, CustomerID: row.CustomerID, Reason: row.Reason,
+			})
+		})
+		if err != nil {
+			s.failure = tidy(err.Error())
+			return s
+		}
+		s.answers = append(s.answers, answer)
+		s.inputs = append(s.inputs, map[gateway.Outcome]payment.Input{
+			gateway.Voided: payment.VoidConfirmed, gateway.Declined: payment.VoidDeclined, gateway.Captured: payment.VoidTooLate,
+		}[answer.Outcome])
+		if answer.Outcome != gateway.Captured {
+			return s
+		}
+		row.Amount = answer.Amount
+	}
+	answer, err := observe(a, "refund", func() (gateway.Answer, error) {
+		return a.gateway.Refund(ctx, RefundKey(row.OrderID), gateway.RefundRequest{
+			ChargeKey: ChargeKey(row.OrderID), Amount: row.Amount, Reason: row.Reason,
+		})
+	})
+	if err != nil {
+		s.failure = tidy(err.Error())
+		return s
+	}
+	s.answers = append(s.answers, answer)
+	s.inputs = append(s.inputs, payment.RefundMade)
+	return s
+}
+
+// settle records an attempt. One that brought nothing is due again after a while, or was
+// the last. The row may have moved on since the claim: then the table finds that
+// everything is there already.
+func (a *App) settle(ctx context.Context, tx pgx.Tx, s step) error {
+	row, err := a.lock(ctx, tx, s.orderID)
+	if err != nil {
+		return err
+	}
+	if s.failure != "" && payment.State(row.State).Returning() {
+		next := a.now().Add(a.backoff(row.Attempts))
+		row.LastError, row.NextAttemptAt = s.failure, &next
+		if int(row.Attempts) >= a.refunds.MaxAttempts {
+			s.inputs = append(s.inputs, payment.AttemptsSpent)
+		}
+		a.log.WarnContext(ctx, "money not returned", "attempt", row.Attempts, "next_attempt_at", next, "error", s.failure)
+	}
+	_, err = a.change(ctx, tx, &row, s)
+	return err
+}
+
+// backoff is the wait after the nth attempt. The jitter, up to a quarter, keeps refunds
+// that failed together from coming back together.
+func (a *App) backoff(n int32) time.Duration {
+	wait := a.refunds.BackoffBase
+	for i := int32(1); i < n && wait < a.refunds.BackoffMax; i++ {
+		wait *= 2
+	}
+	return min(wait+rand.N(wait/4+1), a.refunds.BackoffMax)
+}
+
+func (a *App) count(ctx context.Context) {
+	n, err := db.New(a.pool).CountOpen(ctx)
+	if err != nil {
+		return // the claim reports a database that is away
+	}
+	a.metrics.returning.Set(float64(n.DueBack))
+	a.metrics.attention.Set(float64(n.Attention))
+}

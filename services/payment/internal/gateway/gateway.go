@@ -1,0 +1,197 @@
+// Package gateway is the client of the card gateway's HTTP API.
+//
+// It guarantees that an answer it returns is the gateway's own. When none arrives
+// (timeout, cut connection, 5xx, 429) the outcome is unknown, so it asks once by key;
+// when that gives no decision either, the error has kind errs.Transient and the caller
+// tries again under the same key. What was not answered is never taken as not done, and
+// a decline is an answer, not an error.
+//
+// Every operation is named by an idempotency key (draft-ietf-httpapi-idempotency-key-
+// header), so asking again moves money no second time. Other errors are of kind
+// errs.Internal: an answer that is against the API, such as a key that was used for
+// another request, which repeating does not mend.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"eventshop.example/pkg/errs"
+)
+
+// DefaultTimeout bounds one request. Captures take well below a second; what takes
+// longer than this is better asked about by key than waited for.
+const DefaultTimeout = 2 * time.Second
+
+// Outcome is what the gateway says about a key.
+type Outcome string
+
+// The outcomes. Charge answers the first three, Void as well, Refund the last.
+const (
+	Captured Outcome = "captured" // the money was taken
+	Declined Outcome = "declined" // nothing was taken and under this key nothing will be
+	Voided   Outcome = "voided"   // the key was stopped: nothing was taken and nothing will be
+	Refunded Outcome = "refunded" // the money is back
+)
+
+// Answer is the gateway's decision about one key. The zero Answer means that the
+// gateway was not asked.
+type Answer struct {
+	Outcome     Outcome
+	ChargeID    string
+	Amount      int64  // minor units: captured, or refunded
+	Currency    string // ISO 4217
+	DeclineCode string // of Declined, such as "insufficient_funds"
+	Detail      string // for people
+	RefundID    string // of Refunded
+}
+
+// ChargeRequest is money to take. One key must always carry the same request.
+type ChargeRequest struct {
+	OrderID    string `json:"orderId"`
+	CustomerID string `json:"customerId"`
+	Amount     int64  `json:"amount"` // minor units
+	Currency   string `json:"currency"`
+}
+
+// VoidRequest tells whose key is stopped, in case the gateway has never seen it.
+type VoidRequest struct {
+	OrderID    string `json:"orderId"`
+	CustomerID string `json:"customerId"`
+	Reason     string `json:"reason"`
+}
+
+// RefundRequest is money to give back. One key must always carry the same request.
+type RefundRequest struct {
+	ChargeKey string `json:"chargeKey"`
+	Amount    int64  `json:"amount"` // minor units
+	Reason    string `json:"reason"`
+}
+
+// Client calls one gateway. New creates it; it may be used by several goroutines.
+type Client struct {
+	base    string
+	timeout time.Duration
+	http    *http.Client
+}
+
+// New returns a client for the gateway at baseURL. timeout bounds one request, from
+// dialling to the last byte of the answer; an operation makes at most two.
+func New(baseURL string, timeout time.Duration) *Client {
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	return &Client{
+		base:    strings.TrimRight(baseURL, "/"),
+		timeout: timeout,
+		http: &http.Client{Transport: &http.Transport{
+			// The consumer and the worker make up to 16 calls at once each.
+			MaxIdleConnsPerHost: 32,
+			IdleConnTimeout:     time.Minute,
+		}},
+	}
+}
+
+// Charge takes money under key: Captured, Declined or Voided.
+func (c *Client) Charge(ctx context.Context, key string, req ChargeRequest) (Answer, error) {
+	what := "charge " + key
+	answer, err := c.charge(ctx, what, key, req)
+	if err == nil && answer.Outcome == Captured && (answer.Amount != req.Amount || answer.Currency != req.Currency) {
+		return Answer{}, errs.New(errs.Internal, "%s: asked for %d %s, the gateway captured %d %s",
+			what, req.Amount, req.Currency, answer.Amount, answer.Currency)
+	}
+	return answer, err
+}
+
+func (c *Client) charge(ctx context.Context, what, key string, req ChargeRequest) (Answer, error) {
+	reply, err := c.post(ctx, "/v1/charges", key, req)
+	if err != nil {
+		return c.settle(ctx, what, key, err)
+	}
+	switch {
+	case reply.status == http.StatusOK || reply.status == http.StatusCreated:
+		return reply.charge.answer(what)
+	case reply.status == http.StatusConflict && reply.code == "voided":
+		return Answer{Outcome: Voided}, nil
+	case reply.status == http.StatusBadRequest:
+		// The gateway does not take such a charge at all, now or later. For the order
+		// that is a decline; repeating it for ever would hold up all others.
+		return Answer{Outcome: Declined, DeclineCode: reply.code, Detail: reply.detail}, nil
+	}
+	return Answer{}, reply.unexpected(what)
+}
+
+// Void stops key for good unless it took money: Voided, Declined or Captured.
+func (c *Client) Void(ctx context.Context, key string, req VoidRequest) (Answer, error) {
+	what := "void " + key
+	reply, err := c.post(ctx, "/v1/charges/"+url.PathEscape(key)+"/void", "", req)
+	if err != nil {
+		return c.settle(ctx, what, key, err)
+	}
+	switch {
+	case reply.status == http.StatusOK && reply.charge.Status != string(Captured):
+		return reply.charge.answer(what)
+	case reply.status == http.StatusConflict && reply.code == "captured":
+		return reply.charge.answer(what)
+	}
+	return Answer{}, reply.unexpected(what)
+}
+
+// Refund gives back a charge, all of it: Refunded. A charge that somebody refunded in
+// full by other means counts as refunded too, with key in place of the refund's id.
+func (c *Client) Refund(ctx context.Context, key string, req RefundRequest) (Answer, error) {
+	what := "refund " + key
+	reply, err := c.post(ctx, "/v1/refunds", key, req)
+	switch {
+	case err != nil:
+	case reply.status == http.StatusOK || reply.status == http.StatusCreated:
+		if reply.refund.RefundID == "" || reply.refund.Status != string(Refunded) {
+			return Answer{}, reply.unexpected(what)
+		}
+		return Answer{Outcome: Refunded, RefundID: reply.refund.RefundID, Amount: req.Amount, Currency: reply.refund.Currency}, nil
+	case reply.status == http.StatusConflict && reply.code == "over_refund":
+		err = reply.unexpected(what)
+	default:
+		return Answer{}, reply.unexpected(what)
+	}
+	// Lost, or refunded by other means: the charge tells how much of it went back.
+	charge, lookupErr := c.lookup(ctx, req.ChargeKey)
+	if lookupErr == nil && charge.Status == string(Captured) && charge.Refunded >= req.Amount {
+		return Answer{Outcome: Refunded, RefundID: key, Amount: req.Amount, Currency: charge.Currency}, nil
+	}
+	if isUnknown(err) {
+		return Answer{}, unknown(what, err, lookupErr)
+	}
+	return Answer{}, err
+}
+
+// settle asks by key what became of a request that got no answer. A key the gateway
+// does not know is no decision: the request may still be on its way.
+func (c *Client) settle(ctx context.Context, what, key string, cause error) (Answer, error) {
+	if !isUnknown(cause) {
+		return Answer{}, fmt.Errorf("%s: %w", what, cause)
+	}
+	charge, err := c.lookup(ctx, key)
+	if err != nil {
+		return Answer{}, unknown(what, cause, err)
+	}
+	return charge.answer(what)
+}
+
+func unknown(what string, cause, lookup error) error {
+	if lookup != nil {
+		cause = fmt.Errorf("%w; and asking by key: %w", cause, lookup)
+	}
+	return errs.New(errs.Transient, "%s, outcome unknown: %w", what, cause)
+}
+
+// isUnknown tells whether err leaves open whether the request was carried out.
+func isUnknown(err error) bool {
+	_, ok := errors.AsType[noAnswer](err)
+	return ok
+}

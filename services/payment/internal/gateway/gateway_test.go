@@ -1,0 +1,312 @@
+package gateway_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/services/payment/internal/gateway"
+	"eventshop.example/services/payment/internal/gatewaytest"
+)
+
+const (
+	key       = "charge-1"
+	refundKey = "refund-1"
+)
+
+var (
+	request  = gateway.ChargeRequest{OrderID: "1", CustomerID: "cust-7", Amount: 2999, Currency: "EUR"}
+	captured = gateway.Answer{Outcome: gateway.Captured, ChargeID: "ch-1", Amount: 2999, Currency: "EUR"}
+	declined = gateway.Answer{Outcome: gateway.Declined, ChargeID: "ch-1", Amount: 2999, Currency: "EUR", DeclineCode: "insufficient_funds"}
+	voided   = gateway.Answer{Outcome: gateway.Voided}
+	refunded = gateway.Answer{Outcome: gateway.Refunded, RefundID: "re-1", Amount: 2999, Currency: "EUR"}
+)
+
+// start gives a gateway and a client whose timeout the tests can wait for.
+func start(t *testing.T) (*gatewaytest.Gateway, *gateway.Client) {
+	t.Helper()
+	g := gatewaytest.Start(t)
+	return g, gateway.New(g.URL, 300*time.Millisecond)
+}
+
+func charge(c *gateway.Client) (gateway.Answer, error) {
+	return c.Charge(context.Background(), key, request)
+}
+
+func void(c *gateway.Client) (gateway.Answer, error) {
+	return c.Void(context.Background(), key, gateway.VoidRequest{OrderID: "1", CustomerID: "cust-7", Reason: "customer"})
+}
+
+func refund(c *gateway.Client) (gateway.Answer, error) {
+	return c.Refund(context.Background(), refundKey, gateway.RefundRequest{ChargeKey: key, Amount: 2999, Reason: "customer"})
+}
+
+// expect is for calls that have to bring an answer.
+func expect(t *testing.T, want gateway.Answer, call func(*gateway.Client) (gateway.Answer, error), c *gateway.Client) {
+	t.Helper()
+	got, err := call(c)
+	if err != nil {
+		t.Fatalf("want %s, got error %v", want.Outcome, err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("answer (-want +got):\n%s", diff)
+	}
+}
+
+// expectKind is for calls that must not.
+func expectKind(t *testing.T, want errs.Kind, call func(*gateway.Client) (gateway.Answer, error), c *gateway.Client) {
+	t.Helper()
+	got, err := call(c)
+	if err == nil || errs.KindOf(err) != want || got != (gateway.Answer{}) {
+		t.Fatalf("want an error of kind %s, got %+v, %v (%s)", want, got, err, errs.KindOf(err))
+	}
+}
+
+func TestOneKeyHasOneAnswer(t *testing.T) {
+	t.Parallel()
+	g, c := start(t)
+	expect(t, captured, charge, c)
+	expect(t, captured, charge, c)
+	expect(t, captured, void, c)
+	expect(t, refunded, refund, c)
+	expect(t, refunded, refund, c)
+	want := []string{"capture charge-1 2999 EUR", "refund refund-1 2999 customer"}
+	if diff := cmp.Diff(want, g.Ledger()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestADeclineIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	g, c := start(t)
+	g.Fail(gatewaytest.Charge, gatewaytest.Fault{Decline: "insufficient_funds"})
+	expect(t, declined, charge, c)
+	g.Mend()
+	expect(t, declined, charge, c)
+	expect(t, declined, void, c)
+	if g.Net(key) != 0 {
+		t.Errorf("a declined card paid %d", g.Net(key))
+	}
+}
+
+func TestAVoidedKeyTakesNoCharge(t *testing.T) {
+	t.Parallel()
+	g, c := start(t)
+	expect(t, voided, void, c)
+	expect(t, voided, charge, c)
+	expect(t, voided, void, c)
+	if g.Net(key) != 0 {
+		t.Errorf("a voided key holds %d", g.Net(key))
+	}
+}
+
+func TestAChargeTheGatewayRefusesAltogetherIsADecline(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	got, err := c.Charge(context.Background(), key, gateway.ChargeRequest{OrderID: "1", Currency: "EUR"})
+	if err != nil || got.Outcome != gateway.Declined || got.DeclineCode != "bad_request" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+}
+
+// TestALostAnswerIsAskedForByKey: the gateway did it and nobody heard of it.
+func TestALostAnswerIsAskedForByKey(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]gatewaytest.Fault{
+		"answer lost": {AnswerLost: true},
+		"timeout":     {HangAfter: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g, c := start(t)
+			for _, operation := range []string{gatewaytest.Charge, gatewaytest.Void, gatewaytest.Refund} {
+				g.Fail(operation, fault) // for good: the answer itself never comes
+			}
+			expect(t, captured, charge, c)
+			expect(t, captured, void, c)
+			byKey := refunded
+			byKey.RefundID = refundKey // only the charge can be asked for, not the refund's id
+			expect(t, byKey, refund, c)
+			if diff := cmp.Diff([]string{"capture charge-1 2999 EUR", "refund refund-1 2999 customer"}, g.Ledger()); diff != "" {
+				t.Error(diff)
+			}
+			if g.Calls(gatewaytest.Charge) != 1 {
+				t.Errorf("the charge was sent %d times", g.Calls(gatewaytest.Charge))
+			}
+		})
+	}
+}
+
+func TestALostDeclineAndALostVoidAreAskedForByKey(t *testing.T) {
+	t.Parallel()
+	g, c := start(t)
+	g.Fail(gatewaytest.Charge, gatewaytest.Fault{AnswerLost: true, Decline: "insufficient_funds"})
+	expect(t, declined, charge, c)
+
+	g, c = start(t)
+	g.Fail(gatewaytest.Void, gatewaytest.Fault{AnswerLost: true})
+	expect(t, voided, void, c)
+}
+
+// TestNoDecisionIsTransient: what was not answered may or may not have been done, and
+// asking by key tells nothing yet.
+func TestNoDecisionIsTransient(t *testing.T) {
+	t.Parallel()
+	faults := map[string]gatewaytest.Fault{
+		"down":              {Down: true},
+		"timeout":           {Hang: true},
+		"500":               {Status: http.StatusInternalServerError},
+		"503":               {Status: http.StatusServiceUnavailable},
+		"too many requests": {Status: http.StatusTooManyRequests},
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g, c := start(t)
+			for _, operation := range []string{gatewaytest.Charge, gatewaytest.Void, gatewaytest.Refund} {
+				g.Fail(operation, fault)
+			}
+			expectKind(t, errs.Transient, charge, c)
+			expectKind(t, errs.Transient, void, c)
+			g.Mend()
+			expect(t, captured, charge, c)
+			g.Fail(gatewaytest.Refund, fault)
+			expectKind(t, errs.Transient, refund, c)
+			g.Mend()
+			expect(t, refunded, refund, c)
+			if diff := cmp.Diff([]string{"capture charge-1 2999 EUR", "refund refund-1 2999 customer"}, g.Ledger()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAnswerLostAndLookupDownIsTransient(t *testing.T) {
+	t.Parallel()
+	g, c := start(t)
+	g.Fail(gatewaytest.Charge, gatewaytest.Fault{AnswerLost: true})
+	g.Fail(gatewaytest.Lookup, gatewaytest.Fault{Down: true})
+	expectKind(t, errs.Transient, charge, c)
+	g.Mend()
+	expect(t, captured, charge, c)
+	if len(g.Ledger()) != 1 {
+		t.Errorf("ledger %v", g.Ledger())
+	}
+}
+
+func TestNobodyListensIsTransient(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := gateway.New("http://"+listener.Addr().String(), time.Second)
+	expectKind(t, errs.Transient, charge, c)
+	expectKind(t, errs.Transient, void, c)
+	expectKind(t, errs.Transient, refund, c)
+}
+
+// TestRefundedByOtherMeans: a person at the gateway was faster.
+func TestRefundedByOtherMeans(t *testing.T) {
+	t.Parallel()
+	g, c := start(t)
+	expect(t, captured, charge, c)
+	if _, err := c.Refund(context.Background(), "by-hand", gateway.RefundRequest{ChargeKey: key, Amount: 2999, Reason: "kindness"}); err != nil {
+		t.Fatal(err)
+	}
+	byHand := refunded
+	byHand.RefundID = refundKey
+	expect(t, byHand, refund, c)
+	if g.Net(key) != 0 {
+		t.Errorf("net %d", g.Net(key))
+	}
+}
+
+func TestARefundOfNothingIsNotMendedByRepeating(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	expectKind(t, errs.Internal, refund, c)
+	expect(t, voided, void, c)
+	expectKind(t, errs.Internal, refund, c)
+}
+
+func TestAnotherRequestUnderTheSameKey(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	expect(t, captured, charge, c)
+	_, err := c.Charge(context.Background(), key, gateway.ChargeRequest{OrderID: "1", CustomerID: "cust-7", Amount: 1, Currency: "EUR"})
+	if errs.KindOf(err) != errs.Internal || !strings.Contains(err.Error(), "idempotency_key_reused") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// TestAnswersAgainstTheAPIAreNotBelieved: a broken gateway must not make anybody think
+// that money moved.
+func TestAnswersAgainstTheAPIAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	answers := map[string]struct {
+		status int
+		body   string
+	}{
+		"no JSON":              {http.StatusOK, "<html>"},
+		"unknown status":       {http.StatusOK, `{"status":"pending"}`},
+		"capture without id":   {http.StatusOK, `{"status":"captured","amount":2999,"currency":"EUR"}`},
+		"other amount":         {http.StatusCreated, `{"status":"captured","chargeId":"ch-1","amount":1,"currency":"EUR"}`},
+		"other currency":       {http.StatusCreated, `{"status":"captured","chargeId":"ch-1","amount":2999,"currency":"JPY"}`},
+		"unauthorized":         {http.StatusUnauthorized, `{"code":"who_are_you"}`},
+		"conflict, no code":    {http.StatusConflict, `{}`},
+		"captured, no charge":  {http.StatusConflict, `{"code":"captured"}`},
+		"empty answer":         {http.StatusOK, ""},
+		"redirect to nowhere":  {http.StatusFound, ""},
+		"an unheard-of status": {299, `{"status":"captured","chargeId":"ch-1","amount":2999,"currency":"EUR"}`},
+	}
+	for name, answer := range answers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(answer.status)
+				_, _ = w.Write([]byte(answer.body))
+			}))
+			t.Cleanup(server.Close)
+			c := gateway.New(server.URL, time.Second)
+			for what, call := range map[string]func(*gateway.Client) (gateway.Answer, error){"charge": charge, "void": void, "refund": refund} {
+				if what == "void" && strings.HasPrefix(name, "other") {
+					continue // a void has no amount to compare, and says captured with a 409 only
+				}
+				got, err := call(c)
+				if err == nil || got != (gateway.Answer{}) {
+					t.Errorf("%s: got %+v, %v", what, got, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAVoidAnsweredWithCaptured200IsNotBelieved(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"status":"captured","chargeId":"ch-1","amount":2999,"currency":"EUR"}`))
+	}))
+	t.Cleanup(server.Close)
+	expectKind(t, errs.Internal, void, gateway.New(server.URL, time.Second))
+}
+
+func TestACallerThatLeavesLearnsNothing(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if got, err := c.Charge(ctx, key, request); errs.KindOf(err) != errs.Transient || got != (gateway.Answer{}) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+}

@@ -1,0 +1,144 @@
+// Package payment is the payment service put together: configuration, wiring and the
+// subscription table. The payment itself is in internal/payment, what is done with it in
+// internal/app, the card gateway's API in internal/gateway.
+//
+// Run guarantees that the parts start in order and stop in reverse: the consumer and the
+// worker that returns money stop before the relay, HTTP after them, and the pool closes
+// last. A database, broker or registry that is down keeps the service from being ready,
+// with the reason at /readyz, and does not end it. A gateway that is down does neither:
+// charges wait in Kafka, refunds wait in the database. What ends the service is a taken
+// port, a migration that fails, and a bug.
+package payment
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"time"
+
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/telemetry"
+	"eventshop.example/services/payment/internal/api"
+	"eventshop.example/services/payment/internal/app"
+	"eventshop.example/services/payment/internal/gateway"
+)
+
+// name is the consumer group and the last part of the events' source.
+const name = "payment"
+
+const (
+	// grace is what all parts together may take to stop. An attempt under way at the
+	// gateway is finished first: four requests of 2 s by default.
+	grace = 15 * time.Second
+	// keep is how long published outbox rows and inbox rows stay. A redelivery comes
+	// within minutes; a week is for looking at what happened, and for dead letters.
+	keep = 7 * 24 * time.Hour
+	// refusedPause is between tries to register schemas the registry refuses.
+	refusedPause = 30 * time.Second
+	// attemptRequests is the most an attempt to return money asks of the gateway: void,
+	// ask by key, refund, ask by key.
+	attemptRequests = 4
+	// attemptRest is what an attempt needs besides: a claim and a transaction.
+	attemptRest = 2 * time.Second
+)
+
+//go:embed openapi.yaml
+var openapi []byte
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Components lists the migrations of the service's database, in order.
+func Components() []postgres.Component {
+	return []postgres.Component{
+		outbox.Component(), inbox.Component(), httpapi.IdempotencyComponent(),
+		{Name: name, FS: migrations},
+	}
+}
+
+// Run starts the service and returns nil when ctx has ended and all parts have
+// stopped, or the error of the part that failed. It is called once.
+func Run(ctx context.Context, cfg Config) error {
+	log, reg := slog.Default(), telemetry.NewRegistry()
+
+	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
+	out := outbox.New(codec, "/eventshop/"+name)
+	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
+	payments := app.New(app.Config{
+		Pool: pool, Outbox: out, Gateway: gateway.New(cfg.GatewayURL, cfg.GatewayTimeout), Log: log, Registerer: reg,
+		Refunds: app.Refunds{
+			MaxAttempts: cfg.RefundMaxAttempts,
+			BackoffBase: cfg.RefundBackoffBase,
+			BackoffMax:  cfg.RefundBackoffMax,
+			Lease:       attemptRequests*cfg.GatewayTimeout + attemptRest,
+		},
+	})
+	reactions, err := consumer.New(consumer.Config{
+		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
+		Subscriptions: subscriptions(payments), Logger: log, Registerer: reg,
+	})
+	if err != nil {
+		return err
+	}
+	db := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
+		func(ctx context.Context) error { return out.Maintain(ctx, pool, keep) },
+		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keep) },
+	)
+
+	var health service.Health
+	health.Add("database", db.Ready)
+	health.Add("schemas", func(context.Context) error { return codec.Ready() })
+	health.Add("broker", reactions.Ready)
+	health.Add("relay", func(context.Context) error { return relay.Ready() })
+
+	handler, err := api.NewHandler(openapi, payments, pool, reg)
+	if err != nil {
+		return err
+	}
+	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(db.Prepared, handler)))
+	if err != nil {
+		return err
+	}
+
+	return service.Run(ctx, log, grace,
+		server,
+		service.Component{Name: "database", Run: db.Migrate},
+		service.Component{Name: "maintenance", Run: db.After(db.Maintain)},
+		service.Component{Name: "idempotency", Run: db.After(httpapi.PruneLoop(pool))},
+		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return register(ctx, codec, log) }},
+		service.Component{Name: "relay", Run: db.After(relay.Run)},
+		service.Component{Name: "returns", Run: db.After(payments.ReturnMoney)},
+		service.Component{Name: "consumer", Run: db.After(reactions.Run)},
+	)
+}
+
+// register tries until the schemas are registered. One that the registry refuses keeps
+// the service from being ready and is tried again too: it is mended at the registry, and
+// a crash would mend nothing.
+func register(ctx context.Context, codec *schema.Codec, log *slog.Logger) error {
+	for {
+		err := codec.KeepRegistering(ctx, emits()...)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		log.ErrorContext(ctx, "schemas are refused by the registry", "error", err)
+		timer := time.NewTimer(refusedPause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}

@@ -1,0 +1,10 @@
+// Command projection runs the projection service. Its settings are environment variables; the
+// comments of projection.Config name them.
+package main
+
+import (
+	"eventshop.example/pkg/service"
+	"eventshop.example/services/projection"
+)
+
+func main() { service.Main("projection", projection.ConfigFromEnv, projection.Run) }

@@ -1,0 +1,77 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"eventshop.example/pkg/events"
+)
+
+// revenue is GET /revenue's answer with numbers as they are written.
+type revenue struct {
+	From, To string
+	Days     []struct {
+		Day, Currency           string
+		Captured, Refunded, Net json.Number
+		Payments, Refunds       int64
+	}
+}
+
+func (r revenue) lines() []string {
+	out := []string{}
+	for _, d := range r.Days {
+		out = append(out, fmt.Sprintf("%s %s %s-%s=%s %d %d", d.Day, d.Currency, d.Captured, d.Refunded, d.Net, d.Payments, d.Refunds))
+	}
+	return out
+}
+
+func TestRevenue(t *testing.T) {
+	s := newShop(t)
+	id := s.order("c", "KWD", 1, 100)
+	capture := func(at time.Time, amount int64, currency string) {
+		hear(s, s.app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: amount, Currency: currency, OccurredAt: at})
+	}
+	capture(noon, 1005, "KWD")
+	capture(noon, 2999, "GBP")
+	capture(noon, 1, "GBP")
+	capture(noon.AddDate(0, 0, 1), 500, "JPY")
+	hear(s, s.app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: 1500, Currency: "JPY", OccurredAt: noon.AddDate(0, 0, 1)})
+
+	gbp, kwd := "2026-11-24 GBP 30.00-0.00=30.00 2 0", "2026-11-24 KWD 1.005-0.000=1.005 1 0"
+	jpy := "2026-11-25 JPY 500-1500=-1000 1 1"
+	for path, want := range map[string][]string{
+		"/revenue?from=2026-11-24&to=2026-11-25": {gbp, kwd, jpy},
+		"/revenue?from=2026-11-24&to=2026-11-24": {gbp, kwd},
+		"/revenue?from=2026-11-25&to=2026-11-25": {jpy},
+		"/revenue?from=2026-11-26&to=2026-12-31": {},
+		"/revenue?to=2026-12-24":                 {gbp, kwd, jpy}, // from is 30 days before
+		"/revenue?to=2026-12-25":                 {jpy},
+		"/revenue?from=0001-01-01&to=9999-12-31": {gbp, kwd, jpy},
+	} {
+		var got revenue
+		s.get(path, http.StatusOK, &got)
+		if diff := cmp.Diff(want, got.lines()); diff != "" {
+			t.Errorf("GET %s (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+// TestRevenueUntilToday: without to the last day is today's in UTC.
+func TestRevenueUntilToday(t *testing.T) {
+	s := newShop(t)
+	before := time.Now().UTC()
+	var got revenue
+	s.get("/revenue", http.StatusOK, &got)
+	last, err := time.Parse(time.DateOnly, got.To)
+	if err != nil || last.Before(before.Truncate(24*time.Hour)) || last.After(time.Now().UTC()) {
+		t.Errorf("to is %q at %s", got.To, before)
+	}
+	if first := last.AddDate(0, 0, -30).Format(time.DateOnly); got.From != first {
+		t.Errorf("from is %q, want %q", got.From, first)
+	}
+}

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/services/projection/internal/db"
+)
+
+// newest sorts behind every order id whatever the database's collation, so a
+// first page begins there.
+var newest = uuid.Max.String()
+
+// Filter selects orders. An empty field selects all; Before is the id of the last
+// order of the page before; at most Limit orders are returned.
+type Filter struct {
+	Status, CustomerID, Before string
+	Limit                      int32
+}
+
+// Orders returns orders, newest first.
+func (a *App) Orders(ctx context.Context, f Filter) ([]db.Order, error) {
+	if f.Before == "" {
+		f.Before = newest
+	}
+	q := db.New(a.pool)
+	var rows []db.Order
+	var err error
+	switch {
+	case f.Status != "" && f.CustomerID != "":
+		rows, err = q.ListOrdersByCustomerAndStatus(ctx, db.ListOrdersByCustomerAndStatusParams{
+			CustomerID: f.CustomerID, Status: f.Status, Before: f.Before, MaxRows: f.Limit,
+		})
+	case f.CustomerID != "":
+		rows, err = q.ListOrdersByCustomer(ctx, db.ListOrdersByCustomerParams{
+			CustomerID: f.CustomerID, Before: f.Before, MaxRows: f.Limit,
+		})
+	case f.Status != "":
+		rows, err = q.ListOrdersByStatus(ctx, db.ListOrdersByStatusParams{
+			Status: f.Status, Before: f.Before, MaxRows: f.Limit,
+		})
+	default:
+		rows, err = q.ListOrders(ctx, db.ListOrdersParams{Before: f.Before, MaxRows: f.Limit})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list orders: %w", err)
+	}
+	return rows, nil
+}
+
+// Details is one order with its lines and the saga so far.
+type Details struct {
+	Order    db.Order
+	Items    []db.OrderItem
+	Timeline []db.Timeline
+}
+
+// Order returns one order; errs.NotFound when the read model has none, which may
+// be because it lags.
+func (a *App) Order(ctx context.Context, orderID string) (Details, error) {
+	q := db.New(a.pool)
+	o, err := q.GetOrder(ctx, orderID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Details{}, errs.New(errs.NotFound, "no order %s in the read model", orderID)
+	}
+	if err != nil {
+		return Details{}, fmt.Errorf("load order: %w", err)
+	}
+	d := Details{Order: o}
+	if d.Items, err = q.ListItems(ctx, orderID); err != nil {
+		return Details{}, fmt.Errorf("load items: %w", err)
+	}
+	if d.Timeline, err = q.ListTimeline(ctx, orderID); err != nil {
+		return Details{}, fmt.Errorf("load timeline: %w", err)
+	}
+	return d, nil
+}
+
+// Revenue returns the days from first to last, both included, that have any.
+func (a *App) Revenue(ctx context.Context, first, last time.Time) ([]db.RevenueDay, error) {
+	rows, err := db.New(a.pool).Revenue(ctx, db.RevenueParams{FromDay: first, ToDay: last})
+	if err != nil {
+		return nil, fmt.Errorf("load revenue: %w", err)
+	}
+	return rows, nil
+}

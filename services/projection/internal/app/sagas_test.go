@@ -1,0 +1,179 @@
+package app_test
+
+import (
+	"time"
+
+	"eventshop.example/pkg/events"
+)
+
+// story writes down a saga: each event is one second after the one before, and
+// each service counts the versions of its own aggregate.
+type story struct {
+	m        *models
+	order    string
+	at       time.Time
+	versions map[string]int64
+	told     []said
+}
+
+func (m *models) story(order string) *story {
+	return &story{m: m, order: order, at: start, versions: map[string]int64{}}
+}
+
+// tell adds the event that compose gives for the next instant.
+func tell[T events.Event](s *story, handle reaction[T], compose func(at time.Time) T) *story {
+	s.at = s.at.Add(time.Second)
+	topic := events.TypeOf[T]().Topic
+	s.versions[topic]++
+	s.told = append(s.told, says(handle, s.versions[topic], compose(s.at)))
+	return s
+}
+
+func (s *story) created(customer, currency string, items ...events.OrderItem) *story {
+	return tell(s, s.m.app.OnOrderCreated, func(at time.Time) events.OrderCreated {
+		var total int64
+		for _, it := range items {
+			total += int64(it.Quantity) * it.UnitPrice
+		}
+		return events.OrderCreated{
+			OrderID:         s.order,
+			Customer:        events.Customer{ID: customer, Name: "Ada", Email: "ada@example.com"},
+			ShippingAddress: events.Address{Street: "1 Test St", City: "London", PostalCode: "N1", Country: "GB"},
+			Items:           items, TotalAmount: total, Currency: currency, ConfirmBy: at.Add(time.Minute), OccurredAt: at,
+		}
+	})
+}
+
+func (s *story) paid(amount int64, currency string) *story {
+	return tell(s, s.m.app.OnPaymentCompleted, func(at time.Time) events.PaymentCompleted {
+		return events.PaymentCompleted{OrderID: s.order, PaymentID: "pay", Amount: amount, Currency: currency, OccurredAt: at}
+	})
+}
+
+func (s *story) declined() *story {
+	return tell(s, s.m.app.OnPaymentFailed, func(at time.Time) events.PaymentFailed {
+		return events.PaymentFailed{OrderID: s.order, Reason: "insufficient_funds", OccurredAt: at}
+	})
+}
+
+func (s *story) refunded(amount int64, currency string) *story {
+	return tell(s, s.m.app.OnPaymentRefunded, func(at time.Time) events.PaymentRefunded {
+		return events.PaymentRefunded{OrderID: s.order, Amount: amount, Currency: currency, Reason: "out_of_stock", OccurredAt: at}
+	})
+}
+
+func (s *story) refundFailed() *story {
+	return tell(s, s.m.app.OnPaymentRefundFailed, func(at time.Time) events.PaymentRefundFailed {
+		return events.PaymentRefundFailed{OrderID: s.order, Reason: "gateway_down", Attempts: 5, OccurredAt: at}
+	})
+}
+
+func (s *story) voided() *story {
+	return tell(s, s.m.app.OnPaymentVoided, func(at time.Time) events.PaymentVoided {
+		return events.PaymentVoided{OrderID: s.order, Reason: "customer", OccurredAt: at}
+	})
+}
+
+func (s *story) reserved() *story {
+	return tell(s, s.m.app.OnInventoryReserved, func(at time.Time) events.InventoryReserved {
+		return events.InventoryReserved{OrderID: s.order, OccurredAt: at}
+	})
+}
+
+func (s *story) outOfStock() *story {
+	return tell(s, s.m.app.OnInventoryReservationFailed, func(at time.Time) events.InventoryReservationFailed {
+		return events.InventoryReservationFailed{OrderID: s.order, Reason: "out_of_stock", OccurredAt: at}
+	})
+}
+
+func (s *story) released() *story {
+	return tell(s, s.m.app.OnInventoryReleased, func(at time.Time) events.InventoryReleased {
+		return events.InventoryReleased{OrderID: s.order, Reason: "shipment_failed", OccurredAt: at}
+	})
+}
+
+func (s *story) scheduled() *story {
+	return tell(s, s.m.app.OnShipmentScheduled, func(at time.Time) events.ShipmentScheduled {
+		return events.ShipmentScheduled{OrderID: s.order, TrackingID: "T-1", OccurredAt: at}
+	})
+}
+
+func (s *story) notServed() *story {
+	return tell(s, s.m.app.OnShipmentFailed, func(at time.Time) events.ShipmentFailed {
+		return events.ShipmentFailed{OrderID: s.order, Reason: "address_not_served", OccurredAt: at}
+	})
+}
+
+func (s *story) dispatched() *story {
+	return tell(s, s.m.app.OnShipmentDispatched, func(at time.Time) events.ShipmentDispatched {
+		return events.ShipmentDispatched{OrderID: s.order, TrackingID: "T-1", DispatchedAt: at, OccurredAt: at}
+	})
+}
+
+func (s *story) arrived() *story {
+	return tell(s, s.m.app.OnShipmentDelivered, func(at time.Time) events.ShipmentDelivered {
+		return events.ShipmentDelivered{OrderID: s.order, DeliveredAt: at, OccurredAt: at}
+	})
+}
+
+func (s *story) stopped() *story {
+	return tell(s, s.m.app.OnShipmentCancelled, func(at time.Time) events.ShipmentCancelled {
+		return events.ShipmentCancelled{OrderID: s.order, Reason: "customer", OccurredAt: at}
+	})
+}
+
+func (s *story) tooLate() *story {
+	return tell(s, s.m.app.OnShipmentCancellationRejected, func(at time.Time) events.ShipmentCancellationRejected {
+		return events.ShipmentCancellationRejected{OrderID: s.order, Reason: "dispatched", OccurredAt: at}
+	})
+}
+
+func (s *story) confirmed() *story {
+	return tell(s, s.m.app.OnOrderConfirmed, func(at time.Time) events.OrderConfirmed {
+		return events.OrderConfirmed{OrderID: s.order, TrackingID: "T-1", OccurredAt: at}
+	})
+}
+
+func (s *story) cancelling() *story {
+	return tell(s, s.m.app.OnOrderCancellationRequested, func(at time.Time) events.OrderCancellationRequested {
+		return events.OrderCancellationRequested{OrderID: s.order, Reason: "customer", OccurredAt: at}
+	})
+}
+
+func (s *story) cancelled(reason string) *story {
+	return tell(s, s.m.app.OnOrderCancelled, func(at time.Time) events.OrderCancelled {
+		return events.OrderCancelled{OrderID: s.order, Reason: reason, OccurredAt: at}
+	})
+}
+
+func (s *story) shipped() *story {
+	return tell(s, s.m.app.OnOrderShipped, func(at time.Time) events.OrderShipped {
+		return events.OrderShipped{OrderID: s.order, TrackingID: "T-1", OccurredAt: at}
+	})
+}
+
+func (s *story) delivered() *story {
+	return tell(s, s.m.app.OnOrderDelivered, func(at time.Time) events.OrderDelivered {
+		return events.OrderDelivered{OrderID: s.order, OccurredAt: at}
+	})
+}
+
+// sagas is every way an order can go, each its own order.
+func (m *models) sagas() map[string]*story {
+	widget := events.OrderItem{SKU: "WIDGET", Quantity: 2, UnitPrice: 1250}
+	gadget := events.OrderItem{SKU: "GADGET", Quantity: 1, UnitPrice: 499}
+	return map[string]*story{
+		"delivered": m.story("o-delivered").created("c-1", "GBP", widget, gadget).paid(2999, "GBP").reserved().scheduled().
+			confirmed().dispatched().shipped().arrived().delivered(),
+		"declined": m.story("o-declined").created("c-1", "GBP", widget).declined().cancelled("payment_failed"),
+		"out of stock, refund fails first": m.story("o-short").created("c-2", "JPY", gadget).paid(499, "JPY").outOfStock().
+			refundFailed().refunded(499, "JPY").cancelled("out_of_stock"),
+		"not served": m.story("o-unserved").created("c-2", "GBP", gadget).paid(499, "GBP").reserved().notServed().released().
+			refunded(499, "GBP").cancelled("shipment_failed"),
+		"cancelled before the charge": m.story("o-voided").created("c-3", "EUR", gadget).cancelling().stopped().voided().
+			cancelled("customer"),
+		"cancelled too late": m.story("o-late").created("c-3", "EUR", gadget).paid(499, "EUR").reserved().scheduled().confirmed().
+			cancelling().dispatched().tooLate().shipped().arrived().delivered(),
+		"refund keeps failing": m.story("o-stuck").created("c-4", "EUR", gadget).paid(499, "EUR").outOfStock().refundFailed(),
+	}
+}

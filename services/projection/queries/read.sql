@@ -1,0 +1,28 @@
+-- name: GetOrder :one
+-- An order shows once OrderCreated has come; customer_id is set with created_at.
+SELECT * FROM orders WHERE order_id = @order_id AND created_at IS NOT NULL;
+
+-- name: ListItems :many
+SELECT * FROM order_items WHERE order_id = @order_id ORDER BY line;
+
+-- name: ListTimeline :many
+SELECT * FROM timeline WHERE order_id = @order_id ORDER BY occurred_at, event_id;
+
+-- name: ListOrders :many
+SELECT * FROM orders WHERE created_at IS NOT NULL AND order_id < @before
+ORDER BY order_id DESC LIMIT @max_rows;
+
+-- name: ListOrdersByStatus :many
+SELECT * FROM orders WHERE status = @status::text AND created_at IS NOT NULL AND order_id < @before
+ORDER BY order_id DESC LIMIT @max_rows;
+
+-- name: ListOrdersByCustomer :many
+SELECT * FROM orders WHERE customer_id = @customer_id::text AND order_id < @before
+ORDER BY order_id DESC LIMIT @max_rows;
+
+-- name: ListOrdersByCustomerAndStatus :many
+SELECT * FROM orders WHERE customer_id = @customer_id::text AND status = @status::text AND order_id < @before
+ORDER BY order_id DESC LIMIT @max_rows;
+
+-- name: Revenue :many
+SELECT * FROM revenue_days WHERE day >= @from_day AND day <= @to_day ORDER BY day, currency;

@@ -1,0 +1,98 @@
+// Package projection is the projection service put together: configuration, wiring
+// and the subscription table. It owns the read models of the shop (CQRS): it
+// commands nothing and emits nothing; its outbox carries dead letters only.
+//
+// A database, broker or registry that is down keeps the service from being ready,
+// with the reason at /readyz, and does not end it. What ends it is a taken port, a
+// migration that fails, and a bug.
+package projection
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"time"
+
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/telemetry"
+	"eventshop.example/services/projection/internal/api"
+	"eventshop.example/services/projection/internal/app"
+)
+
+// name is the consumer group and the last part of the events' source.
+const name = "projection"
+
+const (
+	// grace is what all parts together may take to stop.
+	grace = 15 * time.Second
+	// keep is how long published outbox rows and inbox rows stay. A redelivery comes
+	// within minutes; a week is for looking at what happened, and for dead letters.
+	keep = 7 * 24 * time.Hour
+)
+
+//go:embed openapi.yaml
+var openapi []byte
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Components lists the migrations of the service's database, in order.
+func Components() []postgres.Component {
+	return []postgres.Component{
+		outbox.Component(), inbox.Component(), {Name: name, FS: migrations},
+	}
+}
+
+// Run starts the service and returns nil when ctx has ended and all parts have
+// stopped, or the error of the part that failed. It is called once.
+func Run(ctx context.Context, cfg Config) error {
+	log, reg := slog.Default(), telemetry.NewRegistry()
+
+	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL))
+	out := outbox.New(codec, "/eventshop/"+name)
+	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
+	models := app.New(pool)
+	reactions, err := consumer.New(consumer.Config{
+		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
+		Subscriptions: subscriptions(models), Logger: log, Registerer: reg,
+	})
+	if err != nil {
+		return err
+	}
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
+		func(ctx context.Context) error { return out.Maintain(ctx, pool, keep) },
+		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keep) },
+	)
+
+	var health service.Health
+	health.Add("database", tables.Ready)
+	health.Add("consumer", reactions.Ready)
+	health.Add("relay", func(context.Context) error { return relay.Ready() })
+
+	handler, err := api.NewHandler(openapi, models, reg)
+	if err != nil {
+		return err
+	}
+	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(tables.Prepared, handler)))
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx, log, grace,
+		server,
+		service.Component{Name: "migrate", Run: tables.Migrate},
+		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
+		service.Component{Name: "relay", Run: tables.After(relay.Run)},
+		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
+	)
+}

@@ -1,0 +1,52 @@
+package projection
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/services/projection/internal/app"
+)
+
+// TestSubscribesToEveryEvent: a new event type has to be shown in the timeline,
+// or be named here as one that says nothing new.
+func TestSubscribesToEveryEvent(t *testing.T) {
+	subscribed := map[string]int{}
+	for _, s := range subscriptions(app.New(nil)) {
+		subscribed[s.Type.Name]++
+	}
+	for _, typ := range events.Catalogue() {
+		want := 1
+		if typ.Topic == events.TopicOrderNotifications || typ.Topic == events.TopicOrderSnapshots {
+			want = 0
+		}
+		if subscribed[typ.Name] != want {
+			t.Errorf("%s is subscribed to %d times, want %d", typ.Name, subscribed[typ.Name], want)
+		}
+	}
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	env := map[string]string{
+		"ADDR": "127.0.0.1:0", "DATABASE_URL": "postgres://db", "KAFKA_BROKERS": "a:1,b:2", "SCHEMA_REGISTRY_URL": "http://registry",
+	}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	got, err := ConfigFromEnv(lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Addr: "127.0.0.1:0", DatabaseURL: "postgres://db", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://registry"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+	names := []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL"}
+	clear(env)
+	_, err = ConfigFromEnv(lookup)
+	for _, name := range names {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("nothing is set, and %s is not named: %v", name, err)
+		}
+	}
+}

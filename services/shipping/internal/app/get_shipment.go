@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/services/shipping/internal/carrier"
+	"eventshop.example/services/shipping/internal/db"
+	"eventshop.example/services/shipping/internal/shipping"
+)
+
+// Shipment is one order's shipment as a reader sees it. Address and Items are absent
+// until the order's details have come, the times until the parcel moved.
+type Shipment struct {
+	OrderID        string
+	State          shipping.State
+	Version        int64
+	Carrier        string
+	ShipmentID     string
+	TrackingID     string
+	Reason, Detail string
+	Address        *carrier.Address
+	Items          []carrier.Item
+	DispatchedAt   *time.Time
+	DeliveredAt    *time.Time
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+// Shipment returns the shipment of an order; errs.NotFound when shipping has not heard of
+// the order.
+func (a *App) Shipment(ctx context.Context, orderID string) (Shipment, error) {
+	row, err := db.New(a.pool).GetShipment(ctx, orderID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Shipment{}, errs.New(errs.NotFound, "no shipment of order %s", orderID)
+	}
+	if err != nil {
+		return Shipment{}, postgres.Classify(fmt.Errorf("load shipment: %w", err))
+	}
+	s := Shipment{
+		OrderID: row.OrderID, State: shipping.State(row.State), Version: row.Version,
+		Carrier: row.Carrier, ShipmentID: row.ShipmentID, TrackingID: row.TrackingID,
+		Reason: row.Reason, Detail: row.Detail,
+		DispatchedAt: row.DispatchedAt, DeliveredAt: row.DeliveredAt,
+		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+	}
+	if row.Address != nil {
+		p, err := parcelOf(row)
+		if err != nil {
+			return Shipment{}, err
+		}
+		s.Address, s.Items = &p.Address, p.Items
+	}
+	return s, nil
+}

@@ -1,0 +1,40 @@
+package app
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"eventshop.example/services/shipping/internal/shipping"
+)
+
+// metrics count inside transactions, just before they commit: one that is rolled back
+// and repeated counts twice. They are for watching, the tables are for counting.
+type metrics struct {
+	decisions    *prometheus.CounterVec
+	feedUpdates  prometheus.Counter
+	feedFailures prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eventshop_shipment_decisions_total",
+			Help: "What shipments made of inputs: apply, duplicate, compensate, wait, refuse.",
+		}, []string{"input", "action"}),
+		feedUpdates: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "eventshop_tracking_updates_total",
+			Help: "Updates of the carrier's tracking feed that were applied.",
+		}),
+		feedFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "eventshop_tracking_failures_total",
+			Help: "Rounds in which the tracking feed could not be read or applied; each is tried again.",
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.decisions, m.feedUpdates, m.feedFailures)
+	}
+	return m
+}
+
+func (m metrics) decided(in shipping.Input, a shipping.Action) {
+	m.decisions.WithLabelValues(string(in), string(a)).Inc()
+}

@@ -1,0 +1,146 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/telemetry"
+	"eventshop.example/services/shipping/internal/carrier"
+	"eventshop.example/services/shipping/internal/db"
+	"eventshop.example/services/shipping/internal/shipping"
+)
+
+// The feed of the one carrier there is.
+const feed = "carrier"
+
+// trackBatch is how many updates one transaction applies. It bounds how many shipment
+// rows the worker holds locked while the consumer may want one of them.
+const trackBatch = 100
+
+// trackLockWait bounds the wait for a shipment row. The consumer locks rows in the order
+// of its records and this worker in the order of the feed, so each can hold what the
+// other waits for. The worker gives way well before Postgres looks for deadlocks (1 s by
+// default) and applies the same updates a little later.
+const trackLockWait = "200ms"
+
+// maxTrackPause bounds the pause after repeated failures. It is short because customers
+// wait for the news once the carrier is back, and asking costs it one small request.
+const maxTrackPause = 2 * time.Second
+
+// errOvertaken: another replica has applied the same updates meanwhile.
+var errOvertaken = errors.New("the feed's cursor has moved")
+
+// Track follows the carrier's tracking feed until ctx ends, asking every interval. A
+// carrier, database or registry that is away is tried again with a growing pause, and
+// nothing is skipped: the cursor moves in the transaction that applies the updates. With
+// several replicas each update is applied by one of them.
+//
+// An update can come before the row knows that its parcel was scheduled: the answer to
+// the scheduling got lost, or is about to be recorded. It is applied all the same, as
+// proof that the parcel was taken, and what was missed is told first. Holding the cursor
+// until the row is ready would let one order keep all parcels of the shop waiting.
+func (a *App) Track(ctx context.Context, interval time.Duration) error {
+	failures := 0
+	for {
+		n, err := a.TrackOnce(ctx)
+		pause := interval
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			failures++
+			a.metrics.feedFailures.Inc()
+			pause = min(interval<<min(failures, 10), maxTrackPause)
+			pause += rand.N(pause/4 + 1) // replicas must not come back all at once
+			a.log.WarnContext(ctx, "tracking feed not applied; trying again", "error", err, "failures", failures, "pause", pause.String())
+		case n == trackBatch:
+			failures, pause = 0, 0
+		default:
+			if failures > 0 {
+				a.log.InfoContext(ctx, "tracking feed is followed again", "failures", failures)
+			}
+			failures = 0
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// TrackOnce reads one page of the feed and applies it in one transaction. It returns how
+// many updates the page had; 0 as well when another replica was faster.
+func (a *App) TrackOnce(ctx context.Context) (int, error) {
+	cursor, err := db.New(a.pool).GetCursor(ctx, feed)
+	if err != nil {
+		return 0, postgres.Classify(fmt.Errorf("load cursor of tracking feed: %w", err))
+	}
+	updates, err := a.carrier.Updates(ctx, cursor, trackBatch)
+	if err != nil || len(updates) == 0 {
+		return 0, err
+	}
+	err = postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.applyUpdates(ctx, tx, cursor, updates) })
+	if errors.Is(err, errOvertaken) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("apply tracking updates after %d: %w", cursor, err)
+	}
+	a.metrics.feedUpdates.Add(float64(len(updates)))
+	a.outbox.Wake()
+	return len(updates), nil
+}
+
+func (a *App) applyUpdates(ctx context.Context, tx pgx.Tx, after int64, updates []carrier.Update) error {
+	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+trackLockWait+"'"); err != nil {
+		return err
+	}
+	q := db.New(tx)
+	if err := q.OpenCursor(ctx, db.OpenCursorParams{Carrier: feed, Now: a.now()}); err != nil {
+		return fmt.Errorf("open cursor: %w", err)
+	}
+	cursor, err := q.LockCursor(ctx, feed)
+	if err != nil {
+		return fmt.Errorf("lock cursor: %w", err)
+	}
+	if cursor != after {
+		return errOvertaken
+	}
+	for _, u := range updates {
+		if err := a.applyUpdate(ctx, tx, u); err != nil {
+			return fmt.Errorf("update %d of order %s: %w", u.Seq, u.OrderID, err)
+		}
+	}
+	last := updates[len(updates)-1].Seq
+	if err := q.MoveCursor(ctx, db.MoveCursorParams{Carrier: feed, Cursor: last, Now: a.now()}); err != nil {
+		return fmt.Errorf("move cursor: %w", err)
+	}
+	return nil
+}
+
+func (a *App) applyUpdate(ctx context.Context, tx pgx.Tx, u carrier.Update) error {
+	input := map[string]shipping.Input{
+		carrier.UpdateDispatched: shipping.ParcelDispatched,
+		carrier.UpdateDelivered:  shipping.ParcelDelivered,
+	}[u.Status]
+	if u.OrderID == "" || u.Key != Key(u.OrderID) || input == "" {
+		// Somebody else's parcel, or a status that says nothing about the saga.
+		a.log.InfoContext(ctx, "tracking update passed over", "seq", u.Seq, "key", u.Key, "status", u.Status)
+		return nil
+	}
+	return a.react(telemetry.With(ctx, u.OrderID, "", ""), tx, step{
+		orderID: u.OrderID, input: input, update: u,
+		// The correlation id is the row's; the cause is no event but a line of the feed.
+		cause: outbox.Cause{CausationID: fmt.Sprintf("carrier-update-%d", u.Seq)},
+	})
+}

@@ -1,0 +1,224 @@
+// Package carriertest is a carrier for tests: it speaks the carrier's HTTP API from
+// memory, with parcels that move when the test says so, and with answers that get lost.
+// It is for tests only.
+package carriertest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Carrier is a running carrier. Start creates it; the test's end stops it. The fields are
+// switches; set them through Switch.
+type Carrier struct {
+	URL string
+
+	mu       sync.Mutex
+	switches Switches
+	parcels  map[string]*parcel
+	updates  []map[string]any
+	requests []string
+	seq      int64
+}
+
+// Switches break the carrier.
+type Switches struct {
+	Refuse     string // refuse new parcels with this code
+	AnswerLost int    // carry out so many posts without answering
+	Down       bool   // carry out nothing
+	Status     int    // answer everything with this status
+}
+
+type parcel struct {
+	ShipmentID   string    `json:"shipmentId,omitempty"`
+	TrackingID   string    `json:"trackingId,omitempty"`
+	Key          string    `json:"key"`
+	OrderID      string    `json:"orderId"`
+	Status       string    `json:"status"`
+	Carrier      string    `json:"carrier"`
+	Code         string    `json:"code,omitempty"`
+	DispatchedAt time.Time `json:"dispatchedAt,omitzero"`
+
+	body string
+}
+
+// Start starts a carrier.
+func Start(t testing.TB) *Carrier {
+	t.Helper()
+	c := &Carrier{parcels: map[string]*parcel{}}
+	server := httptest.NewServer(http.HandlerFunc(c.serve))
+	t.Cleanup(server.Close)
+	c.URL = server.URL
+	return c
+}
+
+// Switch changes the switches.
+func (c *Carrier) Switch(s Switches) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.switches = s
+}
+
+// Dispatch lets the parcel leave at the given time.
+func (c *Carrier) Dispatch(t testing.TB, key string, at time.Time) { c.move(t, key, "dispatched", at) }
+
+// Deliver lets the parcel arrive at the given time.
+func (c *Carrier) Deliver(t testing.TB, key string, at time.Time) { c.move(t, key, "delivered", at) }
+
+func (c *Carrier) move(t testing.TB, key, to string, at time.Time) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.parcels[key]
+	from := map[string]string{"dispatched": "scheduled", "delivered": "dispatched"}[to]
+	if p == nil || p.Status != from {
+		t.Fatalf("parcel %q cannot become %s: %+v", key, to, p)
+	}
+	p.Status = to
+	if to == "dispatched" {
+		p.DispatchedAt = at
+	}
+	c.report(p, to, at)
+}
+
+func (c *Carrier) report(p *parcel, status string, at time.Time) {
+	c.seq++
+	c.updates = append(c.updates, map[string]any{
+		"seq": c.seq, "at": at, "key": p.Key, "orderId": p.OrderID, "shipmentId": p.ShipmentID,
+		"trackingId": p.TrackingID, "carrier": p.Carrier, "status": status,
+	})
+}
+
+// Foreign puts an update of somebody else's parcel into the feed.
+func (c *Carrier) Foreign(key, orderID, status string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report(&parcel{Key: key, OrderID: orderID, Carrier: "test-express"}, status, time.Now())
+}
+
+// Status is the carrier's own truth about a key, "" when it has never seen it.
+func (c *Carrier) Status(key string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.parcels[key]; p != nil {
+		return p.Status
+	}
+	return ""
+}
+
+// Requests lists method and path of everything asked so far.
+func (c *Carrier) Requests() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string{}, c.requests...)
+}
+
+func (c *Carrier) serve(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests = append(c.requests, r.Method+" "+r.URL.Path)
+	if c.switches.Down {
+		panic(http.ErrAbortHandler)
+	}
+	if c.switches.Status != 0 {
+		answer(w, c.switches.Status, map[string]string{"code": "fault"})
+		return
+	}
+	status, body := c.do(r)
+	if r.Method == http.MethodPost && c.switches.AnswerLost > 0 {
+		c.switches.AnswerLost--
+		panic(http.ErrAbortHandler)
+	}
+	answer(w, status, body)
+}
+
+func (c *Carrier) do(r *http.Request) (int, any) {
+	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/"), "/")
+	switch {
+	case r.Method == http.MethodPost && len(path) == 1:
+		return c.schedule(r)
+	case r.Method == http.MethodPost && len(path) == 3:
+		return c.cancel(path[1])
+	case path[0] == "updates":
+		return c.page(r)
+	}
+	p := c.parcels[path[1]]
+	if p == nil {
+		return http.StatusNotFound, map[string]string{"code": "unknown_shipment"}
+	}
+	return http.StatusOK, p
+}
+
+func (c *Carrier) schedule(r *http.Request) (int, any) {
+	var raw json.RawMessage
+	var req struct {
+		OrderID string `json:"orderId"`
+	}
+	if json.NewDecoder(r.Body).Decode(&raw) != nil || json.Unmarshal(raw, &req) != nil || req.OrderID == "" {
+		return http.StatusBadRequest, map[string]string{"code": "bad_request"}
+	}
+	key := r.Header.Get("Idempotency-Key")
+	p := c.parcels[key]
+	status := http.StatusOK
+	if p == nil {
+		n := len(c.parcels) + 1
+		p = &parcel{
+			ShipmentID: fmt.Sprintf("shp-%d", n), TrackingID: fmt.Sprintf("T%d", n), Key: key, OrderID: req.OrderID,
+			Status: "scheduled", Carrier: "test-express", body: string(raw),
+		}
+		status = http.StatusCreated
+		if c.switches.Refuse != "" {
+			p.ShipmentID, p.TrackingID, p.Status, p.Code = "", "", "refused", c.switches.Refuse
+		}
+		c.parcels[key] = p
+	}
+	switch {
+	case p.Status == "cancelled":
+		return http.StatusConflict, map[string]string{"code": "cancelled"}
+	case p.body != string(raw):
+		return http.StatusUnprocessableEntity, map[string]string{"code": "idempotency_key_reused"}
+	case p.Status == "refused":
+		return http.StatusUnprocessableEntity, map[string]string{"code": p.Code, "detail": "not there"}
+	}
+	return status, p
+}
+
+func (c *Carrier) cancel(key string) (int, any) {
+	p := c.parcels[key]
+	if p == nil {
+		p = &parcel{Key: key, Status: "cancelled", Carrier: "test-express"}
+		c.parcels[key] = p
+	}
+	switch p.Status {
+	case "dispatched", "delivered":
+		return http.StatusConflict, map[string]any{"code": p.Status, "shipment": p}
+	case "scheduled":
+		p.Status = "cancelled"
+	}
+	return http.StatusOK, p
+}
+
+func (c *Carrier) page(r *http.Request) (int, any) {
+	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	page := []map[string]any{}
+	for _, u := range c.updates {
+		if u["seq"].(int64) > after && len(page) < limit {
+			page = append(page, u)
+		}
+	}
+	return http.StatusOK, map[string]any{"updates": page, "next": after + int64(len(page))}
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // a client that is gone asks again
+}

@@ -1,0 +1,21 @@
+package shipping
+
+import (
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/services/shipping/internal/app"
+)
+
+// subscriptions is everything the shipping service reacts to. What is not listed is
+// counted as ignored: PaymentCompleted is inventory's turn, InventoryReleased and the
+// refunds follow from what shipping said itself, and the order's own progress
+// (OrderConfirmed, OrderShipped, …) does too. payment.events is read for PaymentFailed
+// alone, which ends a shipment that nothing will ever be reserved for.
+func subscriptions(a *app.App) []consumer.Subscription {
+	return []consumer.Subscription{
+		consumer.OnCall(a.AskOnOrderCreated, a.OnOrderCreated),
+		consumer.OnCall(a.AskOnInventoryReserved, a.OnInventoryReserved),
+		consumer.OnCall(a.AskOnOrderCancellationRequested, a.OnOrderCancellationRequested),
+		consumer.On(a.OnInventoryReservationFailed),
+		consumer.On(a.OnPaymentFailed),
+	}
+}
