@@ -84,6 +84,24 @@ func up(dir string) (*stack, error) {
 	return s, s.readState()
 }
 
+// readState learns addresses from the state file.
+func (s *stack) readState() error {
+	b, err := os.ReadFile(filepath.Join(s.dir, "state.json"))
+	if err != nil {
+		return err
+	}
+	var f struct {
+		URLs      map[string]string
+		Databases map[string]string
+		Kafka     []string
+	}
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	s.URL, s.DSN, s.Kafka = f.URLs, f.Databases, f.Kafka
+	return nil
+}
+
 // command runs one shop command on this stack and returns what it printed.
 func (s *stack) command(args ...string) (string, error) {
 	root, err := filepath.Abs("..")
