@@ -5,11 +5,13 @@ go 1.26.0
 require (
 	eventshop.example/local v0.0.0
 	eventshop.example/pkg v0.0.0
+	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/spf13/cobra v1.10.2
 	github.com/twmb/franz-go v1.22.3
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (

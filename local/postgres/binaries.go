@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,69 +18,181 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// CacheDir is where downloads are kept for all stacks of this user. The server's
-// user has to get in, so for root it is not in root's home.
-func CacheDir() string {
-	if dir, err := os.UserCacheDir(); err == nil && os.Geteuid() != 0 {
-		return filepath.Join(dir, "eventshop")
-	}
-	return "/var/tmp/eventshop-cache"
-}
+// downloadVersion is the newest the library offers that has been in use for a
+// while; its SQL is a superset of the oldest supported one's.
+const downloadVersion = embedded.V17
 
-// Binaries returns a folder of PostgreSQL server binaries: the machine's own, or
-// downloaded into cache. download skips the machine's own. self is this program,
-// which has to answer the arguments "serve postgres-download FOLDER" with
-// Download.
-func Binaries(ctx context.Context, cache, self string, download bool, out io.Writer) (string, error) {
-	if !download {
+// Binaries returns the folder with the server binaries of a source that is not
+// external, downloading them when that is what it takes. helper is a command
+// that calls [Fetch] with its last argument, to which the cache folder is
+// appended. say gets a sentence before a download.
+func Binaries(ctx context.Context, source Source, helper []string, say func(string)) (dir string, err error) {
+	if source != Auto && source != Download {
+		if _, err := server.Major(ctx, string(source)); err != nil {
+			return "", fmt.Errorf("look for PostgreSQL binaries in %s: %w", source, err)
+		}
+		return string(source), nil
+	}
+	if source == Auto {
 		dir, err := server.FindBinaries(ctx)
 		if err == nil || !errors.Is(err, server.ErrNotFound) {
 			return dir, err
 		}
 	}
-	bin := filepath.Join(cache, "postgres", "bin")
-	if _, err := os.Stat(filepath.Join(bin, "postgres")); err == nil {
-		return bin, nil
-	}
-	fmt.Fprintln(out, "no PostgreSQL server on this machine: downloading one, once (about 30 MB)")
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	if err := server.Own(cache); err != nil {
-		return "", err
-	}
-	// The library starts the server it has unpacked and cannot do so as root, so it
-	// works in a process of its own under the server's user.
-	cmd := exec.CommandContext(ctx, self, "serve", "postgres-download", cache)
-	cred, err := server.Credential()
+	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: cred}
-	cmd.Env = append(os.Environ(), "HOME="+cache)
-	if b, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("download PostgreSQL: %w\n%s", err, b)
+	dir = filepath.Join(cache, string(downloadVersion), "bin")
+	if _, err := server.Major(ctx, dir); err == nil {
+		return dir, nil
 	}
-	return bin, nil
+	say(fmt.Sprintf("no PostgreSQL here yet: downloading %s once, to %s", downloadVersion, cache))
+	if err := download(ctx, cache, helper); err != nil {
+		return "", fmt.Errorf("download PostgreSQL %s: %w", downloadVersion, err)
+	}
+	if _, err := server.Major(ctx, dir); err != nil {
+		return "", fmt.Errorf("run the downloaded PostgreSQL: %w", err)
+	}
+	return dir, nil
 }
 
-// Download has the library download and unpack the binaries into cache/postgres
-// by starting a throw-away server from them.
-func Download(cache string) error {
+// CacheDir is where downloaded binaries are kept. As root it is a folder that
+// the server's user can enter, which root's own cache is not.
+func CacheDir() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/tmp/eventshop-postgres", nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find the cache folder: %w", err)
+	}
+	return filepath.Join(dir, "eventshop", "postgres"), nil
+}
+
+// download runs the helper as the server's user.
+func download(ctx context.Context, cache string, helper []string) error {
+	if len(helper) == 0 {
+		return errors.New("no helper command")
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	cred, err := server.Credential()
+	if err != nil {
+		return err
+	}
+	if cred != nil {
+		// Below a folder that everybody may write to, it could be a stranger's trap.
+		info, err := os.Lstat(cache)
+		if err != nil {
+			return err
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || ok && st.Uid != 0 && st.Uid != cred.Uid {
+			return fmt.Errorf("%s belongs to somebody else", cache)
+		}
+		if err := server.Own(cache); err != nil {
+			return err
+		}
+	}
+	program, remove, err := executable(helper[0], cache)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	cmd := exec.CommandContext(ctx, program, append(helper[1:len(helper):len(helper)], cache)...)
+	// Not reached by Ctrl-C in the terminal: it has to stop the server it runs first.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: cred}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 15 * time.Second
+	cmd.Dir = "/"
+	for _, kv := range os.Environ() { // proxies and certificates stay
+		if !strings.HasPrefix(kv, "PG") && !strings.HasPrefix(kv, "HOME=") && !strings.HasPrefix(kv, "TMPDIR=") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, "HOME="+cache)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// executable returns a path of the program that the server's user can reach: a
+// copy in the cache folder, if need be.
+func executable(program, cache string) (path string, remove func(), err error) {
+	program, err = filepath.Abs(program)
+	if err != nil {
+		return "", nil, err
+	}
+	if ok, _, err := open(program); err != nil || ok {
+		return program, func() {}, err
+	}
+	in, err := os.Open(program)
+	if err != nil {
+		return "", nil, err
+	}
+	defer in.Close()
+	path = filepath.Join(cache, "helper")
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
+	if err != nil {
+		return "", nil, err
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Close()); err != nil {
+		os.Remove(path)
+		return "", nil, err
+	}
+	return path, func() { os.Remove(path) }, nil
+}
+
+// Fetch downloads and unpacks the binaries into the cache folder. It is the job
+// of the helper process and must not run as root: the library also tries the
+// server out. When ctx ends, that server is stopped at once.
+func Fetch(ctx context.Context, cache string) error {
+	tmp, err := os.MkdirTemp(cache, "fetch-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	unpacked, data := filepath.Join(tmp, "unpacked"), filepath.Join(tmp, "data")
 	port, err := server.FreePort()
 	if err != nil {
 		return err
 	}
-	db := embedded.NewDatabase(embedded.DefaultConfig().
-		Version(embedded.V17).
+	var log bytes.Buffer
+	pg := embedded.NewDatabase(embedded.DefaultConfig().
+		Version(downloadVersion).
 		Port(uint32(port)).
-		CachePath(filepath.Join(cache, "archives")).
-		RuntimePath(filepath.Join(cache, "runtime")).
-		BinariesPath(filepath.Join(cache, "postgres")).
-		StartTimeout(2 * time.Minute).
-		Logger(io.Discard))
-	if err := db.Start(); err != nil {
+		CachePath(filepath.Join(tmp, "archive")).
+		RuntimePath(filepath.Join(tmp, "run")).
+		BinariesPath(unpacked).
+		DataPath(data).
+		Locale("C").
+		StartTimeout(time.Minute).
+		Logger(&log))
+	done := make(chan error, 1)
+	go func() {
+		err := pg.Start()
+		if err == nil {
+			err = pg.Stop()
+		}
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		// The library does not take a context; what it may have started has to go.
+		exec.Command(filepath.Join(unpacked, "bin", "pg_ctl"), "-D", data, "-m", "immediate", "stop").Run() //nolint:errcheck // mostly there is none yet
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("%w %s", err, bytes.TrimSpace(log.Bytes()))
+	}
+	final := filepath.Join(cache, string(downloadVersion))
+	if err := os.RemoveAll(final); err != nil { // what an earlier attempt left
 		return err
 	}
-	return db.Stop()
+	return os.Rename(unpacked, final)
 }

@@ -33,7 +33,11 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 	env := map[string]string{"ADDR": address(f.Ports[name])}
 	switch name {
 	case Postgres:
-		return s.server().Spec(spec)
+		cluster, err := postgres.OpenCluster(s.postgresDir())
+		if err != nil {
+			return spec, err
+		}
+		return cluster.Spec(f.PostgresBin, f.Ports[Postgres], spec.Log)
 	case Broker, Registry:
 		spec.Path, spec.Args = s.Self, []string{"serve", name, "--listen", port, "--data", data}
 	case Gateway, Carrier:
@@ -78,17 +82,22 @@ func (s *Stack) start(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
 	if st.PID == 0 {
 		spec, err := s.spec(name)
 		if err != nil {
 			return err
 		}
-		if _, err := s.runner.Start(spec); err != nil {
+		if name == Postgres {
+			err = postgres.Start(ctx, s.runner, spec, s.file.Admin)
+		} else {
+			_, err = s.runner.Start(spec)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
-	defer cancel()
 	if err := s.runner.AwaitReady(ctx, name, s.probe(name)); err != nil {
 		return err
 	}
@@ -107,7 +116,7 @@ func (s *Stack) Ready(ctx context.Context, name string) error {
 func (s *Stack) probe(name string) func(ctx context.Context) error {
 	switch name {
 	case Postgres:
-		return func(ctx context.Context) error { return postgres.Ready(ctx, s.file.Admin) }
+		return func(ctx context.Context) error { return postgres.Ping(ctx, s.file.Admin) }
 	case Broker:
 		return func(ctx context.Context) error { return broker.Ping(ctx, s.file.Kafka...) }
 	default:
@@ -188,10 +197,12 @@ func (s *Stack) Wipe() error {
 	}
 	dirs := []string{filepath.Join(s.State, "run"), filepath.Join(s.State, "logs"), s.path()}
 	for _, name := range Processes() {
-		dirs = append(dirs, filepath.Join(s.State, name))
+		if name != Postgres {
+			dirs = append(dirs, filepath.Join(s.State, name))
+		}
 	}
-	if s.file.PostgresDir != "" {
-		dirs = append(dirs, s.file.PostgresDir)
+	if err := postgres.Wipe(s.postgresDir()); err != nil {
+		return err
 	}
 	for _, dir := range dirs {
 		if err := os.RemoveAll(dir); err != nil {

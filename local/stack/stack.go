@@ -1,8 +1,8 @@
 // Package stack is the embedded shop: which processes it consists of, how they are
 // started and told where the others are, and where it keeps its state.
 //
-// All state is in one folder (except the database's files where the user the
-// server runs as cannot get into it; Up says so). A stack that was stopped, or
+// All state is in one folder (except the database's files where the user its
+// server runs as cannot get into that; Up says so). A stack that was stopped, or
 // whose processes were killed, goes on with its data when it is started again.
 package stack
 
@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"eventshop.example/local/postgres"
 	"eventshop.example/local/process"
 )
 
@@ -60,10 +61,8 @@ type File struct {
 	DSN         map[string]string            `json:"databases"` // of each service
 	Kafka       []string                     `json:"kafka"`
 	Admin       string                       `json:"adminDatabase"` // the superuser's URL
-	External    bool                         `json:"externalPostgres"`
-	PostgresDir string                       `json:"postgresDir,omitempty"`
+	Source      postgres.Source              `json:"postgresSource"`
 	PostgresBin string                       `json:"postgresBin,omitempty"`
-	Passwords   map[string]string            `json:"passwords"`
 	Env         map[string]map[string]string `json:"env"` // settings given by hand, by process
 }
 
@@ -143,7 +142,7 @@ func (s *Stack) Running() (map[string]int, error) {
 func (s *Stack) expected() []string {
 	var names []string
 	for _, name := range Processes() {
-		if name == Postgres && s.file.External {
+		if name == Postgres && s.file.Source.External() {
 			continue
 		}
 		names = append(names, name)

@@ -2,8 +2,6 @@ package stack
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,12 +19,11 @@ import (
 
 // Options are what Up can be told.
 type Options struct {
-	Ports       map[string]int // by process
-	AutoPorts   bool           // free ones for what is not given
-	PostgresURL string         // a server to use instead of one of our own
-	Download    bool           // use downloaded PostgreSQL binaries even where there are others
-	Env         map[string]map[string]string
-	SkipBuild   bool // the programs in the state folder are right
+	Ports     map[string]int  // by process
+	AutoPorts bool            // free ones for what is not given
+	Postgres  postgres.Source // where the database server comes from; "" is as last time
+	Env       map[string]map[string]string
+	SkipBuild bool // the programs in the state folder are right
 }
 
 // Up builds what has changed and starts what does not run. It returns when every
@@ -61,7 +58,7 @@ func (s *Stack) Up(ctx context.Context, o Options) error {
 			buildErr = s.build(ctx)
 		}
 	})
-	baseErr = s.base(ctx, o)
+	baseErr = s.base(ctx)
 	wg.Wait()
 	if err := errors.Join(buildErr, baseErr); err != nil {
 		return err
@@ -76,7 +73,7 @@ func (s *Stack) Up(ctx context.Context, o Options) error {
 	return nil
 }
 
-// settle decides ports, addresses and passwords.
+// settle decides ports, addresses and settings.
 func (s *Stack) settle(o Options) error {
 	ports, err := s.ports(o.Ports, o.AutoPorts)
 	if err != nil {
@@ -87,14 +84,6 @@ func (s *Stack) settle(o Options) error {
 	for name, port := range ports {
 		if name != Postgres && name != Broker {
 			f.URL[name] = "http://" + address(port)
-		}
-	}
-	if f.Passwords == nil {
-		f.Passwords = map[string]string{}
-	}
-	for _, name := range Services() {
-		if f.Passwords[name] == "" {
-			f.Passwords[name] = rand.Text()
 		}
 	}
 	if f.Env == nil {
@@ -109,17 +98,20 @@ func (s *Stack) settle(o Options) error {
 		}
 		maps.Copy(f.Env[name], vars)
 	}
-	if o.PostgresURL != "" {
-		f.External, f.Admin = true, o.PostgresURL
+	if o.Postgres != "" {
+		f.Source = o.Postgres
+	}
+	if f.Source == "" {
+		f.Source = postgres.Auto
 	}
 	return nil
 }
 
 // base starts database, broker and registry, side by side.
-func (s *Stack) base(ctx context.Context, o Options) error {
+func (s *Stack) base(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var dbErr, brokerErr, registryErr error
-	wg.Go(func() { dbErr = s.database(ctx, o) })
+	wg.Go(func() { dbErr = s.database(ctx) })
 	wg.Go(func() {
 		if brokerErr = s.startAll(ctx, []string{Broker}); brokerErr == nil {
 			brokerErr = broker.CreateTopics(ctx, s.file.Kafka, Topics()...)
@@ -130,44 +122,41 @@ func (s *Stack) base(ctx context.Context, o Options) error {
 	return errors.Join(dbErr, brokerErr, registryErr)
 }
 
-func (s *Stack) database(ctx context.Context, o Options) error {
+func (s *Stack) database(ctx context.Context) error {
 	f := &s.file
-	if !f.External {
-		bin, err := postgres.Binaries(ctx, postgres.CacheDir(), s.Self, o.Download, s.Out)
-		if err != nil {
+	cluster, err := postgres.OpenCluster(s.postgresDir())
+	if err != nil {
+		return err
+	}
+	if f.Source.External() {
+		f.Admin = string(f.Source)
+	} else {
+		if cluster.Closed != "" {
+			fmt.Fprintf(s.Out, "the database's files go to %s: its server's user cannot enter %s\n", cluster.Dir, cluster.Closed)
+		}
+		say := func(what string) { fmt.Fprintln(s.Out, what) }
+		if f.PostgresBin, err = postgres.Binaries(ctx, f.Source, DownloadCommand(s.Self), say); err != nil {
 			return err
 		}
-		f.PostgresBin = bin
-		if f.PostgresDir == "" {
-			// Keyed by the state folder, so that two stacks never meet.
-			key := fmt.Sprintf("eventshop-%x", sha256.Sum256([]byte(s.State)))[:24]
-			dir, why := postgres.Dir(s.State, filepath.Join("/var/tmp", key))
-			if why != "" {
-				fmt.Fprintf(s.Out, "the database's files go to %s: %s\n", dir, why)
-			}
-			f.PostgresDir = dir
-		}
-		if err := s.server().Init(ctx); err != nil {
+		if err := cluster.Init(ctx, f.PostgresBin); err != nil {
 			return err
 		}
-		if f.Admin, err = s.server().AdminURL(); err != nil {
+		if f.Admin, err = cluster.AdminURL(f.Ports[Postgres]); err != nil {
 			return err
 		}
 		if err := s.startAll(ctx, []string{Postgres}); err != nil {
 			return err
 		}
 	}
-	dsn, err := postgres.Provision(ctx, f.Admin, f.Passwords)
-	if err != nil {
-		return err
-	}
-	f.DSN = dsn
-	return nil
+	f.DSN, err = cluster.Provision(ctx, f.Admin, !f.Source.External(), Services()...)
+	return err
 }
 
-func (s *Stack) server() postgres.Server {
-	return postgres.Server{Bin: s.file.PostgresBin, Dir: s.file.PostgresDir, Port: s.file.Ports[Postgres]}
-}
+func (s *Stack) postgresDir() string { return filepath.Join(s.State, Postgres) }
+
+// DownloadCommand is how this program is called to do the download of server
+// binaries under another user; the cache folder follows.
+func DownloadCommand(self string) []string { return []string{self, "serve", "postgres-download"} }
 
 // build compiles every program in one go, so that shared packages are compiled
 // once.

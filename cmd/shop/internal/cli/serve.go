@@ -10,6 +10,7 @@ import (
 	"eventshop.example/local/broker"
 	"eventshop.example/local/postgres"
 	"eventshop.example/local/registry"
+	"eventshop.example/local/stack"
 )
 
 // serveCommand makes this program the processes of the embedded stack that need no
@@ -38,7 +39,7 @@ func serveCommand(*env) *cobra.Command {
 		}),
 		&cobra.Command{
 			Use: "postgres-download CACHE", Args: cobra.ExactArgs(1),
-			RunE: func(_ *cobra.Command, args []string) error { return postgres.Download(args[0]) },
+			RunE: func(cmd *cobra.Command, args []string) error { return postgres.Fetch(cmd.Context(), args[0]) },
 		},
 	)
 	return serve
@@ -56,7 +57,8 @@ func postgresBinariesCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			dir, err := postgres.Binaries(cmd.Context(), postgres.CacheDir(), self, false, cmd.ErrOrStderr())
+			say := func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), what) }
+			dir, err := postgres.Binaries(cmd.Context(), postgres.Auto, stack.DownloadCommand(self), say)
 			if err != nil {
 				return err
 			}

@@ -48,7 +48,7 @@ func statusCommand(e *env) *cobra.Command {
 			for i, name := range names {
 				state, why := "ready", ""
 				switch {
-				case name == stack.Postgres && s.File().External:
+				case name == stack.Postgres && s.File().Source.External():
 					state, why = "external", "given by --postgres"
 				case all[name].State != process.Running:
 					state = string(all[name].State)

@@ -8,30 +8,36 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eventshop.example/local/postgres"
 	"eventshop.example/local/stack"
 )
 
 // upFlags are the flags of commands that bring the shop up.
 type upFlags struct {
-	ports       []string
-	allPorts    string
-	env         []string
-	postgresURL string
-	download    bool
+	ports    []string
+	allPorts string
+	env      []string
+	postgres string
 }
 
 func (f *upFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "PROCESS=N: where a process listens (repeatable)")
 	cmd.Flags().StringVar(&f.allPorts, "ports", "", `"auto": free ports for all that are not given`)
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "PROCESS.NAME=VALUE: a setting of a process (repeatable)")
-	cmd.Flags().StringVar(&f.postgresURL, "postgres", "", "superuser's URL of a PostgreSQL server to use instead of one of our own")
-	cmd.Flags().BoolVar(&f.download, "download-postgres", false, "use downloaded PostgreSQL binaries even where the machine has some")
+	cmd.Flags().StringVar(&f.postgres, "postgres", "", "where PostgreSQL comes from: auto, download, the folder of its binaries, or the URL of a server (default as last time, at first auto)")
 }
 
 func (f *upFlags) options() (stack.Options, error) {
 	o := stack.Options{
 		Ports: map[string]int{}, Env: map[string]map[string]string{},
-		AutoPorts: f.allPorts == "auto", PostgresURL: f.postgresURL, Download: f.download,
+		AutoPorts: f.allPorts == "auto",
+	}
+	if f.postgres != "" {
+		source, err := postgres.ParseSource(f.postgres)
+		if err != nil {
+			return o, fmt.Errorf("--postgres: %w", err)
+		}
+		o.Postgres = source
 	}
 	if f.allPorts != "" && f.allPorts != "auto" {
 		return o, fmt.Errorf(`--ports: %q is not "auto"`, f.allPorts)

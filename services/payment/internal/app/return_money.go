@@ -44,7 +44,8 @@ func (a *App) ReturnMoney(ctx context.Context) error {
 	pause, failures := firstLook, 0
 	var counted time.Time
 	for {
-		claimed, err := a.claim(ctx, cap(slots)-len(slots))
+		free := cap(slots) - len(slots)
+		claimed, err := a.claim(ctx, free)
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return nil
@@ -52,6 +53,8 @@ func (a *App) ReturnMoney(ctx context.Context) error {
 			failures++
 			pause = min(a.refunds.Poll<<min(failures, 10), maxTrouble)
 			a.log.WarnContext(ctx, "money to return not looked up; trying again", "error", err, "pause", pause.String())
+		case free > 0 && len(claimed) == free:
+			failures, pause = 0, firstLook // there may well be more
 		default:
 			failures = 0
 		}

@@ -1,0 +1,103 @@
+package verify
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"eventshop.example/pkg/events"
+)
+
+// TestRebuildGivesTheReadModels compares with what the world's builder wrote
+// down event by event, in another way.
+func TestRebuildGivesTheReadModels(t *testing.T) {
+	w := soundWorld()
+	if diff := cmp.Diff(w.Projection, Rebuild(w.Records)); diff != "" {
+		t.Errorf("read models (-want +got):\n%s", diff)
+	}
+}
+
+func TestRebuildCountsDuplicatesOnce(t *testing.T) {
+	w := soundWorld()
+	rapid.Check(t, func(t *rapid.T) {
+		records := slices.Clone(w.Records)
+		for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(records)-1), 1, 20).Draw(t, "duplicates") {
+			records = append(records, records[i])
+		}
+		if diff := cmp.Diff(w.Projection, Rebuild(records)); diff != "" {
+			t.Fatalf("read models (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestRebuildInAnyOrder: neither topics nor partitions have an order between
+// them, and what comes late within a partition is a resubmitted dead letter.
+func TestRebuildInAnyOrder(t *testing.T) {
+	w := soundWorld()
+	rapid.Check(t, func(t *rapid.T) {
+		records := rapid.Permutation(w.Records).Draw(t, "records")
+		if diff := cmp.Diff(w.Projection, Rebuild(records)); diff != "" {
+			t.Fatalf("read models (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestRebuildKnowsEveryEvent: an event type that is added must be added here, or
+// be one of those that are no part of the read models.
+func TestRebuildKnowsEveryEvent(t *testing.T) {
+	for _, typ := range events.Catalogue() {
+		event := typ.New()
+		v := reflect.ValueOf(event).Elem()
+		v.FieldByName("OrderID").SetString("order-1")
+		v.FieldByName("OccurredAt").Set(reflect.ValueOf(began))
+		p := Rebuild([]Record{
+			{ID: uuid.New(), Key: "order-1", Type: "OrderCreated", Version: 1, Event: &events.OrderCreated{OrderID: "order-1"}},
+			{ID: uuid.New(), Key: "order-1", Type: typ.Name, Version: 2, Event: event},
+		})
+		want := 2
+		if typ.Topic == events.TopicOrderNotifications || typ.Topic == events.TopicOrderSnapshots {
+			want = 1
+		}
+		if got := len(p.Timeline["order-1"]); got != want {
+			t.Errorf("%s: %d events in the timeline, want %d", typ.Name, got, want)
+		}
+		if want == 2 && !p.Orders["order-1"].UpdatedAt.Equal(began) {
+			t.Errorf("%s: updated %s", typ.Name, p.Orders["order-1"].UpdatedAt)
+		}
+	}
+}
+
+// TestRebuildShowsOrdersOnceCreated: without OrderCreated there is a timeline and
+// money, and no order.
+func TestRebuildShowsOrdersOnceCreated(t *testing.T) {
+	id := uuid.New()
+	p := Rebuild([]Record{{ID: id, Key: "order-1", Type: "PaymentCompleted", Version: 1, Event: &events.PaymentCompleted{
+		OrderID: "order-1", Amount: 7, Currency: "JPY", OccurredAt: began,
+	}}})
+	want := Projection{
+		Orders:   map[string]ProjectedOrder{},
+		Timeline: map[string]map[uuid.UUID]string{"order-1": {id: "PaymentCompleted"}},
+		Revenue:  map[string]Revenue{"2026-11-24 JPY": {Captured: 7, Payments: 1}},
+	}
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Errorf("read models (-want +got):\n%s", diff)
+	}
+}
+
+// TestRebuildCountsOnUTCDays: the zone a time comes in makes no difference.
+func TestRebuildCountsOnUTCDays(t *testing.T) {
+	tokyo := time.FixedZone("JST", 9*60*60)
+	paid := func(at time.Time) Record {
+		return Record{ID: uuid.New(), Key: "order-1", Event: &events.PaymentCompleted{OrderID: "order-1", Amount: 1, Currency: "GBP", OccurredAt: at}}
+	}
+	p := Rebuild([]Record{paid(began), paid(began.In(tokyo)), paid(began.Add(time.Minute).In(tokyo))})
+	want := map[string]Revenue{"2026-11-24 GBP": {Captured: 2, Payments: 2}, "2026-11-25 GBP": {Captured: 1, Payments: 1}}
+	if diff := cmp.Diff(want, p.Revenue); diff != "" {
+		t.Errorf("revenue (-want +got):\n%s", diff)
+	}
+}

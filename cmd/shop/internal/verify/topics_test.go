@@ -1,0 +1,123 @@
+package verify
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
+)
+
+// headersOf is the envelope an outbox would have given an event.
+func headersOf(id uuid.UUID, event events.Event) []kgo.RecordHeader {
+	env := events.Envelope{
+		ID: id, Source: "/eventshop/order", Type: event.EventType(), Subject: event.AggregateKey(), AggregateVersion: 3,
+		Time: began, CorrelationID: "c", CausationID: "cause", ContentType: events.ContentTypeAvro,
+	}
+	var hs []kgo.RecordHeader
+	for _, h := range env.Headers() {
+		hs = append(hs, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return hs
+}
+
+// TestReadsTopics reads what services and strangers may leave on topics, from a
+// real broker and a real registry's answers.
+func TestReadsTopics(t *testing.T) {
+	ctx := t.Context()
+	orders := events.Topic{Name: events.TopicOrderEvents, Partitions: 1}
+	letters := events.Topic{Name: events.DeadLetterTopic(orders.Name, "payment").Name, Partitions: 1}
+	emptied := events.Topic{Name: events.DeadLetterTopic(orders.Name, "order").Name, Partitions: 1}
+	brokers := kafkatest.Start(t, orders, letters, emptied, events.Topic{Name: "unused", Partitions: 3})
+	registry := schematest.Start(t).URL
+	codec := schema.NewCodec(schema.NewClient(registry))
+	if err := codec.Register(ctx, events.Catalogue()...); err != nil {
+		t.Fatal(err)
+	}
+	event := events.OrderShipped{OrderID: "order-1", TrackingID: "T-1", OccurredAt: began}
+	value, err := codec.Encode(ctx, event)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	good, undecodable, letter := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	deadLetter := kgo.RecordHeader{Key: "dlq_id", Value: []byte(letter.String())}
+	kafkatest.Produce(t, brokers,
+		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: value, Headers: headersOf(good, event)},
+		&kgo.Record{Topic: orders.Name, Key: []byte("rubbish"), Value: []byte("rubbish")},
+		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: []byte{0}, Headers: headersOf(undecodable, event)},
+		// Resubmitted with the headers it had as a dead letter: the same event again.
+		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: value, Headers: append(headersOf(good, event), deadLetter)},
+		&kgo.Record{Topic: letters.Name, Key: []byte("order-1"), Value: value, Headers: append(headersOf(good, event), deadLetter)},
+		&kgo.Record{Topic: emptied.Name, Key: []byte("order-1"), Value: value},
+	)
+	// Retention takes a topic's last record; reading must not wait for it.
+	upTo := kadm.Offsets{}
+	upTo.Add(kadm.Offset{Topic: emptied.Name, Partition: 0, At: 1})
+	if _, err := kadm.NewClient(kafkatest.NewClient(t, brokers)).DeleteRecords(ctx, upTo); err != nil {
+		t.Fatal(err)
+	}
+
+	got, err := readTopics(ctx, Sources{Brokers: brokers, RegistryURL: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped := func(offset int64) Record {
+		return Record{
+			Topic: orders.Name, Offset: offset, Key: "order-1", ID: good, Type: "OrderShipped", Version: 3, Causation: "cause", Event: &event,
+		}
+	}
+	broken := shipped(2)
+	broken.ID, broken.Event = undecodable, nil
+	want := []Record{
+		shipped(0), {Topic: orders.Name, Offset: 1, Key: "rubbish"}, broken, shipped(3),
+		{Topic: letters.Name, Key: "order-1", ID: letter, Type: "dead letter"},
+	}
+	for i := range got {
+		if got[i].Time.IsZero() {
+			t.Errorf("record %d has no time", i)
+		}
+		got[i].Time = time.Time{}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// TestReadsTheLedgerToItsEnd: the gateway gives it in pages.
+func TestReadsTheLedgerToItsEnd(t *testing.T) {
+	pages := map[string]string{
+		"0": `{"entries":[{"seq":1,"kind":"capture","orderId":"o-1","currency":"GBP","amount":9007199254740993},{"seq":4,"kind":"void","orderId":"o-2"}]}`,
+		"4": `{"entries":[{"seq":5,"kind":"refund","orderId":"o-1","currency":"GBP","amount":7}]}`,
+		"5": `{"entries":[]}`,
+	}
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, ok := pages[r.URL.Query().Get("after")]
+		if !ok || r.URL.Path != "/v1/ledger" {
+			http.Error(w, "no such page", http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write([]byte(page))
+	}))
+	defer gateway.Close()
+	got, err := ledger(t.Context(), gateway.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []LedgerEntry{{"o-1", "capture", "GBP", 9007199254740993}, {OrderID: "o-2", Kind: "void"}, {"o-1", "refund", "GBP", 7}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ledger (-want +got):\n%s", diff)
+	}
+	if _, err := ledger(t.Context(), gateway.URL+"/other"); err == nil {
+		t.Error("a gateway that answers 404 is believed")
+	}
+}

@@ -1,0 +1,184 @@
+package registry
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// journalName is the one file of a registry's folder.
+const journalName = "journal.jsonl"
+
+// Kinds of entries.
+const (
+	kindVersion = "version"
+	kindLevel   = "level"
+)
+
+// entry is one change of the registry.
+type entry struct {
+	Kind    string `json:"kind"`
+	Subject string `json:"subject,omitempty"` // empty for the global level
+	Version int    `json:"version,omitempty"`
+	ID      int    `json:"id,omitempty"`
+	Schema  string `json:"schema,omitempty"` // only where the id is new
+	Level   Level  `json:"level,omitempty"`
+
+	canonical string // of Schema; worked out again when read
+}
+
+// line is an entry as the file has it. JSON alone would not show a flipped bit within a
+// string.
+type line struct {
+	Sum   uint32          `json:"crc32c"` // of the bytes of Entry
+	Entry json.RawMessage `json:"entry"`
+}
+
+// journal is an append-only file of lines, locked for one registry. Its first failure
+// to write is final.
+type journal struct {
+	file   *os.File
+	failed chan struct{} // closed at the first failure
+
+	mu  sync.Mutex // guards err; appends are serialized by the registry
+	err error
+}
+
+func sum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// openJournal hands every entry to replay and stops at its first error.
+func openJournal(dir string, replay func(entry) error) (_ *journal, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("create data folder: %w", err)
+	}
+	path := filepath.Join(dir, journalName)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	// The kernel drops the lock with the process, however that ends.
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("another registry uses %s: %w", path, err)
+	}
+	good, err := readLines(f, replay)
+	if err != nil {
+		return nil, fmt.Errorf("read journal %s: %w", path, err)
+	}
+	if err := cutTail(f, good); err != nil {
+		return nil, fmt.Errorf("cut unfinished line off journal %s: %w", path, err)
+	}
+	// A file that was just created is durable only with its folder.
+	if err := syncDir(dir); err != nil {
+		return nil, fmt.Errorf("sync data folder: %w", err)
+	}
+	return &journal{file: f, failed: make(chan struct{})}, nil
+}
+
+// readLines returns the length of the whole lines, in bytes.
+func readLines(f io.Reader, replay func(entry) error) (good int64, err error) {
+	in := bufio.NewReader(f)
+	for n := 1; ; n++ {
+		text, err := in.ReadBytes('\n')
+		if err == io.EOF {
+			return good, nil // what is left has no end: it was never acknowledged
+		}
+		if err != nil {
+			return 0, fmt.Errorf("line %d: %w", n, err)
+		}
+		e, err := decodeLine(text)
+		if err == nil {
+			err = replay(e)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("line %d is damaged: %w", n, err)
+		}
+		good += int64(len(text))
+	}
+}
+
+func decodeLine(text []byte) (e entry, err error) {
+	var l line
+	if err := json.Unmarshal(text, &l); err != nil {
+		return e, err
+	}
+	if got := sum(l.Entry); got != l.Sum {
+		return e, fmt.Errorf("checksum is %d, not %d", got, l.Sum)
+	}
+	dec := json.NewDecoder(bytes.NewReader(l.Entry))
+	dec.DisallowUnknownFields() // written by a later version that meant something by it
+	return e, dec.Decode(&e)
+}
+
+func cutTail(f *os.File, good int64) error {
+	info, err := f.Stat()
+	if err != nil || info.Size() == good {
+		return err
+	}
+	slog.Warn("schema registry cuts an unfinished line off its journal",
+		"file", f.Name(), "bytes", info.Size()-good)
+	if err := f.Truncate(good); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// append returns when the entry is on the disk.
+func (j *journal) append(e entry) error {
+	if err := j.failure(); err != nil {
+		return fmt.Errorf("journal failed before: %w", err)
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode journal entry: %w", err)
+	}
+	text, err := json.Marshal(line{Sum: sum(raw), Entry: raw})
+	if err != nil {
+		return fmt.Errorf("encode journal line: %w", err)
+	}
+	if _, err := j.file.Write(append(text, '\n')); err != nil {
+		return j.fail(fmt.Errorf("write journal: %w", err))
+	}
+	if err := j.file.Sync(); err != nil {
+		return j.fail(fmt.Errorf("sync journal: %w", err))
+	}
+	return nil
+}
+
+func (j *journal) fail(err error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.err = err
+	close(j.failed)
+	return err
+}
+
+// failure returns the first failure to write, nil while there is none.
+func (j *journal) failure() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+func (j *journal) close() error { return j.file.Close() }

@@ -1,0 +1,274 @@
+// Package registry is the schema registry of the embedded stack: as much of
+// Confluent's API, for Avro, as clients of this shop and the usual tools call.
+//
+// # What it guarantees
+//
+// What was answered with success was fsynced to a journal before, and is there again
+// after any end of the process and after a power cut. A version is checked against
+// the earlier ones by Avro's rules of schema resolution, at the subject's level or
+// else the global one, BACKWARD unless set. One schema has one id, counted from 1,
+// whatever the subject, and however often and by how many it is registered at the
+// same time. Ids and versions never change and are never used again.
+//
+// # What it does not
+//
+// There is one node, no authentication, no deletion, no modes and no contexts. Schema
+// references, JSON Schema and Protobuf are refused as invalid schemas. Logical types
+// may not change, see [schema.Compatible], where Confluent's registry does not look.
+//
+// Nothing bounds the time of a check, during which no other schema is registered. See
+// [schema.Compatible]: a deeply nested schema, or one that is recursive in two fields,
+// can take it for very long. The stack's registry is for schemas of one's own.
+//
+// # How it fails
+//
+// [Open] cuts off an unfinished last line of the journal, which nobody was told of, and
+// refuses any other damage, naming file and line. When the journal cannot be written,
+// the registry refuses all further writes and [Run] returns the error: what the disk
+// holds by then is only known by reading it again.
+package registry
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"eventshop.example/pkg/schema"
+)
+
+// Registry keeps schemas. It is made by [Open], safe for concurrent use, and changes
+// with the registration of a schema and the setting of a level.
+type Registry struct {
+	// writing is held from the check of a change to its effect, so that of two equal
+	// or contradicting changes the second sees the first.
+	writing sync.Mutex
+	journal *journal
+
+	// mu guards the rest for readers, who need not wait for the disk. It is locked
+	// for writing only by holders of writing.
+	mu       sync.RWMutex
+	schemas  []string         // as first registered; the id is the index + 1
+	ids      map[string]int   // by canonical form
+	subjects map[string][]int // ids; the version is the index + 1
+	levels   map[string]Level // of subjects that have their own
+	global   Level
+}
+
+// version is one version of a subject, as the API writes it.
+type version struct {
+	Subject string `json:"subject"`
+	ID      int    `json:"id"`
+	Version int    `json:"version"`
+	Schema  string `json:"schema"`
+}
+
+// use is one place where a schema is registered, as the API writes it.
+type use struct {
+	Subject string `json:"subject"`
+	Version int    `json:"version"`
+}
+
+// Open reads the registry in a folder, which is created when missing and belongs to
+// this registry until [Registry.Close].
+func Open(dataDir string) (*Registry, error) {
+	r := &Registry{
+		ids:      map[string]int{},
+		subjects: map[string][]int{},
+		levels:   map[string]Level{},
+		global:   Backward,
+	}
+	j, err := openJournal(dataDir, r.replay)
+	if err != nil {
+		return nil, fmt.Errorf("open schema registry: %w", err)
+	}
+	r.journal = j
+	return r, nil
+}
+
+// Close gives up the folder. Writes are refused from then on.
+func (r *Registry) Close() error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	return r.journal.close()
+}
+
+// replay checks an entry of the journal against those before it and applies it.
+func (r *Registry) replay(e entry) error {
+	switch {
+	case e.Kind == kindLevel:
+		if !e.Level.valid() {
+			return fmt.Errorf("unknown compatibility level %q", e.Level)
+		}
+	case e.Kind != kindVersion:
+		return fmt.Errorf("unknown kind of entry %q", e.Kind)
+	case e.Version != len(r.subjects[e.Subject])+1:
+		return fmt.Errorf("version %d of %s follows version %d", e.Version, e.Subject, len(r.subjects[e.Subject]))
+	case e.ID < 1 || e.ID > len(r.schemas)+1:
+		return fmt.Errorf("schema id %d follows id %d", e.ID, len(r.schemas))
+	case e.ID == len(r.schemas)+1:
+		canonical, err := schema.Canonical(e.Schema)
+		if err != nil {
+			return fmt.Errorf("schema id %d: %w", e.ID, err)
+		}
+		e.canonical = canonical
+	}
+	r.apply(e)
+	return nil
+}
+
+// write makes an entry durable and then visible. The caller holds r.writing.
+func (r *Registry) write(e entry) error {
+	if err := r.journal.append(e); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.apply(e)
+	return nil
+}
+
+func (r *Registry) apply(e entry) {
+	switch {
+	case e.Kind == kindVersion:
+		if e.ID > len(r.schemas) {
+			r.schemas = append(r.schemas, e.Schema)
+			r.ids[e.canonical] = e.ID
+		}
+		r.subjects[e.Subject] = append(r.subjects[e.Subject], e.ID)
+	case e.Subject == "":
+		r.global = e.Level
+	default:
+		r.levels[e.Subject] = e.Level
+	}
+}
+
+// register makes text the newest version of a subject, unless it is one of its
+// versions already, and returns its id.
+func (r *Registry) register(subject, text string) (int, error) {
+	canonical, err := schema.Canonical(text)
+	if err != nil {
+		return 0, invalidSchema(err)
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	// No lock of mu: nobody else changes what is read here.
+	id, known := r.ids[canonical]
+	if known && slices.Contains(r.subjects[subject], id) {
+		return id, nil
+	}
+	level := r.level(subject)
+	if reasons := level.check(text, r.versionsOf(subject)); len(reasons) > 0 {
+		return 0, incompatible(subject, level, reasons)
+	}
+	e := entry{Kind: kindVersion, Subject: subject, Version: len(r.subjects[subject]) + 1, ID: id, canonical: canonical}
+	if !known {
+		e.ID, e.Schema = len(r.schemas)+1, text
+	}
+	if err := r.write(e); err != nil {
+		return 0, err
+	}
+	return e.ID, nil
+}
+
+// lookUp finds the version of a subject that has this schema.
+func (r *Registry) lookUp(subject, text string) (version, error) {
+	canonical, err := schema.Canonical(text)
+	if err != nil {
+		return version{}, invalidSchema(err)
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	ids := r.subjects[subject]
+	if len(ids) == 0 {
+		return version{}, subjectNotFound(subject)
+	}
+	i := slices.Index(ids, r.ids[canonical])
+	if i < 0 {
+		return version{}, schemaNotFound("of this text in subject " + subject)
+	}
+	return r.versionsOf(subject)[i], nil
+}
+
+// version returns one version of a subject, the newest for the number latest.
+func (r *Registry) version(subject string, number int) (version, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	versions := r.versionsOf(subject)
+	if number == latest {
+		number = len(versions)
+	}
+	switch {
+	case len(versions) == 0:
+		return version{}, subjectNotFound(subject)
+	case number > len(versions):
+		return version{}, versionNotFound(subject, number)
+	}
+	return versions[number-1], nil
+}
+
+// versions returns all versions of a subject, oldest first.
+func (r *Registry) versions(subject string) ([]version, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	versions := r.versionsOf(subject)
+	if len(versions) == 0 {
+		return nil, subjectNotFound(subject)
+	}
+	return versions, nil
+}
+
+// versionsOf is for holders of mu or writing.
+func (r *Registry) versionsOf(subject string) []version {
+	ids := r.subjects[subject]
+	versions := make([]version, len(ids))
+	for i, id := range ids {
+		versions[i] = version{Subject: subject, ID: id, Version: i + 1, Schema: r.schemas[id-1]}
+	}
+	return versions
+}
+
+// schemaByID returns the text of a schema and all places it is used at, by subject.
+func (r *Registry) schemaByID(id int) (text string, uses []use, err error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if id < 1 || id > len(r.schemas) {
+		return "", nil, schemaNotFound(fmt.Sprintf("with id %d", id))
+	}
+	for _, subject := range r.subjectNames() {
+		if i := slices.Index(r.subjects[subject], id); i >= 0 {
+			uses = append(uses, use{Subject: subject, Version: i + 1})
+		}
+	}
+	return r.schemas[id-1], uses, nil
+}
+
+// subjectNames is for holders of mu.
+func (r *Registry) subjectNames() []string {
+	names := make([]string, 0, len(r.subjects)) // an empty list is [] in JSON, not null
+	for name := range r.subjects {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// level is the level a subject's versions are checked at; for holders of mu or writing.
+func (r *Registry) level(subject string) Level {
+	if own, ok := r.levels[subject]; ok {
+		return own
+	}
+	return r.global
+}
+
+// setLevel sets the level of a subject, or the global one for the subject "".
+func (r *Registry) setLevel(subject string, level Level) error {
+	if !level.valid() {
+		return invalidLevel(string(level))
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if own, ok := r.levels[subject]; ok && own == level || subject == "" && r.global == level {
+		return nil // set at every start of a service, which should not grow the journal
+	}
+	return r.write(entry{Kind: kindLevel, Subject: subject, Level: level})
+}
