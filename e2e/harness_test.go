@@ -77,7 +77,8 @@ func up(dir string) (*stack, error) {
 		return nil, fmt.Errorf("build cmd/shop: %w\n%s", err, out)
 	}
 	out, err := s.command("up", "--detach", "--ports", "auto",
-		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms")
+		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms",
+		"--env", "order.SNAPSHOT_EVERY=3") // so that every order is loaded from a snapshot and a tail
 	if err != nil {
 		return s, fmt.Errorf("%w\n%s", err, out)
 	}

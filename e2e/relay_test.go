@@ -3,17 +3,28 @@ package e2e
 import (
 	"net/http"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestFrozenServicesThaw freezes each service in turn (SIGSTOP) while orders
-// come in, long enough for its relay's lease and its group membership to lapse
-// or not, thaws it (SIGCONT), and looks for what was lost, doubled or reordered.
+// TestFrozenServicesThaw freezes each service in turn (SIGSTOP) while orders come
+// in, until the broker has given up its membership of the group (6 s; its relay's
+// lease of 3 s is over by then), thaws it (SIGCONT), and looks for what was lost,
+// doubled or reordered.
 func TestFrozenServicesThaw(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
 	}
 	s := shared
 	s.receive(t, "FROZEN-1", 100)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
 	var ids []string
 	place := func() {
 		a := post(t, s.URL["order"]+"/orders", orderBody("frozen", "FROZEN-1", 1))
@@ -28,6 +39,10 @@ func TestFrozenServicesThaw(t *testing.T) {
 		for range 5 {
 			place()
 		}
+		eventually(t, time.Minute, victim+"'s membership is over", func() bool {
+			groups, err := adm.DescribeGroups(t.Context(), victim)
+			return err == nil && len(groups[victim].Members) == 0
+		})
 		s.must(t, "resume", victim)
 	}
 	for _, id := range ids {

@@ -203,18 +203,3 @@ func (c *Cluster) password(role string) (string, error) {
 	}
 	return c.passwords[role], nil
 }
-
-// Start runs the server and waits until it answers. After a SIGKILL its orphaned
-// children hold the shared memory for a moment more, and a new server refuses to
-// start meanwhile; then it is tried again until ctx ends.
-func Start(ctx context.Context, r process.Runner, spec process.Spec, adminURL string) error {
-	for {
-		if _, err := r.Start(spec); err != nil {
-			return err
-		}
-		err := r.AwaitReady(ctx, spec.Name, func(ctx context.Context) error { return Ping(ctx, adminURL) })
-		if err == nil || !errors.Is(err, process.ErrEnded) || !strings.Contains(err.Error(), "pre-existing shared memory") || ctx.Err() != nil {
-			return err
-		}
-	}
-}

@@ -3,11 +3,14 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,6 +182,44 @@ func again(t *testing.T, r *running) {
 	if r.urls, err = r.Provision(ctx, r.admin, true, "order", "payment"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Where process 1 waits for no orphans, a killed server stays as a zombie, and
+// PostgreSQL takes the zombie for a living server. Here the zombie is a child
+// that this process does not wait for.
+func TestTheZombieOfAKilledServerIsNoObstacle(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	if err := r.Kill(t.Context(), "postgres"); err != nil {
+		t.Fatal(err)
+	}
+	zombie := osexec.Command("true")
+	if r.spec.User != nil { // a process of another user would not be taken for a server
+		zombie.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: r.spec.User.UID, Gid: r.spec.User.GID}}
+	}
+	if err := zombie.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer zombie.Wait()
+	lock := filepath.Join(r.Cluster.Dir, "data", "postmaster.pid")
+	b, err := os.ReadFile(lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "\n")
+	if err := os.WriteFile(lock, []byte(fmt.Sprintf("%d\n%s", zombie.Process.Pid, rest)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !process.Ended(zombie.Process.Pid) {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+	again(t, r)
 }
 
 func TestInterruptedInitdbIsDoneAgain(t *testing.T) {

@@ -129,3 +129,10 @@ func HTTPReady(base string) func(context.Context) error {
 		return errors.New(strings.Join(failed, "; "))
 	}
 }
+
+// Ended reports whether no process with the id lives: there is none, or one that
+// has ended and that nobody has waited for.
+func Ended(pid int) bool {
+	state, _, err := stat(pid)
+	return err != nil || state == 'Z' || state == 'X' || state == 'x'
+}

@@ -1,0 +1,73 @@
+package stack
+
+import (
+	"io"
+	"maps"
+	"strings"
+	"testing"
+)
+
+// Not parallel: t.Setenv.
+func TestWhereAPortComesFrom(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		old   map[string]int // of last time
+		env   string         // SHOP_PORT_ORDER
+		given map[string]int
+		want  int
+		err   string
+	}{
+		{name: "default", want: 8081},
+		{name: "as last time", old: map[string]int{"order": 9001}, want: 9001},
+		{name: "environment over last time", old: map[string]int{"order": 9001}, env: "9002", want: 9002},
+		{name: "flag over environment", env: "9002", given: map[string]int{"order": 9003}, want: 9003},
+		{name: "environment is no number", env: "http", err: "SHOP_PORT_ORDER"},
+		{name: "environment is no port", env: "70000", err: "SHOP_PORT_ORDER"},
+		{name: "twice", given: map[string]int{"order": 8082}, err: "both order and payment"},
+		{name: "unknown process", given: map[string]int{"orders": 1}, err: `"orders"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("SHOP_PORT_ORDER", c.env)
+			s, err := Open(t.TempDir(), "", "", io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.file.Ports = c.old
+			got, err := s.ports(c.given, false)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("got %v, want an error with %q", err, c.err)
+				}
+				return
+			}
+			if err != nil || got["order"] != c.want {
+				t.Errorf("got %d, %v, want %d", got["order"], err, c.want)
+			}
+			want := DefaultPorts()
+			want["order"] = c.want
+			if !maps.Equal(got, want) {
+				t.Errorf("the others changed: %v", got)
+			}
+		})
+	}
+}
+
+func TestAutoPortsAreFreeAndDifferent(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := s.ports(map[string]int{"order": 9001}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ports["order"] != 9001 {
+		t.Errorf("order has %d, though 9001 was given", ports["order"])
+	}
+	for name, port := range ports {
+		if name != "order" && port == DefaultPorts()[name] {
+			t.Errorf("%s has its default port", name)
+		}
+	}
+}
