@@ -86,6 +86,30 @@ func sources(t *testing.T) []source {
 	return out
 }
 
+// names lists what a file defines at its top level, as documents write it:
+// "Type.Method", and "package.Function".
+func names(s source) []string {
+	var out []string
+	for _, d := range s.file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		if f.Recv == nil {
+			out = append(out, s.file.Name.Name+"."+f.Name.Name)
+			continue
+		}
+		recv := f.Recv.List[0].Type
+		if p, ok := recv.(*ast.StarExpr); ok {
+			recv = p.X
+		}
+		if id, ok := recv.(*ast.Ident); ok {
+			out = append(out, id.Name+"."+f.Name.Name)
+		}
+	}
+	return out
+}
+
 // service returns the service a package belongs to, or "".
 func service(pkg string) string {
 	rest, ok := strings.CutPrefix(pkg, "services/")
