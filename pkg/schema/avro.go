@@ -71,45 +71,51 @@ func parse(schema string) (parsed avro.Schema, err error) {
 // depends.
 func resolve(reader, writer avro.Schema) (resolved avro.Schema, err error) {
 	defer recoverInto(&err, "resolve schemas")
-	if err := sameLogicalTypes(reader, writer, 0); err != nil {
+	if err := (pairs{}).sameLogicalTypes(reader, writer); err != nil {
 		return nil, err
 	}
 	return avro.NewSchemaCompatibility().Resolve(reader, writer)
 }
 
+// pairs are the records that were compared, or are being compared further up: a record
+// that contains itself would be compared without end, and one that does so in several
+// fields would double the work at each level.
+type pairs map[[2]*avro.RecordSchema]bool
+
 // sameLogicalTypes compares the logical types of fields that both schemas have.
-func sameLogicalTypes(reader, writer avro.Schema, depth int) error {
-	if depth > maxDepth { // a recursive schema; the levels seen so far repeat
-		return nil
-	}
+func (seen pairs) sameLogicalTypes(reader, writer avro.Schema) error {
 	reader, writer = deref(reader), deref(writer)
 	if r, w := logicalType(reader), logicalType(writer); r != w && reader.Type() == writer.Type() {
 		return fmt.Errorf("reader's logical type %q is not the writer's %q", r, w)
 	}
 	switch r := reader.(type) {
 	case *avro.RecordSchema:
-		w, ok := writer.(*avro.RecordSchema)
-		if !ok {
-			return nil
-		}
-		written := make(map[string]avro.Schema, len(w.Fields()))
-		for _, f := range w.Fields() {
-			written[f.Name()] = f.Type()
-		}
-		for _, f := range r.Fields() {
-			if wt, ok := written[f.Name()]; ok {
-				if err := sameLogicalTypes(f.Type(), wt, depth+1); err != nil {
-					return fmt.Errorf("field %s: %w", f.Name(), err)
-				}
-			}
+		if w, ok := writer.(*avro.RecordSchema); ok && !seen[[2]*avro.RecordSchema{r, w}] {
+			seen[[2]*avro.RecordSchema{r, w}] = true
+			return seen.sameLogicalTypesOfFields(r, w)
 		}
 	case *avro.ArraySchema:
 		if w, ok := writer.(*avro.ArraySchema); ok {
-			return sameLogicalTypes(r.Items(), w.Items(), depth+1)
+			return seen.sameLogicalTypes(r.Items(), w.Items())
 		}
 	case *avro.MapSchema:
 		if w, ok := writer.(*avro.MapSchema); ok {
-			return sameLogicalTypes(r.Values(), w.Values(), depth+1)
+			return seen.sameLogicalTypes(r.Values(), w.Values())
+		}
+	}
+	return nil
+}
+
+func (seen pairs) sameLogicalTypesOfFields(reader, writer *avro.RecordSchema) error {
+	written := make(map[string]avro.Schema, len(writer.Fields()))
+	for _, f := range writer.Fields() {
+		written[f.Name()] = f.Type()
+	}
+	for _, f := range reader.Fields() {
+		if w, ok := written[f.Name()]; ok {
+			if err := seen.sameLogicalTypes(f.Type(), w); err != nil {
+				return fmt.Errorf("field %s: %w", f.Name(), err)
+			}
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package schema
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -16,6 +17,9 @@ const (
 	// Backoff of KeepRegistering: soon after the registry is back, yet no burden on it.
 	registerBackoffMin = 100 * time.Millisecond
 	registerBackoffMax = 5 * time.Second
+	// refusedPause is between tries to register a schema the registry refuses. Each is
+	// an error in the log; somebody has to act before one succeeds.
+	refusedPause = 30 * time.Second
 )
 
 // Register registers the types' schemas and learns their ids. Subjects of topics that
@@ -51,17 +55,29 @@ func (c *Codec) Register(ctx context.Context, types ...events.Type) error {
 }
 
 // KeepRegistering calls Register until it succeeds, with a growing pause of 100 ms to
-// 5 s while the registry is down. It returns nil when all types are registered, the
-// error when one is refused (errs.Hopeless), and ctx's error when ctx ends first. What
-// it waits for shows in Ready.
-func (c *Codec) KeepRegistering(ctx context.Context, types ...events.Type) error {
-	for pause := registerBackoffMin; ; pause = min(2*pause, registerBackoffMax) {
+// 5 s while the registry is down, and of 30 s when it refuses a schema: that is mended at
+// the registry, and ending the process would mend nothing. It returns nil when all types
+// are registered and ctx's error when ctx ends first. What it waits for shows in Ready;
+// a refusal is logged too.
+func (c *Codec) KeepRegistering(ctx context.Context, log *slog.Logger, types ...events.Type) error {
+	backoff := registerBackoffMin
+	for {
 		err := c.Register(ctx, types...)
-		if err == nil || errs.KindOf(err) == errs.Hopeless {
-			return err
+		if err == nil {
+			return nil
 		}
-		// Half of the pause is random, so that replicas started at once spread out.
-		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // spread, not secrecy
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause := refusedPause
+		if errs.KindOf(err) == errs.Hopeless {
+			log.ErrorContext(ctx, "schemas are refused by the registry; will be tried again", "error", err)
+		} else {
+			// Half of the pause is random, so that replicas started at once spread out.
+			pause = backoff/2 + rand.N(backoff/2) //nolint:gosec // spread, not secrecy
+			backoff = min(2*backoff, registerBackoffMax)
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

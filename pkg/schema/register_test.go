@@ -2,8 +2,13 @@ package schema_test
 
 import (
 	"context"
+	"io"
+	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -11,6 +16,8 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/schema"
 )
+
+var quiet = slog.New(slog.DiscardHandler)
 
 func withCancel(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithCancel(t.Context())
@@ -117,7 +124,7 @@ func TestKeepRegisteringWaitsForTheRegistry(t *testing.T) {
 	c := r.codec()
 	done := make(chan error, 1)
 	ctx, cancel := withCancel(t)
-	go func() { done <- c.KeepRegistering(ctx, placed) }()
+	go func() { done <- c.KeepRegistering(ctx, quiet, placed) }()
 	<-r.failed
 	<-r.failed
 	r.fail(0, false)
@@ -127,15 +134,50 @@ func TestKeepRegisteringWaitsForTheRegistry(t *testing.T) {
 
 	r.fail(503, false)
 	drain(r.failed)
-	go func() { done <- r.codec().KeepRegistering(ctx, placed) }()
+	go func() { done <- r.codec().KeepRegistering(ctx, quiet, placed) }()
 	<-r.failed
 	cancel()
 	if err := <-done; err == nil {
 		t.Error("an ended context gave no error")
 	}
+}
 
-	r.fail(409, false)
-	wantKind(t, r.codec().KeepRegistering(t.Context(), placed), errs.Hopeless, "register schema")
+// answers is a registry without a network, for tests on a clock of their own.
+type answers func(req *http.Request) (status int, body string)
+
+func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
+	status, body := a(req)
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+}
+
+func TestKeepRegisteringOutlastsARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		placed := events.TypeOf[events.OrderPlaced]()
+		start := time.Now()
+		var tries []time.Duration
+		registry := answers(func(*http.Request) (int, string) {
+			tries = append(tries, time.Since(start))
+			if len(tries) <= 2 {
+				return 409, `{"error_code":409,"message":"incompatible"}`
+			}
+			return 200, `{"id":1}`
+		})
+		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)), placed)
+		done := make(chan error)
+		go func() { done <- c.KeepRegistering(t.Context(), quiet, placed) }()
+		synctest.Wait()
+		wantKind(t, c.Ready(), errs.Hopeless, "incompatible")
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Ready(); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]time.Duration{0, 30 * time.Second, 60 * time.Second}, tries); diff != "" {
+			t.Errorf("tries (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestClientListsSubjects(t *testing.T) {

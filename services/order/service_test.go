@@ -19,8 +19,8 @@ import (
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order"
-	"eventshop.example/services/order/internal/registrytest"
 )
 
 const cart = `{"customer": {"id": "cust-7", "name": "Ada Lovelace", "email": "ada@example.com"},
@@ -76,7 +76,7 @@ func get(url string) (int, string) {
 // Kafka; what other services publish moves it on, each event once.
 func TestService(t *testing.T) {
 	t.Parallel()
-	registry := registrytest.Start(t)
+	registry := schematest.Start(t).URL
 	brokers := kafkatest.Start(t, events.Topics()...)
 	url, stop := run(t, order.Config{
 		DatabaseURL: pgtest.NewURL(t), Brokers: brokers, RegistryURL: registry,

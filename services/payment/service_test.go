@@ -18,9 +18,9 @@ import (
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/payment"
 	"eventshop.example/services/payment/internal/gatewaytest"
-	"eventshop.example/services/payment/internal/registrytest"
 )
 
 // start runs the service and gives its URL and how to stop it.
@@ -139,7 +139,7 @@ func (w *world) expectTold(id string, want ...string) {
 // events go out, and what happened can be read over HTTP.
 func TestService(t *testing.T) {
 	t.Parallel()
-	registry := registrytest.Start(t)
+	registry := schematest.Start(t).URL
 	w := &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(schema.NewClient(registry)), gateway: gatewaytest.Start(t)}
 	url, stop := start(t, payment.Config{
 		DatabaseURL: pgtest.NewURL(t), Brokers: w.brokers, RegistryURL: registry, GatewayURL: w.gateway.URL,

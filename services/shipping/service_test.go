@@ -19,9 +19,9 @@ import (
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/shipping"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
-	"eventshop.example/services/shipping/internal/registrytest"
 )
 
 // stack is the whole service, as its main function runs it, with a broker, a database, a
@@ -37,7 +37,7 @@ type stack struct {
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	registry, carrier := registrytest.Start(t), carriertest.Start(t)
+	registry, carrier := schematest.Start(t), carriertest.Start(t)
 	s := &stack{t: t, carrier: carrier, codec: schema.NewCodec(schema.NewClient(registry.URL))}
 	s.cfg = shipping.Config{
 		Addr: freeAddress(t), DatabaseURL: pgtest.NewURL(t), Brokers: kafkatest.Start(t, events.Topics()...),

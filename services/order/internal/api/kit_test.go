@@ -26,9 +26,9 @@ import (
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order/internal/api"
 	"eventshop.example/services/order/internal/app"
-	"eventshop.example/services/order/internal/registrytest"
 )
 
 // kit is the HTTP API on a database of its own.
@@ -44,7 +44,7 @@ func newKit(t testing.TB) *kit {
 	t.Helper()
 	pool := pgtest.NewDB(t, eventstore.Component(), outbox.Component(), httpapi.IdempotencyComponent(),
 		postgres.Component{Name: "order", FS: os.DirFS("../../migrations")})
-	out := outbox.New(schema.NewCodec(schema.NewClient(registrytest.Start(t))), "/eventshop/order")
+	out := outbox.New(schema.NewCodec(schema.NewClient(schematest.Start(t).URL)), "/eventshop/order")
 	a := app.New(app.Config{Pool: pool, Outbox: out})
 	spec, err := os.ReadFile("../../openapi.yaml")
 	if err != nil {

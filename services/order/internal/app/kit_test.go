@@ -20,9 +20,9 @@ import (
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order/internal/app"
 	"eventshop.example/services/order/internal/order"
-	"eventshop.example/services/order/internal/registrytest"
 )
 
 // kit is the use cases on a database of their own, at a time the test sets.
@@ -42,7 +42,7 @@ func newKit(t testing.TB) *kit {
 		postgres.Component{Name: "order", FS: os.DirFS("../../migrations")})
 	k.app = app.New(app.Config{
 		Pool:   k.pool,
-		Outbox: outbox.New(schema.NewCodec(schema.NewClient(registrytest.Start(t))), "/eventshop/order"),
+		Outbox: outbox.New(schema.NewCodec(schema.NewClient(schematest.Start(t).URL)), "/eventshop/order"),
 		Log:    slog.New(slog.DiscardHandler),
 		Now:    k.time, SagaDeadline: 5 * time.Minute, SnapshotEvery: 4,
 	})

@@ -12,9 +12,9 @@ import (
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/payment/internal/gatewaytest"
 	"eventshop.example/services/payment/internal/payment"
-	"eventshop.example/services/payment/internal/registrytest"
 )
 
 // compensations are the events that undo a payment, each as the thing a test does, and
@@ -220,7 +220,7 @@ func TestAChargeAndItsVoidAtTheSameTime(t *testing.T) {
 func TestEveryOrderOfDelivery(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	registry := registrytest.Start(t)
+	registry := schematest.Start(t).URL
 	for range 2 {
 		k.work(k.replica(registry)) // processes of their own: nobody wakes them
 	}
@@ -276,7 +276,7 @@ func permutations(words []string) [][]string {
 func TestWorkersShareTheAttempts(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	registry := registrytest.Start(t)
+	registry := schematest.Start(t).URL
 	const orders = 30
 	ids := make([]string, orders)
 	for i := range ids {

@@ -21,12 +21,12 @@ import (
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/payment/internal/app"
 	"eventshop.example/services/payment/internal/db"
 	"eventshop.example/services/payment/internal/gateway"
 	"eventshop.example/services/payment/internal/gatewaytest"
 	"eventshop.example/services/payment/internal/payment"
-	"eventshop.example/services/payment/internal/registrytest"
 )
 
 const (
@@ -53,7 +53,7 @@ func newKit(t testing.TB) *kit {
 	t.Helper()
 	k := &kit{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), gateway: gatewaytest.Start(t)}
 	k.pool = pgtest.NewDB(t, outbox.Component(), postgres.Component{Name: "payment", FS: os.DirFS("../../migrations")})
-	k.app = k.replica(registrytest.Start(t))
+	k.app = k.replica(schematest.Start(t).URL)
 	return k
 }
 

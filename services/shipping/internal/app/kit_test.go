@@ -18,10 +18,10 @@ import (
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
 	"eventshop.example/services/shipping/internal/db"
-	"eventshop.example/services/shipping/internal/registrytest"
 	"eventshop.example/services/shipping/internal/shipping"
 )
 
@@ -35,7 +35,7 @@ type fixture struct {
 	t        *testing.T
 	pool     *pgxpool.Pool
 	codec    *schema.Codec
-	registry *registrytest.Registry
+	registry *schematest.Registry
 	carrier  *carriertest.Carrier
 	app      *App
 }
@@ -43,7 +43,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	t.Parallel()
-	f := &fixture{t: t, registry: registrytest.Start(t), carrier: carriertest.Start(t)}
+	f := &fixture{t: t, registry: schematest.Start(t), carrier: carriertest.Start(t)}
 	f.pool = pgtest.NewDB(t, outbox.Component(), postgres.Component{Name: "shipping", FS: os.DirFS("../..")})
 	f.codec = schema.NewCodec(schema.NewClient(f.registry.URL))
 	f.app = f.newApp()
