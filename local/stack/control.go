@@ -82,6 +82,9 @@ func (s *Stack) start(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if st.State == process.Paused {
+		return fmt.Errorf("start %s: it is frozen; thaw it with `shop resume %s`", name, name)
+	}
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	if st.PID == 0 {
@@ -129,6 +132,11 @@ func (s *Stack) Start(ctx context.Context, name string) error {
 	if err := s.known(name); err != nil {
 		return err
 	}
+	release, err := s.exclusive(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	return s.start(ctx, name)
 }
 
@@ -145,7 +153,12 @@ func (s *Stack) Stop(ctx context.Context, name string) error {
 	if err := s.known(name); err != nil {
 		return err
 	}
-	_, err := s.runner.Stop(ctx, name, stopWithin)
+	release, err := s.exclusive(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	_, err = s.runner.Stop(ctx, name, stopWithin)
 	return err
 }
 
@@ -170,24 +183,38 @@ func (s *Stack) Down(ctx context.Context) error {
 	if !s.Known() {
 		return nil
 	}
+	release, err := s.exclusive(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.stopAll(ctx, nil)
+}
+
+// stopAll stops all processes but those kept, in the order of Down.
+func (s *Stack) stopAll(ctx context.Context, keep map[string]int) error {
 	var failures []error
-	stopAll := func(names []string) {
+	for _, names := range [][]string{Services(), {Gateway, Carrier}, {Registry, Broker, Postgres}} {
 		errs := make([]error, len(names))
 		var wg sync.WaitGroup
 		for i, name := range names {
-			wg.Go(func() { errs[i] = s.Stop(ctx, name) })
+			if _, kept := keep[name]; !kept {
+				wg.Go(func() { _, errs[i] = s.runner.Stop(ctx, name, stopWithin) })
+			}
 		}
 		wg.Wait()
 		failures = append(failures, errs...)
 	}
-	stopAll(Services())
-	stopAll([]string{Gateway, Carrier})
-	stopAll([]string{Registry, Broker, Postgres})
 	return errors.Join(failures...)
 }
 
 // Wipe deletes the data of a stack that is down. The built programs stay.
 func (s *Stack) Wipe() error {
+	release, err := s.exclusive(context.Background())
+	if err != nil {
+		return err
+	}
+	defer release()
 	running, err := s.Running()
 	if err != nil {
 		return err

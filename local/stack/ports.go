@@ -8,16 +8,20 @@ import (
 	"strings"
 )
 
-// Ports settles where everything listens: the stack's own from last time, else the
-// defaults, or free ones when auto is set; then SHOP_PORT_<PROCESS> from the
-// environment, then those given.
-func (s *Stack) ports(given map[string]int, auto bool) (map[string]int, error) {
+// ports settles where everything listens: the stack's own from last time, else the
+// defaults, or free ones when auto is set (also for one of last time that somebody
+// has taken since); then SHOP_PORT_<PROCESS> from the environment, then those
+// given. A process that runs cannot be moved.
+func (s *Stack) ports(given map[string]int, auto bool, running map[string]int) (map[string]int, error) {
 	ports := map[string]int{}
 	for name, port := range DefaultPorts() {
 		ports[name] = port
-		if old, ok := s.file.Ports[name]; ok {
+		old, known := s.file.Ports[name]
+		_, runs := running[name]
+		switch {
+		case known && (runs || !auto || isFree(old)):
 			ports[name] = old
-		} else if auto {
+		case auto:
 			free, err := freePort()
 			if err != nil {
 				return nil, err
@@ -38,6 +42,11 @@ func (s *Stack) ports(given map[string]int, auto bool) (map[string]int, error) {
 		}
 		ports[name] = port
 	}
+	for name := range running {
+		if old, ok := s.file.Ports[name]; ok && ports[name] != old {
+			return nil, fmt.Errorf("%s runs on port %d and cannot move to %d; take the shop down first", name, old, ports[name])
+		}
+	}
 	owner := map[int]string{}
 	for _, name := range Processes() {
 		if other, twice := owner[ports[name]]; twice {
@@ -55,18 +64,23 @@ func (s *Stack) checkFree(running map[string]int) error {
 		if _, ours := running[name]; ours {
 			continue
 		}
-		port := s.file.Ports[name]
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
+		if port := s.file.Ports[name]; !isFree(port) {
 			taken = append(taken, fmt.Sprintf("port %d is taken and %s needs it: free it, or choose another with --port %s=N", port, name, name))
-			continue
 		}
-		l.Close()
 	}
 	if len(taken) > 0 {
 		return fmt.Errorf("%s", strings.Join(taken, "\n"))
 	}
 	return nil
+}
+
+func isFree(port int) bool {
+	l, err := net.Listen("tcp", address(port))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
 }
 
 func freePort() (int, error) {

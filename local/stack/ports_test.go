@@ -3,6 +3,7 @@ package stack
 import (
 	"io"
 	"maps"
+	"net"
 	"strings"
 	"testing"
 )
@@ -33,7 +34,7 @@ func TestWhereAPortComesFrom(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.file.Ports = c.old
-			got, err := s.ports(c.given, false)
+			got, err := s.ports(c.given, false, nil)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("got %v, want an error with %q", err, c.err)
@@ -58,7 +59,7 @@ func TestAutoPortsAreFreeAndDifferent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports, err := s.ports(map[string]int{"order": 9001}, true)
+	ports, err := s.ports(map[string]int{"order": 9001}, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,5 +70,43 @@ func TestAutoPortsAreFreeAndDifferent(t *testing.T) {
 		if name != "order" && port == DefaultPorts()[name] {
 			t.Errorf("%s has its default port", name)
 		}
+	}
+}
+
+func TestARunningProcessKeepsItsPort(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.Ports = DefaultPorts()
+	running := map[string]int{"order": 1234}
+	if _, err := s.ports(map[string]int{"order": 9001}, false, running); err == nil || !strings.Contains(err.Error(), "order runs on port 8081") {
+		t.Errorf("got %v", err)
+	}
+	got, err := s.ports(map[string]int{"payment": 9001}, true, running)
+	if err != nil || got["order"] != 8081 || got["payment"] != 9001 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestAutoPortsReplaceOneThatIsTaken(t *testing.T) {
+	t.Parallel()
+	stranger, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	taken := stranger.Addr().(*net.TCPAddr).Port
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.Ports = map[string]int{"order": taken}
+	if got, err := s.ports(nil, true, nil); err != nil || got["order"] == taken {
+		t.Errorf("got %d, %v", got["order"], err)
+	}
+	if got, err := s.ports(nil, false, nil); err != nil || got["order"] != taken {
+		t.Errorf("without auto: got %d, %v", got["order"], err)
 	}
 }

@@ -73,17 +73,25 @@ func Open(state, root, self string, out io.Writer) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{State: state, Root: root, Self: self, Out: out, runner: process.Runner{Dir: filepath.Join(state, "run")}}
+	return s, s.load()
+}
+
+// load reads state.json. Without one the stack is not known.
+func (s *Stack) load() error {
 	b, err := os.ReadFile(s.path())
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return nil, err
-	default:
-		if err := json.Unmarshal(b, &s.file); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.path(), err)
-		}
+	if errors.Is(err, os.ErrNotExist) {
+		s.file = File{}
+		return nil
 	}
-	return s, nil
+	var f File
+	if err == nil {
+		err = json.Unmarshal(b, &f)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.path(), err)
+	}
+	s.file = f
+	return nil
 }
 
 func (s *Stack) path() string { return filepath.Join(s.State, "state.json") }

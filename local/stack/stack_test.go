@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -114,6 +116,9 @@ func TestLifeOfAStack(t *testing.T) {
 		if err := s.Ready(t.Context(), "order"); err == nil {
 			t.Error("order is frozen and ready")
 		}
+		if err := s.Start(t.Context(), "order"); err == nil || !strings.Contains(err.Error(), "shop resume order") {
+			t.Errorf("start what is frozen: %v", err)
+		}
 		if err := s.Resume("order"); err != nil {
 			t.Fatal(err)
 		}
@@ -217,6 +222,48 @@ func TestAServiceThatEndsAtOnceShowsItsLog(t *testing.T) {
 			t.Errorf("%s is blamed too: %v", other, err)
 		}
 	}
+}
+
+func TestTwoUpsAtOnceMakeOneStack(t *testing.T) {
+	t.Parallel()
+	s, _ := newStack(t)
+	outs := make([]string, 2)
+	var wg sync.WaitGroup
+	for i := range outs {
+		one, out := open(t, s.State)
+		wg.Go(func() {
+			if err := one.Up(t.Context(), stack.Options{SkipBuild: true, AutoPorts: true}); err != nil {
+				t.Error(err)
+			}
+			outs[i] = out.String()
+		})
+	}
+	wg.Wait()
+	wantStates(t, s, process.Running, nil)
+	if all := strings.Join(outs, ""); strings.Count(all, "waiting for it") != 1 || strings.Count(all, "up already") != 1 {
+		t.Errorf("they say:\n%s", all)
+	}
+}
+
+func TestAnInterruptedUpStopsWhatItStarted(t *testing.T) {
+	t.Parallel()
+	s, _ := newStack(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	// The interrupt comes when the first process is reported ready.
+	s.Out = interrupt(cancel)
+	if err := s.Up(ctx, stack.Options{SkipBuild: true, AutoPorts: true}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	wantStates(t, s, process.Stopped, nil)
+}
+
+// interrupt is a writer that calls the function at each word.
+type interrupt func()
+
+func (i interrupt) Write(b []byte) (int, error) {
+	i()
+	return len(b), nil
 }
 
 func TestATakenPortIsNamedAndNothingStarts(t *testing.T) {

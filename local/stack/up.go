@@ -27,21 +27,29 @@ type Options struct {
 }
 
 // Up builds what has changed and starts what does not run. It returns when every
-// service is ready. On an error what was started stays, for its logs; Down ends it.
-func (s *Stack) Up(ctx context.Context, o Options) error {
+// service is ready. When ctx ends first, what it started is stopped again; on
+// another error that stays, to be looked at, until Down.
+func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	began := time.Now()
+	release, err := s.exclusive(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	running, err := s.Running()
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(err, s.stopAll(context.WithoutCancel(ctx), running))
+		}
+	}()
 	if s.Known() && len(running) == len(s.expected()) {
 		fmt.Fprintf(s.Out, "the shop is up already (%d processes, state in %s)\n", len(running), s.State)
 		return nil
 	}
-	if err := os.MkdirAll(s.State, 0o755); err != nil {
-		return err
-	}
-	if err := s.settle(o); err != nil {
+	if err := s.settle(o, running); err != nil {
 		return err
 	}
 	if err := s.checkFree(running); err != nil {
@@ -74,8 +82,8 @@ func (s *Stack) Up(ctx context.Context, o Options) error {
 }
 
 // settle decides ports, addresses and settings.
-func (s *Stack) settle(o Options) error {
-	ports, err := s.ports(o.Ports, o.AutoPorts)
+func (s *Stack) settle(o Options, running map[string]int) error {
+	ports, err := s.ports(o.Ports, o.AutoPorts, running)
 	if err != nil {
 		return err
 	}

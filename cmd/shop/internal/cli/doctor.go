@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -41,18 +43,11 @@ func doctorCommand(e *env) *cobra.Command {
 					fmt.Fprintf(e.out, "      %-12s → %s\n", "", remedy)
 				}
 			}
-			out, err := exec.CommandContext(cmd.Context(), "go", "version").Output()
-			tell(err == nil, "go", strings.TrimSpace(string(out)), "install Go 1.26 or newer from https://go.dev/dl/")
-
-			bin, err := server.FindBinaries(cmd.Context())
-			switch {
-			case err == nil:
-				tell(true, "postgresql", bin, "")
-			case errors.Is(err, server.ErrNotFound):
-				tell(true, "postgresql", "none here: it will be downloaded at the first start", "")
-			default:
-				tell(false, "postgresql", err.Error(), "install PostgreSQL 15 or newer, or give one with --postgres URL")
-			}
+			found, ok := goVersion(cmd.Context())
+			tell(ok, "go", found, "install Go 1.26 or newer from https://go.dev/dl/")
+			found, ok = database(cmd.Context())
+			tell(ok, "postgresql", found, "install PostgreSQL 15 or newer, or give one with --postgres URL")
+			tell(true, "docker", docker(cmd.Context()), "")
 
 			running, err := s.Running()
 			if err != nil {
@@ -63,7 +58,7 @@ func doctorCommand(e *env) *cobra.Command {
 				ports = s.File().Ports
 			}
 			for _, name := range stack.Processes() {
-				if _, ours := running[name]; ours {
+				if _, ours := running[name]; ours || name == stack.Postgres && s.File().Source.External() {
 					continue
 				}
 				l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports[name]))
@@ -91,4 +86,49 @@ func doctorCommand(e *env) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// goVersion tells which Go builds the shop here and whether it is new enough.
+func goVersion(ctx context.Context) (found string, ok bool) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
+	if err != nil {
+		return "no go command", false
+	}
+	version := strings.TrimSpace(string(out)) // "go1.26.8", or "devel go1.27-…"
+	return version, recent(version)
+}
+
+// recent tells whether a Go version is 1.26 or newer, which every go.mod asks for.
+func recent(version string) bool {
+	_, number, _ := strings.Cut(version, "go1.")
+	minor, err := strconv.Atoi(number[:len(number)-len(strings.TrimLeft(number, "0123456789"))])
+	return err == nil && minor >= 26
+}
+
+// database tells where PostgreSQL would come from.
+func database(ctx context.Context) (found string, ok bool) {
+	bin, err := server.FindBinaries(ctx)
+	if errors.Is(err, server.ErrNotFound) {
+		return "none here: the first start downloads it", true
+	}
+	if err != nil {
+		return err.Error(), false
+	}
+	major, err := server.Major(ctx, bin)
+	if err != nil {
+		return err.Error(), false
+	}
+	if _, err := server.Credential(); err != nil {
+		return err.Error(), false
+	}
+	return fmt.Sprintf("version %d in %s", major, bin), true
+}
+
+// docker tells whether the compose way is open. The embedded stack does without.
+func docker(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "docker", "compose", "version", "--short").Output()
+	if err != nil {
+		return "none: only deploy/compose.yaml needs it, with its compose plugin"
+	}
+	return "compose " + strings.TrimSpace(string(out))
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -24,7 +25,7 @@ func (f *upFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "PROCESS=N: where a process listens (repeatable)")
 	cmd.Flags().StringVar(&f.allPorts, "ports", "", `"auto": free ports for all that are not given`)
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "PROCESS.NAME=VALUE: a setting of a process (repeatable)")
-	cmd.Flags().StringVar(&f.postgres, "postgres", "", "where PostgreSQL comes from: auto, download, the folder of its binaries, or the URL of a server (default as last time, at first auto)")
+	cmd.Flags().StringVar(&f.postgres, "postgres", "", "where PostgreSQL comes from: auto, download, the folder of its binaries, or the URL of a server (default SHOP_POSTGRES, else as last time, at first auto)")
 }
 
 func (f *upFlags) options() (stack.Options, error) {
@@ -32,10 +33,13 @@ func (f *upFlags) options() (stack.Options, error) {
 		Ports: map[string]int{}, Env: map[string]map[string]string{},
 		AutoPorts: f.allPorts == "auto",
 	}
+	if f.postgres == "" {
+		f.postgres = os.Getenv("SHOP_POSTGRES")
+	}
 	if f.postgres != "" {
 		source, err := postgres.ParseSource(f.postgres)
 		if err != nil {
-			return o, fmt.Errorf("--postgres: %w", err)
+			return o, fmt.Errorf("--postgres or SHOP_POSTGRES: %w", err)
 		}
 		o.Postgres = source
 	}

@@ -1,0 +1,50 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// exclusive keeps other shop commands from starting and stopping processes of
+// the same stack at the same time; it waits for one that is at it. What that one
+// wrote is read again. The kernel drops the lock with the process.
+func (s *Stack) exclusive(ctx context.Context) (release func(), err error) {
+	if err := os.MkdirAll(s.State, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(s.State, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for said := false; ; said = true {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		if !said {
+			fmt.Fprintf(s.Out, "another shop command is at work in %s; waiting for it\n", s.State)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("wait for another shop command in %s: %w", s.State, ctx.Err())
+		}
+	}
+	if err := s.load(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
