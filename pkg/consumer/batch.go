@@ -224,7 +224,7 @@ func (c *Consumer) cut(shares []share, failed *item, err error) []share {
 	for _, s := range shares {
 		if i := slices.Index(s.items(), failed); i >= 0 {
 			c.failed(failed, err)
-			if errs.KindOf(err) == errs.Hopeless {
+			if errs.KindOf(err) == errs.Hopeless && failed.kind != rubbish {
 				// A rule was violated that no repetition will mend.
 				failed.condemn(failed.id, err)
 			} else if i == 0 {

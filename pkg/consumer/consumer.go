@@ -100,8 +100,8 @@ func New(cfg Config) (*Consumer, error) {
 		// A killed member holds its partitions until its session is over, and one that
 		// is started again waits for that. 6 s is the least Apache Kafka allows by
 		// default; a member that was merely slow costs a rebalance, not an effect.
-		kgo.SessionTimeout(6*time.Second),
-		kgo.HeartbeatInterval(1500*time.Millisecond),
+		kgo.SessionTimeout(6 * time.Second),
+		kgo.HeartbeatInterval(1500 * time.Millisecond),
 		// A batch is never torn from under the loop: rebalances wait for it.
 		kgo.BlockRebalanceOnPoll(),
 		// Offsets are marked after the database commit and committed from there in

@@ -149,6 +149,28 @@ func TestRubbishBecomesOneDeadLetterAndOthersGoOn(t *testing.T) {
 	}
 }
 
+// TestRubbishNearTheSizeLimit: what is too large to be sent again with its story
+// is told of without its bytes, and blocks nobody.
+func TestRubbishNearTheSizeLimit(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, r := range []*kgo.Record{
+		{Topic: events.TopicOrderEvents, Key: []byte("k"), Value: make([]byte, 1_040_000)},
+		{Topic: events.TopicOrderEvents, Key: []byte("k"), Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "h", Value: make([]byte, 1_040_000)}}},
+	} {
+		cl := kafkatest.NewClient(t, b.brokers, kgo.ProducerBatchMaxBytes(1_048_588))
+		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kafkatest.Produce(t, b.brokers, b.record(delivered("k"), 1))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}})
+	b.awaitEffects(1)
+	if n := b.deadLetters(); n != 2 {
+		t.Errorf("%d dead letters, want 2", n)
+	}
+}
+
 func TestAHopelessHandlerErrorIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

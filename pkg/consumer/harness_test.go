@@ -127,32 +127,12 @@ func (b *bench) run(cfg consumer.Config) (stop func()) {
 // record makes a record of an event as the relay would send it.
 func (b *bench) record(e events.Event, version int64) *kgo.Record {
 	b.t.Helper()
-	id, err := uuid.NewV7()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return b.recordWithID(id, e, version)
+	return b.recordWithID(uuid.Must(uuid.NewV7()), e, version)
 }
 
 func (b *bench) recordWithID(id uuid.UUID, e events.Event, version int64) *kgo.Record {
 	b.t.Helper()
-	typ, ok := events.Lookup(e.EventType())
-	if !ok {
-		b.t.Fatalf("no type %s", e.EventType())
-	}
-	payload, err := b.codec.Encode(b.t.Context(), e)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	env := events.Envelope{
-		ID: id, Source: "/eventshop/test", Type: typ.Name, Subject: e.AggregateKey(), AggregateVersion: version,
-		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: e.AggregateKey(), ContentType: events.ContentTypeAvro,
-	}
-	r := &kgo.Record{Topic: typ.Topic, Key: []byte(e.AggregateKey()), Value: payload}
-	for _, h := range env.Headers() {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
-	return r
+	return kafkatest.Record(b.t, b.codec, e, func(env *events.Envelope) { env.ID, env.AggregateVersion = id, version })
 }
 
 func delivered(order string) events.OrderDelivered {

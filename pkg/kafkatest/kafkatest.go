@@ -71,7 +71,8 @@ func NewClient(t testing.TB, brokers []string, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// Produce sends the records in order and waits until the broker has them.
+// Produce sends the records in order and waits until the broker has them. It sends
+// copies, for the client writes into what it sends: a record may be given again.
 func Produce(t testing.TB, brokers []string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(0))
@@ -81,7 +82,12 @@ func Produce(t testing.TB, brokers []string, records ...*kgo.Record) {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+	copies := make([]*kgo.Record, len(records))
+	for i, r := range records {
+		again := *r
+		copies[i] = &again
+	}
+	if err := client.ProduceSync(ctx, copies...).FirstErr(); err != nil {
 		t.Fatalf("produce: %v", err)
 	}
 }

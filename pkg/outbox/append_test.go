@@ -50,10 +50,7 @@ func TestAppendedEventsArriveDecodableAndInOrder(t *testing.T) {
 	}
 	var envelopes []events.Envelope
 	for i, want := range []events.Event{&confirmed, &shipped} {
-		e, err := events.ParseEnvelope(headersOf(records[i]))
-		if err != nil {
-			t.Fatal(err)
-		}
+		e := kafkatest.Envelope(t, records[i])
 		envelopes = append(envelopes, e)
 		typ, _ := events.Lookup(e.Type)
 		got, err := codec.Decode(t.Context(), typ, records[i].Value)

@@ -80,6 +80,15 @@ type Raw struct {
 	Headers []events.Header
 }
 
+// Size is what counts against MaxRaw: payload, key and headers, in bytes.
+func (r Raw) Size() int {
+	size := len(r.Payload) + len(r.Key)
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	return size
+}
+
 // Append writes the events to the outbox within tx, in the given order, with
 // one statement. Call Wake after the commit. Errors: errs.Hopeless for an event
 // that is larger than MaxPayload, not in the catalogue, or whose envelope no
@@ -157,11 +166,7 @@ func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
 func (o *Outbox) AppendRaw(ctx context.Context, tx pgx.Tx, raws ...Raw) error {
 	rows := make([]row, 0, len(raws))
 	for _, r := range raws {
-		size := len(r.Payload) + len(r.Key)
-		for _, h := range r.Headers {
-			size += len(h.Key) + len(h.Value)
-		}
-		switch {
+		switch size := r.Size(); {
 		case size > MaxRaw:
 			return errs.New(errs.Hopeless, "append record for %s to outbox: %d bytes exceed %d bytes", r.Topic, size, MaxRaw)
 		case r.Topic == "":

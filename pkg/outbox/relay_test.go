@@ -43,7 +43,7 @@ func TestRelaySendsTheEnvelopeAndTheBytes(t *testing.T) {
 		t.Fatalf("got %d records, want 2", len(records))
 	}
 	for i, want := range []events.Envelope{e, bare} {
-		if diff := cmp.Diff(want.Headers(), headersOf(records[i])); diff != "" {
+		if diff := cmp.Diff(want.Headers(), kafkatest.Headers(records[i])); diff != "" {
 			t.Errorf("headers of record %d (-want +got):\n%s", i, diff)
 		}
 	}
@@ -55,14 +55,6 @@ func TestRelaySendsTheEnvelopeAndTheBytes(t *testing.T) {
 	if int(records[0].Partition) != want {
 		t.Errorf("partition %d, want %d", records[0].Partition, want)
 	}
-}
-
-func headersOf(r *kgo.Record) []events.Header {
-	var out []events.Header
-	for _, h := range r.Headers {
-		out = append(out, events.Header{Key: h.Key, Value: h.Value})
-	}
-	return out
 }
 
 func TestRawRecordsKeepTheirBytes(t *testing.T) {
@@ -98,7 +90,7 @@ func TestRawRecordsKeepTheirBytes(t *testing.T) {
 	if first.Key != nil || empty.Key == nil || string(tombstone.Key) != "\xff\x00" {
 		t.Errorf("keys: %v, %v, %v", first.Key, tombstone.Key, empty.Key)
 	}
-	got := headersOf(first)
+	got := kafkatest.Headers(first)
 	for i := range got {
 		if i < len(headers) && (got[i].Key != headers[i].Key || string(got[i].Value) != string(headers[i].Value)) {
 			t.Errorf("header %d: got %q, want %q", i, got[i], headers[i])

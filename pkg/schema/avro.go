@@ -14,7 +14,9 @@ import (
 // schema is Compatible(new, old), FORWARD is Compatible(old, new), FULL is both.
 //
 // It is stricter than the Avro specification in one point: a logical type may not
-// change, for milliseconds read as microseconds are wrong and nobody notices.
+// change, for milliseconds read as microseconds are wrong and nobody notices. Schemas
+// may be recursive here, though the Codec refuses to read one recursive record as
+// another.
 //
 // The error is of kind errs.Conflict when they are incompatible and errs.Invalid when
 // either is not a schema.
@@ -27,7 +29,7 @@ func Compatible(reader, writer string) error {
 	if err != nil {
 		return errs.New(errs.Invalid, "writer's schema: %w", err)
 	}
-	if _, err := resolve(r, w); err != nil {
+	if err := compatible(r, w); err != nil {
 		return errs.New(errs.Conflict, "schemas are incompatible: %w", err)
 	}
 	return nil
@@ -63,62 +65,6 @@ func parse(schema string) (parsed avro.Schema, err error) {
 		return nil, fmt.Errorf("parse schema: %w", err)
 	}
 	return parsed, nil
-}
-
-// resolve combines the schema data was written with and the one it is read with into a
-// schema that decodes the former into the latter. A fresh SchemaCompatibility each time,
-// because it caches by a fingerprint that leaves defaults out, on which the answer
-// depends.
-func resolve(reader, writer avro.Schema) (resolved avro.Schema, err error) {
-	defer recoverInto(&err, "resolve schemas")
-	if err := (pairs{}).sameLogicalTypes(reader, writer); err != nil {
-		return nil, err
-	}
-	return avro.NewSchemaCompatibility().Resolve(reader, writer)
-}
-
-// pairs are the records that were compared, or are being compared further up: a record
-// that contains itself would be compared without end, and one that does so in several
-// fields would double the work at each level.
-type pairs map[[2]*avro.RecordSchema]bool
-
-// sameLogicalTypes compares the logical types of fields that both schemas have.
-func (seen pairs) sameLogicalTypes(reader, writer avro.Schema) error {
-	reader, writer = deref(reader), deref(writer)
-	if r, w := logicalType(reader), logicalType(writer); r != w && reader.Type() == writer.Type() {
-		return fmt.Errorf("reader's logical type %q is not the writer's %q", r, w)
-	}
-	switch r := reader.(type) {
-	case *avro.RecordSchema:
-		if w, ok := writer.(*avro.RecordSchema); ok && !seen[[2]*avro.RecordSchema{r, w}] {
-			seen[[2]*avro.RecordSchema{r, w}] = true
-			return seen.sameLogicalTypesOfFields(r, w)
-		}
-	case *avro.ArraySchema:
-		if w, ok := writer.(*avro.ArraySchema); ok {
-			return seen.sameLogicalTypes(r.Items(), w.Items())
-		}
-	case *avro.MapSchema:
-		if w, ok := writer.(*avro.MapSchema); ok {
-			return seen.sameLogicalTypes(r.Values(), w.Values())
-		}
-	}
-	return nil
-}
-
-func (seen pairs) sameLogicalTypesOfFields(reader, writer *avro.RecordSchema) error {
-	written := make(map[string]avro.Schema, len(writer.Fields()))
-	for _, f := range writer.Fields() {
-		written[f.Name()] = f.Type()
-	}
-	for _, f := range reader.Fields() {
-		if w, ok := written[f.Name()]; ok {
-			if err := seen.sameLogicalTypes(f.Type(), w); err != nil {
-				return fmt.Errorf("field %s: %w", f.Name(), err)
-			}
-		}
-	}
-	return nil
 }
 
 func logicalType(s avro.Schema) avro.LogicalType {

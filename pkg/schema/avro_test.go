@@ -136,36 +136,6 @@ func TestCompatible(t *testing.T) {
 	wantKind(t, schema.Compatible(`"int"`, `"eventshop.order.v1.OrderCancelled"`), errs.Invalid, "writer")
 }
 
-// Records that contain themselves, more than once in a level, must not take time
-// exponential in anything, nor hide a difference behind what was seen before.
-func TestCompatibleOfRecursiveRecords(t *testing.T) {
-	t.Parallel()
-	tree := func(logical string) string {
-		return `{"type":"record","name":"tree","fields":[` +
-			`{"name":"left","type":{"type":"array","items":"tree"}},` +
-			`{"name":"right","type":{"type":"array","items":"tree"}},` +
-			`{"name":"at","type":{"type":"long","logicalType":"` + logical + `"}}]}`
-	}
-	if err := schema.Compatible(tree("timestamp-micros"), tree("timestamp-micros")); err != nil {
-		t.Error(err)
-	}
-	wantKind(t, schema.Compatible(tree("timestamp-micros"), tree("timestamp-millis")), errs.Conflict, "field at: reader's logical type")
-}
-
-// Deeper than any value may nest, and still the innermost difference is found.
-func TestCompatibleOfDeepSchemas(t *testing.T) {
-	t.Parallel()
-	deep := func(logical string) string {
-		const levels = 800
-		return strings.Repeat(`{"type":"array","items":`, levels) +
-			`{"type":"long","logicalType":"` + logical + `"}` + strings.Repeat("}", levels)
-	}
-	if err := schema.Compatible(deep("timestamp-micros"), deep("timestamp-micros")); err != nil {
-		t.Error(err)
-	}
-	wantKind(t, schema.Compatible(deep("timestamp-micros"), deep("timestamp-millis")), errs.Conflict, "logical type")
-}
-
 func enum(symbols ...string) string {
 	return fmt.Sprintf(`{"type":"enum","name":"e","symbols":["%s"]}`, strings.Join(symbols, `","`))
 }

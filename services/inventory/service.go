@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/inbox"
 	"eventshop.example/pkg/outbox"
@@ -50,15 +49,6 @@ func Components() []postgres.Component {
 	}
 }
 
-// emits lists what the service publishes.
-func emits() []events.Type {
-	return []events.Type{
-		events.TypeOf[events.InventoryReserved](),
-		events.TypeOf[events.InventoryReservationFailed](),
-		events.TypeOf[events.InventoryReleased](),
-	}
-}
-
 // Run starts the service and returns nil when ctx has ended and all parts have
 // stopped, or the error of the part that failed. It is called once.
 func Run(ctx context.Context, cfg Config) error {
@@ -88,8 +78,9 @@ func Run(ctx context.Context, cfg Config) error {
 	var health service.Health
 	health.Add("database", tables.Ready)
 	health.Add("schemas", func(context.Context) error { return codec.Ready() })
-	health.Add("consumer", reactions.Ready)
+	health.Add("broker", reactions.Ready)
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
+	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 
 	handler, err := api.NewHandler(openapi, stock, pool, reg)
 	if err != nil {
@@ -99,11 +90,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+
 	return service.Run(ctx, log, grace,
 		server,
 		service.Component{Name: "migrate", Run: tables.Migrate},
 		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
-		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, emits()...) }},
+		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
 		service.Component{Name: "seed", Run: tables.After(func(ctx context.Context) error { return stock.Seed(ctx, cfg.InitialStock) })},
 		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pool))},
 		service.Component{Name: "relay", Run: tables.After(relay.Run)},

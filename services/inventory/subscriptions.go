@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/events"
 	"eventshop.example/services/inventory/internal/app"
 )
 
@@ -18,5 +19,15 @@ func subscriptions(a *app.App) []consumer.Subscription {
 		consumer.On(a.OnShipmentFailed),
 		consumer.On(a.OnShipmentCancelled),
 		consumer.On(a.OnShipmentDispatched),
+	}
+}
+
+// emits is every event type the service publishes; their schemas are registered at
+// start.
+func emits() []events.Type {
+	return []events.Type{
+		events.TypeOf[events.InventoryReserved](),
+		events.TypeOf[events.InventoryReservationFailed](),
+		events.TypeOf[events.InventoryReleased](),
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"context"
 	"embed"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"eventshop.example/pkg/consumer"
@@ -32,6 +31,14 @@ import (
 // name is the consumer group and the last part of the events' source.
 const name = "order"
 
+const (
+	// grace is what all parts together may take to stop.
+	grace = 15 * time.Second
+	// keep is how long published outbox rows and inbox rows stay. A redelivery comes
+	// within minutes; a week is for looking at what happened, and for dead letters.
+	keep = 7 * 24 * time.Hour
+)
+
 //go:embed openapi.yaml
 var openapi []byte
 
@@ -49,8 +56,7 @@ func Components() []postgres.Component {
 // Run starts the service and returns nil when ctx has ended and all parts have
 // stopped, or the error of the part that failed. It is called once.
 func Run(ctx context.Context, cfg Config) error {
-	log := slog.Default()
-	reg := telemetry.NewRegistry()
+	log, reg := slog.Default(), telemetry.NewRegistry()
 
 	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL})
 	if err != nil {
@@ -71,66 +77,35 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	db := newDatabase(cfg.DatabaseURL, pool, out, log)
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
+		func(ctx context.Context) error { return out.Maintain(ctx, pool, keep) },
+		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keep) },
+	)
 
 	var health service.Health
-	health.Add("database", db.ready)
+	health.Add("database", tables.Ready)
 	health.Add("schemas", func(context.Context) error { return codec.Ready() })
 	health.Add("broker", reactions.Ready)
-	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
+	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 
 	handler, err := api.NewHandler(openapi, orders, pool, out.Wake, reg)
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", httpapi.Gate(db.usable, handler))
-	operations := service.Operations(&health, reg)
-	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-		mux.Handle(path, operations)
-	}
-	server, _, err := service.Serve("http", cfg.Addr, mux)
+	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(tables.Prepared, handler)))
 	if err != nil {
 		return err
 	}
 
 	return service.Run(ctx, log, grace,
 		server,
-		service.Component{Name: "migrate", Run: db.migrate},
-		service.Component{Name: "maintenance", Run: db.after(db.maintain)},
-		service.Component{Name: "idempotency", Run: db.after(httpapi.PruneLoop(pool))},
-		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return registerSchemas(ctx, codec, log) }},
-		service.Component{Name: "relay", Run: db.after(relay.Run)},
-		service.Component{Name: "consumer", Run: db.after(reactions.Run)},
-		service.Component{Name: "deadlines", Run: db.after(orders.RunDeadlines)},
+		service.Component{Name: "migrate", Run: tables.Migrate},
+		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
+		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
+		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pool))},
+		service.Component{Name: "relay", Run: tables.After(relay.Run)},
+		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
+		service.Component{Name: "deadlines", Run: tables.After(orders.RunDeadlines)},
 	)
-}
-
-// registerSchemas tries until all schemas are registered. A schema the registry
-// refuses keeps the service from being ready and is tried again too: mending it is
-// done at the registry, and a crash would mend nothing.
-func registerSchemas(ctx context.Context, codec *schema.Codec, log *slog.Logger) error {
-	for {
-		err := codec.KeepRegistering(ctx, emits()...)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		log.ErrorContext(ctx, "schemas are refused by the registry", "error", err)
-		if !pause(ctx, refusedPause) {
-			return nil
-		}
-	}
-}
-
-// pause waits, and returns false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

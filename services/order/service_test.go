@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
@@ -144,24 +143,9 @@ func place(t *testing.T, url, body string) (id string) {
 // itself would.
 func produce(t *testing.T, codec *schema.Codec, brokers []string, e events.Event, times int) {
 	t.Helper()
-	typ, ok := events.Lookup(e.EventType())
-	if !ok {
-		t.Fatalf("%s is not in the catalogue", e.EventType())
-	}
-	value, err := codec.Encode(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	envelope := events.Envelope{
-		ID: uuid.Must(uuid.NewV7()), Source: "/test", Type: typ.Name, Subject: e.AggregateKey(), AggregateVersion: 1,
-		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: "c", ContentType: events.ContentTypeAvro,
-	}
-	var headers []kgo.RecordHeader
-	for _, h := range envelope.Headers() {
-		headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
+	record := kafkatest.Record(t, codec, e)
 	for range times {
-		kafkatest.Produce(t, brokers, &kgo.Record{Topic: typ.Topic, Key: []byte(e.AggregateKey()), Value: value, Headers: headers})
+		kafkatest.Produce(t, brokers, record)
 	}
 }
 
@@ -169,14 +153,7 @@ func published(t *testing.T, brokers []string, topic string) []string {
 	t.Helper()
 	var got []string
 	for _, r := range kafkatest.ReadAll(t, brokers, topic) {
-		var headers []events.Header
-		for _, h := range r.Headers {
-			headers = append(headers, events.Header{Key: h.Key, Value: h.Value})
-		}
-		e, err := events.ParseEnvelope(headers)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e := kafkatest.Envelope(t, r)
 		got = append(got, fmt.Sprintf("%s@%d", e.Type, e.AggregateVersion))
 	}
 	return got

@@ -39,8 +39,6 @@ const (
 	// keep is how long published outbox rows and inbox rows stay. A redelivery comes
 	// within minutes; a week is for looking at what happened, and for dead letters.
 	keep = 7 * 24 * time.Hour
-	// refusedPause is between tries to register schemas the registry refuses.
-	refusedPause = 30 * time.Second
 	// attemptRequests is the most an attempt to return money asks of the gateway: void,
 	// ask by key, refund, ask by key.
 	attemptRequests = 4
@@ -91,54 +89,35 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	db := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
 		func(ctx context.Context) error { return out.Maintain(ctx, pool, keep) },
 		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keep) },
 	)
 
 	var health service.Health
-	health.Add("database", db.Ready)
+	health.Add("database", tables.Ready)
 	health.Add("schemas", func(context.Context) error { return codec.Ready() })
 	health.Add("broker", reactions.Ready)
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
+	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 
 	handler, err := api.NewHandler(openapi, payments, pool, reg)
 	if err != nil {
 		return err
 	}
-	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(db.Prepared, handler)))
+	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(tables.Prepared, handler)))
 	if err != nil {
 		return err
 	}
 
 	return service.Run(ctx, log, grace,
 		server,
-		service.Component{Name: "database", Run: db.Migrate},
-		service.Component{Name: "maintenance", Run: db.After(db.Maintain)},
-		service.Component{Name: "idempotency", Run: db.After(httpapi.PruneLoop(pool))},
-		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return register(ctx, codec, log) }},
-		service.Component{Name: "relay", Run: db.After(relay.Run)},
-		service.Component{Name: "returns", Run: db.After(payments.ReturnMoney)},
-		service.Component{Name: "consumer", Run: db.After(reactions.Run)},
+		service.Component{Name: "migrate", Run: tables.Migrate},
+		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
+		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
+		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pool))},
+		service.Component{Name: "relay", Run: tables.After(relay.Run)},
+		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
+		service.Component{Name: "returns", Run: tables.After(payments.ReturnMoney)},
 	)
-}
-
-// register tries until the schemas are registered. One that the registry refuses keeps
-// the service from being ready and is tried again too: it is mended at the registry, and
-// a crash would mend nothing.
-func register(ctx context.Context, codec *schema.Codec, log *slog.Logger) error {
-	for {
-		err := codec.KeepRegistering(ctx, emits()...)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		log.ErrorContext(ctx, "schemas are refused by the registry", "error", err)
-		timer := time.NewTimer(refusedPause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-	}
 }

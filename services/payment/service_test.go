@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
@@ -69,22 +68,7 @@ type world struct {
 
 func (w *world) publish(e events.Event) {
 	w.t.Helper()
-	typ, ok := events.Lookup(e.EventType())
-	if !ok {
-		w.t.Fatalf("no event type %s", e.EventType())
-	}
-	value, err := w.codec.Encode(w.t.Context(), e)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	record := &kgo.Record{Topic: typ.Topic, Key: []byte(e.AggregateKey()), Value: value}
-	envelope := events.Envelope{
-		ID: uuid.Must(uuid.NewV7()), Source: "/test", Type: typ.Name, Subject: e.AggregateKey(), AggregateVersion: 1,
-		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: e.AggregateKey(), ContentType: events.ContentTypeAvro,
-	}
-	for _, h := range envelope.Headers() {
-		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
+	record := kafkatest.Record(w.t, w.codec, e)
 	kafkatest.Produce(w.t, w.brokers, record, record) // twice: delivery is at least once
 }
 
@@ -112,14 +96,7 @@ func (w *world) told(id string) []string {
 	w.t.Helper()
 	var got []string
 	for _, r := range kafkatest.ReadAll(w.t, w.brokers, events.TopicPaymentEvents) {
-		var headers []events.Header
-		for _, h := range r.Headers {
-			headers = append(headers, events.Header{Key: h.Key, Value: h.Value})
-		}
-		e, err := events.ParseEnvelope(headers)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		e := kafkatest.Envelope(w.t, r)
 		if e.Subject == id && e.CorrelationID == id {
 			got = append(got, fmt.Sprintf("%s@%d", e.Type, e.AggregateVersion))
 		}

@@ -77,8 +77,9 @@ func Run(ctx context.Context, cfg Config) error {
 
 	var health service.Health
 	health.Add("database", tables.Ready)
-	health.Add("consumer", reactions.Ready)
+	health.Add("broker", reactions.Ready)
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
+	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 
 	handler, err := api.NewHandler(openapi, models, reg)
 	if err != nil {
@@ -88,6 +89,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+
 	return service.Run(ctx, log, grace,
 		server,
 		service.Component{Name: "migrate", Run: tables.Migrate},

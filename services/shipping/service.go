@@ -14,11 +14,10 @@ import (
 	"context"
 	"embed"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/inbox"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
@@ -30,15 +29,16 @@ import (
 	"eventshop.example/services/shipping/internal/carrier"
 )
 
-// name is the consumer group, the source of events (/eventshop/shipping) and what the
-// log lines say.
+// name is the consumer group and the last part of the events' source.
 const name = "shipping"
 
-// grace is what all parts together may take to stop.
-const grace = 15 * time.Second
-
-// refusedPause is between tries to register schemas the registry refuses.
-const refusedPause = 30 * time.Second
+const (
+	// grace is what all parts together may take to stop.
+	grace = 15 * time.Second
+	// keep is how long published outbox rows and inbox rows stay. A redelivery comes
+	// within minutes; a week is for looking at what happened, and for dead letters.
+	keep = 7 * 24 * time.Hour
+)
 
 //go:embed openapi.yaml
 var openapi []byte
@@ -51,20 +51,8 @@ func Components() []postgres.Component {
 	return []postgres.Component{outbox.Component(), inbox.Component(), {Name: name, FS: migrations}}
 }
 
-// emitted are the types the service publishes, registered before the first is.
-func emitted() []events.Type {
-	return []events.Type{
-		events.TypeOf[events.ShipmentScheduled](),
-		events.TypeOf[events.ShipmentFailed](),
-		events.TypeOf[events.ShipmentDispatched](),
-		events.TypeOf[events.ShipmentDelivered](),
-		events.TypeOf[events.ShipmentCancelled](),
-		events.TypeOf[events.ShipmentCancellationRejected](),
-	}
-}
-
 // Run starts the service and returns nil when ctx has ended and all parts have
-// stopped, or the error of the part that failed.
+// stopped, or the error of the part that failed. It is called once.
 func Run(ctx context.Context, cfg Config) error {
 	log, reg := slog.Default(), telemetry.NewRegistry()
 
@@ -73,67 +61,47 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer pool.Close()
-
-	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emitted()...)
-	box := outbox.New(codec, "/eventshop/"+name)
-	relay := outbox.NewRelay(pool, box, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
+	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
+	out := outbox.New(codec, "/eventshop/"+name)
+	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
 	shipments := app.New(app.Config{
-		Pool: pool, Outbox: box, Carrier: carrier.New(cfg.CarrierURL, cfg.CarrierTimeout), Log: log, Registerer: reg,
+		Pool: pool, Outbox: out, Carrier: carrier.New(cfg.CarrierURL, cfg.CarrierTimeout), Log: log, Registerer: reg,
 	})
 	reactions, err := consumer.New(consumer.Config{
-		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: box,
+		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
 		Subscriptions: subscriptions(shipments), Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
-
-	db := newDatabase(cfg.DatabaseURL, pool, box, log)
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
+		func(ctx context.Context) error { return out.Maintain(ctx, pool, keep) },
+		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keep) },
+	)
 
 	var health service.Health
-	health.Add("database", db.ready)
+	health.Add("database", tables.Ready)
 	health.Add("schemas", func(context.Context) error { return codec.Ready() })
 	health.Add("broker", reactions.Ready)
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
+	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 
-	routes, err := api.NewHandler(openapi, shipments, reg)
+	handler, err := api.NewHandler(openapi, shipments, reg)
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", db.guard(routes))
-	operations := service.Operations(&health, reg)
-	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-		mux.Handle(path, operations)
-	}
-	web, _, err := service.Serve("http", cfg.Addr, mux)
+	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(tables.Prepared, handler)))
 	if err != nil {
 		return err
 	}
 
 	return service.Run(ctx, log, grace,
-		web,
-		service.Component{Name: "database", Run: db.prepare},
-		service.Component{Name: "maintenance", Run: db.after(db.maintain)},
-		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return register(ctx, codec, log) }},
-		service.Component{Name: "relay", Run: db.after(relay.Run)},
-		service.Component{Name: "consumer", Run: db.after(reactions.Run)},
-		service.Component{Name: "tracking", Run: db.after(func(ctx context.Context) error { return shipments.Track(ctx, cfg.TrackEvery) })},
+		server,
+		service.Component{Name: "migrate", Run: tables.Migrate},
+		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
+		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
+		service.Component{Name: "relay", Run: tables.After(relay.Run)},
+		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
+		service.Component{Name: "tracking", Run: tables.After(func(ctx context.Context) error { return shipments.Track(ctx, cfg.TrackEvery) })},
 	)
-}
-
-// register tries until the schemas are registered. One that the registry refuses keeps
-// the service from being ready and is tried again too: it is mended at the registry, and
-// a crash would mend nothing.
-func register(ctx context.Context, codec *schema.Codec, log *slog.Logger) error {
-	for {
-		err := codec.KeepRegistering(ctx, emitted()...)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		log.ErrorContext(ctx, "schemas are refused by the registry", "error", err)
-		if !pause(ctx, refusedPause) {
-			return nil
-		}
-	}
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
@@ -117,41 +116,12 @@ func (s *stack) waitFor(orderID, state string) {
 	})
 }
 
-// record is an event as another service's relay sends it.
-func (s *stack) record(e events.Event) *kgo.Record {
-	s.t.Helper()
-	typ, ok := events.Lookup(e.EventType())
-	if !ok {
-		s.t.Fatalf("%s is not in the catalogue", e.EventType())
-	}
-	value, err := s.codec.Encode(s.t.Context(), e)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	envelope := events.Envelope{
-		ID: uuid.Must(uuid.NewV7()), Source: "/eventshop/test", Type: typ.Name, Subject: e.AggregateKey(), AggregateVersion: 1,
-		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: e.AggregateKey(), ContentType: events.ContentTypeAvro,
-	}
-	r := &kgo.Record{Topic: typ.Topic, Key: []byte(e.AggregateKey()), Value: value}
-	for _, h := range envelope.Headers() {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
-	return r
-}
-
 // told lists type, version and causation of an order's events on shipping.events.
 func (s *stack) told(orderID string) []string {
 	s.t.Helper()
 	told := []string{}
 	for _, r := range kafkatest.ReadAll(s.t, s.cfg.Brokers, events.TopicShippingEvents) {
-		var headers []events.Header
-		for _, h := range r.Headers {
-			headers = append(headers, events.Header{Key: h.Key, Value: h.Value})
-		}
-		e, err := events.ParseEnvelope(headers)
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		e := kafkatest.Envelope(s.t, r)
 		if string(r.Key) != orderID {
 			continue
 		}
@@ -169,15 +139,6 @@ func (s *stack) wantTold(orderID string, want ...string) {
 	if diff := cmp.Diff(want, s.told(orderID)); diff != "" {
 		s.t.Fatalf("events (-want +got):\n%s", diff)
 	}
-}
-
-func idOf(r *kgo.Record) string {
-	for _, h := range r.Headers {
-		if h.Key == "ce_id" {
-			return string(h.Value)
-		}
-	}
-	return ""
 }
 
 func created(orderID string) events.OrderCreated {
@@ -199,12 +160,12 @@ func TestFromReservationToDelivery(t *testing.T) {
 	s := newStack(t)
 	s.start()
 	order := uuid.Must(uuid.NewV7()).String()
-	reservation := s.record(reserved(order))
-	kafkatest.Produce(t, s.cfg.Brokers, s.record(created(order)), reservation)
+	reservation := kafkatest.Record(t, s.codec, reserved(order))
+	kafkatest.Produce(t, s.cfg.Brokers, kafkatest.Record(t, s.codec, created(order)), reservation)
 	s.waitFor(order, "SCHEDULED")
 
 	// The broker delivers again, and the service starts again in the middle.
-	kafkatest.Produce(t, s.cfg.Brokers, &kgo.Record{Topic: reservation.Topic, Key: reservation.Key, Value: reservation.Value, Headers: reservation.Headers})
+	kafkatest.Produce(t, s.cfg.Brokers, reservation)
 	s.end()
 	s.carrier.Dispatch(t, "shipment-"+order, time.Now())
 	s.start()
@@ -214,7 +175,7 @@ func TestFromReservationToDelivery(t *testing.T) {
 
 	// Which of the two halves came first was Kafka's choice.
 	first := s.told(order)
-	cause := idOf(reservation)
+	cause := kafkatest.Envelope(t, reservation).ID.String()
 	if len(first) > 0 && !strings.HasSuffix(first[0], cause) {
 		cause = first[0][strings.LastIndex(first[0], " ")+1:]
 	}
@@ -230,16 +191,16 @@ func TestCancellationOvertakesEverything(t *testing.T) {
 	s := newStack(t)
 	s.start()
 	order := uuid.Must(uuid.NewV7()).String()
-	request := s.record(events.OrderCancellationRequested{OrderID: order, Reason: "deadline", OccurredAt: time.Now()})
+	request := kafkatest.Record(t, s.codec, events.OrderCancellationRequested{OrderID: order, Reason: "deadline", OccurredAt: time.Now()})
 	kafkatest.Produce(t, s.cfg.Brokers, request)
 	s.waitFor(order, "CANCELLED")
-	kafkatest.Produce(t, s.cfg.Brokers, s.record(reserved(order)), s.record(created(order)))
+	kafkatest.Produce(t, s.cfg.Brokers, kafkatest.Record(t, s.codec, reserved(order)), kafkatest.Record(t, s.codec, created(order)))
 	kafkatest.Eventually(t, "the late steps to be refused", func() bool {
 		metrics := s.metrics()
 		return strings.Contains(metrics, `eventshop_shipment_decisions_total{action="refuse",input="OrderCreated"} 1`) &&
 			strings.Contains(metrics, `eventshop_shipment_decisions_total{action="refuse",input="InventoryReserved"} 1`)
 	})
-	s.wantTold(order, "1 ShipmentCancelled because of "+idOf(request))
+	s.wantTold(order, "1 ShipmentCancelled because of "+kafkatest.Envelope(t, request).ID.String())
 	if got := s.carrier.Status("shipment-" + order); got != "cancelled" {
 		t.Fatalf("carrier has %q", got)
 	}
@@ -251,7 +212,7 @@ func TestReadAPI(t *testing.T) {
 	s := newStack(t)
 	s.start()
 	order := uuid.Must(uuid.NewV7()).String()
-	kafkatest.Produce(t, s.cfg.Brokers, s.record(created(order)), s.record(reserved(order)))
+	kafkatest.Produce(t, s.cfg.Brokers, kafkatest.Record(t, s.codec, created(order)), kafkatest.Record(t, s.codec, reserved(order)))
 	s.waitFor(order, "SCHEDULED")
 	_, _, body := s.get("/shipments/" + strings.ToUpper(order))
 	delete(body, "createdAt")

@@ -2,6 +2,7 @@ package shipping
 
 import (
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/events"
 	"eventshop.example/services/shipping/internal/app"
 )
 
@@ -17,5 +18,18 @@ func subscriptions(a *app.App) []consumer.Subscription {
 		consumer.OnCall(a.AskOnOrderCancellationRequested, a.OnOrderCancellationRequested),
 		consumer.On(a.OnInventoryReservationFailed),
 		consumer.On(a.OnPaymentFailed),
+	}
+}
+
+// emits is every event type the service publishes; their schemas are registered at
+// start.
+func emits() []events.Type {
+	return []events.Type{
+		events.TypeOf[events.ShipmentScheduled](),
+		events.TypeOf[events.ShipmentFailed](),
+		events.TypeOf[events.ShipmentDispatched](),
+		events.TypeOf[events.ShipmentDelivered](),
+		events.TypeOf[events.ShipmentCancelled](),
+		events.TypeOf[events.ShipmentCancellationRejected](),
 	}
 }

@@ -13,33 +13,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/services/payment/internal/app"
 )
 
-var _ ServerInterface = (*API)(nil)
-
 // API implements the generated ServerInterface.
 type API struct {
 	app  *app.App
 	pool *pgxpool.Pool
-}
-
-// NewHandler gives the routes of openapi.yaml (spec) behind its validation.
-func NewHandler(spec []byte, a *app.App, pool *pgxpool.Pool, reg prometheus.Registerer) (http.Handler, error) {
-	doc, err := httpapi.LoadSpec(spec)
-	if err != nil {
-		return nil, err
-	}
-	router, err := httpapi.NewRouter(doc, reg)
-	if err != nil {
-		return nil, err
-	}
-	return HandlerWithOptions(&API{app: a, pool: pool}, ChiServerOptions{
-		BaseRouter: router, ErrorHandlerFunc: httpapi.BadParameter,
-	}), nil
 }
 
 // GetPayment answers GET /payments/{orderId}.

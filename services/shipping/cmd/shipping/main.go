@@ -1,5 +1,5 @@
-// Command shipping runs the shipping service. Its settings are environment variables;
-// see the README beside the service's go.mod.
+// Command shipping runs the shipping service. Its settings are environment variables; the
+// comments of shipping.Config name them.
 package main
 
 import (

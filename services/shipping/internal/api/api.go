@@ -8,34 +8,17 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/services/shipping/internal/app"
 )
 
-// API answers the requests of openapi.yaml. NewHandler creates it.
+// API implements the generated ServerInterface.
 type API struct {
 	app *app.App
-}
-
-var _ ServerInterface = (*API)(nil)
-
-// NewHandler gives the routes of openapi.yaml (spec) behind its validation.
-func NewHandler(spec []byte, a *app.App, reg prometheus.Registerer) (http.Handler, error) {
-	doc, err := httpapi.LoadSpec(spec)
-	if err != nil {
-		return nil, fmt.Errorf("read openapi.yaml: %w", err)
-	}
-	router, err := httpapi.NewRouter(doc, reg)
-	if err != nil {
-		return nil, fmt.Errorf("route openapi.yaml: %w", err)
-	}
-	return HandlerWithOptions(&API{app: a}, ChiServerOptions{BaseRouter: router, ErrorHandlerFunc: httpapi.BadParameter}), nil
 }
 
 // GetShipment answers GET /shipments/{orderId}.

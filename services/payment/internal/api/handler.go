@@ -1,0 +1,28 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"eventshop.example/pkg/httpapi"
+	"eventshop.example/services/payment/internal/app"
+)
+
+var _ ServerInterface = (*API)(nil)
+
+// NewHandler gives the routes of openapi.yaml (spec) behind its validation.
+func NewHandler(spec []byte, a *app.App, pool *pgxpool.Pool, reg prometheus.Registerer) (http.Handler, error) {
+	doc, err := httpapi.LoadSpec(spec)
+	if err != nil {
+		return nil, err
+	}
+	router, err := httpapi.NewRouter(doc, reg)
+	if err != nil {
+		return nil, err
+	}
+	return HandlerWithOptions(&API{app: a, pool: pool}, ChiServerOptions{
+		BaseRouter: router, ErrorHandlerFunc: httpapi.BadParameter,
+	}), nil
+}
