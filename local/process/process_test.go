@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
+		// With nothing to wait for, the runtime would call it a deadlock and end it.
+		signal.Notify(stop, syscall.SIGUSR1)
 	default:
 		signal.Notify(stop, syscall.SIGTERM)
 	}

@@ -81,7 +81,7 @@ func doctorCommand(e *env) *cobra.Command {
 			}
 			tell(true, "machine", fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), "")
 			if sick > 0 {
-				return fmt.Errorf("%d things are missing", sick)
+				return fmt.Errorf("missing or taken: %d", sick)
 			}
 			return nil
 		},
