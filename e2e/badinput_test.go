@@ -26,7 +26,7 @@ func spoil(t *testing.T, old, with string) string {
 // TestBadInputNamesTheField sends rubbish to every POST and malformed ids to every
 // GET: a problem document naming the field, never a 5xx, and nothing written.
 func TestBadInputNamesTheField(t *testing.T) {
-	s := shared
+	s := shared(t)
 	orders := s.URL["order"] + "/orders"
 	before := s.countOrders(t)
 
@@ -169,7 +169,7 @@ func (s *stack) countOrders(t *testing.T) int {
 // TestIdempotencyKey: the same key and body get the same answer and one order;
 // another body is refused.
 func TestIdempotencyKey(t *testing.T) {
-	s := shared
+	s := shared(t)
 	s.receive(t, "IDEM-1", 100)
 	body := orderBody("idem", "IDEM-1", 1)
 	key := "idem-" + t.Name()

@@ -15,7 +15,7 @@ import (
 // whose breach cannot be undone in place (topics and ledgers are append-only) are
 // planted on loaded facts in cmd/shop/internal/verify.
 func TestVerifySeesPlantedBreaches(t *testing.T) {
-	s := shared
+	s := shared(t)
 	s.receive(t, "BREACH-1", 10)
 	a := post(t, s.URL["order"]+"/orders", orderBody("breach", "BREACH-1", 1), "Idempotency-Key", "breach-1")
 	if a.status != http.StatusCreated {

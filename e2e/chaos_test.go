@@ -27,7 +27,7 @@ func TestKillEverythingUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
 	}
-	s := shared
+	s := shared(t)
 	for _, sku := range chaosSKUs {
 		s.receive(t, sku, chaosStock)
 	}

@@ -27,9 +27,21 @@ type stack struct {
 	Kafka []string
 }
 
-// shared is brought up once for the package; tests that break things for good
-// would need their own, and none does.
-var shared *stack
+// common is brought up once for the package. Tests get it through shared.
+var common *stack
+
+// shared returns the package's stack with everything running, whatever an earlier
+// test that failed has left dead or frozen.
+func shared(t *testing.T) *stack {
+	t.Helper()
+	for _, name := range []string{"order", "payment", "inventory", "shipping", "projection"} {
+		if out, err := common.command("resume", name); err != nil {
+			t.Logf("%v: %s", err, out) // it does not run: up starts it
+		}
+	}
+	common.must(t, "up", "--detach")
+	return common
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -56,7 +68,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "the stack did not come up:", err)
 		return 1
 	}
-	shared = s
+	common = s
 	code := m.Run()
 	if code != 0 {
 		s.dumpLogs()
@@ -210,7 +222,8 @@ func orderBody(customer, sku string, quantity int) string {
 		customer, sku, quantity, 10*quantity)
 }
 
-// eventually fails the test unless the condition comes true in time.
+// eventually fails the test unless the condition comes true in time. The condition
+// must not block for longer than within itself.
 func eventually(t testing.TB, within time.Duration, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(within)

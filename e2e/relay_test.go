@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func TestFrozenServicesThaw(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
 	}
-	s := shared
+	s := shared(t)
 	s.receive(t, "FROZEN-1", 100)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...))
 	if err != nil {
@@ -40,7 +41,9 @@ func TestFrozenServicesThaw(t *testing.T) {
 			place()
 		}
 		eventually(t, time.Minute, victim+"'s membership is over", func() bool {
-			groups, err := adm.DescribeGroups(t.Context(), victim)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			groups, err := adm.DescribeGroups(ctx, victim)
 			return err == nil && len(groups[victim].Members) == 0
 		})
 		s.must(t, "resume", victim)

@@ -72,7 +72,7 @@ func (s *stack) place(t testing.TB, customer, sku string, quantity int) string {
 }
 
 func TestLifeOfAnOrder(t *testing.T) {
-	s := shared
+	s := shared(t)
 	s.receive(t, "LIFE-1", 5)
 	id := s.place(t, "life", "LIFE-1", 2)
 	s.awaitStatus(t, id, "DELIVERED")
@@ -96,7 +96,7 @@ func TestLifeOfAnOrder(t *testing.T) {
 }
 
 func TestTheUnhappyRoad(t *testing.T) {
-	s := shared
+	s := shared(t)
 	s.receive(t, "UNHAPPY-1", 5)
 	s.fault(t, "carrier", `{"match":{"customerId":"unhappy-waits"},"dispatchAfterMs":3600000}`)
 	s.fault(t, "carrier", `{"match":{"customerId":"unhappy-remote","operation":"schedule"},"refuse":"address_not_served"}`)
@@ -145,7 +145,7 @@ func TestTheUnhappyRoad(t *testing.T) {
 // topics, as a relay that lost its acknowledgements would, and posts the order
 // again.
 func TestTheSameMessageTwice(t *testing.T) {
-	s := shared
+	s := shared(t)
 	s.receive(t, "TWICE-1", 5)
 	key := "twice-" + t.Name()
 	first := post(t, s.URL["order"]+"/orders", orderBody("twice", "TWICE-1", 1), "Idempotency-Key", key)

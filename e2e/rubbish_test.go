@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -29,7 +30,7 @@ func (s *stack) query(t testing.TB, service, sql string, into ...any) {
 // of every topic: each group that reads the topic moves them to its dead-letter
 // topic, once, and goes on with the orders behind them.
 func TestRubbishBecomesDeadLetters(t *testing.T) {
-	s := shared
+	s := shared(t)
 	s.receive(t, "RUBBISH-1", 10)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	if err != nil {
@@ -76,7 +77,9 @@ func TestRubbishBecomesDeadLetters(t *testing.T) {
 			want, dlq := int64(6*len(junk)), topic+"."+group+".dlq"
 			got := int64(-1)
 			eventually(t, 30*time.Second, fmt.Sprintf("%d dead letters on %s (now %d)", want, dlq, got), func() bool {
-				ends, err := adm.ListEndOffsets(t.Context(), dlq)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				ends, err := adm.ListEndOffsets(ctx, dlq)
 				if err != nil || ends.Error() != nil {
 					return false
 				}

@@ -17,12 +17,26 @@ func look(pid int, id string) sight {
 	}
 	switch state {
 	case 'Z', 'X', 'x':
+		if len(threads(pid)) > 1 {
+			// The first thread of a killed process is a zombie while others still end;
+			// until the last one has, its files are open and its locks are held.
+			return alive
+		}
 		return absent
 	case 'T', 't':
 		return frozen
 	default:
 		return alive
 	}
+}
+
+// threads lists the threads that are left of a process.
+func threads(pid int) []os.DirEntry {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil // gone altogether
+	}
+	return tasks
 }
 
 // identity tells a process from later ones with the same id: the boot, and the
