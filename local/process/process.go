@@ -197,7 +197,11 @@ func (r Runner) Stop(ctx context.Context, name string, grace time.Duration) (kil
 		cancel()
 		if err != nil {
 			killed = true
-			if err := r.kill(context.WithoutCancel(ctx), rec); err != nil {
+			err := r.kill(context.WithoutCancel(ctx), rec)
+			if errors.Is(err, ErrNotRunning) {
+				killed, err = false, nil // it ended by itself in the last moment
+			}
+			if err != nil {
 				return killed, fmt.Errorf("stop %s: %w", name, err)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"eventshop.example/local/broker"
 	"eventshop.example/local/postgres"
+	"eventshop.example/local/process"
 	"eventshop.example/pkg/events"
 )
 
@@ -46,6 +47,11 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	if s.Known() && len(running) == len(s.expected()) {
+		for _, name := range s.expected() {
+			if st, err := s.runner.Status(name); err == nil && st.State == process.Paused {
+				return fmt.Errorf("%s is frozen; thaw it with `shop resume %s`", name, name)
+			}
+		}
 		fmt.Fprintf(s.Out, "the shop is up already (%d processes, state in %s)\n", len(running), s.State)
 		return nil
 	}

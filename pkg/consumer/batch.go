@@ -17,6 +17,10 @@ import (
 	"eventshop.example/pkg/telemetry"
 )
 
+// databaseTimeout bounds one batch's transaction. Handlers take milliseconds; a
+// database that is merely slow gets its time.
+const databaseTimeout = 30 * time.Second
+
 // batch handles what is due: one transaction for all of it, or, when records
 // fail, one for all that do not.
 func (c *Consumer) batch(ctx context.Context) {
@@ -64,6 +68,7 @@ func (c *Consumer) decodeAll(ctx context.Context, due []*queue) {
 				if i == 0 {
 					c.failed(it, err)
 					c.postpone(q)
+					c.setTrouble(err)
 				}
 				break
 			}
@@ -89,7 +94,9 @@ func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 	}
 	// A redelivered record has had its call; asking the inbox first spares the
 	// outside world a repetition. Only the insert inside the transaction decides.
-	seen, err := inbox.Seen(ctx, c.cfg.Pool, c.cfg.Group, ids)
+	brief, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	seen, err := inbox.Seen(brief, c.cfg.Pool, c.cfg.Group, ids)
 	if err != nil {
 		c.log.Warn("inbox not readable; batch will be tried again", "error", err)
 		for _, s := range shares {
@@ -98,6 +105,7 @@ func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 		c.setTrouble(fmt.Errorf("inbox not readable: %w", err))
 		return nil
 	}
+	c.setTrouble(nil) // the database answers; what a call fails at is its record's trouble
 	failures := make([]error, len(calling))
 	var g errgroup.Group
 	g.SetLimit(c.cfg.CallConcurrency)
@@ -128,6 +136,10 @@ func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 // returned beside the error.
 func (c *Consumer) transact(ctx context.Context, shares []share) (failed *item, err error) {
 	now := time.Now()
+	// A connection that died without a word would hold the loop, and with it the
+	// partitions, until the system gives it up after a quarter of an hour.
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	err = postgres.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error {
 		failed = nil
 		fresh, err := c.receive(ctx, tx, shares)
@@ -153,10 +165,14 @@ func (c *Consumer) transact(ctx context.Context, shares []share) (failed *item, 
 		}
 		return nil
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil, nil
+	case ctx.Err() != nil:
+		return nil, errs.Wrap(errs.Transient, err, "the database took too long") // nobody's fault
+	default:
+		return failed, err
 	}
-	return failed, err
 }
 
 func (c *Consumer) receive(ctx context.Context, tx pgx.Tx, shares []share) (map[uuid.UUID]bool, error) {

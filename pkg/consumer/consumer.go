@@ -44,17 +44,19 @@ type Consumer struct {
 	log           *slog.Logger
 	metrics       *metrics
 	subscriptions map[string]Subscription // by ce_type
-	client        *kgo.Client
+	opts          []kgo.Opt
+	client        *kgo.Client // made by Run; the loop's
 	backlog       *backlog
 
 	mu       sync.Mutex
+	running  *kgo.Client      // the same, for Ready; nil before Run
 	revoked  []topicPartition // told by the group, not yet dropped by the loop
-	assigned bool             // the group has given this member its share once
-	trouble  error            // why the last batch did not commit, nil when it did
+	assigned bool             // the group has given this member its share
+	trouble  error            // why the last try did nothing, nil when it did
 }
 
-// New checks the configuration and connects lazily: it succeeds while the broker
-// is down.
+// New checks the configuration. It does not connect: a member of a group owns
+// partitions, and one that waits for its database must not own any.
 func New(cfg Config) (*Consumer, error) {
 	if cfg.Group == "" || len(cfg.Brokers) == 0 || cfg.Pool == nil || cfg.Codec == nil || cfg.Outbox == nil {
 		return nil, errs.New(errs.Invalid, "consumer: Group, Brokers, Pool, Codec and Outbox are required")
@@ -89,7 +91,7 @@ func New(cfg Config) (*Consumer, error) {
 	if len(topics) == 0 {
 		return nil, errs.New(errs.Invalid, "consumer: no subscriptions")
 	}
-	opts := append([]kgo.Opt{
+	c.opts = append([]kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(cfg.Group),
 		kgo.ConsumerGroup(cfg.Group),
@@ -118,24 +120,33 @@ func New(cfg Config) (*Consumer, error) {
 		kgo.FetchMaxBytes(4 << 20), // with MaxBatch this bounds the memory of a backlog
 		kgo.FetchMaxPartitionBytes(1 << 20),
 	}, cfg.KgoOpts...)
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		return nil, errs.Wrap(errs.Invalid, err, "consumer: create Kafka client")
+	if err := kgo.ValidateOpts(c.opts...); err != nil {
+		return nil, errs.Wrap(errs.Invalid, err, "consumer: Kafka client")
 	}
-	c.client = client
 	return c, nil
 }
 
-// Run consumes until ctx ends, then lets the batch in hand finish, commits the
-// marked offsets, leaves the group and returns nil. It is called once.
+// Run joins the group and consumes until ctx ends, then lets the batch in hand
+// finish, commits the marked offsets, leaves the group and returns nil. It is
+// called once.
 func (c *Consumer) Run(ctx context.Context) error {
-	// Batches outlive ctx by the grace period: a commit cut off in the middle is
-	// correct but repeats its calls on the next start.
+	// Batches and the client outlive ctx by the grace period: a commit cut off in
+	// the middle is correct but repeats its calls on the next start.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.cfg.StopGrace, stop) })()
 
-	defer c.client.Close()
+	online, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	client, err := kgo.NewClient(append(c.opts, kgo.WithContext(online))...)
+	if err != nil {
+		return errs.Wrap(errs.Invalid, err, "consumer: create Kafka client")
+	}
+	c.client = client
+	c.mu.Lock()
+	c.running = client
+	c.mu.Unlock()
+
 	for ctx.Err() == nil {
 		c.poll(ctx)
 		if ctx.Err() != nil {
@@ -144,49 +155,79 @@ func (c *Consumer) Run(ctx context.Context) error {
 		c.batch(work)
 		c.client.AllowRebalance()
 	}
-	c.client.AllowRebalance()
-	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.StopGrace)
-	defer cancel()
-	if err := c.client.CommitMarkedOffsets(flush); err != nil {
-		c.log.Warn("offsets not committed at stop; their records will be read again", "error", err)
-	}
+	c.leave(cut)
 	return nil
 }
 
-// Ready returns nil when this member has its partitions and the last batch
-// committed, else the reason why not.
-func (c *Consumer) Ready(ctx context.Context) error {
-	if err := c.client.Ping(ctx); err != nil {
-		return fmt.Errorf("broker does not answer: %w", err)
+// leave commits the marked offsets and leaves the group. A broker that accepts
+// connections and does not answer would hold it for ever, so after the grace
+// period it is cut off: the group then misses the member after its session.
+func (c *Consumer) leave(cut context.CancelFunc) {
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		flush, cancel := context.WithTimeout(context.Background(), c.cfg.StopGrace)
+		defer cancel()
+		if err := c.client.CommitMarkedOffsets(flush); err != nil {
+			c.log.Warn("offsets not committed at stop; their records will be read again", "error", err)
+		}
+		c.client.CloseAllowingRebalance()
+	}()
+	timeout := time.NewTimer(c.cfg.StopGrace)
+	defer timeout.Stop()
+	select {
+	case <-left:
+	case <-timeout.C:
+		cut()
+		<-left
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.assigned {
-		return errors.New("waiting for the consumer group to assign partitions")
-	}
-	return c.trouble
 }
 
-// poll moves fetched records into the backlog. It blocks until there is
-// something to do: a record, a queue that is due, or the end of ctx.
+// Ready returns nil when this member has its partitions and the last try did its
+// work, else the reason why not.
+func (c *Consumer) Ready(ctx context.Context) error {
+	c.mu.Lock()
+	client, assigned, trouble := c.running, c.assigned, c.trouble
+	c.mu.Unlock()
+	if client == nil {
+		return errors.New("not started: waiting for the database")
+	}
+	if err := client.Ping(ctx); err != nil {
+		return fmt.Errorf("broker does not answer: %w", err)
+	}
+	if !assigned {
+		return errors.New("waiting for the consumer group to assign partitions")
+	}
+	return trouble
+}
+
+// poll moves fetched records into the backlog. It blocks until there is something
+// to do: a record, a queue that is due, or the end of ctx. From its return until
+// AllowRebalance no partition is taken away.
 func (c *Consumer) poll(ctx context.Context) {
-	wait := ctx
-	now := time.Now()
+	var fetches kgo.Fetches
 	at, some := c.backlog.next()
-	switch {
+	switch now := time.Now(); {
 	case some && !at.After(now):
-		// There is work already: take what lies ready and go on. A nil context is
-		// kgo's way to ask for a poll that does not wait.
-		wait = nil
-		if c.backlog.size() >= c.cfg.MaxBatch {
-			return
+		// There is work already: take what lies ready, if there is room for it, and go
+		// on. A nil context is kgo's way to ask for a poll that does not wait; one that
+		// finds nothing does not hold rebalances off, one whose context has ended does.
+		if c.backlog.size() < c.cfg.MaxBatch {
+			fetches = c.client.PollRecords(nil, c.cfg.MaxBatch) //nolint:staticcheck // as documented
+		}
+		if fetches.Empty() {
+			ended, end := context.WithCancel(ctx)
+			end()
+			fetches = append(fetches, c.client.PollRecords(ended, c.cfg.MaxBatch)...)
 		}
 	case some:
-		var cancel context.CancelFunc
-		wait, cancel = context.WithDeadline(ctx, at)
+		wait, cancel := context.WithDeadline(ctx, at)
 		defer cancel()
+		fetches = c.client.PollRecords(wait, c.cfg.MaxBatch)
+	default:
+		c.setTrouble(nil) // nothing left that could be in trouble
+		fetches = c.client.PollRecords(ctx, c.cfg.MaxBatch)
 	}
-	fetches := c.client.PollRecords(wait, c.cfg.MaxBatch)
 	if paused := c.backlog.drop(c.takeRevoked()); len(paused) > 0 {
 		// The client remembers a pause beyond the partition's stay; it may come back.
 		c.client.ResumeFetchPartitions(paused)
@@ -220,10 +261,19 @@ func (c *Consumer) onRevoked(ctx context.Context, cl *kgo.Client, tps map[string
 	if err := cl.CommitMarkedOffsets(ctx); err != nil {
 		c.log.Warn("offsets not committed at revocation; their records will be read again", "error", err)
 	}
-	c.onLost(ctx, cl, tps)
+	c.giveUp(tps)
 }
 
+// onLost hears that the group has thrown this member out.
 func (c *Consumer) onLost(_ context.Context, _ *kgo.Client, tps map[string][]int32) {
+	c.mu.Lock()
+	c.assigned = false
+	c.mu.Unlock()
+	c.giveUp(tps)
+}
+
+// giveUp hands partitions that are no longer ours to the loop for dropping.
+func (c *Consumer) giveUp(tps map[string][]int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for topic, partitions := range tps {

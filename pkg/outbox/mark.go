@@ -82,6 +82,8 @@ func (r *Relay) mark(ctx context.Context, batch []*record) error {
 	var b pgx.Batch
 	b.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
 	b.Queue(markRows, ids, ids[0], ids[len(ids)-1])
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	if err := r.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("mark %d outbox rows as published: %w", len(ids), postgres.Classify(err))
 	}

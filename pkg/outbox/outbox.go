@@ -80,11 +80,16 @@ type Raw struct {
 	Headers []events.Header
 }
 
-// Size is what counts against MaxRaw: payload, key and headers, in bytes.
+// perHeader is what a header takes in a record batch beside its own bytes: two
+// lengths of at most 5 bytes each.
+const perHeader = 10
+
+// Size is what counts against MaxRaw: payload, key and headers, in bytes, and what
+// Kafka's record format adds for each header.
 func (r Raw) Size() int {
 	size := len(r.Payload) + len(r.Key)
 	for _, h := range r.Headers {
-		size += len(h.Key) + len(h.Value)
+		size += len(h.Key) + len(h.Value) + perHeader
 	}
 	return size
 }

@@ -100,9 +100,16 @@ func (r *Relay) wait(ctx context.Context, due time.Time, wake <-chan struct{}) {
 	}
 }
 
+// statementTimeout bounds a statement of the relay. A connection that died without a
+// word would otherwise hold its loop until the system gives it up after a quarter of
+// an hour, while the leases go on over another one.
+const statementTimeout = 15 * time.Second
+
 // readOnce reads one batch and sends it. more says that there may be further
 // rows to read at once.
 func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	perShard := (limit + len(v.shards) - 1) / len(v.shards)
 	rows, err := r.pool.Query(ctx, readRows, r.id, v.shards, v.inFlight, v.topics, v.laneTopics, v.laneKeys, perShard, limitBytes)
 	if err != nil {

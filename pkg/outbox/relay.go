@@ -95,9 +95,11 @@ func (r *Relay) Run(ctx context.Context) error {
 		// not wait for the defaults of several seconds.
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(pause(max(0, fails-1)), time.Second) }),
-		// Never reached, since flight bounds the rows. Produce would block at
-		// this limit, also inside a promise, where it would never end.
-		kgo.MaxBufferedRecords(r.cfg.MaxInFlight + 1),
+		// Never reached, since flight bounds the rows: a read may bring a few more
+		// than there is room for, and a record counts here until its promise has
+		// returned. Produce would block at this limit, also inside a promise, where it
+		// would wait for itself.
+		kgo.MaxBufferedRecords(2*r.cfg.MaxInFlight + r.cfg.BatchSize + shards),
 	}, r.cfg.KgoOpts...)...)
 	if err != nil {
 		return fmt.Errorf("make the outbox relay's Kafka client: %w", err)

@@ -132,7 +132,12 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, befor
 		if err != nil || day.AddDate(0, 0, 1).After(before) {
 			continue
 		}
-		reason, err := dropPartition(ctx, pool, table, name, guards)
+		// A guard may have to read the whole partition. It is asked before the table is
+		// locked, and once more behind the lock, when it will most likely agree.
+		reason, err := ask(ctx, pool, name, guards)
+		if err == nil && reason == "" {
+			reason, err = dropPartition(ctx, pool, table, name, guards)
+		}
 		if err != nil {
 			return dropped, fmt.Errorf("drop partition %s: %w", name, err)
 		}
@@ -143,6 +148,19 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, befor
 		dropped = append(dropped, name)
 	}
 	return dropped, nil
+}
+
+// ask runs the guards outside any lock.
+func ask(ctx context.Context, pool *pgxpool.Pool, name string, guards []Guard) (reason string, err error) {
+	err = InTx(ctx, pool, func(tx pgx.Tx) error {
+		for _, guard := range guards {
+			if reason, err = guard(ctx, tx, name); err != nil || reason != "" {
+				return err
+			}
+		}
+		return nil
+	})
+	return reason, err
 }
 
 func dropPartition(ctx context.Context, pool *pgxpool.Pool, table, name string, guards []Guard) (reason string, err error) {

@@ -69,7 +69,7 @@ func downCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Down(cmd.Context()); err != nil {
+			if err := s.Down(context.WithoutCancel(cmd.Context())); err != nil {
 				return err
 			}
 			fmt.Fprintf(e.out, "%d processes stopped\n", len(running))
