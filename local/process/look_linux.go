@@ -54,7 +54,7 @@ func stat(pid int) (state byte, id string, err error) {
 	// The name in field 2 may hold anything, parentheses and blanks included.
 	end := bytes.LastIndexByte(b, ')')
 	fields := strings.Fields(string(b[end+1:]))
-	const stateField, startField = 3 - 3, 22 - 3
+	const stateField, startField = 0, 22 - 3 // what follows the name begins with field 3
 	if end < 0 || len(fields) <= startField {
 		return 0, "", errors.New("unexpected format of /proc/PID/stat")
 	}

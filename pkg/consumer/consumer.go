@@ -213,7 +213,8 @@ func (c *Consumer) poll(ctx context.Context) {
 		// on. A nil context is kgo's way to ask for a poll that does not wait; one that
 		// finds nothing does not hold rebalances off, one whose context has ended does.
 		if c.backlog.size() < c.cfg.MaxBatch {
-			fetches = c.client.PollRecords(nil, c.cfg.MaxBatch) //nolint:staticcheck // as documented
+			//lint:ignore SA1012 kgo documents what it does with a nil context
+			fetches = c.client.PollRecords(nil, c.cfg.MaxBatch)
 		}
 		if fetches.Empty() {
 			ended, end := context.WithCancel(ctx)
