@@ -361,19 +361,19 @@ func (e PaymentFailed) AggregateKey() string { return e.OrderID }
 
 const schemaPaymentFailed = `{"name":"eventshop.payment.v1.PaymentFailed","doc":"PaymentFailed says that the gateway declined the charge. Nothing was captured and nothing will be.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"Decline code of the gateway, for example \"insufficient_funds\".","type":"string"},{"name":"detail","doc":"Explanation for people, not to be parsed. Empty when there is nothing to add.","type":"string","default":""},{"name":"occurredAt","doc":"When the decline became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
-// PaymentRefundFailed says that a due refund could not be made in the allowed attempts. The customer's money is still held and a person has to act.
+// PaymentRefundFailed says that money could not be given back in the allowed attempts: a refund, or a void whose outcome the gateway does not tell. A person has to look.
 type PaymentRefundFailed struct {
 	// Order this fact belongs to: the aggregate id and the Kafka key.
 	OrderID string `avro:"orderId"`
 	// Identifier of the payment at the payment service.
 	PaymentID string `avro:"paymentId"`
-	// Amount that is still to be refunded. Minor units of the currency (cents for EUR, yen for JPY).
+	// Amount that is or may still be held, 0 when the order was never heard of. Minor units of the currency (cents for EUR, yen for JPY).
 	Amount int64 `avro:"amount"`
-	// ISO 4217 alphabetic code of the amount, for example EUR.
+	// ISO 4217 alphabetic code of the amount, for example EUR; empty when the order was never heard of.
 	Currency string `avro:"currency"`
 	// Last answer or fault of the gateway.
 	Reason string `avro:"reason"`
-	// Refund attempts made so far.
+	// Attempts made so far.
 	Attempts int32 `avro:"attempts"`
 	// When the attempts ran out. UTC, microseconds since the Unix epoch.
 	OccurredAt time.Time `avro:"occurredAt"`
@@ -388,7 +388,7 @@ func (PaymentRefundFailed) AvroSchema() string { return schemaPaymentRefundFaile
 // AggregateKey returns the order id, the record's Kafka key.
 func (e PaymentRefundFailed) AggregateKey() string { return e.OrderID }
 
-const schemaPaymentRefundFailed = `{"name":"eventshop.payment.v1.PaymentRefundFailed","doc":"PaymentRefundFailed says that a due refund could not be made in the allowed attempts. The customer's money is still held and a person has to act.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"paymentId","doc":"Identifier of the payment at the payment service.","type":"string"},{"name":"amount","doc":"Amount that is still to be refunded. Minor units of the currency (cents for EUR, yen for JPY).","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the amount, for example EUR.","type":"string"},{"name":"reason","doc":"Last answer or fault of the gateway.","type":"string"},{"name":"attempts","doc":"Refund attempts made so far.","type":"int"},{"name":"occurredAt","doc":"When the attempts ran out. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+const schemaPaymentRefundFailed = `{"name":"eventshop.payment.v1.PaymentRefundFailed","doc":"PaymentRefundFailed says that money could not be given back in the allowed attempts: a refund, or a void whose outcome the gateway does not tell. A person has to look.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"paymentId","doc":"Identifier of the payment at the payment service.","type":"string"},{"name":"amount","doc":"Amount that is or may still be held, 0 when the order was never heard of. Minor units of the currency (cents for EUR, yen for JPY).","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the amount, for example EUR; empty when the order was never heard of.","type":"string"},{"name":"reason","doc":"Last answer or fault of the gateway.","type":"string"},{"name":"attempts","doc":"Attempts made so far.","type":"int"},{"name":"occurredAt","doc":"When the attempts ran out. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
 // PaymentRefunded says that the captured money went back to the customer.
 type PaymentRefunded struct {

@@ -34,9 +34,12 @@ const name = "order"
 const (
 	// grace is what all parts together may take to stop.
 	grace = 15 * time.Second
-	// keep is how long published outbox rows and inbox rows stay. A redelivery comes
-	// within minutes; a week is for looking at what happened, and for dead letters.
-	keep = 7 * 24 * time.Hour
+	// keepOutbox is how long published rows stay, for looking at what happened and for
+	// publishing again.
+	keepOutbox = 7 * 24 * time.Hour
+	// keepInbox is longer than a dead letter waits to be resubmitted (30 days) and than
+	// a group's offsets survive without a member.
+	keepInbox = 31 * 24 * time.Hour
 )
 
 //go:embed openapi.yaml
@@ -78,8 +81,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
-		func(ctx context.Context) error { return out.Maintain(ctx, pool, keep) },
-		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keep) },
+		func(ctx context.Context) error { return out.Maintain(ctx, pool, keepOutbox) },
+		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keepInbox) },
 	)
 
 	var health service.Health

@@ -168,8 +168,10 @@ func apply(o *ProjectedOrder, v *version, revenue map[string]Revenue, rec Record
 		v.setAttention(o, rec.Version, true)
 		return e.OccurredAt, true
 	case *events.PaymentFailed:
+		v.setAttention(o, rec.Version, false) // a void that waited for an answer found a decline
 		return e.OccurredAt, true
 	case *events.PaymentVoided:
+		v.setAttention(o, rec.Version, false)
 		return e.OccurredAt, true
 	case *events.InventoryReserved:
 		return e.OccurredAt, true

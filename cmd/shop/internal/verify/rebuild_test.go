@@ -72,6 +72,34 @@ func TestRebuildKnowsEveryEvent(t *testing.T) {
 	}
 }
 
+// TestRebuildEndsAttention: a refund or void that got no answer asks for attention, and
+// whatever says that no money is held any more ends that, in any order of arrival.
+func TestRebuildEndsAttention(t *testing.T) {
+	placed := Record{ID: uuid.New(), Type: "OrderCreated", Version: 1, Event: &events.OrderCreated{OrderID: "order-1"}}
+	failed := Record{ID: uuid.New(), Type: "PaymentRefundFailed", Version: 1, Event: &events.PaymentRefundFailed{OrderID: "order-1"}}
+	asks := func(records ...Record) bool { return Rebuild(records).Orders["order-1"].NeedsAttention }
+	if !asks(placed, failed) {
+		t.Error("a refund that failed does not ask for attention")
+	}
+	for name, c := range map[string]struct {
+		event any
+		want  bool
+	}{
+		"PaymentRefunded":  {&events.PaymentRefunded{OrderID: "order-1"}, false},
+		"PaymentVoided":    {&events.PaymentVoided{OrderID: "order-1"}, false},
+		"PaymentFailed":    {&events.PaymentFailed{OrderID: "order-1"}, false},
+		"PaymentCompleted": {&events.PaymentCompleted{OrderID: "order-1"}, true},
+	} {
+		next := Record{ID: uuid.New(), Type: name, Version: 2, Event: c.event}
+		if got := asks(placed, failed, next); got != c.want {
+			t.Errorf("%s: asks for attention %t, want %t", name, got, c.want)
+		}
+		if got := asks(placed, next, failed); got != c.want {
+			t.Errorf("%s, heard first: asks for attention %t, want %t", name, got, c.want)
+		}
+	}
+}
+
 // TestRebuildShowsOrdersOnceCreated: without OrderCreated there is a timeline and
 // money, and no order.
 func TestRebuildShowsOrdersOnceCreated(t *testing.T) {

@@ -124,6 +124,119 @@ func TestAnUnknownOutcomeIsTransientAndWritesNothing(t *testing.T) {
 	}
 }
 
+// TestARefusalIsBelievedOnceTheKeyIsClosed: a 400, or another refusal that the gateway
+// keeps no record of, tells nothing about an earlier request under the same key.
+func TestARefusalIsBelievedOnceTheKeyIsClosed(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity} {
+		refusal := gatewaytest.Fault{Status: status}
+		t.Run(http.StatusText(status)+" after a capture nobody wrote down", func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t)
+			id := newOrder()
+			e := created(id)
+			if _, err := k.app.ChargeOnOrderCreated(context.Background(), e); err != nil {
+				t.Fatal(err)
+			}
+			k.gateway.Fail(gatewaytest.Charge, refusal)
+			if err := k.create(e); err != nil {
+				t.Fatal(err)
+			}
+			k.expectState(id, payment.Completed)
+			k.expectTold(id, "PaymentCompleted@1")
+			k.expectLedger(id, capture)
+		})
+		t.Run(http.StatusText(status)+" at once", func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t)
+			k.work(k.app)
+			k.gateway.Fail(gatewaytest.Charge, refusal)
+			id := newOrder()
+			if err := k.create(created(id)); err != nil {
+				t.Fatal(err)
+			}
+			k.expectState(id, payment.Failed)
+			k.gateway.Mend()
+			answer, err := gateway.New(k.gateway.URL, 0).Charge(context.Background(), "charge-"+id,
+				gateway.ChargeRequest{OrderID: id, CustomerID: "cust-7", Amount: total, Currency: "GBP"})
+			if err != nil || answer.Outcome != gateway.Voided {
+				t.Errorf("a request that was still on its way gave %+v, %v", answer, err)
+			}
+			tell(k, k.app.OnShipmentCancelled, cancelled(id))
+			k.expectTold(id, "PaymentFailed@1")
+			k.expectLedger(id, "void charge-%s")
+		})
+		t.Run(http.StatusText(status)+" and nobody knows", func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t)
+			k.gateway.Fail(gatewaytest.Charge, refusal)
+			k.gateway.Fail(gatewaytest.Void, gatewaytest.Fault{Down: true})
+			id := newOrder()
+			if err := k.create(created(id)); errs.KindOf(err) != errs.Transient {
+				t.Fatalf("error %v is %s", err, errs.KindOf(err))
+			}
+			k.expectLedger(id)
+		})
+	}
+}
+
+// TestTwoProcessesCloseAKey: one refusal, a cancellation in between, and nothing that
+// looks like a contradiction.
+func TestTwoProcessesCloseAKey(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.gateway.Fail(gatewaytest.Charge, gatewaytest.Fault{Status: http.StatusBadRequest, Times: 1})
+	id := newOrder()
+	e := created(id)
+	refused, err := k.app.ChargeOnOrderCreated(context.Background(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := k.app.ChargeOnOrderCreated(context.Background(), e)
+	if err != nil || refused.Outcome != gateway.Declined || again.Outcome != gateway.Voided {
+		t.Fatalf("got %+v, then %+v, %v", refused, again, err)
+	}
+	k.work(k.app)
+	tell(k, k.app.OnShipmentCancelled, cancelled(id))
+	k.await(id, payment.Voided)
+	for _, answer := range []gateway.Answer{refused, again} {
+		if err := k.record(e, answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p := k.get(id); p.State != string(payment.Voided) || p.Attention != "" {
+		t.Errorf("row %+v", p)
+	}
+	k.expectTold(id, "PaymentVoided@1")
+}
+
+// TestWhatConcernsEverybodyIsNoFaultOfTheRecord: a wrong credential or too many requests
+// would otherwise decline, or drop, every order there is.
+func TestWhatConcernsEverybodyIsNoFaultOfTheRecord(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t)
+			id := newOrder()
+			for _, operation := range []string{gatewaytest.Charge, gatewaytest.Void, gatewaytest.Lookup} {
+				k.gateway.Fail(operation, gatewaytest.Fault{Status: status})
+			}
+			if err := k.create(created(id)); errs.KindOf(err) != errs.Transient {
+				t.Fatalf("error %v is %s", err, errs.KindOf(err))
+			}
+			if n := k.gateway.Calls(gatewaytest.Void); n != 0 {
+				t.Errorf("the key was voided %d times", n)
+			}
+			k.gateway.Mend()
+			if err := k.create(created(id)); err != nil {
+				t.Fatal(err)
+			}
+			k.expectTold(id, "PaymentCompleted@1")
+		})
+	}
+}
+
 // TestTheHandlerAsksAgainRatherThanGuess: the row said that no call was due, and by the
 // time of the transaction it is gone.
 func TestTheHandlerAsksAgainRatherThanGuess(t *testing.T) {

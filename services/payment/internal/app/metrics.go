@@ -29,8 +29,8 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "eventshop_gateway_call_seconds",
 			Help: "Operations at the card gateway, by outcome; transient means that the outcome is unknown.",
 			// From an idle gateway next door to two timeouts of 2 s, one for the request
-			// and one for asking by key.
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4},
+			// and one for asking by key, and a third for closing a refused charge's key.
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4, 6},
 		}, []string{"operation", "outcome"}),
 		returning: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eventshop_payments_returning",

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,7 +27,7 @@ func learn(row *db.Payment, s step) {
 		case gateway.Captured:
 			row.ChargeID, row.Amount, row.Currency = answer.ChargeID, answer.Amount, answer.Currency
 		case gateway.Declined:
-			row.DeclineCode, row.DeclineDetail = tidy(answer.DeclineCode), tidy(answer.Detail)
+			row.DeclineCode, row.DeclineDetail = answer.DeclineCode, answer.Detail
 		case gateway.Refunded:
 			row.RefundID = answer.RefundID
 		}
@@ -52,6 +51,13 @@ func (a *App) move(row *db.Payment, s step, in payment.Input, d payment.Decision
 		row.NextAttemptAt = nil
 	case !before.Returning() || in == payment.RetryRefund:
 		row.Attempts, row.NextAttemptAt, row.LastError, row.Attention = 0, &now, "", ""
+	case before == payment.Voiding && d.Next == payment.Refunding:
+		// The refund has attempts of its own; the one that heard of the capture goes on
+		// to make the first. Attention that the void raised lasts until the money is back.
+		row.Attempts, row.LastError = 0, ""
+		if in == payment.VoidTooLate {
+			row.Attempts = 1
+		}
 	}
 	if d.Next == payment.Refunded || d.Next == payment.Voided || d.Next == payment.Failed {
 		row.LastError = ""
@@ -59,7 +65,7 @@ func (a *App) move(row *db.Payment, s step, in payment.Input, d payment.Decision
 			row.Attention = "" // no money is held any more
 		}
 	}
-	if d.Attention && row.Attention == "" {
+	if d.Attention && (row.Attention == "" || in == payment.AttemptsSpent) {
 		row.Attention = attention(*row, before, in)
 		return true
 	}
@@ -103,16 +109,4 @@ func store(ctx context.Context, tx pgx.Tx, row db.Payment) error {
 		return postgres.Classify(fmt.Errorf("store payment: %w", err))
 	}
 	return nil
-}
-
-// maxText bounds what is kept of a foreign server's words, in bytes.
-const maxText = 500
-
-// tidy makes a foreign server's words fit for a text column and an event.
-func tidy(text string) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
-	}
-	return text
 }

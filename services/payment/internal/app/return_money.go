@@ -130,7 +130,7 @@ func (a *App) giveBack(ctx context.Context, row db.Payment) step {
 			})
 		})
 		if err != nil {
-			s.failure = tidy(err.Error())
+			s.failure = gateway.Tidy(err.Error())
 			return s
 		}
 		s.answers = append(s.answers, answer)
@@ -148,7 +148,7 @@ func (a *App) giveBack(ctx context.Context, row db.Payment) step {
 		})
 	})
 	if err != nil {
-		s.failure = tidy(err.Error())
+		s.failure = gateway.Tidy(err.Error())
 		return s
 	}
 	s.answers = append(s.answers, answer)
@@ -156,24 +156,38 @@ func (a *App) giveBack(ctx context.Context, row db.Payment) step {
 	return s
 }
 
-// settle records an attempt. One that brought nothing is due again after a while, or was
-// the last. The row may have moved on since the claim: then the table finds that
-// everything is there already.
+// settle records an attempt. One that failed is due again after a while, or was the
+// last. The row may have moved on since the claim: then the table finds that everything
+// is there already.
 func (a *App) settle(ctx context.Context, tx pgx.Tx, s step) error {
 	row, err := a.lock(ctx, tx, s.orderID)
 	if err != nil {
 		return err
 	}
-	if s.failure != "" && payment.State(row.State).Returning() {
-		next := a.now().Add(a.backoff(row.Attempts))
-		row.LastError, row.NextAttemptAt = s.failure, &next
-		if int(row.Attempts) >= a.refunds.MaxAttempts {
-			s.inputs = append(s.inputs, payment.AttemptsSpent)
+	if len(s.inputs) > 0 { // also of an attempt that failed half-way: its void was too late
+		if _, err := a.change(ctx, tx, &row, s); err != nil {
+			return err
 		}
-		a.log.WarnContext(ctx, "money not returned", "attempt", row.Attempts, "next_attempt_at", next, "error", s.failure)
 	}
-	_, err = a.change(ctx, tx, &row, s)
+	if s.failure == "" || !payment.State(row.State).Returning() {
+		return nil
+	}
+	failed := step{orderID: s.orderID, failure: s.failure}
+	next := a.now().Add(a.backoff(row.Attempts))
+	row.LastError, row.NextAttemptAt = s.failure, &next
+	if a.spent(row) {
+		failed.inputs = []payment.Input{payment.AttemptsSpent}
+	}
+	a.log.WarnContext(ctx, "money not returned", "attempt", row.Attempts, "next_attempt_at", next, "error", s.failure)
+	_, err = a.change(ctx, tx, &row, failed)
 	return err
+}
+
+// spent tells whether to say that the allowed attempts brought no answer. A void goes on
+// after that, so it is said once a round: attention remembers that it was.
+func (a *App) spent(row db.Payment) bool {
+	told := payment.State(row.State) == payment.Voiding && row.Attention != ""
+	return int(row.Attempts) >= a.refunds.MaxAttempts && !told
 }
 
 // backoff is the wait after the nth attempt. The jitter, up to a quarter, keeps refunds

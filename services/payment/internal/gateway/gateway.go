@@ -1,15 +1,23 @@
 // Package gateway is the client of the card gateway's HTTP API.
 //
 // It guarantees that an answer it returns is the gateway's own. When none arrives
-// (timeout, cut connection, 5xx, 429) the outcome is unknown, so it asks once by key;
-// when that gives no decision either, the error has kind errs.Transient and the caller
-// tries again under the same key. What was not answered is never taken as not done, and
-// a decline is an answer, not an error.
+// (timeout, cut connection, 5xx), when it concerns everybody and not this request (401,
+// 403, 429), or when it cannot be read (no JSON, an unusable id), the outcome is unknown,
+// so it asks once by key; when that gives no decision either, the error has kind
+// errs.Transient and the caller tries again under the same key. What was not answered is
+// never taken as not done, and a decline is an answer, not an error.
+//
+// A charge that the gateway refuses without recording anything (400 and the like) is a
+// decline only once its key is closed by a void, because an earlier request under that
+// key may have taken the money, or may still be on its way.
 //
 // Every operation is named by an idempotency key (draft-ietf-httpapi-idempotency-key-
 // header), so asking again moves money no second time. Other errors are of kind
 // errs.Internal: an answer that is against the API, such as a key that was used for
 // another request, which repeating does not mend.
+//
+// Texts of the gateway are made fit for columns and events where they are read: words
+// are tidied (Tidy), ids and currencies that do not look like one are not believed.
 package gateway
 
 import (
@@ -27,6 +35,10 @@ import (
 // DefaultTimeout bounds one request. Captures take well below a second; what takes
 // longer than this is better asked about by key than waited for.
 const DefaultTimeout = 2 * time.Second
+
+// reasonRefused is the void's reason when a key is closed because the gateway refused
+// the charge.
+const reasonRefused = "charge_refused"
 
 // Outcome is what the gateway says about a key.
 type Outcome string
@@ -81,7 +93,8 @@ type Client struct {
 }
 
 // New returns a client for the gateway at baseURL. timeout bounds one request, from
-// dialling to the last byte of the answer; an operation makes at most two.
+// dialling to the last byte of the answer; an operation makes at most two, a refused
+// charge three.
 func New(baseURL string, timeout time.Duration) *Client {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
@@ -115,15 +128,36 @@ func (c *Client) charge(ctx context.Context, what, key string, req ChargeRequest
 	}
 	switch {
 	case reply.status == http.StatusOK || reply.status == http.StatusCreated:
-		return reply.charge.answer(what)
+		return c.settled(ctx, what, key, reply.charge)
 	case reply.status == http.StatusConflict && reply.code == "voided":
 		return Answer{Outcome: Voided}, nil
-	case reply.status == http.StatusBadRequest:
-		// The gateway does not take such a charge at all, now or later. For the order
-		// that is a decline; repeating it for ever would hold up all others.
-		return Answer{Outcome: Declined, DeclineCode: reply.code, Detail: reply.detail}, nil
+	case reply.status == http.StatusUnprocessableEntity && reply.code == "idempotency_key_reused":
+		return Answer{}, reply.unexpected(what) // a fault of ours
+	case reply.status >= http.StatusBadRequest:
+		return c.closeKey(ctx, what, key, req, reply)
 	}
-	return Answer{}, reply.unexpected(what)
+	// No status of the API, such as a redirect: somebody else may have answered.
+	return c.settle(ctx, what, key, noAnswer{reply.unexpected(what)})
+}
+
+// closeKey answers a charge that the gateway refused without recording anything. For the
+// order that is a decline, because repeating it for ever would hold up all others. But
+// it says nothing about earlier requests under the key: one may have taken the money,
+// and one may still arrive, which a lookup would not see. So the key is voided first.
+func (c *Client) closeKey(ctx context.Context, what, key string, req ChargeRequest, refusal reply) (Answer, error) {
+	answer, err := c.Void(ctx, key, VoidRequest{OrderID: req.OrderID, CustomerID: req.CustomerID, Reason: reasonRefused})
+	if err != nil {
+		return Answer{}, errs.New(errs.Transient, "%s: the gateway answered %d %s, and whether the key holds money is unknown: %w",
+			what, refusal.status, refusal.code, err)
+	}
+	if answer.Outcome == Captured {
+		return answer, nil
+	}
+	code := refusal.code
+	if code == "" {
+		code = fmt.Sprintf("http_%d", refusal.status)
+	}
+	return Answer{Outcome: Declined, DeclineCode: code, Detail: refusal.detail}, nil
 }
 
 // Void stops key for good unless it took money: Voided, Declined or Captured.
@@ -134,10 +168,9 @@ func (c *Client) Void(ctx context.Context, key string, req VoidRequest) (Answer,
 		return c.settle(ctx, what, key, err)
 	}
 	switch {
-	case reply.status == http.StatusOK && reply.charge.Status != string(Captured):
-		return reply.charge.answer(what)
-	case reply.status == http.StatusConflict && reply.code == "captured":
-		return reply.charge.answer(what)
+	case reply.status == http.StatusOK && reply.charge.Status != string(Captured),
+		reply.status == http.StatusConflict && reply.code == "captured":
+		return c.settled(ctx, what, key, reply.charge)
 	}
 	return Answer{}, reply.unexpected(what)
 }
@@ -150,10 +183,9 @@ func (c *Client) Refund(ctx context.Context, key string, req RefundRequest) (Ans
 	switch {
 	case err != nil:
 	case reply.status == http.StatusOK || reply.status == http.StatusCreated:
-		if reply.refund.RefundID == "" || reply.refund.Status != string(Refunded) {
-			return Answer{}, reply.unexpected(what)
+		if err = reply.refund.check(); err == nil {
+			return Answer{Outcome: Refunded, RefundID: reply.refund.RefundID, Amount: req.Amount, Currency: reply.refund.Currency}, nil
 		}
-		return Answer{Outcome: Refunded, RefundID: reply.refund.RefundID, Amount: req.Amount, Currency: reply.refund.Currency}, nil
 	case reply.status == http.StatusConflict && reply.code == "over_refund":
 		err = reply.unexpected(what)
 	default:
@@ -161,7 +193,7 @@ func (c *Client) Refund(ctx context.Context, key string, req RefundRequest) (Ans
 	}
 	// Lost, or refunded by other means: the charge tells how much of it went back.
 	charge, lookupErr := c.lookup(ctx, req.ChargeKey)
-	if lookupErr == nil && charge.Status == string(Captured) && charge.Refunded >= req.Amount {
+	if lookupErr == nil && charge.Status == string(Captured) && charge.Refunded >= req.Amount && isCurrency(charge.Currency) {
 		return Answer{Outcome: Refunded, RefundID: key, Amount: req.Amount, Currency: charge.Currency}, nil
 	}
 	if isUnknown(err) {
@@ -180,7 +212,21 @@ func (c *Client) settle(ctx context.Context, what, key string, cause error) (Ans
 	if err != nil {
 		return Answer{}, unknown(what, cause, err)
 	}
-	return charge.answer(what)
+	answer, err := charge.answer()
+	if err != nil {
+		return Answer{}, unknown(what, cause, err)
+	}
+	return answer, nil
+}
+
+// settled is the answer that came with a charge; one that cannot be believed is asked
+// for by key, like one that did not come.
+func (c *Client) settled(ctx context.Context, what, key string, charge charge) (Answer, error) {
+	answer, err := charge.answer()
+	if err != nil {
+		return c.settle(ctx, what, key, err)
+	}
+	return answer, nil
 }
 
 func unknown(what string, cause, lookup error) error {

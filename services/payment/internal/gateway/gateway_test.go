@@ -165,6 +165,8 @@ func TestNoDecisionIsTransient(t *testing.T) {
 		"500":               {Status: http.StatusInternalServerError},
 		"503":               {Status: http.StatusServiceUnavailable},
 		"too many requests": {Status: http.StatusTooManyRequests},
+		"401":               {Status: http.StatusUnauthorized},
+		"403":               {Status: http.StatusForbidden},
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {

@@ -25,25 +25,42 @@ type charge struct {
 	Refunded    int64  `json:"refunded"`
 }
 
-// answer translates a charge; a status it does not know is against the API.
-func (c charge) answer(what string) (Answer, error) {
+// answer translates a charge. Its error is a noAnswer: a status that the API does not
+// have, or a capture without an id or amount that could be kept.
+func (c charge) answer() (Answer, error) {
 	a := Answer{Outcome: Outcome(c.Status), ChargeID: c.ChargeID, Amount: c.Amount, Currency: c.Currency, DeclineCode: c.DeclineCode}
 	switch a.Outcome {
 	case Captured:
-		if c.ChargeID == "" || c.Amount <= 0 || c.Currency == "" {
-			return Answer{}, errs.New(errs.Internal, "%s: the gateway reports a capture without id or amount", what)
+		if !isID(c.ChargeID) || c.Amount <= 0 || !isCurrency(c.Currency) {
+			return Answer{}, noAnswer{fmt.Errorf("the gateway reports a capture with unusable id %q, amount %d or currency %q",
+				Tidy(c.ChargeID), c.Amount, Tidy(c.Currency))}
 		}
 		return a, nil
 	case Declined, Voided:
+		if !isID(a.ChargeID) {
+			a.ChargeID = "" // nothing hangs on it
+		}
+		if !isCurrency(a.Currency) {
+			a.Currency = ""
+		}
 		return a, nil
 	}
-	return Answer{}, errs.New(errs.Internal, "%s: the gateway reports status %q", what, c.Status)
+	return Answer{}, noAnswer{fmt.Errorf("the gateway reports status %q", Tidy(c.Status))}
 }
 
 type refund struct {
 	RefundID string `json:"refundId"`
 	Status   string `json:"status"`
 	Currency string `json:"currency"`
+}
+
+// check says, with a noAnswer, what keeps the refund from being believed.
+func (r refund) check() error {
+	if !isID(r.RefundID) || r.Status != string(Refunded) || !isCurrency(r.Currency) {
+		return noAnswer{fmt.Errorf("the gateway reports a refund with unusable id %q, status %q or currency %q",
+			Tidy(r.RefundID), Tidy(r.Status), Tidy(r.Currency))}
+	}
+	return nil
 }
 
 // reply is an HTTP answer that arrived whole and is not a server's fault.
@@ -112,15 +129,26 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte) 
 	if err != nil {
 		return reply{}, noAnswer{fmt.Errorf("read answer %d: %w", res.StatusCode, err)}
 	}
-	switch {
-	case res.StatusCode >= http.StatusInternalServerError,
-		res.StatusCode == http.StatusTooManyRequests, res.StatusCode == http.StatusRequestTimeout:
+	if concernsEverybody(res.StatusCode) {
 		return reply{}, noAnswer{fmt.Errorf("the gateway answered %d", res.StatusCode)}
 	}
 	return read(res.StatusCode, raw)
 }
 
-// read takes an answer apart. A conflict over a capture carries the charge inside.
+// concernsEverybody tells of a status that says nothing about the request it answers:
+// the gateway is not well, or does not know or like its caller.
+func concernsEverybody(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
+		http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= http.StatusInternalServerError
+}
+
+// read takes an answer apart. A conflict over a capture carries the charge inside. A
+// refusal needs no body to be one; any other answer that is no JSON of the API may come
+// from somebody in between, and is none.
 func read(status int, raw []byte) (reply, error) {
 	var body struct {
 		charge
@@ -130,14 +158,18 @@ func read(status int, raw []byte) (reply, error) {
 		Charge   *charge `json:"charge"`
 	}
 	if err := json.Unmarshal(raw, &body); err != nil {
-		return reply{}, errs.New(errs.Internal, "answer %d is no JSON of the gateway's API: %w", status, err)
+		if status >= http.StatusBadRequest {
+			return reply{status: status, detail: "the refusal is no JSON of the gateway's API"}, nil
+		}
+		return reply{}, noAnswer{fmt.Errorf("answer %d is no JSON of the gateway's API: %w", status, err)}
 	}
 	r := reply{
-		status: status, code: body.Code, detail: body.Detail, charge: body.charge,
+		status: status, code: Tidy(body.Code), detail: Tidy(body.Detail), charge: body.charge,
 		refund: refund{RefundID: body.RefundID, Status: body.Status, Currency: body.Currency},
 	}
 	if body.Charge != nil {
 		r.charge = *body.Charge
 	}
+	r.charge.DeclineCode = Tidy(r.charge.DeclineCode)
 	return r, nil
 }

@@ -50,7 +50,7 @@ const (
 // Answers of the gateway to a charge.
 const (
 	ChargeCaptured Input = "ChargeCaptured" // the money is taken
-	ChargeDeclined Input = "ChargeDeclined" // nothing is taken and, under this key, nothing will be
+	ChargeDeclined Input = "ChargeDeclined" // nothing is taken and, under this key, nothing will be: declined, or refused and the key closed
 	ChargeStopped  Input = "ChargeStopped"  // the key was voided before
 )
 
@@ -64,7 +64,7 @@ const (
 
 // What the worker and operators say.
 const (
-	AttemptsSpent Input = "AttemptsSpent" // the allowed attempts brought no answer
+	AttemptsSpent Input = "AttemptsSpent" // the allowed attempts brought no answer; said once a round
 	RetryRefund   Input = "RetryRefund"   // an operator asks to try again
 )
 

@@ -24,13 +24,18 @@ type world struct {
 	void  string // "", asked, or the answer the worker has not recorded yet
 	lose  int    // answers of the gateway, or transactions after them, that may still get lost
 	spent int    // times the attempts may still run out
+	waits bool   // a void that got no answer has been told, and nobody has started it again
+	alarm bool   // the gateway was taken to contradict itself, which it never does here
+	odd   int    // times the gateway may still refuse a charge without looking at its key
 	hand  bool   // a person may still void the key at the gateway
 }
 
 // flyer is a call made before its transaction: sent, answered, and then recorded or not.
+// One that the gateway refused has its key closed in between.
 type flyer struct {
-	sent   bool
-	answer Input
+	sent    bool
+	refused bool
+	answer  Input
 }
 
 func events() []Input {
@@ -43,6 +48,7 @@ type saga struct {
 	declines bool
 	spent    int
 	hand     bool
+	odd      int
 	ends     []State
 }
 
@@ -59,6 +65,12 @@ func sagas() []saga {
 		{name: "everything goes wrong", heard: events(), ends: undone},
 		{name: "the gateway is away for long", heard: []Input{OrderCreated, ShipmentCancelled}, spent: 2, ends: undone},
 		{name: "voided by hand, then the deadline", heard: []Input{OrderCreated, ShipmentCancelled}, hand: true, ends: undone},
+		{name: "the gateway is away for long, then it declines", heard: []Input{OrderCreated, ShipmentCancelled}, declines: true, spent: 2,
+			ends: []State{Failed, Voided}},
+		{name: "refused at times, then the deadline", heard: []Input{OrderCreated, ShipmentCancelled}, odd: 2,
+			ends: []State{Failed, Voided, Refunded}},
+		{name: "refused at times and declined", heard: []Input{OrderCreated, ShipmentCancelled}, odd: 2, declines: true,
+			ends: []State{Failed, Voided}},
 		{name: "cancelled, never created", heard: []Input{ShipmentCancelled}, ends: []State{Voided}},
 	}
 }
@@ -66,12 +78,13 @@ func sagas() []saga {
 // TestEveryArrivalOrderEndsRight explores every order in which a saga's events reach
 // payment, each up to twice, mixed in every way with charges, voids and refunds under
 // way in other processes, answers lost after the gateway acted, crashes between a call
-// and its transaction, attempts that ran out and were started again, and a person who
-// voids the key at the gateway.
+// and its transaction, attempts that ran out and were started again, charges that the
+// gateway refuses at one time and not at another, and a person who voids the key at the
+// gateway.
 func TestEveryArrivalOrderEndsRight(t *testing.T) {
 	for _, s := range sagas() {
 		t.Run(s.name, func(t *testing.T) {
-			start := world{state: None, lose: 2, spent: s.spent, hand: s.hand}
+			start := world{state: None, lose: 2, spent: s.spent, hand: s.hand, odd: s.odd}
 			for _, in := range s.heard {
 				start.left[slices.Index(events(), in)] = 2
 			}
@@ -145,8 +158,10 @@ func (s saga) moves(w world) []world {
 		voided.key, voided.hand = "voided", false
 		next = append(next, voided)
 	}
-	if w.state == RefundFailed {
-		next = append(next, w.apply(Decide(w.state, RetryRefund))) // an operator
+	if w.state == RefundFailed || w.waits && w.state == Voiding {
+		retried := w.apply(Decide(w.state, RetryRefund)) // an operator
+		retried.waits = false
+		next = append(next, retried)
 	}
 	return next
 }
@@ -156,11 +171,20 @@ func (s saga) charges(w world) []world {
 	if !w.flyer.sent {
 		return nil
 	}
+	if w.flyer.refused && w.flyer.answer == "" {
+		return w.closes()
+	}
 	if w.flyer.answer == "" {
 		asked := s.charge(w)
 		answered := asked
 		answered.flyer.answer = map[string]Input{"captured": ChargeCaptured, "declined": ChargeDeclined, "voided": ChargeStopped}[asked.key]
 		next := []world{answered}
+		if w.odd > 0 {
+			refused := w
+			refused.odd--
+			refused.flyer.refused = true
+			next = append(next, refused)
+		}
 		if w.lose > 0 {
 			lost := asked // the gateway acted, nobody heard of it; the event comes again
 			lost.lose--
@@ -181,6 +205,26 @@ func (s saga) charges(w world) []world {
 		crashed.lose--
 		crashed.flyer = flyer{}
 		next = append(next, crashed)
+	}
+	return next
+}
+
+// closes moves a refused charge, whose key is voided before anybody believes the refusal.
+func (w world) closes() []world {
+	if w.key == "" {
+		w.key = "voided"
+	}
+	heard := w
+	heard.flyer.answer = ChargeDeclined
+	if w.key == "captured" {
+		heard.flyer.answer = ChargeCaptured
+	}
+	next := []world{heard}
+	if w.lose > 0 {
+		lost := w
+		lost.lose--
+		lost.flyer = flyer{}
+		next = append(next, lost)
 	}
 	return next
 }
@@ -218,9 +262,10 @@ func (w world) returns() []world {
 			lost.lose--
 			next = append(next, lost)
 		}
-		if w.spent > 0 {
+		if w.spent > 0 && (w.state != Voiding || !w.waits) {
 			spent := w
 			spent.spent--
+			spent.waits = w.state == Voiding
 			next = append(next, spent.apply(Decide(w.state, AttemptsSpent)))
 		}
 	case w.void != "":
@@ -241,12 +286,13 @@ func (w world) returns() []world {
 
 func (w world) apply(d Decision) world {
 	w.state = d.Next
+	w.alarm = w.alarm || d.Attention && !slices.Contains(d.Emit, PaymentRefundFailed)
 	for _, f := range d.Emit {
 		w.emitted += string(f) + " "
 	}
 	if w.flyer.sent && w.left[0] == 0 {
 		// The event it was for has been dealt with; what was sent may still arrive.
-		w.ghost = w.ghost || w.flyer.answer == ""
+		w.ghost = w.ghost || w.flyer.answer == "" && !w.flyer.refused
 		w.flyer = flyer{}
 	}
 	return w
@@ -262,6 +308,8 @@ func (w world) broken() string {
 		}
 	}
 	switch {
+	case w.alarm:
+		return "a person has to look at nothing"
 	case w.count(PaymentCompleted)+w.count(PaymentFailed)+w.count(PaymentVoided) > 1:
 		return "told contradictory things"
 	case w.count(PaymentRefunded) > 0 && w.count(PaymentCompleted) == 0:
@@ -272,6 +320,8 @@ func (w world) broken() string {
 		return "told a refund that is not in the ledger"
 	case w.count(PaymentVoided) > 0 && w.key != "voided":
 		return "told a void that is not in the ledger"
+	case w.count(PaymentFailed) > 0 && w.key != "declined" && w.key != "voided":
+		return "told a decline of a charge that may still take money"
 	}
 	return ""
 }

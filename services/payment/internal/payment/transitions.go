@@ -84,13 +84,12 @@ func decideNothingTaken(s State, in Input) Decision {
 		return duplicate(s)
 	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, AttemptsSpent:
 		return duplicate(s)
-	case ChargeDeclined, VoidDeclined:
+	case ChargeDeclined, ChargeStopped, VoidConfirmed:
+		// No contradiction: a charge that the gateway refuses altogether counts as
+		// declined when its key is voided, so whoever asks next hears of the void.
+		return duplicate(s)
+	case VoidDeclined:
 		if s == Failed {
-			return duplicate(s)
-		}
-		return contradict(s)
-	case ChargeStopped, VoidConfirmed:
-		if s == Voided {
 			return duplicate(s)
 		}
 		return contradict(s)
@@ -117,9 +116,10 @@ func decideVoiding(in Input) Decision {
 	case ChargeStopped, VoidConfirmed:
 		return apply(Voided, PaymentVoided)
 	case AttemptsSpent:
-		// Not known to hold money, so there is no refund that could have failed. The
-		// attempts go on, at their slowest, and a person is told.
-		return Decision{Action: Wait, Next: Voiding, Attention: true}
+		// Not known to hold money, so there is nothing to give up: the attempts go on, at
+		// their slowest. But the order waits for the answer, so others hear that a person
+		// has to look. The caller says this once a round of attempts.
+		return Decision{Action: Wait, Next: Voiding, Emit: []Fact{PaymentRefundFailed}, Attention: true}
 	case RetryRefund:
 		return apply(Voiding)
 	}

@@ -49,6 +49,22 @@ func TestEachReaction(t *testing.T) {
 			"ShipmentCancelled CANCELLING - - false 3s", "PaymentVoided CANCELLING - - false 4s",
 			"OrderCancelled CANCELLED - customer false 5s",
 		}},
+		{"cancelled, the void has to wait", []string{
+			"OrderCreated PENDING - - false 1s", "OrderCancellationRequested CANCELLING - - false 2s",
+			"ShipmentCancelled CANCELLING - - false 3s", "PaymentRefundFailed CANCELLING - - true 4s",
+			"PaymentVoided CANCELLING - - false 5s", "OrderCancelled CANCELLED - customer false 6s",
+		}},
+		{"cancelled, the void finds a decline", []string{
+			"OrderCreated PENDING - - false 1s", "OrderCancellationRequested CANCELLING - - false 2s",
+			"ShipmentCancelled CANCELLING - - false 3s", "PaymentRefundFailed CANCELLING - - true 4s",
+			"PaymentFailed CANCELLING - - false 5s", "OrderCancelled CANCELLED - payment_failed false 6s",
+		}},
+		{"cancelled, the void finds a capture", []string{
+			"OrderCreated PENDING - - false 1s", "OrderCancellationRequested CANCELLING - - false 2s",
+			"ShipmentCancelled CANCELLING - - false 3s", "PaymentRefundFailed CANCELLING - - true 4s",
+			"PaymentCompleted CANCELLING - - true 5s", "PaymentRefunded CANCELLING - - false 6s",
+			"OrderCancelled CANCELLED - customer false 7s",
+		}},
 		{"cancelled too late", []string{
 			"OrderCreated PENDING - - false 1s", "PaymentCompleted PENDING - - false 2s",
 			"InventoryReserved PENDING - - false 3s", "ShipmentScheduled PENDING - - false 4s",
@@ -184,16 +200,22 @@ func TestLateDeadLetterTurnsNothingBack(t *testing.T) {
 			t.Errorf("row %q became %q", before, got)
 		}
 	})
-	t.Run("needs attention", func(t *testing.T) {
-		m := newModels(t)
-		saga := m.sagas()["out of stock, refund fails first"]
-		late := slices.IndexFunc(saga.told, func(e said) bool { return e.name == "PaymentRefundFailed" })
-		m.hear(slices.Delete(slices.Clone(saga.told), late, late+1)...)
-		m.hear(saga.told[late])
-		if got := m.row(saga.order); got != "CANCELLED - out_of_stock false 6s" {
-			t.Errorf("row %q", got)
-		}
-	})
+	for name, want := range map[string]string{
+		"out of stock, refund fails first":    "CANCELLED - out_of_stock false 6s",
+		"cancelled, the void has to wait":     "CANCELLED - customer false 6s",
+		"cancelled, the void finds a decline": "CANCELLED - payment_failed false 6s",
+	} {
+		t.Run("needs attention: "+name, func(t *testing.T) {
+			m := newModels(t)
+			saga := m.sagas()[name]
+			late := slices.IndexFunc(saga.told, func(e said) bool { return e.name == "PaymentRefundFailed" })
+			m.hear(slices.Delete(slices.Clone(saga.told), late, late+1)...)
+			m.hear(saga.told[late])
+			if got := m.row(saga.order); got != want {
+				t.Errorf("row %q, want %q", got, want)
+			}
+		})
+	}
 	t.Run("OrderCreated itself", func(t *testing.T) {
 		m := newModels(t)
 		saga := m.sagas()["declined"]

@@ -27,7 +27,7 @@ func (a *App) OnPaymentCompleted(ctx context.Context, tx pgx.Tx, e consumer.Even
 }
 
 // OnPaymentRefunded counts the money given back on the day it was given back,
-// and ends the need for attention a failed refund had raised.
+// and ends the need for attention that was raised on the way.
 func (a *App) OnPaymentRefunded(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentRefunded]) error {
 	q := db.New(tx)
 	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
@@ -41,7 +41,8 @@ func (a *App) OnPaymentRefunded(ctx context.Context, tx pgx.Tx, e consumer.Event
 	return attention(ctx, q, e.Data.OrderID, e.AggregateVersion, false)
 }
 
-// OnPaymentRefundFailed: somebody has to look at it.
+// OnPaymentRefundFailed: a refund, or the void of a charge that may have taken money,
+// gets no answer, and somebody has to look at it.
 func (a *App) OnPaymentRefundFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentRefundFailed]) error {
 	q := db.New(tx)
 	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
@@ -50,14 +51,23 @@ func (a *App) OnPaymentRefundFailed(ctx context.Context, tx pgx.Tx, e consumer.E
 	return attention(ctx, q, e.Data.OrderID, e.AggregateVersion, true)
 }
 
-// OnPaymentFailed shows in the timeline only; the order's own event sets the status.
+// OnPaymentFailed ends the need for attention that a void without an answer had raised:
+// there is no money to give back. The order's own event sets the status.
 func (a *App) OnPaymentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error {
-	return record(ctx, db.New(tx), e, e.Data.OccurredAt, e.Data.Reason)
+	q := db.New(tx)
+	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
+		return err
+	}
+	return attention(ctx, q, e.Data.OrderID, e.AggregateVersion, false)
 }
 
-// OnPaymentVoided shows in the timeline only.
+// OnPaymentVoided ends the need for attention as well, for the same reason.
 func (a *App) OnPaymentVoided(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentVoided]) error {
-	return record(ctx, db.New(tx), e, e.Data.OccurredAt, e.Data.Reason)
+	q := db.New(tx)
+	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
+		return err
+	}
+	return attention(ctx, q, e.Data.OrderID, e.AggregateVersion, false)
 }
 
 // attention sets the flag, unless a later payment event has set it already.

@@ -172,6 +172,12 @@ func (m *models) sagas() map[string]*story {
 			refunded(499, "GBP").cancelled("shipment_failed"),
 		"cancelled before the charge": m.story("o-voided").created("c-3", "EUR", gadget).cancelling().stopped().voided().
 			cancelled("customer"),
+		"cancelled, the void has to wait": m.story("o-void-waits").created("c-3", "EUR", gadget).cancelling().stopped().refundFailed().
+			voided().cancelled("customer"),
+		"cancelled, the void finds a decline": m.story("o-void-declined").created("c-3", "EUR", gadget).cancelling().stopped().
+			refundFailed().declined().cancelled("payment_failed"),
+		"cancelled, the void finds a capture": m.story("o-void-captured").created("c-3", "EUR", gadget).cancelling().stopped().
+			refundFailed().paid(499, "EUR").refunded(499, "EUR").cancelled("customer"),
 		"cancelled too late": m.story("o-late").created("c-3", "EUR", gadget).paid(499, "EUR").reserved().scheduled().confirmed().
 			cancelling().dispatched().tooLate().shipped().arrived().delivered(),
 		"refund keeps failing": m.story("o-stuck").created("c-4", "EUR", gadget).paid(499, "EUR").outOfStock().refundFailed(),
