@@ -37,10 +37,12 @@ type Problem struct {
 
 // Shipment defines model for Shipment.
 type Shipment struct {
-	Carrier      *string            `json:"carrier,omitempty"`
-	CreatedAt    time.Time          `json:"createdAt"`
-	DeliveredAt  *time.Time         `json:"deliveredAt,omitempty"`
-	Detail       *string            `json:"detail,omitempty"`
+	Carrier     *string    `json:"carrier,omitempty"`
+	CreatedAt   time.Time  `json:"createdAt"`
+	DeliveredAt *time.Time `json:"deliveredAt,omitempty"`
+	Detail      *string    `json:"detail,omitempty"`
+
+	// DispatchedAt When the parcel left. One that was called off should not have one.
 	DispatchedAt *time.Time         `json:"dispatchedAt,omitempty"`
 	Items        *[]Item            `json:"items,omitempty"`
 	OrderId      openapi_types.UUID `json:"orderId"`

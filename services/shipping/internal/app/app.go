@@ -127,6 +127,7 @@ func (a *App) react(ctx context.Context, tx pgx.Tx, s step) error {
 	if err != nil {
 		return err
 	}
+	d = shipping.Once(d, row.DispatchedAt != nil)
 	a.metrics.decided(s.input, d.Action)
 	a.log.InfoContext(ctx, "shipment decided", "input", s.input, "action", d.Action,
 		"carrier", s.answer.Outcome, "from", state, "to", d.Next, "told", d.Emit)

@@ -12,6 +12,7 @@ type metrics struct {
 	decisions    *prometheus.CounterVec
 	feedUpdates  prometheus.Counter
 	feedFailures prometheus.Counter
+	feedSkipped  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -28,9 +29,13 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "eventshop_tracking_failures_total",
 			Help: "Rounds in which the tracking feed could not be read or applied; each is tried again.",
 		}),
+		feedSkipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eventshop_tracking_skipped_total",
+			Help: "Lines of the tracking feed without effect: foreign (no key of ours), status (none that matters here), failed (cannot be applied; see the log).",
+		}, []string{"why"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.decisions, m.feedUpdates, m.feedFailures)
+		reg.MustRegister(m.decisions, m.feedUpdates, m.feedFailures, m.feedSkipped)
 	}
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"eventshop.example/services/shipping/internal/carrier"
@@ -19,13 +20,19 @@ func (a *App) record(row *db.Shipment, s step, d shipping.Decision) error {
 			return err
 		}
 	}
-	if row.State == string(d.Next) {
+	calledOff := slices.Contains(d.Emit, shipping.ShipmentDispatched) && d.Action == shipping.Refuse
+	if row.State == string(d.Next) && !calledOff {
 		return nil
 	}
-	row.State = string(d.Next)
 	keep(&row.ShipmentID, s.answer.ShipmentID, s.update.ShipmentID)
 	keep(&row.TrackingID, s.answer.TrackingID, s.update.TrackingID)
 	keep(&row.Carrier, s.answer.Carrier, s.update.Carrier)
+	if calledOff {
+		at := a.eventTime(s) // a delivery's time when that is the first to tell
+		row.DispatchedAt = &at
+		return nil
+	}
+	row.State = string(d.Next)
 	switch d.Next {
 	case shipping.Failed:
 		row.Reason, row.Detail = s.answer.Code, s.answer.Detail

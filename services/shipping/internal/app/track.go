@@ -7,8 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/telemetry"
@@ -39,7 +41,8 @@ var errOvertaken = errors.New("the feed's cursor has moved")
 
 // Track follows the carrier's tracking feed until ctx ends, asking every interval. A
 // carrier, database or registry that is away is tried again with a growing pause, and
-// nothing is skipped: the cursor moves in the transaction that applies the updates. With
+// the cursor moves in the transaction that applies the updates: only a line that can never
+// be applied is passed over, with an error in the log and a count. With
 // several replicas each update is applied by one of them.
 //
 // An update can come before the row knows that its parcel was scheduled: the answer to
@@ -90,6 +93,9 @@ func (a *App) TrackOnce(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	err = postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.applyUpdates(ctx, tx, cursor, updates) })
+	if err != nil && lineAtFault(ctx, err) {
+		err = a.applySingly(ctx, cursor, updates)
+	}
 	if errors.Is(err, errOvertaken) {
 		return 0, nil
 	}
@@ -102,30 +108,84 @@ func (a *App) TrackOnce(ctx context.Context) (int, error) {
 }
 
 func (a *App) applyUpdates(ctx context.Context, tx pgx.Tx, after int64, updates []carrier.Update) error {
-	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+trackLockWait+"'"); err != nil {
-		return err
-	}
-	q := db.New(tx)
-	if err := q.OpenCursor(ctx, db.OpenCursorParams{Carrier: feed, Now: a.now()}); err != nil {
-		return fmt.Errorf("open cursor: %w", err)
-	}
-	cursor, err := q.LockCursor(ctx, feed)
+	q, err := a.lockCursor(ctx, tx, after)
 	if err != nil {
-		return fmt.Errorf("lock cursor: %w", err)
-	}
-	if cursor != after {
-		return errOvertaken
+		return err
 	}
 	for _, u := range updates {
 		if err := a.applyUpdate(ctx, tx, u); err != nil {
 			return fmt.Errorf("update %d of order %s: %w", u.Seq, u.OrderID, err)
 		}
 	}
-	last := updates[len(updates)-1].Seq
-	if err := q.MoveCursor(ctx, db.MoveCursorParams{Carrier: feed, Cursor: last, Now: a.now()}); err != nil {
+	return a.moveCursor(ctx, q, updates[len(updates)-1].Seq)
+}
+
+// lockCursor opens the feed's cursor for the transaction, when it still is where the
+// updates were read from. Applying them again would change no shipment, but it would put
+// the cursor back to where they end, and all replicas would read on from there.
+func (a *App) lockCursor(ctx context.Context, tx pgx.Tx, after int64) (*db.Queries, error) {
+	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+trackLockWait+"'"); err != nil {
+		return nil, fmt.Errorf("bound the wait for locks: %w", err)
+	}
+	q := db.New(tx)
+	if err := q.OpenCursor(ctx, db.OpenCursorParams{Carrier: feed, Now: a.now()}); err != nil {
+		return nil, fmt.Errorf("open cursor: %w", err)
+	}
+	cursor, err := q.LockCursor(ctx, feed)
+	if err != nil {
+		return nil, fmt.Errorf("lock cursor: %w", err)
+	}
+	if cursor != after {
+		return nil, errOvertaken
+	}
+	return q, nil
+}
+
+func (a *App) moveCursor(ctx context.Context, q *db.Queries, to int64) error {
+	if err := q.MoveCursor(ctx, db.MoveCursorParams{Carrier: feed, Cursor: to, Now: a.now()}); err != nil {
 		return fmt.Errorf("move cursor: %w", err)
 	}
 	return nil
+}
+
+// applySingly applies a page that failed as a whole, each update in a transaction of its
+// own, and passes over those that fail for a reason that repeating does not mend: one
+// parcel must not keep all others waiting. What is passed over is not lost for good: an
+// update that comes twice changes nothing, so the cursor can be put back by hand.
+func (a *App) applySingly(ctx context.Context, after int64, updates []carrier.Update) error {
+	for _, u := range updates {
+		err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.applyUpdates(ctx, tx, after, []carrier.Update{u}) })
+		if err != nil {
+			if !lineAtFault(ctx, err) {
+				return err
+			}
+			a.metrics.feedSkipped.WithLabelValues("failed").Inc()
+			a.log.ErrorContext(ctx, "tracking update cannot be applied and is passed over",
+				"seq", u.Seq, "order", u.OrderID, "status", u.Status, "error", err)
+			err = postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error {
+				q, err := a.lockCursor(ctx, tx, after)
+				if err != nil {
+					return err
+				}
+				return a.moveCursor(ctx, q, u.Seq)
+			})
+			if err != nil {
+				return fmt.Errorf("pass over update %d: %w", u.Seq, err)
+			}
+		}
+		after = u.Seq
+	}
+	return nil
+}
+
+// lineAtFault reports whether an update failed because of what it is, and not because
+// something is away, somebody else was faster, or the service is being stopped.
+func lineAtFault(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || errors.Is(err, errOvertaken) {
+		return false
+	}
+	kind := errs.KindOf(err)
+	return kind != errs.Transient && kind != errs.Conflict
 }
 
 func (a *App) applyUpdate(ctx context.Context, tx pgx.Tx, u carrier.Update) error {
@@ -133,9 +193,16 @@ func (a *App) applyUpdate(ctx context.Context, tx pgx.Tx, u carrier.Update) erro
 		carrier.UpdateDispatched: shipping.ParcelDispatched,
 		carrier.UpdateDelivered:  shipping.ParcelDelivered,
 	}[u.Status]
-	if u.OrderID == "" || u.Key != Key(u.OrderID) || input == "" {
-		// Somebody else's parcel, or a status that says nothing about the saga.
-		a.log.InfoContext(ctx, "tracking update passed over", "seq", u.Seq, "key", u.Key, "status", u.Status)
+	why := ""
+	switch {
+	case !isOrderID(u.OrderID) || u.Key != Key(u.OrderID):
+		why = "foreign"
+	case input == "":
+		why = "status" // one that says nothing about the saga
+	}
+	if why != "" {
+		a.metrics.feedSkipped.WithLabelValues(why).Inc()
+		a.log.InfoContext(ctx, "tracking update passed over", "why", why, "seq", u.Seq, "key", u.Key, "status", u.Status)
 		return nil
 	}
 	return a.react(telemetry.With(ctx, u.OrderID, "", ""), tx, step{
@@ -143,4 +210,11 @@ func (a *App) applyUpdate(ctx context.Context, tx pgx.Tx, u carrier.Update) erro
 		// The correlation id is the row's; the cause is no event but a line of the feed.
 		cause: outbox.Cause{CausationID: fmt.Sprintf("carrier-update-%d", u.Seq)},
 	})
+}
+
+// isOrderID accepts the one form in which order ids are written, so that no other spelling
+// opens a second shipment.
+func isOrderID(s string) bool {
+	id, err := uuid.Parse(s)
+	return err == nil && id.String() == s
 }

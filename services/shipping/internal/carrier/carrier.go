@@ -20,7 +20,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +37,8 @@ type Client struct {
 }
 
 // New returns a client for the carrier at baseURL. timeout bounds one request, from
-// dialling to the last byte of the answer.
+// dialling to the last byte of the answer; an operation makes at most two, a refused
+// Schedule four.
 func New(baseURL string, timeout time.Duration) *Client {
 	return &Client{
 		base:    strings.TrimRight(baseURL, "/"),
@@ -98,24 +98,6 @@ type Answer struct {
 	DispatchedAt time.Time // zero when the parcel has not left
 }
 
-// Update is one line of the tracking feed.
-type Update struct {
-	Seq        int64     `json:"seq"`
-	At         time.Time `json:"at"`
-	Key        string    `json:"key"`
-	OrderID    string    `json:"orderId"`
-	ShipmentID string    `json:"shipmentId"`
-	TrackingID string    `json:"trackingId"`
-	Carrier    string    `json:"carrier"`
-	Status     string    `json:"status"` // UpdateDispatched or UpdateDelivered
-}
-
-// The statuses of an Update.
-const (
-	UpdateDispatched = "dispatched"
-	UpdateDelivered  = "delivered"
-)
-
 // shipment is the carrier's picture of a key, and of an error.
 type shipment struct {
 	ShipmentID   string    `json:"shipmentId"`
@@ -152,11 +134,71 @@ func (c *Client) Schedule(ctx context.Context, key string, req Request) (Answer,
 	case status == http.StatusUnprocessableEntity && s.Code == "idempotency_key_reused":
 		return Answer{}, errs.New(errs.Internal, "schedule shipment %s: the key went out with another request: %s", key, s.Detail)
 	case status == http.StatusUnprocessableEntity || status == http.StatusBadRequest:
-		// Not even a request of the wrong form gets better by repeating it; a refusal
-		// ends the order properly.
-		return s.answer(Refused), nil
+		return c.closeKey(ctx, key, req, status, s)
 	}
 	return Answer{}, errs.New(errs.Internal, "schedule shipment %s: the carrier answered %d %s %s", key, status, s.Code, s.Detail)
+}
+
+// closeKey answers a refusal. One that the carrier has on record under the key is its
+// decision. Any other, such as that of a request of the wrong form, does not get better
+// by repeating it and has to end the order; but an earlier try may have put the parcel on
+// the list, and one may still arrive, which a lookup would not see. So what is known of
+// the key comes first, and a key that nothing is known of is cancelled.
+func (c *Client) closeKey(ctx context.Context, key string, req Request, status int, refusal shipment) (Answer, error) {
+	undecided := func(cause error) (Answer, error) {
+		return Answer{}, errs.New(errs.Transient, "schedule shipment %s: the carrier answered %d %s, and what it has under the key is unknown: %w",
+			key, status, refusal.Code, cause)
+	}
+	if refusal.Code == "" {
+		refusal.Code = fmt.Sprintf("http_%d", status)
+	}
+	found, known, err := c.lookup(ctx, key)
+	if err != nil {
+		return undecided(err)
+	}
+	if outcome, decided := scheduleOutcomes[found.Status]; decided {
+		return found.refusedAs(outcome, refusal), nil
+	}
+	if known {
+		return undecided(fmt.Errorf("it says %q", found.Status))
+	}
+	closed, err := c.Cancel(ctx, key, req.OrderID, req.CustomerID)
+	if err != nil {
+		return undecided(err)
+	}
+	if closed.Outcome == Departed {
+		closed.Outcome = Accepted
+		return closed, nil
+	}
+	return Answer{Outcome: Refused, Code: refusal.Code, Detail: refusal.Detail}, nil
+}
+
+// refusedAs is the answer of a key on record; a refusal's words are those of the answer
+// where the record has none.
+func (s shipment) refusedAs(o Outcome, refusal shipment) Answer {
+	if o == Refused {
+		if s.Code == "" {
+			s.Code = refusal.Code
+		}
+		if s.Detail == "" && s.Code == refusal.Code {
+			s.Detail = refusal.Detail
+		}
+	}
+	return s.answer(o)
+}
+
+// lookup asks what the carrier has under key; known is false when it has nothing.
+func (c *Client) lookup(ctx context.Context, key string) (found shipment, known bool, err error) {
+	status, s, err := c.do(ctx, http.MethodGet, "/v1/shipments/"+url.PathEscape(key), "", nil)
+	switch {
+	case err != nil:
+		return shipment{}, false, fmt.Errorf("asking by key: %w", err)
+	case status == http.StatusOK:
+		return s, true, nil
+	case status == http.StatusNotFound:
+		return shipment{}, false, nil
+	}
+	return shipment{}, false, fmt.Errorf("asking by key: the carrier answered %d %s", status, s.Code)
 }
 
 // Cancel asks the carrier to ship nothing under key, now or later. orderID and
@@ -190,51 +232,20 @@ var (
 	}
 )
 
-// settle finds out what became of a request that got no answer.
+// settle finds out what became of a request that got no answer. A key that the carrier
+// does not know is no decision: the request may still be on its way.
 func (c *Client) settle(ctx context.Context, key, what string, cause error, outcomes map[string]Outcome) (Answer, error) {
-	status, s, err := c.do(ctx, http.MethodGet, "/v1/shipments/"+url.PathEscape(key), "", nil)
-	if err == nil && status == http.StatusOK {
-		if outcome, decided := outcomes[s.Status]; decided {
-			return s.answer(outcome), nil
-		}
+	found, _, err := c.lookup(ctx, key)
+	if outcome, decided := outcomes[found.Status]; err == nil && decided {
+		return found.answer(outcome), nil
 	}
 	if cause == nil {
 		cause = fmt.Errorf("the carrier is in trouble")
 	}
 	if err != nil {
-		cause = fmt.Errorf("%w; and asking by key: %w", cause, err)
+		cause = fmt.Errorf("%w; and %w", cause, err)
 	}
 	return Answer{}, errs.New(errs.Transient, "%s shipment %s, outcome unknown: %w", what, key, cause)
-}
-
-// Updates returns tracking updates behind after, at most limit, in the order they
-// happened. Every error but one against the API is transient: nothing was changed.
-func (c *Client) Updates(ctx context.Context, after int64, limit int) ([]Update, error) {
-	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(limit)}}
-	var page struct {
-		Updates []Update `json:"updates"`
-	}
-	status, err := c.request(ctx, http.MethodGet, "/v1/updates?"+query.Encode(), "", nil, &page)
-	if unknown(status, err) {
-		return nil, errs.New(errs.Transient, "read tracking feed after %d: status %d: %w", after, status, orTrouble(err))
-	}
-	if err != nil || status != http.StatusOK {
-		return nil, errs.New(errs.Internal, "read tracking feed after %d: status %d: %w", after, status, orTrouble(err))
-	}
-	for i, last := 0, after; i < len(page.Updates); i++ {
-		if page.Updates[i].Seq <= last {
-			return nil, errs.New(errs.Internal, "tracking feed is out of order: %d behind %d", page.Updates[i].Seq, last)
-		}
-		last = page.Updates[i].Seq
-	}
-	return page.Updates, nil
-}
-
-func orTrouble(err error) error {
-	if err == nil {
-		return fmt.Errorf("no such answer is agreed")
-	}
-	return err
 }
 
 func (c *Client) post(ctx context.Context, path, key string, body any) (int, shipment, error) {
@@ -248,6 +259,7 @@ func (c *Client) post(ctx context.Context, path, key string, body any) (int, shi
 func (c *Client) do(ctx context.Context, method, path, key string, body []byte) (int, shipment, error) {
 	var s shipment
 	status, err := c.request(ctx, method, path, key, body, &s)
+	s.clean()
 	return status, s, err
 }
 
@@ -283,18 +295,25 @@ func (c *Client) request(ctx context.Context, method, path, key string, body []b
 	if err != nil {
 		return 0, noAnswer{err}
 	}
-	if err := json.Unmarshal(raw, into); err != nil && res.StatusCode < http.StatusInternalServerError {
+	// An error's status says enough; what stands between may have put a page of its own in
+	// place of the carrier's words.
+	if err := json.Unmarshal(raw, into); err != nil && res.StatusCode < http.StatusBadRequest {
 		return res.StatusCode, errs.New(errs.Internal, "answer %d is no JSON of the carrier's API: %w", res.StatusCode, err)
 	}
 	return res.StatusCode, nil
 }
 
 // unknown reports whether the request may or may not have been carried out: no answer,
-// or one that says nothing about it.
+// or one that says nothing about it. Being let in and being served in time concern all
+// requests, not this one.
 func unknown(status int, err error) bool {
 	var none noAnswer
 	if errors.As(err, &none) {
 		return true
 	}
-	return status >= http.StatusInternalServerError || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= http.StatusInternalServerError
 }

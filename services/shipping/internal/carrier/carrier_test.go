@@ -61,7 +61,12 @@ func TestRefusalIsAnAnswer(t *testing.T) {
 	server := carriertest.Start(t)
 	server.Switch(carriertest.Switches{Refuse: "address_not_served"})
 	c := client(server)
-	want(t, schedule(t, c), carrier.Answer{Outcome: carrier.Refused, Code: "address_not_served", Detail: "not there"})
+	refused := carrier.Answer{Outcome: carrier.Refused, Carrier: "test-express", Code: "address_not_served", Detail: "not there"}
+	want(t, schedule(t, c), refused)
+	want(t, schedule(t, c), refused)
+	if got := server.Status("k1"); got != "refused" {
+		t.Fatalf("carrier has %q; a recorded refusal needs no closing", got)
+	}
 	if got := cancel(t, c).Outcome; got != carrier.Cancelled {
 		t.Fatalf("cancellation of a refused parcel = %q; nothing leaves, so it is cancelled", got)
 	}
@@ -146,6 +151,8 @@ func TestNoDecisionIsTransient(t *testing.T) {
 		"down":     {Down: true},
 		"503":      {Status: 503},
 		"too many": {Status: 429},
+		"no entry": {Status: 401},
+		"no right": {Status: 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := carriertest.Start(t)
@@ -206,7 +213,7 @@ func TestForeignAnswersAreInternal(t *testing.T) {
 		status int
 		body   string
 	}{
-		{200, `<html>`}, {404, `{}`}, {401, `{"code":"unauthorized"}`}, {409, `{"code":"?"}`}, {422, `{"code":"idempotency_key_reused"}`},
+		{200, `<html>`}, {404, `{}`}, {409, `{"code":"?"}`}, {422, `{"code":"idempotency_key_reused"}`},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(answer.status)

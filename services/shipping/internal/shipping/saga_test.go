@@ -20,6 +20,8 @@ type world struct {
 
 	left [5]int // how often each event may still arrive, in the order of Inputs
 	lose int    // answers of the carrier that may still get lost
+
+	strayed bool // the parcel has left although the carrier had said that it would not
 }
 
 // saga is what happens to an order outside shipping.
@@ -28,6 +30,7 @@ type saga struct {
 	heard   []Input
 	refuses bool // the carrier refuses the address
 	sits    bool // the parcel never leaves during the test
+	strays  bool // the carrier breaks its word: what it refused or cancelled may leave
 	ends    []State
 }
 
@@ -43,6 +46,8 @@ func sagas() []saga {
 		{name: "cancelled and refused", heard: []Input{OrderCreated, InventoryReserved, OrderCancellationRequested}, refuses: true, ends: []State{Cancelled, Failed}},
 		{name: "cancelled and declined", heard: []Input{OrderCreated, PaymentFailed, OrderCancellationRequested}, ends: []State{Cancelled}},
 		{name: "cancelled and out of stock", heard: []Input{OrderCreated, InventoryReservationFailed, OrderCancellationRequested}, ends: []State{Cancelled}},
+		{name: "refused and sent", heard: []Input{OrderCreated, InventoryReserved}, refuses: true, strays: true, ends: []State{Failed, Delivered}},
+		{name: "cancelled and sent", heard: []Input{OrderCreated, InventoryReserved, OrderCancellationRequested}, strays: true, ends: []State{Cancelled, Delivered}},
 	}
 }
 
@@ -119,6 +124,11 @@ func (s saga) moves(w world) []world {
 		done.left[i]--
 		next = append(next, done.apply(Decide(done.state, answer)))
 	}
+	if s.strays && (w.carrier == "refused" || w.carrier == "cancelled") {
+		left := w
+		left.carrier, left.feed, left.strayed = "dispatched", w.feed+"d", true
+		next = append(next, left)
+	}
 	switch {
 	case w.carrier == "scheduled" && !s.sits:
 		left := w
@@ -179,7 +189,7 @@ func (s saga) call(w world, ask Ask) (world, Input) {
 
 func (w world) apply(d Decision) world {
 	w.state = d.Next
-	for _, f := range d.Emit {
+	for _, f := range Once(d, w.count(ShipmentDispatched) > 0).Emit {
 		w.emitted += string(f) + " "
 	}
 	return w
@@ -200,13 +210,13 @@ func (w world) broken() string {
 		return i < 0 || (j >= 0 && j < i)
 	}
 	switch {
-	case !before(ShipmentScheduled, ShipmentDispatched):
+	case !before(ShipmentScheduled, ShipmentDispatched) && !w.strayed:
 		return "dispatched without having been scheduled"
 	case !before(ShipmentDispatched, ShipmentDelivered):
 		return "delivered without having been dispatched"
 	case !before(ShipmentDispatched, ShipmentCancellationRejected):
 		return "a cancellation was rejected before anybody heard of the dispatch"
-	case w.count(ShipmentDispatched) > 0 && w.count(ShipmentCancelled)+w.count(ShipmentFailed) > 0:
+	case w.count(ShipmentDispatched) > 0 && w.count(ShipmentCancelled)+w.count(ShipmentFailed) > 0 && !w.strayed:
 		return "dispatched and called off"
 	case w.count(ShipmentCancelled) > 0 && w.count(ShipmentFailed) > 0:
 		return "called off twice"
@@ -219,6 +229,12 @@ func (w world) broken() string {
 func (s saga) endsWrong(w world) string {
 	switch w.carrier {
 	case "delivered":
+		if w.strayed && (w.state == Failed || w.state == Cancelled) {
+			if w.count(ShipmentDispatched) != 1 {
+				return "what was called off has left and nobody was told"
+			}
+			return ""
+		}
 		if w.state != Delivered || w.count(ShipmentDelivered) != 1 {
 			return "the parcel arrived and nobody was told"
 		}

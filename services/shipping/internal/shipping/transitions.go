@@ -1,5 +1,7 @@
 package shipping
 
+import "slices"
+
 // Decide is the total transition table: every state and every input have an answer. It
 // is written as one switch per input so that a cell can be read without running
 // anything; the test enumerates all of them. What no case names is refused: the state
@@ -162,6 +164,21 @@ func onTracking(s State, in Input) Decision {
 		return duplicate(s)
 	case Delivered:
 		return duplicate(s)
+	case Failed, Cancelled:
+		// The shipment was called off and everybody acted on it: the money is on its way
+		// back, the goods count as here. Nothing of that can be undone, but people have
+		// to hear of it, once (Once).
+		return refuse(s, ShipmentDispatched)
 	}
 	return refuse(s)
+}
+
+// Once takes from a decision what is told only once an order and has been told:
+// dispatchTold says so of ShipmentDispatched. Only a shipment that was called off can be
+// told of a dispatch again and again, because its state does not show it.
+func Once(d Decision, dispatchTold bool) Decision {
+	if dispatchTold {
+		d.Emit = slices.DeleteFunc(slices.Clone(d.Emit), func(f Fact) bool { return f == ShipmentDispatched })
+	}
+	return d
 }

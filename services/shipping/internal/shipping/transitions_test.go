@@ -1,6 +1,7 @@
 package shipping
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -83,8 +84,8 @@ var want = map[State][]Decision{
 		none(Failed),
 		{Action: Duplicate, Next: Failed},
 		none(Failed),
-		none(Failed),
-		none(Failed),
+		{Action: Refuse, Next: Failed, Emit: []Fact{ShipmentDispatched}},
+		{Action: Refuse, Next: Failed, Emit: []Fact{ShipmentDispatched}},
 	},
 	Dispatched: {
 		{Action: Duplicate, Next: Dispatched},
@@ -125,8 +126,8 @@ var want = map[State][]Decision{
 		{Action: Duplicate, Next: Cancelled},
 		{Action: Duplicate, Next: Cancelled},
 		none(Cancelled),
-		none(Cancelled),
-		none(Cancelled),
+		{Action: Refuse, Next: Cancelled, Emit: []Fact{ShipmentDispatched}},
+		{Action: Refuse, Next: Cancelled, Emit: []Fact{ShipmentDispatched}},
 	},
 }
 
@@ -159,14 +160,22 @@ func TestFinalStatesAreNeverLeft(t *testing.T) {
 }
 
 // What changes nothing tells nothing, but for the answer to a cancellation that came
-// too late: whoever asks gets it, every time.
+// too late: whoever asks gets it, every time. The dispatch of a parcel that was called off
+// is told once, which Once sees to.
 func TestEmissionsNeedAChange(t *testing.T) {
 	for _, s := range States() {
 		for _, in := range Inputs() {
 			d := Decide(s, in)
 			rejection := len(d.Emit) == 1 && d.Emit[0] == ShipmentCancellationRejected
-			if d.Next == s && len(d.Emit) > 0 && !rejection {
+			calledOff := (s == Failed || s == Cancelled) && (in == ParcelDispatched || in == ParcelDelivered)
+			if d.Next == s && len(d.Emit) > 0 && !rejection && !calledOff {
 				t.Errorf("Decide(%q, %s) stays but tells %v", s, in, d.Emit)
+			}
+			if again := Once(d, true); slices.Contains(again.Emit, ShipmentDispatched) || (calledOff && len(again.Emit) > 0) {
+				t.Errorf("Once(Decide(%q, %s)) tells %v a second time", s, in, again.Emit)
+			}
+			if diff := cmp.Diff(d, Once(d, false)); diff != "" {
+				t.Errorf("Once(Decide(%q, %s)) differs the first time:\n%s", s, in, diff)
 			}
 		}
 	}

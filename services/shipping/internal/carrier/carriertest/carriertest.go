@@ -6,6 +6,7 @@ package carriertest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -34,6 +35,8 @@ type Switches struct {
 	AnswerLost int    // carry out so many posts without answering
 	Down       bool   // carry out nothing
 	Status     int    // answer everything with this status
+	Schedule   int    // answer requests to schedule with this status and do nothing
+	NoLookup   bool   // answer 503 to whoever asks by key
 }
 
 type parcel struct {
@@ -103,6 +106,38 @@ func (c *Carrier) Foreign(key, orderID, status string) {
 	c.report(&parcel{Key: key, OrderID: orderID, Carrier: "test-express"}, status, time.Now())
 }
 
+// Stray lets the parcel leave although it was refused or cancelled, which a carrier should
+// never do.
+func (c *Carrier) Stray(t testing.TB, key string, at time.Time) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.parcels[key]
+	if p == nil || (p.Status != "refused" && p.Status != "cancelled") {
+		t.Fatalf("parcel %q was not called off: %+v", key, p)
+	}
+	p.ShipmentID, p.TrackingID, p.OrderID = "shp-stray", "T-stray", strings.TrimPrefix(key, "shipment-")
+	p.Status, p.DispatchedAt = "dispatched", at
+	c.report(p, p.Status, at)
+}
+
+// Repeat puts the last update into the feed again, under a new sequence number.
+func (c *Carrier) Repeat() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	again := maps.Clone(c.updates[len(c.updates)-1])
+	c.seq++
+	again["seq"] = c.seq
+	c.updates = append(c.updates, again)
+}
+
+// Spoil replaces one field of the last update.
+func (c *Carrier) Spoil(field string, value any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.updates[len(c.updates)-1][field] = value
+}
+
 // Status is the carrier's own truth about a key, "" when it has never seen it.
 func (c *Carrier) Status(key string) string {
 	c.mu.Lock()
@@ -129,6 +164,15 @@ func (c *Carrier) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.switches.Status != 0 {
 		answer(w, c.switches.Status, map[string]string{"code": "fault"})
+		return
+	}
+	path := strings.TrimPrefix(r.URL.Path, "/v1/shipments")
+	switch {
+	case c.switches.Schedule != 0 && r.Method == http.MethodPost && path == "":
+		answer(w, c.switches.Schedule, map[string]string{"code": "bad_request", "detail": "not like that"})
+		return
+	case c.switches.NoLookup && r.Method == http.MethodGet && strings.HasPrefix(path, "/"):
+		answer(w, http.StatusServiceUnavailable, map[string]string{"code": "fault"})
 		return
 	}
 	status, body := c.do(r)
