@@ -47,7 +47,6 @@ func doctorCommand(e *env) *cobra.Command {
 			tell(ok, "go", found, "install Go 1.26 or newer from https://go.dev/dl/")
 			found, ok = database(cmd.Context())
 			tell(ok, "postgresql", found, "install PostgreSQL 15 or newer, or give one with --postgres URL")
-			tell(true, "docker", docker(cmd.Context()), "")
 
 			running, err := s.Running()
 			if err != nil {
@@ -122,13 +121,4 @@ func database(ctx context.Context) (found string, ok bool) {
 		return err.Error(), false
 	}
 	return fmt.Sprintf("version %d in %s", major, bin), true
-}
-
-// docker tells whether the compose way is open. The embedded stack does without.
-func docker(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "docker", "compose", "version", "--short").Output()
-	if err != nil {
-		return "none: only deploy/compose.yaml needs it, with its compose plugin"
-	}
-	return "compose " + strings.TrimSpace(string(out))
 }
