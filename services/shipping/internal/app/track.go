@@ -178,14 +178,15 @@ func (a *App) applySingly(ctx context.Context, after int64, updates []carrier.Up
 	return nil
 }
 
-// lineAtFault reports whether an update failed because of what it is, and not because
-// something is away, somebody else was faster, or the service is being stopped.
+// lineAtFault reports whether an update failed because of what it is. Only Invalid says
+// that: something that is away is Transient, somebody who was faster a Conflict, a bug of
+// ours Internal and a schema the registry refuses Hopeless, and those would fail every
+// line. A feed that waits is found by its metric; updates passed over are not.
 func lineAtFault(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || errors.Is(err, errOvertaken) {
 		return false
 	}
-	kind := errs.KindOf(err)
-	return kind != errs.Transient && kind != errs.Conflict
+	return errs.KindOf(err) == errs.Invalid
 }
 
 func (a *App) applyUpdate(ctx context.Context, tx pgx.Tx, u carrier.Update) error {
