@@ -10,7 +10,7 @@ import (
 )
 
 // documents are the pages whose paths must exist.
-var documents = []string{"README.md", "ARCHITECTURE.md"}
+var documents = []string{"README.md", "ARCHITECTURE.md", "docs/glossary.md"}
 
 func TestDocumentsNamePathsThatExist(t *testing.T) {
 	dir := root(t)

@@ -229,6 +229,11 @@ func TestInterruptedInitdbIsDoneAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := postgres.Wipe(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.Init(ctx, bin); err == nil {

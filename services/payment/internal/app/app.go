@@ -171,7 +171,7 @@ func (a *App) change(ctx context.Context, tx pgx.Tx, row *db.Payment, s step) (p
 		state := payment.State(row.State)
 		d = payment.Decide(state, in)
 		a.metrics.decided(in, d.Action)
-		a.log.InfoContext(ctx, "payment decided", "order_id", s.orderID, "input", in, "action", d.Action,
+		a.log.InfoContext(ctx, "payment decided", "input", in, "action", d.Action,
 			"from", state, "to", d.Next, "told", d.Emit)
 		if a.move(row, s, in, d, now) {
 			if err := a.remember(ctx, tx, *row, s, in, d, now); err != nil {
