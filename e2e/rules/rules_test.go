@@ -253,6 +253,155 @@ func TestNoInitNoCatchAllPackages(t *testing.T) {
 	}
 }
 
+// TestNoGlobalState: a package-level variable is a constant Go has no word for: an
+// error to compare with, an embedded file, a compiled pattern, a table that its
+// package never writes to. Whatever else needs a reason here.
+func TestNoGlobalState(t *testing.T) {
+	known := map[string]string{
+		"pkg/pgtest.instance": "one server for each test binary, made by the first test that needs it",
+	}
+	written := map[string]bool{} // package.name that is assigned to somewhere
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		for _, name := range assigned(s.file) {
+			written[s.pkg+"."+name] = true
+		}
+	}
+	for _, s := range sources(t) {
+		if s.generated || s.test {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.VAR {
+				continue
+			}
+			for _, spec := range g.Specs {
+				v := spec.(*ast.ValueSpec)
+				for i, name := range v.Names {
+					full := s.pkg + "." + name.Name
+					table := !name.IsExported() && i < len(v.Values) && !written[full]
+					if name.Name == "_" || embeds(g, v) || table || i < len(v.Values) && immutable(v.Values[i]) || known[full] != "" {
+						continue
+					}
+					t.Errorf("%s: package-level variable %s: state belongs to a value that somebody creates", s.path, name.Name)
+				}
+			}
+		}
+	}
+}
+
+// assigned lists the names a file assigns to, by themselves or through an index or a
+// field, or deletes from. A local variable of the same name counts too: it is renamed
+// sooner than reasoned about.
+func assigned(f *ast.File) []string {
+	var names []string
+	add := func(e ast.Expr) {
+		for {
+			switch x := e.(type) {
+			case *ast.IndexExpr:
+				e = x.X
+				continue
+			case *ast.SelectorExpr:
+				e = x.X
+				continue
+			case *ast.StarExpr:
+				e = x.X
+				continue
+			case *ast.Ident:
+				names = append(names, x.Name)
+			}
+			return
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			if n.Tok != token.DEFINE {
+				for _, l := range n.Lhs {
+					add(l)
+				}
+			}
+		case *ast.IncDecStmt:
+			add(n.X)
+		case *ast.CallExpr:
+			if id, ok := n.Fun.(*ast.Ident); ok && (id.Name == "delete" || id.Name == "clear") && len(n.Args) > 0 {
+				add(n.Args[0])
+			}
+		case *ast.UnaryExpr:
+			if n.Op == token.AND {
+				add(n.X) // whoever has the address may write
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// embeds tells a variable filled by the compiler from a file.
+func embeds(g *ast.GenDecl, v *ast.ValueSpec) bool {
+	for _, doc := range []*ast.CommentGroup{g.Doc, v.Doc} {
+		if doc == nil {
+			continue
+		}
+		for _, c := range doc.List {
+			if strings.HasPrefix(c.Text, "//go:embed ") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// immutable tells a value that nothing changes once it is made.
+func immutable(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.CallExpr:
+		if sel, ok := e.Fun.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok {
+				switch x.Name + "." + sel.Sel.Name {
+				case "errors.New", "fmt.Errorf", "regexp.MustCompile", "errs.New", "crc32.MakeTable":
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// TestSQLIsNotHidden: no interface over sqlc's queries, and none of the frameworks
+// this house does without.
+func TestSQLIsNotHidden(t *testing.T) {
+	dir := root(t)
+	configs, err := filepath.Glob(filepath.Join(dir, "services", "*", "sqlc.yaml"))
+	if err != nil || len(configs) != 5 {
+		t.Fatalf("%d sqlc.yaml found, %v", len(configs), err)
+	}
+	for _, file := range configs {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "emit_interface") {
+			t.Errorf("%s emits an interface over the queries", file)
+		}
+	}
+	for _, s := range sources(t) {
+		for _, im := range s.imports {
+			for _, bad := range []string{
+				"github.com/google/wire", "go.uber.org/fx", "go.uber.org/dig", "github.com/samber/do",
+				"github.com/ThreeDotsLabs/watermill", "go.temporal.io", "github.com/stretchr/testify", "go.uber.org/mock", "github.com/golang/mock",
+			} {
+				if im == bad || strings.HasPrefix(im, bad+"/") {
+					t.Errorf("%s imports %s", s.path, im)
+				}
+			}
+		}
+	}
+}
+
 func TestTestsDoNotSleep(t *testing.T) {
 	for _, s := range sources(t) {
 		if !s.test {
