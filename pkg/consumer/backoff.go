@@ -26,8 +26,7 @@ func (b Backoff) withDefaults() Backoff {
 	return b
 }
 
-// Wait returns the pause before the next try, attempt counting from 1.
-// random is uniform in [0, 1).
+// wait is Wait with the chance given: random is uniform in [0, 1).
 func (b Backoff) wait(attempt int, random float64) time.Duration {
 	// 2^attempt leaves the range of a Duration long before attempt 63; by then
 	// every sane Max is passed, so the shift is bounded instead of checked.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"eventshop.example/pkg/service"
@@ -48,13 +47,7 @@ func run(ctx context.Context, cfg config) (err error) {
 
 	var health service.Health
 	health.Add("journal", server.Ready)
-	operations := service.Operations(&health, telemetry.NewRegistry())
-	mux := http.NewServeMux()
-	mux.Handle("/", server.Handler())
-	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-		mux.Handle("GET "+path, operations)
-	}
-	web, _, err := service.Serve("http", cfg.addr, mux)
+	web, _, err := service.Serve("http", cfg.addr, service.Routes(&health, telemetry.NewRegistry(), server.Handler()))
 	if err != nil {
 		return err
 	}

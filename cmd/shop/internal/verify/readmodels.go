@@ -89,7 +89,7 @@ func Rebuild(records []Record) Projection {
 		if !counts {
 			continue // notifications and snapshots are no part of the read models
 		}
-		if _, ok := asValue[events.OrderCreated](rec.Event); ok {
+		if _, ok := rec.Event.(*events.OrderCreated); ok {
 			created[id] = true
 		}
 		if at.After(o.UpdatedAt) {
@@ -198,5 +198,3 @@ func apply(o *ProjectedOrder, v *version, revenue map[string]Revenue, rec Record
 func dayKey(t time.Time, currency string) string {
 	return t.UTC().Format(time.DateOnly) + " " + currency
 }
-
-func asValue[T any](v any) (*T, bool) { p, ok := v.(*T); return p, ok }

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,9 +17,6 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/schema"
 )
-
-// groups are the consumer groups of the services, named as they are.
-func groups() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
 
 // rest waits until nothing moves: every order of the event store has ended or
 // asks for attention, every outbox is drained, every group has read to the end.
@@ -73,7 +71,7 @@ func atRest(ctx context.Context, adm *kadm.Client, conns map[string]*pgx.Conn) (
 			return false, nil
 		}
 	}
-	lags, err := adm.Lag(ctx, groups()...)
+	lags, err := adm.Lag(ctx, slices.Sorted(maps.Keys(conns))...) // a group is named as its service
 	if err != nil {
 		return false, fmt.Errorf("consumer lag: %w", err)
 	}

@@ -18,34 +18,52 @@ const (
 	reasonUnknownSKU = "unknown_sku"
 )
 
+// lockedItems is what an order asks for, with the stock rows of it locked.
+type lockedItems struct {
+	items      []inventory.Item
+	skus       []string // of the items, as the bulk queries take them
+	quantities []int64
+	stock      []db.LockStockRow
+}
+
+// lockItems loads an order's items and locks their stock rows, in SKU order as every
+// move of stock does, until the transaction ends.
+func lockItems(ctx context.Context, q *db.Queries, orderID string) (lockedItems, error) {
+	items, err := itemsOf(ctx, q, orderID)
+	if err != nil {
+		return lockedItems{}, err
+	}
+	l := lockedItems{items: items}
+	l.skus, l.quantities = columns(items)
+	if l.stock, err = q.LockStock(ctx, l.skus); err != nil {
+		return lockedItems{}, fmt.Errorf("lock stock: %w", err)
+	}
+	return l, nil
+}
+
 // reserve holds all items of the order, or none and says what is missing. The
 // stock rows stay locked until the transaction ends, so what was counted is what
 // is taken.
 func (a *App) reserve(ctx context.Context, tx pgx.Tx, q *db.Queries, row *db.Reservation, s step) error {
-	items, err := itemsOf(ctx, q, row.OrderID)
+	held, err := lockItems(ctx, q, row.OrderID)
 	if err != nil {
 		return err
 	}
-	skus, quantities := columns(items)
-	locked, err := q.LockStock(ctx, skus)
-	if err != nil {
-		return fmt.Errorf("lock stock: %w", err)
-	}
 	available := map[string]int64{}
-	for _, l := range locked {
+	for _, l := range held.stock {
 		available[l.Sku] = l.Available
 	}
-	if short := inventory.Allocate(available, items); len(short) > 0 {
+	if short := inventory.Allocate(available, held.items); len(short) > 0 {
 		return a.reject(ctx, tx, row, s, short)
 	}
-	n, err := q.ReserveStock(ctx, db.ReserveStockParams{Skus: skus, Quantities: quantities})
-	if err := moved(n, err, items, "reserve"); err != nil {
+	n, err := q.ReserveStock(ctx, db.ReserveStockParams{Skus: held.skus, Quantities: held.quantities})
+	if err := moved(n, err, held.items, "reserve"); err != nil {
 		return err
 	}
 	return a.append(ctx, tx, row, s.cause, events.InventoryReserved{
 		OrderID:       row.OrderID,
 		ReservationID: row.ReservationID.String(),
-		Items:         reservedItems(items),
+		Items:         reservedItems(held.items),
 		OccurredAt:    a.now(),
 	})
 }
@@ -68,22 +86,18 @@ func (a *App) reject(ctx context.Context, tx pgx.Tx, row *db.Reservation, s step
 
 // release puts back what a shipment that will not happen had held.
 func (a *App) release(ctx context.Context, tx pgx.Tx, q *db.Queries, row *db.Reservation, s step) error {
-	items, err := itemsOf(ctx, q, row.OrderID)
+	held, err := lockItems(ctx, q, row.OrderID)
 	if err != nil {
 		return err
 	}
-	skus, quantities := columns(items)
-	if _, err := q.LockStock(ctx, skus); err != nil {
-		return fmt.Errorf("lock stock: %w", err)
-	}
-	n, err := q.ReleaseStock(ctx, db.ReleaseStockParams{Skus: skus, Quantities: quantities})
-	if err := moved(n, err, items, "release"); err != nil {
+	n, err := q.ReleaseStock(ctx, db.ReleaseStockParams{Skus: held.skus, Quantities: held.quantities})
+	if err := moved(n, err, held.items, "release"); err != nil {
 		return err
 	}
 	return a.append(ctx, tx, row, s.cause, events.InventoryReleased{
 		OrderID:       row.OrderID,
 		ReservationID: row.ReservationID.String(),
-		Items:         reservedItems(items),
+		Items:         reservedItems(held.items),
 		Reason:        s.reason,
 		OccurredAt:    a.now(),
 	})
@@ -91,16 +105,12 @@ func (a *App) release(ctx context.Context, tx pgx.Tx, q *db.Queries, row *db.Res
 
 // ship books the parcel's content out. Nobody waits for it, so no event tells.
 func (a *App) ship(ctx context.Context, q *db.Queries, row db.Reservation) error {
-	items, err := itemsOf(ctx, q, row.OrderID)
+	held, err := lockItems(ctx, q, row.OrderID)
 	if err != nil {
 		return err
 	}
-	skus, quantities := columns(items)
-	if _, err := q.LockStock(ctx, skus); err != nil {
-		return fmt.Errorf("lock stock: %w", err)
-	}
-	n, err := q.ShipStock(ctx, db.ShipStockParams{Skus: skus, Quantities: quantities})
-	return moved(n, err, items, "ship")
+	n, err := q.ShipStock(ctx, db.ShipStockParams{Skus: held.skus, Quantities: held.quantities})
+	return moved(n, err, held.items, "ship")
 }
 
 func reservedItems(items []inventory.Item) []events.ReservedItem {
