@@ -184,7 +184,10 @@ var layers = map[string][]string{
 	"outbox":          {"errs", "events", "telemetry", "schema", "postgres"},
 	"inbox":           {"errs", "events", "telemetry", "postgres"},
 	"eventstore":      {"errs", "events", "telemetry", "postgres"},
-	"consumer":        {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox"},
+	"retry":           {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox"},
+	"consumer":        {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox", "retry"},
+	"operator":        {"errs", "events", "telemetry", "schema", "postgres", "httpapi", "outbox", "retry", "breaker"},
+	"breaker":         {"errs", "telemetry"},
 	"pgtest":          {"errs", "postgres", "postgres/server"},
 	"kafkatest":       {"errs", "events"},
 

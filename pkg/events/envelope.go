@@ -1,6 +1,7 @@
 package events
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +50,37 @@ const (
 type Header struct {
 	Key   string
 	Value []byte
+}
+
+// storedHeader is a Header in a jsonb column. Values are base64 because they are
+// bytes. Keys are text, except those that jsonb can not hold (NUL, invalid UTF-8),
+// which strangers may send and dead letters must keep.
+type storedHeader struct {
+	Key      string `json:"key,omitempty"`
+	KeyBytes []byte `json:"keyBytes,omitempty"`
+	Value    []byte `json:"value"`
+}
+
+// MarshalJSON writes the header as {"key": …, "value": base64}, in a form that every
+// database column of type jsonb can hold.
+func (h Header) MarshalJSON() ([]byte, error) {
+	if !utf8.ValidString(h.Key) || strings.ContainsRune(h.Key, 0) {
+		return json.Marshal(storedHeader{KeyBytes: []byte(h.Key), Value: h.Value})
+	}
+	return json.Marshal(storedHeader{Key: h.Key, Value: h.Value})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (h *Header) UnmarshalJSON(b []byte) error {
+	var s storedHeader
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	h.Key, h.Value = s.Key, s.Value
+	if s.KeyBytes != nil {
+		h.Key = string(s.KeyBytes)
+	}
+	return nil
 }
 
 // Envelope is what is known about an event besides its content. The outbox makes it,

@@ -210,13 +210,11 @@ func scanRecord(row pgx.CollectableRow) (*record, error) {
 		addHeaders(rec.kafka, e.Headers()...)
 	}
 	if headers != nil {
-		var stored []storedHeader
+		var stored []events.Header
 		if err := json.Unmarshal(headers, &stored); err != nil {
 			return nil, fmt.Errorf("headers of outbox row %s: %w", rec.id, err)
 		}
-		for _, h := range stored {
-			addHeaders(rec.kafka, h.header())
-		}
+		addHeaders(rec.kafka, stored...)
 	}
 	return &rec, nil
 }

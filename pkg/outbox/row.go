@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -83,7 +81,7 @@ func insert(ctx context.Context, tx pgx.Tx, rows []row) error {
 			content[i], parent[i], state[i] = h["content-type"], h["traceparent"], h["tracestate"]
 		}
 		if len(r.headers) > 0 {
-			text, err := json.Marshal(storedHeaders(r.headers))
+			text, err := json.Marshal(r.headers)
 			if err != nil {
 				return fmt.Errorf("encode headers: %w", err)
 			}
@@ -97,31 +95,4 @@ func insert(ctx context.Context, tx pgx.Tx, rows []row) error {
 		return fmt.Errorf("insert %d outbox rows: %w", n, postgres.Classify(err))
 	}
 	return nil
-}
-
-// storedHeader is a Kafka header in the jsonb column. Values are base64 because
-// they are bytes. Keys are text, except those that jsonb can not hold (NUL,
-// invalid UTF-8), which strangers may send and dead letters must keep.
-type storedHeader struct {
-	Key      string `json:"key,omitempty"`
-	KeyBytes []byte `json:"keyBytes,omitempty"`
-	Value    []byte `json:"value"`
-}
-
-func storedHeaders(hs []events.Header) []storedHeader {
-	out := make([]storedHeader, len(hs))
-	for i, h := range hs {
-		out[i] = storedHeader{Key: h.Key, Value: h.Value}
-		if !utf8.ValidString(h.Key) || strings.ContainsRune(h.Key, 0) {
-			out[i].Key, out[i].KeyBytes = "", []byte(h.Key)
-		}
-	}
-	return out
-}
-
-func (h storedHeader) header() events.Header {
-	if h.KeyBytes != nil {
-		return events.Header{Key: string(h.KeyBytes), Value: h.Value}
-	}
-	return events.Header{Key: h.Key, Value: h.Value}
 }
