@@ -226,7 +226,7 @@ func Topics() []events.Topic {
 	topics := events.Topics()
 	for _, t := range events.Topics() {
 		for _, group := range Services() {
-			topics = append(topics, events.DeadLetterTopic(t.Name, group))
+			topics = append(topics, events.RetryTopic(t.Name, group), events.DeadLetterTopic(t.Name, group))
 		}
 	}
 	return topics

@@ -11,37 +11,40 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/telemetry"
 )
 
-// batch handles what is due: one transaction for all of it, or, when records
-// fail, one for all that do not.
+// carefulBatch is the most records in a transaction that sets a savepoint for each.
+// PostgreSQL keeps 64 subtransactions of a session in shared memory; beyond that every
+// other session has to look them up on disk (PGPROC_MAX_CACHED_SUBXIDS).
+const carefulBatch = 60
+
+// limit is how many records the next batch may hold.
+func (c *Consumer) limit() int {
+	switch {
+	case c.alone:
+		return 1
+	case c.careful:
+		return min(carefulBatch, c.cfg.MaxBatch)
+	default:
+		return c.cfg.MaxBatch
+	}
+}
+
+// batch handles what is due in one transaction.
 func (c *Consumer) batch(ctx context.Context) {
 	started := time.Now()
 	due := c.backlog.due(started)
 	c.decodeAll(ctx, due)
-	shares := take(due, c.cfg.MaxBatch)
+	shares := take(due, c.limit())
 	if len(shares) == 0 {
 		c.settle()
 		return
 	}
 	shares = c.callAll(ctx, shares)
-	for len(shares) > 0 {
-		failed, err := c.transact(ctx, shares)
-		if err == nil {
-			c.committed(shares, started)
-			break
-		}
-		if failed == nil {
-			// Not one record's fault: the database is away, or ctx has ended.
-			c.log.Warn("batch not committed; all of it will be tried again", "error", err)
-			for _, s := range shares {
-				c.postpone(s.q)
-			}
-			c.setTrouble(fmt.Errorf("batch not committed: %w", err))
-			break
-		}
-		shares = c.cut(shares, failed, err)
+	if len(shares) > 0 {
+		c.transact(ctx, shares, started)
 	}
 	c.settle()
 }
@@ -59,8 +62,7 @@ func (c *Consumer) decodeAll(ctx context.Context, due []*queue) {
 			}
 			if err := c.decode(ctx, it); err != nil {
 				if i == 0 {
-					c.failed(it, err)
-					c.postpone(q)
+					c.waits(q, it, err)
 					c.setTrouble(err)
 				}
 				break
@@ -69,31 +71,26 @@ func (c *Consumer) decodeAll(ctx context.Context, due []*queue) {
 	}
 }
 
-// callAll makes the calls of the batch, several at once: take has seen to it
-// that no two of them are about one key. A queue is cut at the first call that
-// failed.
+// callAll makes the calls of the batch, several at once: take has seen to it that no
+// two of them are about one key. A queue is cut at the first call that has to wait for
+// something that is down; a call that failed for its own record's sake leaves the
+// record in the batch, as failed.
 func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 	var calling []*item
-	var ids []uuid.UUID
 	for _, s := range shares {
 		for _, it := range s.items() {
 			if it.kind == subscribed && it.sub.call != nil {
-				calling, ids = append(calling, it), append(ids, it.id)
+				calling = append(calling, it)
 			}
 		}
 	}
 	if len(calling) == 0 {
 		return shares
 	}
-	// A redelivered record has had its call; asking the inbox first spares the
-	// outside world a repetition. Only the insert inside the transaction decides.
-	brief, cancel := context.WithTimeout(ctx, databaseTimeout)
-	defer cancel()
-	seen, err := inbox.Seen(brief, c.cfg.Pool, c.cfg.Group, ids)
-	if err != nil {
+	if err := c.skipCalls(ctx, calling); err != nil {
 		c.log.Warn("inbox not readable; batch will be tried again", "error", err)
 		for _, s := range shares {
-			c.postpone(s.q)
+			c.postpone(s.q, err)
 		}
 		c.setTrouble(fmt.Errorf("inbox not readable: %w", err))
 		return nil
@@ -103,44 +100,69 @@ func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 	var g errgroup.Group
 	g.SetLimit(c.cfg.CallConcurrency)
 	for i, it := range calling {
-		it.called, it.result = false, nil
-		if seen[it.id] {
-			continue
-		}
-		g.Go(func() error {
-			failures[i] = guard(func() (err error) {
-				it.result, err = it.sub.call(c.contextOf(ctx, it), it.event)
-				return err
+		if !it.skipCall {
+			g.Go(func() error {
+				failures[i] = c.call(ctx, it)
+				return nil
 			})
-			it.called = failures[i] == nil
-			return nil
-		})
+		}
 	}
 	_ = g.Wait() // the functions report through failures
 	for i, it := range calling {
-		if failures[i] != nil {
-			shares = c.cut(shares, it, failures[i])
+		switch err := failures[i]; {
+		case err == nil:
+		case errs.KindOf(err) == errs.Transient:
+			shares = c.cut(shares, it, err)
+		default:
+			it.cause = err
 		}
 	}
 	return shares
 }
 
-// cut takes the failed record and all behind it out of the batch and lets its
-// partition wait.
-func (c *Consumer) cut(shares []share, failed *item, err error) []share {
+// skipCalls finds out whose call need not be made. A redelivered record has had its
+// call, and one whose key is parked will not be handled now: asking first spares the
+// outside world. Only what the transaction finds decides.
+func (c *Consumer) skipCalls(ctx context.Context, calling []*item) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	ids, keys := make([]uuid.UUID, len(calling)), make([]retry.Key, len(calling))
+	for i, it := range calling {
+		ids[i], keys[i] = it.id, it.lane()
+	}
+	seen, err := inbox.Seen(ctx, c.cfg.Pool, c.cfg.Group, ids)
+	if err != nil {
+		return err
+	}
+	parked, err := c.store.Parked(ctx, c.cfg.Pool, false, keys)
+	if err != nil {
+		return err
+	}
+	for _, it := range calling {
+		it.called, it.result, it.cause = false, nil, nil
+		it.skipCall = seen[it.id] || parked[it.lane()]
+	}
+	return nil
+}
+
+// call makes a record's call to the outside world.
+func (c *Consumer) call(ctx context.Context, it *item) error {
+	err := guard(func() (err error) {
+		it.result, err = it.sub.call(c.contextOf(ctx, it), it.event)
+		return err
+	})
+	it.called = err == nil
+	return err
+}
+
+// cut takes a record that has to wait, and all behind it, out of the batch.
+func (c *Consumer) cut(shares []share, waiting *item, err error) []share {
 	var rest []share
 	for _, s := range shares {
-		if i := slices.Index(s.items(), failed); i >= 0 {
-			c.failed(failed, err)
-			if errs.KindOf(err) == errs.Hopeless && failed.kind != rubbish {
-				// A rule was violated that no repetition will mend.
-				failed.condemn(failed.id, err)
-			} else if i == 0 {
-				c.postpone(s.q)
-			}
-			// Its predecessors commit first; it is then the head of its queue and
-			// the next batch decides about it alone.
-			s.n = i
+		if i := slices.Index(s.items(), waiting); i >= 0 {
+			// Its predecessors commit meanwhile; it is then the head of its queue.
+			c.waits(s.q, waiting, err)
+			s.n, s.cut = i, true
 		}
 		if s.n > 0 {
 			rest = append(rest, s)
@@ -153,16 +175,17 @@ func (c *Consumer) cut(shares []share, failed *item, err error) []share {
 func (c *Consumer) committed(shares []share, started time.Time) {
 	total := 0
 	for _, s := range shares {
+		if s.n == 0 {
+			continue
+		}
 		for _, it := range s.items() {
-			c.metrics.records.WithLabelValues(it.record.Topic, it.typeName(), string(it.outcome)).Inc()
-			if it.outcome == deadLetter {
-				c.log.Error("dead letter", "topic", it.record.Topic, "partition", it.record.Partition,
-					"offset", it.record.Offset, "event_id", it.id, "error", it.cause)
-			}
+			c.count(it)
 		}
 		c.client.MarkCommitRecords(s.q.items[s.n-1].record)
 		s.q.items = slices.Clone(s.q.items[s.n:]) // let go of the records handled
-		s.q.attempts, s.q.due = 0, time.Time{}
+		if !s.cut {
+			s.q.attempts, s.q.due = 0, time.Time{}
+		}
 		total += s.n
 	}
 	c.cfg.Outbox.Wake()
@@ -171,19 +194,38 @@ func (c *Consumer) committed(shares []share, started time.Time) {
 	c.metrics.seconds.Observe(time.Since(started).Seconds())
 }
 
-func (c *Consumer) failed(it *item, err error) {
-	kind := errs.KindOf(err)
-	c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), kind.String()).Inc()
-	c.log.Warn("record failed; its partition waits and tries again",
-		"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
+// count counts and logs what the committed transaction made of a record.
+func (c *Consumer) count(it *item) {
+	c.metrics.records.WithLabelValues(it.record.Topic, it.typeName(), string(it.outcome)).Inc()
+	about := []any{"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
 		"type", it.typeName(), "event_id", it.id, "order_id", string(it.record.Key),
-		"correlation_id", it.event.envelope.CorrelationID, "kind", kind.String(), "error", err)
+		"correlation_id", it.event.envelope.CorrelationID, "kind", errs.KindOf(it.failure).String(), "error", it.failure}
+	switch it.outcome {
+	case retrying:
+		c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), errs.KindOf(it.failure).String()).Inc()
+		c.log.Warn("record failed; it will be tried again, and its key waits", about...)
+	case deadLetter:
+		c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), errs.KindOf(it.failure).String()).Inc()
+		c.log.Error("record given up: dead letter", about...)
+	}
 }
 
-// postpone lets a queue wait before its head is tried again.
-func (c *Consumer) postpone(q *queue) {
+// waits lets a partition wait for what its head needs and is down.
+func (c *Consumer) waits(q *queue, it *item, err error) {
+	kind := errs.KindOf(err).String()
+	c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), kind).Inc()
+	c.log.Warn("record has to wait, and its partition with it",
+		"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
+		"type", it.typeName(), "event_id", it.id, "order_id", string(it.record.Key),
+		"correlation_id", it.event.envelope.CorrelationID, "kind", kind, "error", err)
+	c.postpone(q, err)
+}
+
+// postpone lets a queue wait before its head is tried again: with backoff, or as long
+// as the error says, where it knows (an open breaker does).
+func (c *Consumer) postpone(q *queue, err error) {
 	q.attempts++
-	q.due = time.Now().Add(c.cfg.Backoff.Wait(q.attempts))
+	q.due = time.Now().Add(patience(c.cfg.Backoff, q.attempts, err))
 }
 
 // settle pauses the fetching of partitions that wait and resumes the others, so
@@ -225,12 +267,13 @@ func (c *Consumer) contextOf(ctx context.Context, it *item) context.Context {
 	return telemetry.With(ctx, string(it.record.Key), it.id.String(), it.event.envelope.CorrelationID)
 }
 
+// typeName is the type as a label: one that this group knows, whatever the sender wrote.
 func (it *item) typeName() string {
 	switch {
-	case it.event.envelope.Type != "":
-		return it.event.envelope.Type
+	case it.sub.Type.Name != "":
+		return it.sub.Type.Name
 	case it.kind == rubbish:
-		return "rubbish" // one label value, whatever the sender wrote
+		return "rubbish"
 	default:
 		return "other"
 	}

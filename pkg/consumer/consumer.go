@@ -16,7 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 )
 
@@ -26,14 +28,15 @@ type Config struct {
 	Brokers       []string // host:port
 	Pool          *pgxpool.Pool
 	Codec         *schema.Codec
-	Outbox        *outbox.Outbox // where handlers and dead letters append
+	Outbox        *outbox.Outbox // where handlers, retries and dead letters append
 	Subscriptions []Subscription // one per event type
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer // nil: metrics are kept but not exported
 
+	Retry           Retry         // of records that fail, where their subscription has none
 	MaxBatch        int           // records in one transaction, default 500
 	CallConcurrency int           // calls (see OnCall) in flight at once, default 16
-	Backoff         Backoff       // for a failing record and a failing transaction
+	Backoff         Backoff       // of a partition that waits for something that is down
 	StopGrace       time.Duration // how long a batch in hand may finish after Run's ctx ends, default 5 s
 	KgoOpts         []kgo.Opt     // TLS, SASL and the like
 }
@@ -43,16 +46,17 @@ type Consumer struct {
 	cfg           Config
 	log           *slog.Logger
 	metrics       *metrics
+	store         *retry.Store
 	subscriptions map[string]Subscription // by ce_type
-	opts          []kgo.Opt
-	client        *kgo.Client // made by Run; the loop's
+	topics        []string                // of the subscriptions
+	client        *member                 // made by Run; the loop's
 	backlog       *backlog
+	careful       bool // the last batch held a record that failed: see transact
+	alone         bool // likewise, and not even savepoints told which
 
-	mu       sync.Mutex
-	running  *kgo.Client      // the same, for Ready; nil before Run
-	revoked  []topicPartition // told by the group, not yet dropped by the loop
-	assigned bool             // the group has given this member its share
-	trouble  error            // why the last try did nothing, nil when it did
+	mu      sync.Mutex
+	running *member // the client, for Ready; nil before Run
+	trouble error   // why the last try did nothing, nil when it did
 }
 
 // New checks the configuration. It does not connect: a member of a group owns
@@ -77,6 +81,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg:           cfg,
 		log:           cfg.Logger.With("group", cfg.Group),
 		metrics:       newMetrics(cfg.Registerer, cfg.Group),
+		store:         retry.New(cfg.Group, cfg.Outbox),
 		subscriptions: map[string]Subscription{},
 		backlog:       newBacklog(),
 	}
@@ -85,68 +90,71 @@ func New(cfg Config) (*Consumer, error) {
 		if _, twice := c.subscriptions[s.Type.Name]; twice {
 			return nil, errs.New(errs.Invalid, "consumer: two subscriptions to %s", s.Type.Name)
 		}
+		s.Retry = s.Retry.withDefaults(cfg.Retry)
 		c.subscriptions[s.Type.Name] = s
 		topics[s.Type.Topic] = true
 	}
 	if len(topics) == 0 {
 		return nil, errs.New(errs.Invalid, "consumer: no subscriptions")
 	}
-	c.opts = append([]kgo.Opt{
-		kgo.SeedBrokers(cfg.Brokers...),
-		kgo.ClientID(cfg.Group),
-		kgo.ConsumerGroup(cfg.Group),
-		kgo.ConsumeTopics(slices.Sorted(maps.Keys(topics))...),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		// Cooperative: a rebalance takes from a member only what it must give up.
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		// A killed member holds its partitions until its session is over, and one that
-		// is started again waits for that. 6 s is the least Apache Kafka allows by
-		// default; a member that was merely slow costs a rebalance, not an effect.
-		kgo.SessionTimeout(6 * time.Second),
-		kgo.HeartbeatInterval(1500 * time.Millisecond),
-		// A batch is never torn from under the loop: rebalances wait for it.
-		kgo.BlockRebalanceOnPoll(),
-		// Offsets are marked after the database commit and committed from there in
-		// the background: a crash in between costs duplicates, which the inbox
-		// absorbs, and saves a broker round trip per batch.
-		kgo.AutoCommitMarks(),
-		kgo.AutoCommitInterval(500 * time.Millisecond),
-		kgo.OnPartitionsAssigned(c.onAssigned),
-		kgo.OnPartitionsRevoked(c.onRevoked),
-		kgo.OnPartitionsLost(c.onLost),
-		// A resumed partition joins the next fetch only when the one under way
-		// returns, so this bounds how late a due retry is noticed.
-		kgo.FetchMaxWait(250 * time.Millisecond),
-		kgo.FetchMaxBytes(4 << 20), // with MaxBatch this bounds the memory of a backlog
-		kgo.FetchMaxPartitionBytes(1 << 20),
-	}, cfg.KgoOpts...)
-	if err := kgo.ValidateOpts(c.opts...); err != nil {
+	c.topics = slices.Sorted(maps.Keys(topics))
+	if err := kgo.ValidateOpts(c.options()...); err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "consumer: Kafka client")
 	}
 	return c, nil
+}
+
+// options are those of the client that reads the subscribed topics.
+func (c *Consumer) options() []kgo.Opt {
+	return groupOptions(c.cfg.Brokers, c.cfg.Group, c.topics, c.cfg.KgoOpts)
+}
+
+// RetryGroup is the name of the consumer group that reads the retry topics of a group.
+// It is one of its own, so that neither's rebalances hold up the other.
+func RetryGroup(group string) string { return group + ".retry" }
+
+// retryOptions are those of the client that reads the retry topics.
+func (c *Consumer) retryOptions() []kgo.Opt {
+	var topics []string
+	for _, t := range c.topics {
+		topics = append(topics, events.RetryTopic(t, c.cfg.Group).Name)
+	}
+	return groupOptions(c.cfg.Brokers, RetryGroup(c.cfg.Group), topics, c.cfg.KgoOpts)
 }
 
 // Run joins the group and consumes until ctx ends, then lets the batch in hand
 // finish, commits the marked offsets, leaves the group and returns nil. It is
 // called once.
 func (c *Consumer) Run(ctx context.Context) error {
-	// Batches and the client outlive ctx by the grace period: a commit cut off in
+	// Batches and the clients outlive ctx by the grace period: a commit cut off in
 	// the middle is correct but repeats its calls on the next start.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.cfg.StopGrace, stop) })()
 
-	online, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	client, err := kgo.NewClient(append(c.opts, kgo.WithContext(online))...)
+	client, err := join(c.options(), c.log, c.cfg.StopGrace, func(tp topicPartition) {
+		c.metrics.lag.DeleteLabelValues(tp.topic, strconv.Itoa(int(tp.partition)))
+	})
 	if err != nil {
-		return errs.Wrap(errs.Invalid, err, "consumer: create Kafka client")
+		return err
+	}
+	second, err := join(c.retryOptions(), c.log, c.cfg.StopGrace, func(topicPartition) {})
+	if err != nil {
+		client.leave()
+		return err
 	}
 	c.client = client
 	c.mu.Lock()
 	c.running = client
 	c.mu.Unlock()
 
+	// What is tried again must not hold up what comes for the first time, and the other
+	// way round: one waits, and the other calls servers that may be slow.
+	var both sync.WaitGroup
+	both.Go(func() {
+		(&retries{Consumer: c, client: second, windows: map[topicPartition]*window{}}).run(ctx, work)
+		second.leave()
+	})
 	for ctx.Err() == nil {
 		c.poll(ctx)
 		if ctx.Err() != nil {
@@ -155,39 +163,16 @@ func (c *Consumer) Run(ctx context.Context) error {
 		c.batch(work)
 		c.client.AllowRebalance()
 	}
-	c.leave(cut)
+	client.leave()
+	both.Wait()
 	return nil
-}
-
-// leave commits the marked offsets and leaves the group. A broker that accepts
-// connections and does not answer would hold it for ever, so after the grace
-// period it is cut off: the group then misses the member after its session.
-func (c *Consumer) leave(cut context.CancelFunc) {
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		flush, cancel := context.WithTimeout(context.Background(), c.cfg.StopGrace)
-		defer cancel()
-		if err := c.client.CommitMarkedOffsets(flush); err != nil {
-			c.log.Warn("offsets not committed at stop; their records will be read again", "error", err)
-		}
-		c.client.CloseAllowingRebalance()
-	}()
-	timeout := time.NewTimer(c.cfg.StopGrace)
-	defer timeout.Stop()
-	select {
-	case <-left:
-	case <-timeout.C:
-		cut()
-		<-left
-	}
 }
 
 // Ready returns nil when this member has its partitions and the last try did its
 // work, else the reason why not.
 func (c *Consumer) Ready(ctx context.Context) error {
 	c.mu.Lock()
-	client, assigned, trouble := c.running, c.assigned, c.trouble
+	client, trouble := c.running, c.trouble
 	c.mu.Unlock()
 	if client == nil {
 		return errors.New("not started: waiting for the database")
@@ -195,50 +180,28 @@ func (c *Consumer) Ready(ctx context.Context) error {
 	if err := client.Ping(ctx); err != nil {
 		return fmt.Errorf("broker does not answer: %w", err)
 	}
-	if !assigned {
+	if !client.isAssigned() {
 		return errors.New("waiting for the consumer group to assign partitions")
 	}
 	return trouble
 }
 
 // poll moves fetched records into the backlog. It blocks until there is something
-// to do: a record, a queue that is due, or the end of ctx. From its return until
-// AllowRebalance no partition is taken away.
+// to do: a record, a queue that is due, or the end of ctx.
 func (c *Consumer) poll(ctx context.Context) {
-	var fetches kgo.Fetches
+	limit := c.cfg.MaxBatch
 	at, some := c.backlog.next()
-	switch now := time.Now(); {
-	case some && !at.After(now):
-		// There is work already: take what lies ready, if there is room for it, and go
-		// on. A nil context is kgo's way to ask for a poll that does not wait; one that
-		// finds nothing does not hold rebalances off, one whose context has ended does.
-		if c.backlog.size() < c.cfg.MaxBatch {
-			//lint:ignore SA1012 kgo documents what it does with a nil context
-			fetches = c.client.PollRecords(nil, c.cfg.MaxBatch)
-		}
-		if fetches.Empty() {
-			ended, end := context.WithCancel(ctx)
-			end()
-			fetches = append(fetches, c.client.PollRecords(ended, c.cfg.MaxBatch)...)
-		}
-	case some:
-		wait, cancel := context.WithDeadline(ctx, at)
-		defer cancel()
-		fetches = c.client.PollRecords(wait, c.cfg.MaxBatch)
-	default:
+	switch due := some && !at.After(time.Now()); {
+	case due && c.backlog.size() >= c.cfg.MaxBatch:
+		limit = 0 // enough in hand
+	case !some:
 		c.setTrouble(nil) // nothing left that could be in trouble
-		fetches = c.client.PollRecords(ctx, c.cfg.MaxBatch)
 	}
-	if paused := c.backlog.drop(c.takeRevoked()); len(paused) > 0 {
+	fetches := c.client.fetch(ctx, at, some, limit)
+	if paused := c.backlog.drop(c.client.takeRevoked()); len(paused) > 0 {
 		// The client remembers a pause beyond the partition's stay; it may come back.
 		c.client.ResumeFetchPartitions(paused)
 	}
-	fetches.EachError(func(topic string, partition int32, err error) {
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
-			return
-		}
-		c.log.Warn("fetch failed; the client goes on trying", "topic", topic, "partition", partition, "error", err)
-	})
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		for _, r := range p.Records {
 			c.backlog.add(r)
@@ -248,47 +211,4 @@ func (c *Consumer) poll(ctx context.Context) {
 				Set(float64(p.HighWatermark - p.Records[n-1].Offset - 1))
 		}
 	})
-}
-
-func (c *Consumer) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.assigned = true
-}
-
-// onRevoked commits what the database has committed, so that the next owner
-// starts right behind it, then hands the partitions to the loop for dropping.
-func (c *Consumer) onRevoked(ctx context.Context, cl *kgo.Client, tps map[string][]int32) {
-	if err := cl.CommitMarkedOffsets(ctx); err != nil {
-		c.log.Warn("offsets not committed at revocation; their records will be read again", "error", err)
-	}
-	c.giveUp(tps)
-}
-
-// onLost hears that the group has thrown this member out.
-func (c *Consumer) onLost(_ context.Context, _ *kgo.Client, tps map[string][]int32) {
-	c.mu.Lock()
-	c.assigned = false
-	c.mu.Unlock()
-	c.giveUp(tps)
-}
-
-// giveUp hands partitions that are no longer ours to the loop for dropping.
-func (c *Consumer) giveUp(tps map[string][]int32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for topic, partitions := range tps {
-		for _, p := range partitions {
-			c.revoked = append(c.revoked, topicPartition{topic, p})
-			c.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(p)))
-		}
-	}
-}
-
-func (c *Consumer) takeRevoked() []topicPartition {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	tps := c.revoked
-	c.revoked = nil
-	return tps
 }

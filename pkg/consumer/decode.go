@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/retry"
 )
 
 // kind is what a record turned out to be.
@@ -31,7 +31,11 @@ const (
 	handled    outcome = "handled"     // its handler's effect is in the database
 	duplicate  outcome = "duplicate"   // the inbox had it: no effect this time
 	ignored    outcome = "ignored"     // not in the subscription table
-	deadLetter outcome = "dead_letter" // moved to the dead-letter topic
+	retrying   outcome = "retrying"    // failed: its retry record is written and its key parked
+	parked     outcome = "parked"      // waits behind a record of its key that failed
+	deadLetter outcome = "dead_letter" // given up
+	skipped    outcome = "skipped"     // of a retry record: a person discarded it
+	stale      outcome = "stale"       // of a retry record: not, or no more, its key's head
 )
 
 // item is one record on its way through the loop.
@@ -39,13 +43,17 @@ type item struct {
 	record *kgo.Record
 	kind
 	id    uuid.UUID    // what the inbox knows it by
-	sub   Subscription // of a subscribed event
-	event received     // likewise
-	cause error        // why it is rubbish
-	stack []byte       // where it was found to be
+	sub   Subscription // of what claims to be a subscribed event
+	event received     // its envelope alone when the rest could not be read
+	cause error        // known before its transaction: why it is rubbish, or its call's failure
+	parks bool         // it has a place in its key's order, so that its key waits when it is given up
 
-	result  any     // of sub.call
-	called  bool    // result is valid for the try under way
+	attempts int   // failed before, when it is a retry
+	result   any   // of sub.call
+	called   bool  // result is valid for the try under way
+	skipCall bool  // it is a duplicate, or its key is parked
+	failure  error // of the latest try, where the outcome is one of failure
+
 	outcome outcome // of the latest try; final once that committed
 }
 
@@ -58,12 +66,13 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 		it.condemn(rubbishID(r), err)
 		return nil
 	}
-	it.id = env.ID
+	it.id, it.event.envelope = env.ID, env
 	sub, ok := c.subscriptions[env.Type]
 	if !ok {
 		it.kind = foreign
 		return nil
 	}
+	it.sub = sub
 	if sub.Type.Topic != r.Topic {
 		it.condemn(rubbishID(r), errs.New(errs.Hopeless, "a %s belongs on topic %s", env.Type, sub.Type.Topic))
 		return nil
@@ -72,7 +81,10 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 	switch {
 	case err == nil:
 	case errs.KindOf(err) == errs.Hopeless:
+		// An event by its envelope, and one this group waits for: what comes after it
+		// must not be handled as if it had never been.
 		it.condemn(rubbishID(r), err)
+		it.parks = true
 		return nil
 	default:
 		return fmt.Errorf("decode %s: %w", env.Type, err)
@@ -82,9 +94,8 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 		it.condemn(rubbishID(r), errs.New(errs.Hopeless, "record key %q is not the event's key %q", r.Key, key))
 		return nil
 	}
-	it.sub = sub
-	it.event = received{envelope: env, data: data, topic: r.Topic, partition: r.Partition, offset: r.Offset}
-	it.kind = subscribed
+	it.event = received{envelope: env, data: data, topic: r.Topic, partition: r.Partition, offset: r.Offset, attempt: it.attempts + 1}
+	it.kind, it.parks = subscribed, true
 	return nil
 }
 
@@ -92,7 +103,33 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 // rubbishID), not the event id it claims: rubbish that bears a real event's id
 // must not make that event look handled.
 func (it *item) condemn(id uuid.UUID, cause error) {
-	it.kind, it.id, it.cause, it.stack = rubbish, id, cause, debug.Stack()
+	it.kind, it.id, it.cause = rubbish, id, cause
+}
+
+// lane is what the record's order is kept by.
+func (it *item) lane() retry.Key {
+	return retry.Key{Topic: it.record.Topic, Key: string(it.record.Key)}
+}
+
+// original is the record as the store of failed ones keeps it.
+func (it *item) original() retry.Record {
+	r := it.record
+	return retry.Record{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp,
+		Key: r.Key, Value: r.Value, Headers: headers(r),
+	}
+}
+
+// itemOf is the way back.
+func itemOf(r retry.Record) *item {
+	kafka := &kgo.Record{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Time,
+		Key: r.Key, Value: r.Value,
+	}
+	for _, h := range r.Headers {
+		kafka.Headers = append(kafka.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return &item{record: kafka}
 }
 
 func headers(r *kgo.Record) []events.Header {

@@ -6,13 +6,16 @@
 //   - At-least-once delivery and exactly-once effect per (consumer group, event
 //     id): the inbox row, the handler's writes and the outbox rows it appends
 //     commit together or not at all, and offsets are committed only after that.
-//   - Order per partition, hence per key: nothing overtakes a record whose
-//     handler failed. Its partition pauses and is tried again with backoff while
-//     all other partitions go on.
-//   - A record that can never be understood (no event at all, unknown schema,
-//     undecodable bytes, an event on a topic it does not belong to) becomes a
-//     dead letter, written through the outbox in the same transaction as the
-//     inbox row, so a crash loses none and a redelivery doubles none.
+//   - Order per key, whatever fails. A record whose handling fails by its own fault
+//     goes to its group's retry topic, and its key is parked: later records of that key
+//     follow it in order, those of other keys go on (package retry keeps them). Where
+//     something is down (errs.Transient: the database, the registry, a breaker that is
+//     open) the whole partition pauses and is tried again with backoff, without limit,
+//     while all other partitions go on.
+//   - A record that no repetition can help (undecodable bytes, a violated rule), and
+//     one whose attempts are spent, becomes a dead letter. It and the retries are
+//     written through the outbox in the same transaction as the inbox row, so a crash
+//     loses none and a redelivery doubles none.
 //   - An event the subscription table does not list is counted as ignored; it is
 //     never dropped without a trace.
 //
@@ -30,12 +33,13 @@
 //
 // # How a batch comes about
 //
-// One goroutine does it all: poll, decode, call, one transaction, mark. What a
-// poll brings is handled as one batch across partitions, because at low load the
-// batch is one record and costs one commit, and at high load the same loop
-// shares a commit among hundreds; it never waits to fill. When a record of the
-// batch fails, the transaction is rolled back and run again without that
-// record's partition from there on. That costs one repeated transaction per
-// failing partition, paid only when something fails; savepoints would cost two
-// round trips per record always.
+// One goroutine does all of it for new records, and a second with a consumer group of
+// its own for the retry topics, so that neither waits for the other: poll, decode, call,
+// one transaction, mark. What a poll brings is handled as one batch across partitions,
+// because at low load the batch is one record and costs one commit, and at high load
+// the same loop shares a commit among hundreds; it never waits to fill. When a record of the
+// batch fails, the transaction is rolled back and made again with a savepoint before
+// each record, so that only the failing one is undone; the batches after it are small
+// and have savepoints from the start, until one has no failure. That is two round trips
+// a record (some 0.1 ms on one machine) while something fails, and nothing otherwise.
 package consumer

@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
+	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 )
@@ -40,8 +42,12 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component()), registry: schematest.Start(t)}
-	b.brokers = kafkatest.Start(t, events.Topics()...)
+	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component(), retry.Component()), registry: schematest.Start(t)}
+	topics := events.Topics()
+	for _, t := range events.Topics() {
+		topics = append(topics, events.RetryTopic(t.Name, group), events.DeadLetterTopic(t.Name, group))
+	}
+	b.brokers = kafkatest.Start(t, topics...)
 	if _, err := b.pool.Exec(t.Context(), `CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text, what text)`); err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +56,22 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b.outbox = outbox.New(b.codec, "/eventshop/test")
+	b.relay()
 	return b
+}
+
+// relay publishes what is in the outbox until the test ends.
+func (b *bench) relay() {
+	relay := outbox.NewRelay(b.pool, b.outbox, outbox.RelayConfig{Brokers: b.brokers, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	ctx, cancel := context.WithCancel(b.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- relay.Run(ctx) }()
+	b.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			b.t.Errorf("relay: %v", err)
+		}
+	})
 }
 
 // effect is what handlers of these tests do: one row.
@@ -106,6 +127,9 @@ func (b *bench) run(cfg consumer.Config) (stop func()) {
 	}
 	if cfg.Backoff.Base == 0 {
 		cfg.Backoff.Base = 5 * time.Millisecond
+	}
+	if cfg.Retry.Backoff.Base == 0 {
+		cfg.Retry.Backoff.Base = 5 * time.Millisecond
 	}
 	c, err := consumer.New(cfg)
 	if err != nil {

@@ -109,8 +109,9 @@ func (b *backlog) due(now time.Time) []*queue {
 
 // share is the part of one queue that takes part in a batch: its first n items.
 type share struct {
-	q *queue
-	n int
+	q   *queue
+	n   int
+	cut bool // what is behind the n waits for something that is down
 }
 
 func (s share) items() []*item { return s.q.items[:s.n] }
@@ -142,7 +143,7 @@ func take(due []*queue, limit int) []share {
 			limit--
 		}
 		if n > 0 {
-			shares = append(shares, share{q, n})
+			shares = append(shares, share{q: q, n: n})
 		}
 	}
 	return shares

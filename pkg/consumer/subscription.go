@@ -18,6 +18,7 @@ type Event[T events.Event] struct {
 	Topic     string
 	Partition int32
 	Offset    int64
+	Attempt   int // from 1; more than 1 when an earlier one failed and is known to have
 }
 
 // Cause gives what the events a handler appends must carry on: the correlation
@@ -36,9 +37,17 @@ func (e Event[T]) Cause() outbox.Cause {
 type Subscription struct {
 	// Type is the event type subscribed to; its topic is polled.
 	Type events.Type
+	// Retry is for records of this type that fail; what is zero is as in Config.
+	Retry Retry
 
 	call   func(ctx context.Context, r received) (any, error) // nil with On
 	handle func(ctx context.Context, tx pgx.Tx, r received, result any) error
+}
+
+// WithRetry returns the subscription with its own way of trying again.
+func (s Subscription) WithRetry(r Retry) Subscription {
+	s.Retry = r
+	return s
 }
 
 // received is an event before its Go type is known.
@@ -48,6 +57,7 @@ type received struct {
 	topic     string
 	partition int32
 	offset    int64
+	attempt   int
 }
 
 // On subscribes to events of type T. The handler runs inside the batch's
@@ -113,5 +123,6 @@ func typed[T events.Event](r received) (Event[T], error) {
 		Topic:     r.topic,
 		Partition: r.partition,
 		Offset:    r.offset,
+		Attempt:   r.attempt,
 	}, nil
 }

@@ -65,33 +65,22 @@ func (l Letter) head() Head {
 	return Head{Record: l.Record, InboxID: l.InboxID, EventType: l.EventType, Failure: l.Failure, NotBefore: l.Last}
 }
 
-// BuryHead gives the head of a parked key up. A head that was a resubmitted dead letter
+// BuryHead gives a record up whose key is parked by the head with the id given: that
+// head, or a follower whose turn had come. A record that was a resubmitted dead letter
 // becomes that dead letter again, with its attempts added up. The key stays parked by
 // it, unless it is one that parks nothing: then parked is false, and its followers go on.
 // The caller holds the key (see Take).
-func (s *Store) BuryHead(ctx context.Context, tx pgx.Tx, h Head, eventID uuid.UUID) (id uuid.UUID, parked bool, err error) {
-	return s.buryInPlace(ctx, tx, h.ID, h, eventID)
-}
-
-// BuryFollower is BuryHead for a record that follows the head just handled, whose id is
-// given.
-func (s *Store) BuryFollower(ctx context.Context, tx pgx.Tx, head uuid.UUID, f Follower, failure Failure, eventID uuid.UUID) (id uuid.UUID, parked bool, err error) {
-	h := f.Head(failure.Last)
-	h.Failure = failure
-	return s.buryInPlace(ctx, tx, head, h, eventID)
-}
-
-func (s *Store) buryInPlace(ctx context.Context, tx pgx.Tx, head uuid.UUID, h Head, eventID uuid.UUID) (id uuid.UUID, parks bool, err error) {
+func (s *Store) BuryHead(ctx context.Context, tx pgx.Tx, head uuid.UUID, h Head, eventID uuid.UUID) (id uuid.UUID, parked bool, err error) {
 	if h.DeadLetter == uuid.Nil {
 		l := Letter{Record: h.Record, InboxID: h.InboxID, EventID: eventID, EventType: h.EventType, Failure: h.Failure, Parks: true}
 		id, err = s.bury(ctx, tx, l)
-		parks = true
+		parked = true
 	} else {
 		id = h.DeadLetter
-		parks, err = s.reopen(ctx, tx, h)
+		parked, err = s.reopen(ctx, tx, h)
 	}
-	if err != nil || !parks {
-		return id, parks, err
+	if err != nil || !parked {
+		return id, parked, err
 	}
 	return id, true, s.move(ctx, tx, h.Lane(), head, "dead", id, h, nil)
 }

@@ -18,6 +18,7 @@ import (
 	"eventshop.example/pkg/inbox"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
 	"eventshop.example/pkg/telemetry"
@@ -48,7 +49,7 @@ var migrations embed.FS
 // Components lists the migrations of the service's database, in order.
 func Components() []postgres.Component {
 	return []postgres.Component{
-		outbox.Component(), inbox.Component(), httpapi.IdempotencyComponent(), {Name: name, FS: migrations},
+		outbox.Component(), inbox.Component(), retry.Component(), httpapi.IdempotencyComponent(), {Name: name, FS: migrations},
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"eventshop.example/pkg/inbox"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
 	"eventshop.example/pkg/telemetry"
@@ -51,7 +52,7 @@ var migrations embed.FS
 
 // Components lists the migrations of the service's database, in order.
 func Components() []postgres.Component {
-	return []postgres.Component{outbox.Component(), inbox.Component(), {Name: name, FS: migrations}}
+	return []postgres.Component{outbox.Component(), inbox.Component(), retry.Component(), {Name: name, FS: migrations}}
 }
 
 // Run starts the service and returns nil when ctx has ended and all parts have

@@ -1,0 +1,186 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/errs"
+)
+
+// groupOptions are the client options of a member of a consumer group.
+func groupOptions(brokers []string, group string, topics []string, extra []kgo.Opt) []kgo.Opt {
+	return append([]kgo.Opt{
+		kgo.SeedBrokers(brokers...),
+		kgo.ClientID(group),
+		kgo.ConsumerGroup(group),
+		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		// Cooperative: a rebalance takes from a member only what it must give up.
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		// A killed member holds its partitions until its session is over, and one that
+		// is started again waits for that. 6 s is the least Apache Kafka allows by
+		// default; a member that was merely slow costs a rebalance, not an effect.
+		kgo.SessionTimeout(6 * time.Second),
+		kgo.HeartbeatInterval(1500 * time.Millisecond),
+		// A batch is never torn from under the loop: rebalances wait for it.
+		kgo.BlockRebalanceOnPoll(),
+		// Offsets are marked after the database commit and committed from there in
+		// the background: a crash in between costs duplicates, which the inbox
+		// absorbs, and saves a broker round trip per batch.
+		kgo.AutoCommitMarks(),
+		kgo.AutoCommitInterval(500 * time.Millisecond),
+		// A resumed partition joins the next fetch only when the one under way
+		// returns, so this bounds how late a due retry is noticed.
+		kgo.FetchMaxWait(250 * time.Millisecond),
+		kgo.FetchMaxBytes(4 << 20), // with MaxBatch this bounds the memory of a backlog
+		kgo.FetchMaxPartitionBytes(1 << 20),
+	}, extra...)
+}
+
+// member is this process's part in one consumer group: its client and what the group
+// has told it. join makes it.
+type member struct {
+	*kgo.Client
+	log   *slog.Logger
+	gone  func(topicPartition) // told when a partition is ours no more
+	cut   context.CancelFunc   // ends the client's requests at once
+	grace time.Duration
+
+	mu       sync.Mutex
+	revoked  []topicPartition // told by the group, not yet dropped by the loop
+	assigned bool             // the group has given this member its share
+}
+
+// join makes the client; its first poll joins the group.
+func join(opts []kgo.Opt, log *slog.Logger, grace time.Duration, gone func(topicPartition)) (*member, error) {
+	m := &member{log: log, grace: grace, gone: gone}
+	online, cut := context.WithCancel(context.Background())
+	m.cut = cut
+	client, err := kgo.NewClient(append(opts,
+		kgo.WithContext(online),
+		kgo.OnPartitionsAssigned(m.onAssigned),
+		kgo.OnPartitionsRevoked(m.onRevoked),
+		kgo.OnPartitionsLost(m.onLost),
+	)...)
+	if err != nil {
+		cut()
+		return nil, errs.Wrap(errs.Invalid, err, "consumer: create Kafka client")
+	}
+	m.Client = client
+	return m, nil
+}
+
+// leave commits the marked offsets and leaves the group. A broker that accepts
+// connections and does not answer would hold it for ever, so after the grace
+// period it is cut off: the group then misses the member after its session.
+func (m *member) leave() {
+	defer m.cut()
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		flush, cancel := context.WithTimeout(context.Background(), m.grace)
+		defer cancel()
+		if err := m.CommitMarkedOffsets(flush); err != nil {
+			m.log.Warn("offsets not committed at stop; their records will be read again", "error", err)
+		}
+		m.CloseAllowingRebalance()
+	}()
+	timeout := time.NewTimer(m.grace)
+	defer timeout.Stop()
+	select {
+	case <-left:
+	case <-timeout.C:
+		m.cut()
+		<-left
+	}
+}
+
+// fetch polls for at most limit records until the given instant, or without end when
+// there is none. An instant that has passed means that there is work already: it takes
+// what lies ready and returns. From its return until AllowRebalance no partition is
+// taken away.
+func (m *member) fetch(ctx context.Context, until time.Time, some bool, limit int) kgo.Fetches {
+	var fetches kgo.Fetches
+	switch {
+	case some && !until.After(time.Now()):
+		// A nil context is kgo's way to ask for a poll that does not wait; one that
+		// finds nothing does not hold rebalances off, one whose context has ended does.
+		if limit > 0 {
+			//lint:ignore SA1012 kgo documents what it does with a nil context
+			fetches = m.PollRecords(nil, limit)
+		}
+		if fetches.Empty() {
+			ended, end := context.WithCancel(ctx)
+			end()
+			fetches = append(fetches, m.PollRecords(ended, 1)...)
+		}
+	case some:
+		wait, cancel := context.WithDeadline(ctx, until)
+		defer cancel()
+		fetches = m.PollRecords(wait, limit)
+	default:
+		fetches = m.PollRecords(ctx, limit)
+	}
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
+			return
+		}
+		m.log.Warn("fetch failed; the client goes on trying", "topic", topic, "partition", partition, "error", err)
+	})
+	return fetches
+}
+
+func (m *member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.assigned = true
+}
+
+// onRevoked commits what the database has committed, so that the next owner
+// starts right behind it, then hands the partitions to the loop for dropping.
+func (m *member) onRevoked(ctx context.Context, cl *kgo.Client, tps map[string][]int32) {
+	if err := cl.CommitMarkedOffsets(ctx); err != nil {
+		m.log.Warn("offsets not committed at revocation; their records will be read again", "error", err)
+	}
+	m.giveUp(tps)
+}
+
+// onLost hears that the group has thrown this member out.
+func (m *member) onLost(_ context.Context, _ *kgo.Client, tps map[string][]int32) {
+	m.mu.Lock()
+	m.assigned = false
+	m.mu.Unlock()
+	m.giveUp(tps)
+}
+
+// giveUp hands partitions that are no longer ours to the loop for dropping.
+func (m *member) giveUp(tps map[string][]int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for topic, partitions := range tps {
+		for _, p := range partitions {
+			tp := topicPartition{topic, p}
+			m.revoked = append(m.revoked, tp)
+			m.gone(tp)
+		}
+	}
+}
+
+func (m *member) takeRevoked() []topicPartition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tps := m.revoked
+	m.revoked = nil
+	return tps
+}
+
+func (m *member) isAssigned() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.assigned
+}

@@ -1,0 +1,171 @@
+package consumer
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/retry"
+)
+
+const (
+	// windowRecords is how many records of a retry partition are held in memory until
+	// they are due; then its fetching pauses. A retry waits 30 s at most, so the window
+	// is full only where some thirty keys of a partition fail every second.
+	windowRecords = 1000
+	// windowBytes likewise.
+	windowBytes = 8 << 20
+	// retryConcurrency is how many keys have their next attempt at the same time: less
+	// than the connections of a pool (10), so that the loop for new records has some.
+	retryConcurrency = 4
+)
+
+// retries is the loop that gives failed records their next attempt. It has records of
+// many keys in hand and takes each when it is due, whatever lies before it in its
+// partition; only offsets wait for those before. Order within a key needs no care
+// here: a key has one record that counts (see package retry).
+type retries struct {
+	*Consumer
+	client  *member
+	windows map[topicPartition]*window
+}
+
+// window is what was read of a retry partition and not yet committed, in offset order.
+type window struct {
+	items  []*retryItem
+	bytes  int
+	paused bool
+}
+
+// retryItem is a retry record in memory.
+type retryItem struct {
+	record  *kgo.Record
+	head    retry.Head
+	omitted bool      // its payload is in the key's row
+	due     time.Time // of the next attempt
+	waits   int       // attempts in a row that had to wait for something that is down
+	done    bool
+}
+
+func (r *retries) run(ctx, work context.Context) {
+	for ctx.Err() == nil {
+		r.poll(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		r.attemptDue(work)
+		r.advance()
+		r.client.AllowRebalance()
+	}
+}
+
+// poll waits until something is due or has arrived.
+func (r *retries) poll(ctx context.Context) {
+	var at time.Time
+	some := false
+	for _, w := range r.windows {
+		for _, it := range w.items {
+			if !it.done && (!some || it.due.Before(at)) {
+				at, some = it.due, true
+			}
+		}
+	}
+	fetches := r.client.fetch(ctx, at, some, windowRecords)
+	for _, tp := range r.client.takeRevoked() {
+		if w := r.windows[tp]; w != nil && w.paused {
+			r.client.ResumeFetchPartitions(map[string][]int32{tp.topic: {tp.partition}})
+		}
+		delete(r.windows, tp)
+	}
+	fetches.EachRecord(r.add)
+}
+
+func (r *retries) add(rec *kgo.Record) {
+	tp := topicPartition{rec.Topic, rec.Partition}
+	w := r.windows[tp]
+	if w == nil {
+		w = &window{}
+		r.windows[tp] = w
+	}
+	if n := len(w.items); n > 0 && rec.Offset <= w.items[n-1].record.Offset {
+		return // fetched again after a pause or a rebalance
+	}
+	it := &retryItem{record: rec}
+	var err error
+	it.head, it.omitted, err = retry.ParseHead(r.cfg.Group, rec.Key, rec.Value, headers(rec))
+	if err != nil {
+		// Nobody's head, so nothing is lost by it.
+		r.log.Error("record on a retry topic is no retry record; ignored",
+			"topic", rec.Topic, "partition", rec.Partition, "offset", rec.Offset, "error", err)
+		r.metrics.records.WithLabelValues(rec.Topic, "rubbish", string(ignored)).Inc()
+		it.done = true
+	}
+	it.due = it.head.NotBefore
+	w.items = append(w.items, it)
+	w.bytes += len(rec.Value)
+}
+
+// attemptDue makes every attempt that is due, several keys at once. Two records of one
+// key are never both live, and the key's row serialises them.
+func (r *retries) attemptDue(ctx context.Context) {
+	now := time.Now()
+	var g errgroup.Group
+	g.SetLimit(retryConcurrency)
+	for _, w := range r.windows {
+		for _, it := range w.items {
+			if it.done || it.due.After(now) {
+				continue
+			}
+			g.Go(func() error {
+				err := r.attempt(ctx, it)
+				it.done = err == nil
+				if err != nil {
+					it.waits++
+					it.due = time.Now().Add(patience(r.cfg.Backoff, it.waits, err))
+					r.log.Warn("retry has to wait", "topic", it.head.Topic, "partition", it.head.Partition, "offset", it.head.Offset,
+						"order_id", string(it.head.Key), "kind", errs.KindOf(err).String(), "error", err)
+				}
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // the functions keep their errors
+}
+
+// advance marks what is done up to the first record that is not, and pauses the
+// fetching of partitions with a full window.
+func (r *retries) advance() {
+	pause, resume := map[string][]int32{}, map[string][]int32{}
+	for tp, w := range r.windows {
+		n := slices.IndexFunc(w.items, func(it *retryItem) bool { return !it.done })
+		if n < 0 {
+			n = len(w.items)
+		}
+		if n > 0 {
+			for _, it := range w.items[:n] {
+				w.bytes -= len(it.record.Value)
+			}
+			r.client.MarkCommitRecords(w.items[n-1].record)
+			w.items = slices.Clone(w.items[n:])
+		}
+		full := len(w.items) >= windowRecords || w.bytes >= windowBytes
+		switch {
+		case full && !w.paused:
+			pause[tp.topic] = append(pause[tp.topic], tp.partition)
+		case !full && w.paused:
+			resume[tp.topic] = append(resume[tp.topic], tp.partition)
+		}
+		w.paused = full
+	}
+	if len(pause) > 0 {
+		r.client.PauseFetchPartitions(pause)
+	}
+	if len(resume) > 0 {
+		r.client.ResumeFetchPartitions(resume)
+	}
+	r.cfg.Outbox.Wake()
+}

@@ -1,0 +1,326 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+)
+
+// quickly is a retry policy for tests.
+func quickly(attempts int) consumer.Retry {
+	return consumer.Retry{Attempts: attempts, Backoff: consumer.Backoff{Base: 5 * time.Millisecond, Max: 40 * time.Millisecond}}
+}
+
+// rows reads one column of text.
+func (b *bench) rows(sql string, args ...any) []string {
+	b.t.Helper()
+	rows, err := b.pool.Query(b.t.Context(), sql, args...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+// first waits for a topic's first record.
+func (b *bench) first(topic events.Topic) (r *kgo.Record) {
+	b.t.Helper()
+	kafkatest.Eventually(b.t, "a record on "+topic.Name, func() bool {
+		if all := kafkatest.ReadAll(b.t, b.brokers, topic.Name); len(all) > 0 {
+			r = all[0]
+		}
+		return r != nil
+	})
+	return r
+}
+
+// awaitNothingParked waits until every key goes its own way again.
+func (b *bench) awaitNothingParked() {
+	b.t.Helper()
+	kafkatest.Eventually(b.t, "no key parked", func() bool {
+		return len(b.rows(`SELECT topic FROM parked_keys UNION ALL SELECT topic FROM parked_records`)) == 0
+	})
+}
+
+func TestAFailingRecordIsTriedAgainAndOnlyItsKeyWaits(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var tries atomic.Int32
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		// What a failed attempt writes must not stay.
+		if err := effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion)); err != nil {
+			return err
+		}
+		if e.Data.OrderID == "a" && e.AggregateVersion == 2 {
+			tries.Add(1)
+		}
+		if e.Data.OrderID == "a" && e.AggregateVersion == 2 && e.Attempt < 4 {
+			return errors.New("not this time")
+		}
+		return nil
+	}
+	var all []*kgo.Record
+	for v := range int64(5) {
+		for _, order := range []string{"a", "b", "c"} {
+			r := b.record(delivered(order), v+1)
+			r.Partition = 3 // neighbours in one batch
+			all = append(all, r)
+		}
+	}
+	kafkatest.Produce(t, b.brokers, all...)
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(10)})
+	got := b.awaitEffects(15)
+	b.awaitNothingParked()
+	for _, order := range []string{"a", "b", "c"} {
+		var versions []string
+		for _, e := range got {
+			if v, ok := strings.CutPrefix(e, order+" "); ok {
+				versions = append(versions, v)
+			}
+		}
+		if diff := cmp.Diff([]string{"1", "2", "3", "4", "5"}, versions); diff != "" {
+			t.Errorf("order of %s (-want +got):\n%s", order, diff)
+		}
+	}
+	if i, j := slices.Index(got, "c 5"), slices.Index(got, "a 2"); i > j {
+		t.Errorf("the neighbours waited for the failing record: %v", got)
+	}
+	if n := tries.Load(); n < 4 {
+		t.Errorf("%d tries, want at least 4", n)
+	}
+}
+
+func TestAttemptsSpentIsADeadLetterThatParksItsKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Data.OrderID == "a" && e.AggregateVersion == 1 {
+			panic("a bug in the handler")
+		}
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+	}
+	bad := b.record(delivered("a"), 1)
+	kafkatest.Produce(t, b.brokers, bad, b.record(delivered("a"), 2), b.record(delivered("b"), 1))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(3)})
+	letter := b.first(events.DeadLetterTopic(events.TopicOrderEvents, group))
+	h := map[string]string{}
+	for _, x := range letter.Headers {
+		h[x.Key] = string(x.Value)
+	}
+	if string(letter.Key) != "a" || string(letter.Value) != string(bad.Value) || h["ce_type"] != "OrderDelivered" {
+		t.Errorf("the original is not kept: key %q, headers %v", letter.Key, h)
+	}
+	for name, want := range map[string]string{
+		"dlq_original_topic": events.TopicOrderEvents, "dlq_group": group, "dlq_attempts": "3",
+		"dlq_error_class": "internal", "dlq_error_message": "panic: a bug in the handler",
+	} {
+		if h[name] != want {
+			t.Errorf("header %s = %q, want %q", name, h[name], want)
+		}
+	}
+	if !strings.Contains(h["dlq_error_stack"], "TestAttemptsSpent") {
+		t.Errorf("the stack is not the handler's:\n%s", h["dlq_error_stack"])
+	}
+	first, err1 := time.Parse(time.RFC3339Nano, h["dlq_first_failure"])
+	last, err2 := time.Parse(time.RFC3339Nano, h["dlq_last_failure"])
+	if err1 != nil || err2 != nil || !last.After(first) {
+		t.Errorf("first failure %q, last %q", h["dlq_first_failure"], h["dlq_last_failure"])
+	}
+	if diff := cmp.Diff([]string{"b 1"}, b.awaitEffects(1)); diff != "" {
+		t.Errorf("effects while a waits for a decision (-want +got):\n%s", diff)
+	}
+	kafkatest.Eventually(t, "a's second event to wait behind its first", func() bool {
+		return slices.Equal(b.rows(`SELECT encode(key, 'escape') || ' ' || state FROM parked_keys`), []string{"a dead"}) &&
+			slices.Equal(b.rows(`SELECT encode(key, 'escape') FROM parked_records`), []string{"a"})
+	})
+}
+
+// TestARetryRecordCountsOnce delivers every retry record three times.
+func TestARetryRecordCountsOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Attempt == 1 {
+			return errors.New("not this time")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 1))
+	reg := prometheus.NewRegistry()
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(5), Registerer: reg})
+	sent := b.first(events.RetryTopic(events.TopicOrderEvents, group))
+	twin := clone(sent)
+	kafkatest.Produce(t, b.brokers, twin, clone(twin))
+	b.awaitEffects(1)
+	kafkatest.Eventually(t, "the copies to be found stale", func() bool {
+		return counter(t, reg, "eventshop_consumer_records_total", "outcome", "stale") == 2
+	})
+	if got := b.effects(); len(got) != 1 {
+		t.Errorf("effects %v, want one", got)
+	}
+}
+
+// TestCallsAreTriedAgainInOrder: a call that fails for its record's sake parks the key;
+// the next record's call sees what the first committed.
+func TestCallsAreTriedAgainInOrder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var mu sync.Mutex
+	calls := map[int64]int{}
+	call := func(ctx context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
+		mu.Lock()
+		calls[e.AggregateVersion]++
+		n := calls[e.AggregateVersion]
+		mu.Unlock()
+		if e.AggregateVersion == 1 && n < 3 {
+			return "", errs.New(errs.Conflict, "no such protocol")
+		}
+		var before int
+		err := b.pool.QueryRow(ctx, `SELECT count(*) FROM effects WHERE order_id = $1`, e.Data.OrderID).Scan(&before)
+		return fmt.Sprintf("%d after %d", e.AggregateVersion, before), err
+	}
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
+		return effect(ctx, tx, e.Data.OrderID, answer)
+	}
+	kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 1), b.record(delivered("a"), 2), b.record(delivered("a"), 3))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.OnCall(call, handle)}, Retry: quickly(5)})
+	if diff := cmp.Diff([]string{"a 1 after 0", "a 2 after 1", "a 3 after 2"}, b.awaitEffects(3)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	b.awaitNothingParked()
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff(map[int64]int{1: 3, 2: 1, 3: 1}, calls); diff != "" {
+		t.Errorf("calls by version (-want +got):\n%s", diff)
+	}
+}
+
+// TestAFailureThatShowsAtTheCommitIsOneRecords: a deferred constraint fails the whole
+// transaction; the consumer finds out whose it is.
+func TestAFailureThatShowsAtTheCommitIsOneRecords(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, sql := range []string{
+		`CREATE TABLE known (order_id text PRIMARY KEY)`,
+		`INSERT INTO known VALUES ('b'), ('c')`,
+		`ALTER TABLE effects ADD FOREIGN KEY (order_id) REFERENCES known DEFERRABLE INITIALLY DEFERRED`,
+	} {
+		if _, err := b.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	produce(t, b, map[string]int32{"a": 0, "b": 0, "c": 0}, "b", "a", "c", "b")
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Retry: quickly(2)})
+	got := b.awaitEffects(3)
+	if slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "a") }) {
+		t.Errorf("effects %v", got)
+	}
+	kafkatest.Eventually(t, "a's dead letter", func() bool { return b.deadLetters() == 1 })
+}
+
+// TestASwallowedDatabaseErrorIsItsRecords: a handler that ignores a failed statement
+// leaves a transaction nobody can use.
+func TestASwallowedDatabaseErrorIsItsRecords(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Data.OrderID == "a" {
+			_, _ = tx.Exec(ctx, `SELECT 1/0`)
+			return nil
+		}
+		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	produce(t, b, map[string]int32{"a": 0, "b": 0, "c": 0}, "b", "a", "c")
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(2)})
+	b.awaitEffects(2)
+	kafkatest.Eventually(t, "a's dead letter", func() bool { return b.deadLetters() == 1 })
+}
+
+// TestManyFailuresKeepOrderAndLoseNothing is the property the parked keys exist for:
+// records of many keys, some failing once, some always, while consumers come and go.
+func TestManyFailuresKeepOrderAndLoseNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const keys, each = 30, 30
+	rnd := rand.New(rand.NewPCG(4, 2))
+	kind := map[string]string{} // "key version" → once, always
+	var records []*kgo.Record
+	for v := range int64(each) {
+		for k := range keys {
+			order := fmt.Sprintf("k%02d", k)
+			switch n := rnd.Float64(); {
+			case n < 0.01:
+				kind[fmt.Sprint(order, " ", v+1)] = "always"
+			case n < 0.1:
+				kind[fmt.Sprint(order, " ", v+1)] = "once"
+			}
+			records = append(records, b.record(delivered(order), v+1))
+		}
+	}
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		id := fmt.Sprint(e.Data.OrderID, " ", e.AggregateVersion)
+		if kind[id] == "always" || kind[id] == "once" && e.Attempt == 1 {
+			return errors.New(kind[id])
+		}
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+	}
+	cfg := consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(3)}
+	stopA := b.run(cfg)
+	kafkatest.Produce(t, b.brokers, records...)
+	b.awaitEffects(100)
+	stopB := b.run(cfg)
+	b.awaitEffects(200)
+	stopA()
+	stopC := b.run(cfg)
+	accounted := func() int {
+		return len(b.effects()) + len(b.rows(`SELECT status FROM dead_letters UNION ALL SELECT topic FROM parked_records`))
+	}
+	kafkatest.Eventually(t, "every record done, given up or behind one that is", func() bool {
+		return accounted() == len(records) && len(b.rows(`SELECT topic FROM parked_keys WHERE state = 'retrying'`)) == 0
+	})
+	stopB()
+	stopC()
+	if n := accounted(); n != len(records) {
+		t.Errorf("%d records accounted for, want %d", n, len(records))
+	}
+	next := map[string]int{}
+	for _, e := range b.effects() {
+		var order string
+		var version int
+		if _, err := fmt.Sscan(e, &order, &version); err != nil {
+			t.Fatal(err)
+		}
+		if next[order]++; next[order] != version {
+			t.Fatalf("%s: version %d came as number %d", order, version, next[order])
+		}
+	}
+	var dead int
+	for _, k := range kind {
+		if k == "always" {
+			dead++
+		}
+	}
+	if dead == 0 {
+		t.Fatal("nothing fails always: the draw is of no use")
+	}
+}
