@@ -176,6 +176,7 @@ var layers = map[string][]string{
 	"errs":            {},
 	"events":          {"errs"},
 	"telemetry":       {"errs"},
+	"breaker":         {"errs"},
 	"schema":          {"errs", "events"},
 	"postgres":        {"errs", "events"},
 	"postgres/server": {"errs"},
@@ -187,7 +188,6 @@ var layers = map[string][]string{
 	"retry":           {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox"},
 	"consumer":        {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox", "retry"},
 	"operator":        {"errs", "events", "telemetry", "schema", "postgres", "httpapi", "outbox", "retry", "breaker"},
-	"breaker":         {"errs", "telemetry"},
 	"pgtest":          {"errs", "postgres", "postgres/server"},
 	"kafkatest":       {"errs", "events"},
 

@@ -19,6 +19,12 @@ type Config struct {
 	RefundMaxAttempts int           // REFUND_MAX_ATTEMPTS: then a person is asked, default 8
 	RefundBackoffBase time.Duration // REFUND_BACKOFF_BASE: wait after the first attempt, doubling, default 500ms
 	RefundBackoffMax  time.Duration // REFUND_BACKOFF_MAX: longest wait between attempts, default 30s
+	RefundDeadline    time.Duration // REFUND_DEADLINE: from then on refused attempts count too, default 1h
+
+	// The circuit breaker around the gateway. Zero values are the defaults.
+	BreakerFailures int           // GATEWAY_BREAKER_FAILURES: faults that open it, default 5
+	BreakerWindow   time.Duration // GATEWAY_BREAKER_WINDOW: within this time, default 60s
+	BreakerOpenFor  time.Duration // GATEWAY_BREAKER_OPEN_FOR: from opening to the probe, default 30s
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -34,6 +40,10 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		RefundMaxAttempts: env.Int("REFUND_MAX_ATTEMPTS", 8, 1, 1000),
 		RefundBackoffBase: env.Duration("REFUND_BACKOFF_BASE", 500*time.Millisecond),
 		RefundBackoffMax:  env.Duration("REFUND_BACKOFF_MAX", 30*time.Second),
+		RefundDeadline:    env.Duration("REFUND_DEADLINE", time.Hour),
+		BreakerFailures:   env.Int("GATEWAY_BREAKER_FAILURES", 5, 1, 1000),
+		BreakerWindow:     env.Duration("GATEWAY_BREAKER_WINDOW", time.Minute),
+		BreakerOpenFor:    env.Duration("GATEWAY_BREAKER_OPEN_FOR", 30*time.Second),
 	}
 	return cfg, env.Err()
 }

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"time"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/inbox"
@@ -77,12 +78,17 @@ func Run(ctx context.Context, cfg Config) error {
 	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
 	out := outbox.New(codec, "/eventshop/"+name)
 	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
+	gatewayBreaker := breaker.New(breaker.Config{
+		Name: "gateway", Failures: cfg.BreakerFailures, Window: cfg.BreakerWindow, OpenFor: cfg.BreakerOpenFor,
+		Logger: log, Registerer: reg,
+	})
 	payments := app.New(app.Config{
-		Pool: pool, Outbox: out, Gateway: gateway.New(cfg.GatewayURL, cfg.GatewayTimeout), Log: log, Registerer: reg,
+		Pool: pool, Outbox: out, Gateway: gateway.New(cfg.GatewayURL, cfg.GatewayTimeout, gatewayBreaker), Log: log, Registerer: reg,
 		Refunds: app.Refunds{
 			MaxAttempts: cfg.RefundMaxAttempts,
 			BackoffBase: cfg.RefundBackoffBase,
 			BackoffMax:  cfg.RefundBackoffMax,
+			Deadline:    cfg.RefundDeadline,
 			Lease:       attemptRequests*cfg.GatewayTimeout + attemptRest,
 		},
 	})

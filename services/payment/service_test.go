@@ -223,15 +223,19 @@ func TestConfigFromEnv(t *testing.T) {
 	want := payment.Config{
 		Addr: ":8082", DatabaseURL: "postgres://h/payment", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://r",
 		GatewayURL: "http://g", GatewayTimeout: 2 * time.Second,
-		RefundMaxAttempts: 8, RefundBackoffBase: 500 * time.Millisecond, RefundBackoffMax: 30 * time.Second,
+		RefundMaxAttempts: 8, RefundBackoffBase: 500 * time.Millisecond, RefundBackoffMax: 30 * time.Second, RefundDeadline: time.Hour,
+		BreakerFailures: 5, BreakerWindow: time.Minute, BreakerOpenFor: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
-	env = map[string]string{"GATEWAY_TIMEOUT": "soon", "REFUND_MAX_ATTEMPTS": "0"}
+	env = map[string]string{"GATEWAY_TIMEOUT": "soon", "REFUND_MAX_ATTEMPTS": "0", "REFUND_DEADLINE": "-1h", "GATEWAY_BREAKER_FAILURES": "0", "GATEWAY_BREAKER_WINDOW": "60", "GATEWAY_BREAKER_OPEN_FOR": "no"}
 	_, err = payment.ConfigFromEnv(lookup)
-	for _, variable := range []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "GATEWAY_URL", "GATEWAY_TIMEOUT", "REFUND_MAX_ATTEMPTS"} {
+	for _, variable := range []string{
+		"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "GATEWAY_URL", "GATEWAY_TIMEOUT", "REFUND_MAX_ATTEMPTS",
+		"REFUND_DEADLINE", "GATEWAY_BREAKER_FAILURES", "GATEWAY_BREAKER_WINDOW", "GATEWAY_BREAKER_OPEN_FOR",
+	} {
 		if err == nil || !strings.Contains(err.Error(), variable) {
 			t.Errorf("the error does not name %s: %v", variable, err)
 		}

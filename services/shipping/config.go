@@ -17,6 +17,12 @@ type Config struct {
 	CarrierURL     string        // CARRIER_URL: the parcel carrier's API
 	CarrierTimeout time.Duration // CARRIER_TIMEOUT: for one request to it, default 2s
 	TrackEvery     time.Duration // TRACK_EVERY: between two looks at its tracking feed, default 250ms
+
+	// The circuit breakers around the carrier, one for parcels and one for the feed. Zero
+	// values are the defaults.
+	BreakerFailures int           // CARRIER_BREAKER_FAILURES: faults that open one, default 5
+	BreakerWindow   time.Duration // CARRIER_BREAKER_WINDOW: within this time, default 60s
+	BreakerOpenFor  time.Duration // CARRIER_BREAKER_OPEN_FOR: from opening to the probe, default 30s
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -31,6 +37,10 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		CarrierURL:     env.Required("CARRIER_URL"),
 		CarrierTimeout: env.Duration("CARRIER_TIMEOUT", 2*time.Second),
 		TrackEvery:     env.Duration("TRACK_EVERY", 250*time.Millisecond),
+
+		BreakerFailures: env.Int("CARRIER_BREAKER_FAILURES", 5, 1, 1000),
+		BreakerWindow:   env.Duration("CARRIER_BREAKER_WINDOW", time.Minute),
+		BreakerOpenFor:  env.Duration("CARRIER_BREAKER_OPEN_FOR", 30*time.Second),
 	}
 	return cfg, env.Err()
 }

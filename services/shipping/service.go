@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"time"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/inbox"
@@ -68,8 +69,16 @@ func Run(ctx context.Context, cfg Config) error {
 	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
 	out := outbox.New(codec, "/eventshop/"+name)
 	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
+	guard := breaker.Config{
+		Name: "carrier", Failures: cfg.BreakerFailures, Window: cfg.BreakerWindow, OpenFor: cfg.BreakerOpenFor,
+		Logger: log, Registerer: reg,
+	}
+	parcelBreaker := breaker.New(guard)
+	guard.Name = "carrier-feed"
+	feedBreaker := breaker.New(guard)
+	client := carrier.New(cfg.CarrierURL, cfg.CarrierTimeout, carrier.Breakers{Parcels: parcelBreaker, Feed: feedBreaker})
 	shipments := app.New(app.Config{
-		Pool: pool, Outbox: out, Carrier: carrier.New(cfg.CarrierURL, cfg.CarrierTimeout), Log: log, Registerer: reg,
+		Pool: pool, Outbox: out, Carrier: client, Log: log, Registerer: reg,
 	})
 	reactions, err := consumer.New(consumer.Config{
 		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,

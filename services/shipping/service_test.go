@@ -251,9 +251,13 @@ func TestReadAPI(t *testing.T) {
 
 func TestConfigNamesWhatIsMissing(t *testing.T) {
 	_, err := shipping.ConfigFromEnv(func(name string) (string, bool) {
-		return map[string]string{"ADDR": ":0", "KAFKA_BROKERS": "a:1,b:2", "TRACK_EVERY": "soon"}[name], true
+		return map[string]string{"ADDR": ":0", "KAFKA_BROKERS": "a:1,b:2", "TRACK_EVERY": "soon",
+			"CARRIER_BREAKER_FAILURES": "0", "CARRIER_BREAKER_WINDOW": "60", "CARRIER_BREAKER_OPEN_FOR": "-1s"}[name], true
 	})
-	for _, name := range []string{"DATABASE_URL", "SCHEMA_REGISTRY_URL", "CARRIER_URL", "TRACK_EVERY"} {
+	for _, name := range []string{
+		"DATABASE_URL", "SCHEMA_REGISTRY_URL", "CARRIER_URL", "TRACK_EVERY",
+		"CARRIER_BREAKER_FAILURES", "CARRIER_BREAKER_WINDOW", "CARRIER_BREAKER_OPEN_FOR",
+	} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
 		}

@@ -14,7 +14,8 @@ SELECT * FROM payments WHERE order_id = @order_id;
 UPDATE payments SET
     state = @state, version = @version, customer_id = @customer_id, amount = @amount, currency = @currency,
     charge_id = @charge_id, refund_id = @refund_id, decline_code = @decline_code, decline_detail = @decline_detail,
-    reason = @reason, attempts = @attempts, next_attempt_at = @next_attempt_at, last_error = @last_error,
+    reason = @reason, attempts = @attempts, next_attempt_at = @next_attempt_at,
+    returning_since = @returning_since, last_error = @last_error,
     attention = @attention, causation_id = @causation_id, traceparent = @traceparent, tracestate = @tracestate,
     updated_at = @updated_at
 WHERE order_id = @order_id;
@@ -22,10 +23,12 @@ WHERE order_id = @order_id;
 -- name: ClaimReturns :many
 -- The claim is a lease, not a lock: the call to the gateway is made without a
 -- transaction, and when its process dies the row is due again at the lease's end.
--- The attempt counts from here, because from here on the gateway may hear of it.
+-- The attempt counts from here, because from here on the gateway may hear of it. Only
+-- rounds that began by then: while the breaker refuses, all but the overdue ones rest.
 UPDATE payments SET attempts = attempts + 1, next_attempt_at = @lease_until
 WHERE order_id IN (
     SELECT due.order_id FROM payments AS due WHERE due.next_attempt_at <= @now
+      AND coalesce(due.returning_since, due.created_at) <= @began_by::timestamptz
     ORDER BY due.next_attempt_at LIMIT @most FOR UPDATE SKIP LOCKED
 )
 RETURNING *;

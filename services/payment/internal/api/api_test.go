@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
@@ -46,7 +47,7 @@ func newKit(t testing.TB) *kit {
 	}
 	a := app.New(app.Config{
 		Pool: pool, Outbox: outbox.New(schema.NewCodec(schema.NewClient("http://127.0.0.1:1")), "/eventshop/payment"),
-		Gateway: gateway.New("http://127.0.0.1:1", 0), Now: func() time.Time { return now },
+		Gateway: gateway.New("http://127.0.0.1:1", 0, breaker.New(breaker.Config{})), Now: func() time.Time { return now },
 	})
 	spec, err := os.ReadFile("../../openapi.yaml")
 	if err != nil {

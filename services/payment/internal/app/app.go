@@ -51,6 +51,10 @@ type Refunds struct {
 	// min(base·2ⁿ + jitter, max). Defaults 500 ms and 30 s: with 8 attempts a gateway may
 	// be away for a minute before anybody is disturbed.
 	BackoffBase, BackoffMax time.Duration
+	// Deadline is how long a refund or void may be deferred because the circuit breaker
+	// refuses its attempts; after that a refused attempt counts like one that was made.
+	// Default 1 h.
+	Deadline time.Duration
 	// Lease is how long an attempt belongs to one process. It must exceed the longest
 	// attempt, four requests; default 10 s. After a crash that long nobody tries.
 	Lease time.Duration
@@ -87,6 +91,7 @@ func New(cfg Config) *App {
 	for setting, standard := range map[*time.Duration]time.Duration{
 		&r.BackoffBase: 500 * time.Millisecond,
 		&r.BackoffMax:  30 * time.Second,
+		&r.Deadline:    time.Hour,
 		&r.Lease:       10 * time.Second,
 		&r.Poll:        250 * time.Millisecond,
 	} {
@@ -125,6 +130,7 @@ type step struct {
 	answers []gateway.Answer // what the gateway said
 	reason  string           // why this step compensates, when it does
 	failure string           // why the attempt brought nothing, when it did not
+	refused time.Duration    // the breaker let the failed call not through, and asks for this wait
 }
 
 // due is what OrderCreated tells about what is to be paid.

@@ -157,7 +157,7 @@ func TestARefusalIsBelievedOnceTheKeyIsClosed(t *testing.T) {
 			}
 			k.expectState(id, payment.Failed)
 			k.gateway.Mend()
-			answer, err := gateway.New(k.gateway.URL, 0).Charge(context.Background(), "charge-"+id,
+			answer, err := gateway.New(k.gateway.URL, 0, patient()).Charge(context.Background(), "charge-"+id,
 				gateway.ChargeRequest{OrderID: id, CustomerID: "cust-7", Amount: total, Currency: "GBP"})
 			if err != nil || answer.Outcome != gateway.Voided {
 				t.Errorf("a request that was still on its way gave %+v, %v", answer, err)
@@ -251,7 +251,7 @@ func TestAKeyVoidedByHandWaitsForTheDeadline(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	id := newOrder()
-	_, err := gateway.New(k.gateway.URL, 0).Void(context.Background(), "charge-"+id, gateway.VoidRequest{OrderID: id})
+	_, err := gateway.New(k.gateway.URL, 0, patient()).Void(context.Background(), "charge-"+id, gateway.VoidRequest{OrderID: id})
 	if err != nil {
 		t.Fatal(err)
 	}

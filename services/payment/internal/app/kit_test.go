@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
@@ -35,6 +36,7 @@ const (
 	backoffBase = time.Second
 	backoffMax  = 10 * time.Second
 	lease       = 20 * time.Second
+	deadline    = time.Hour
 )
 
 // kit is the use cases on a database of their own, with a gateway, at a time the test
@@ -51,22 +53,47 @@ type kit struct {
 
 func newKit(t testing.TB) *kit {
 	t.Helper()
-	k := &kit{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), gateway: gatewaytest.Start(t)}
-	k.pool = pgtest.NewDB(t, outbox.Component(), postgres.Component{Name: "payment", FS: os.DirFS("../../migrations")})
+	k := newWorld(t)
 	k.app = k.replica(schematest.Start(t).URL)
 	return k
 }
 
+// newKitBehind is a kit whose calls go through b, and whose gateway has time to answer.
+func newKitBehind(t testing.TB, b *breaker.Breaker) *kit {
+	t.Helper()
+	k := newWorld(t)
+	k.app = k.process(schematest.Start(t).URL, gateway.New(k.gateway.URL, 10*time.Second, b))
+	return k
+}
+
+// newWorld is a kit without a process.
+func newWorld(t testing.TB) *kit {
+	t.Helper()
+	k := &kit{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), gateway: gatewaytest.Start(t)}
+	k.pool = pgtest.NewDB(t, outbox.Component(), postgres.Component{Name: "payment", FS: os.DirFS("../../migrations")})
+	return k
+}
+
+// patient is a circuit breaker that no test of anything else trips.
+func patient() *breaker.Breaker {
+	return breaker.New(breaker.Config{Name: "gateway", Failures: 1000, Logger: slog.New(slog.DiscardHandler)})
+}
+
 // replica is one more process of the service on the same database.
 func (k *kit) replica(registryURL string) *app.App {
+	return k.process(registryURL, gateway.New(k.gateway.URL, 300*time.Millisecond, patient()))
+}
+
+func (k *kit) process(registryURL string, client *gateway.Client) *app.App {
 	return app.New(app.Config{
 		Pool:    k.pool,
 		Outbox:  outbox.New(schema.NewCodec(schema.NewClient(registryURL)), "/eventshop/payment"),
-		Gateway: gateway.New(k.gateway.URL, 300*time.Millisecond),
+		Gateway: client,
 		Log:     slog.New(slog.DiscardHandler),
 		Now:     k.time,
 		Refunds: app.Refunds{
-			MaxAttempts: maxAttempts, BackoffBase: backoffBase, BackoffMax: backoffMax, Lease: lease, Poll: 10 * time.Millisecond,
+			MaxAttempts: maxAttempts, BackoffBase: backoffBase, BackoffMax: backoffMax, Deadline: deadline,
+			Lease: lease, Poll: 10 * time.Millisecond,
 		},
 	})
 }

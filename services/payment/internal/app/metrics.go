@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{"input", "action"}),
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "eventshop_gateway_call_seconds",
-			Help: "Operations at the card gateway, by outcome; transient means that the outcome is unknown.",
+			Help: "Operations at the card gateway, by outcome; transient means that the outcome is unknown, refused that the circuit breaker let none through.",
 			// From an idle gateway next door to two timeouts of 2 s, one for the request
 			// and one for asking by key, and a third for closing a refused charge's key.
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4, 6},
@@ -56,7 +56,10 @@ func observe(a *App, operation string, call func() (gateway.Answer, error)) (gat
 	started := time.Now()
 	answer, err := call()
 	outcome := string(answer.Outcome)
-	if err != nil {
+	switch {
+	case gateway.IsRefused(err):
+		outcome = "refused"
+	case err != nil:
 		outcome = errs.KindOf(err).String()
 	}
 	a.metrics.calls.WithLabelValues(operation, outcome).Observe(time.Since(started).Seconds())

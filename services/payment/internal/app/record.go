@@ -48,13 +48,14 @@ func (a *App) move(row *db.Payment, s step, in payment.Input, d payment.Decision
 	}
 	switch {
 	case !d.Next.Returning():
-		row.NextAttemptAt = nil
+		row.NextAttemptAt, row.ReturningSince = nil, nil
 	case !before.Returning() || in == payment.RetryRefund:
 		row.Attempts, row.NextAttemptAt, row.LastError, row.Attention = 0, &now, "", ""
+		row.ReturningSince = &now
 	case before == payment.Voiding && d.Next == payment.Refunding:
 		// The refund has attempts of its own; the one that heard of the capture goes on
 		// to make the first. Attention that the void raised lasts until the money is back.
-		row.Attempts, row.LastError = 0, ""
+		row.Attempts, row.LastError, row.ReturningSince = 0, "", &now
 		if in == payment.VoidTooLate {
 			row.Attempts = 1
 		}
@@ -102,7 +103,7 @@ func store(ctx context.Context, tx pgx.Tx, row db.Payment) error {
 		OrderID: row.OrderID, State: row.State, Version: row.Version, CustomerID: row.CustomerID,
 		Amount: row.Amount, Currency: row.Currency, ChargeID: row.ChargeID, RefundID: row.RefundID,
 		DeclineCode: row.DeclineCode, DeclineDetail: row.DeclineDetail, Reason: row.Reason,
-		Attempts: row.Attempts, NextAttemptAt: row.NextAttemptAt, LastError: row.LastError, Attention: row.Attention,
+		Attempts: row.Attempts, NextAttemptAt: row.NextAttemptAt, ReturningSince: row.ReturningSince, LastError: row.LastError, Attention: row.Attention,
 		CausationID: row.CausationID, Traceparent: row.Traceparent, Tracestate: row.Tracestate, UpdatedAt: row.UpdatedAt,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/telemetry"
 	"eventshop.example/services/payment/internal/db"
@@ -27,12 +28,21 @@ const (
 	maxTrouble = 5 * time.Second
 	// countEvery is how often the gauges are brought up to date.
 	countEvery = 5 * time.Second
+	// probeCourtesy is how long after an open breaker's time the worker leaves the probe to
+	// charges, for which customers wait. The consumer comes within milliseconds when it has
+	// one; when it has none the worker probes, and a second more or less is nothing to a
+	// refund. Without it a refund that always fails would be faster each time and keep the
+	// breaker open although charges go through.
+	probeCourtesy = time.Second
 )
 
 // ReturnMoney is the worker that stops charges and gives captured money back, until ctx
 // ends. Several replicas may run it: an attempt is claimed by a lease, which also brings
 // it back when its process dies. It returns only nil: what fails is logged, counted and
 // tried again.
+//
+// While the circuit breaker refuses, nothing is claimed but what is overdue: the rest
+// would only be written to be put off, thousands of rows each half minute.
 //
 // Attempts under way when ctx ends are finished, because giving up on a request that the
 // gateway may have carried out only makes work for the next process.
@@ -98,8 +108,11 @@ func (a *App) claim(ctx context.Context, most int) ([]db.Payment, error) {
 		return nil, nil
 	}
 	now := a.now()
-	lease := now.Add(a.refunds.Lease)
-	rows, err := db.New(a.pool).ClaimReturns(ctx, db.ClaimReturnsParams{Now: &now, LeaseUntil: &lease, Most: int32(most)})
+	lease, beganBy := now.Add(a.refunds.Lease), now
+	if a.gateway.Wait(probeCourtesy) > 0 {
+		beganBy = now.Add(-a.refunds.Deadline)
+	}
+	rows, err := db.New(a.pool).ClaimReturns(ctx, db.ClaimReturnsParams{Now: &now, LeaseUntil: &lease, BeganBy: beganBy, Most: int32(most)})
 	if err != nil {
 		return nil, postgres.Classify(fmt.Errorf("claim: %w", err))
 	}
@@ -130,8 +143,7 @@ func (a *App) giveBack(ctx context.Context, row db.Payment) step {
 			})
 		})
 		if err != nil {
-			s.failure = gateway.Tidy(err.Error())
-			return s
+			return s.failed(err)
 		}
 		s.answers = append(s.answers, answer)
 		s.inputs = append(s.inputs, map[gateway.Outcome]payment.Input{
@@ -148,11 +160,19 @@ func (a *App) giveBack(ctx context.Context, row db.Payment) step {
 		})
 	})
 	if err != nil {
-		s.failure = gateway.Tidy(err.Error())
-		return s
+		return s.failed(err)
 	}
 	s.answers = append(s.answers, answer)
 	s.inputs = append(s.inputs, payment.RefundMade)
+	return s
+}
+
+// failed is the step of an attempt whose last call brought no answer.
+func (s step) failed(err error) step {
+	s.failure = gateway.Tidy(err.Error())
+	if gateway.IsRefused(err) {
+		s.refused, _ = errs.RetryAfter(err)
+	}
 	return s
 }
 
@@ -173,7 +193,14 @@ func (a *App) settle(ctx context.Context, tx pgx.Tx, s step) error {
 		return nil
 	}
 	failed := step{orderID: s.orderID, failure: s.failure}
-	next := a.now().Add(a.backoff(row.Attempts))
+	wait := a.backoff(row.Attempts)
+	if s.refused > 0 {
+		wait = max(wait, s.refused+probeCourtesy)
+		if !a.overdue(row) {
+			return a.putOff(ctx, tx, row, s)
+		}
+	}
+	next := a.now().Add(wait)
 	row.LastError, row.NextAttemptAt = s.failure, &next
 	if a.spent(row) {
 		failed.inputs = []payment.Input{payment.AttemptsSpent}
@@ -181,6 +208,30 @@ func (a *App) settle(ctx context.Context, tx pgx.Tx, s step) error {
 	a.log.WarnContext(ctx, "money not returned", "attempt", row.Attempts, "next_attempt_at", next, "error", s.failure)
 	_, err = a.change(ctx, tx, &row, failed)
 	return err
+}
+
+// putOff takes back an attempt that the breaker refused: the gateway has heard nothing of
+// it, and the attempts of a refund are for what the gateway says. So an hour in which
+// nobody can be asked costs it none.
+func (a *App) putOff(ctx context.Context, tx pgx.Tx, row db.Payment, s step) error {
+	next := a.now().Add(s.refused + probeCourtesy)
+	row.NextAttemptAt = &next
+	row.Attempts = max(row.Attempts-1, 0) // 0: an operator has begun a new round meanwhile
+	if row.LastError == "" {
+		row.LastError = s.failure // else what the gateway said last tells more
+	}
+	a.log.DebugContext(ctx, "money not returned: put off, nobody was asked", "next_attempt_at", next, "error", s.failure)
+	_, err := a.change(ctx, tx, &row, step{orderID: s.orderID, failure: s.failure})
+	return err
+}
+
+// overdue tells whether the round of attempts has lasted longer than refusals excuse.
+func (a *App) overdue(row db.Payment) bool {
+	since := row.CreatedAt
+	if row.ReturningSince != nil {
+		since = *row.ReturningSince
+	}
+	return !since.After(a.now().Add(-a.refunds.Deadline))
 }
 
 // spent tells whether to say that the allowed attempts brought no answer. A void goes on

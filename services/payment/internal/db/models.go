@@ -23,7 +23,7 @@ type Payment struct {
 	DeclineDetail string
 	// What the first compensation gave as its reason.
 	Reason string
-	// Attempts to give the money back, counted when they begin.
+	// Attempts of this round to give the money back, counted when they begin; one that the circuit breaker refused is taken back.
 	Attempts int32
 	// When the worker is due. While an attempt runs: when its lease ends.
 	NextAttemptAt *time.Time
@@ -36,6 +36,8 @@ type Payment struct {
 	Tracestate    string
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	// When the present round of attempts began: the refund's deadline counts from here.
+	ReturningSince *time.Time
 }
 
 // What moved a payment or raised attention, in order. Attempts are only counted, in payments.

@@ -42,22 +42,30 @@ const claimReturns = `-- name: ClaimReturns :many
 UPDATE payments SET attempts = attempts + 1, next_attempt_at = $1
 WHERE order_id IN (
     SELECT due.order_id FROM payments AS due WHERE due.next_attempt_at <= $2
-    ORDER BY due.next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED
+      AND coalesce(due.returning_since, due.created_at) <= $3::timestamptz
+    ORDER BY due.next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED
 )
-RETURNING order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at
+RETURNING order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since
 `
 
 type ClaimReturnsParams struct {
 	LeaseUntil *time.Time
 	Now        *time.Time
+	BeganBy    time.Time
 	Most       int32
 }
 
 // The claim is a lease, not a lock: the call to the gateway is made without a
 // transaction, and when its process dies the row is due again at the lease's end.
-// The attempt counts from here, because from here on the gateway may hear of it.
+// The attempt counts from here, because from here on the gateway may hear of it. Only
+// rounds that began by then: while the breaker refuses, all but the overdue ones rest.
 func (q *Queries) ClaimReturns(ctx context.Context, arg ClaimReturnsParams) ([]Payment, error) {
-	rows, err := q.db.Query(ctx, claimReturns, arg.LeaseUntil, arg.Now, arg.Most)
+	rows, err := q.db.Query(ctx, claimReturns,
+		arg.LeaseUntil,
+		arg.Now,
+		arg.BeganBy,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +95,7 @@ func (q *Queries) ClaimReturns(ctx context.Context, arg ClaimReturnsParams) ([]P
 			&i.Tracestate,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.ReturningSince,
 		); err != nil {
 			return nil, err
 		}
@@ -150,7 +159,7 @@ func (q *Queries) GetHistory(ctx context.Context, orderID string) ([]PaymentHist
 }
 
 const getPayment = `-- name: GetPayment :one
-SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at FROM payments WHERE order_id = $1
+SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = $1
 `
 
 func (q *Queries) GetPayment(ctx context.Context, orderID string) (Payment, error) {
@@ -178,12 +187,13 @@ func (q *Queries) GetPayment(ctx context.Context, orderID string) (Payment, erro
 		&i.Tracestate,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.ReturningSince,
 	)
 	return i, err
 }
 
 const lockPayment = `-- name: LockPayment :one
-SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at FROM payments WHERE order_id = $1 FOR UPDATE
+SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockPayment(ctx context.Context, orderID string) (Payment, error) {
@@ -211,6 +221,7 @@ func (q *Queries) LockPayment(ctx context.Context, orderID string) (Payment, err
 		&i.Tracestate,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.ReturningSince,
 	)
 	return i, err
 }
@@ -237,32 +248,34 @@ const updatePayment = `-- name: UpdatePayment :exec
 UPDATE payments SET
     state = $1, version = $2, customer_id = $3, amount = $4, currency = $5,
     charge_id = $6, refund_id = $7, decline_code = $8, decline_detail = $9,
-    reason = $10, attempts = $11, next_attempt_at = $12, last_error = $13,
-    attention = $14, causation_id = $15, traceparent = $16, tracestate = $17,
-    updated_at = $18
-WHERE order_id = $19
+    reason = $10, attempts = $11, next_attempt_at = $12,
+    returning_since = $13, last_error = $14,
+    attention = $15, causation_id = $16, traceparent = $17, tracestate = $18,
+    updated_at = $19
+WHERE order_id = $20
 `
 
 type UpdatePaymentParams struct {
-	State         string
-	Version       int64
-	CustomerID    string
-	Amount        int64
-	Currency      string
-	ChargeID      string
-	RefundID      string
-	DeclineCode   string
-	DeclineDetail string
-	Reason        string
-	Attempts      int32
-	NextAttemptAt *time.Time
-	LastError     string
-	Attention     string
-	CausationID   string
-	Traceparent   string
-	Tracestate    string
-	UpdatedAt     time.Time
-	OrderID       string
+	State          string
+	Version        int64
+	CustomerID     string
+	Amount         int64
+	Currency       string
+	ChargeID       string
+	RefundID       string
+	DeclineCode    string
+	DeclineDetail  string
+	Reason         string
+	Attempts       int32
+	NextAttemptAt  *time.Time
+	ReturningSince *time.Time
+	LastError      string
+	Attention      string
+	CausationID    string
+	Traceparent    string
+	Tracestate     string
+	UpdatedAt      time.Time
+	OrderID        string
 }
 
 func (q *Queries) UpdatePayment(ctx context.Context, arg UpdatePaymentParams) error {
@@ -279,6 +292,7 @@ func (q *Queries) UpdatePayment(ctx context.Context, arg UpdatePaymentParams) er
 		arg.Reason,
 		arg.Attempts,
 		arg.NextAttemptAt,
+		arg.ReturningSince,
 		arg.LastError,
 		arg.Attention,
 		arg.CausationID,

@@ -16,6 +16,11 @@
 // errs.Internal: an answer that is against the API, such as a key that was used for
 // another request, which repeating does not mend.
 //
+// Each operation, with all the requests it makes, is one call through the circuit
+// breaker: one whose answer was lost and then found by key is a success, one that ends
+// Transient is a fault. What the breaker refuses is Transient as well, was not sent, and
+// says by errs.RetryAfter when to come again.
+//
 // Texts of the gateway are made fit for columns and events where they are read: words
 // are tidied (Tidy), ids and currencies that do not look like one are not believed.
 package gateway
@@ -29,6 +34,7 @@ import (
 	"strings"
 	"time"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/errs"
 )
 
@@ -89,19 +95,21 @@ type RefundRequest struct {
 type Client struct {
 	base    string
 	timeout time.Duration
+	breaker *breaker.Breaker
 	http    *http.Client
 }
 
 // New returns a client for the gateway at baseURL. timeout bounds one request, from
 // dialling to the last byte of the answer; an operation makes at most two, a refused
-// charge three.
-func New(baseURL string, timeout time.Duration) *Client {
+// charge three. All operations go through the breaker b.
+func New(baseURL string, timeout time.Duration, b *breaker.Breaker) *Client {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
 	return &Client{
 		base:    strings.TrimRight(baseURL, "/"),
 		timeout: timeout,
+		breaker: b,
 		http: &http.Client{Transport: &http.Transport{
 			// The consumer and the worker make up to 16 calls at once each.
 			MaxIdleConnsPerHost: 32,
@@ -113,12 +121,14 @@ func New(baseURL string, timeout time.Duration) *Client {
 // Charge takes money under key: Captured, Declined or Voided.
 func (c *Client) Charge(ctx context.Context, key string, req ChargeRequest) (Answer, error) {
 	what := "charge " + key
-	answer, err := c.charge(ctx, what, key, req)
-	if err == nil && answer.Outcome == Captured && (answer.Amount != req.Amount || answer.Currency != req.Currency) {
-		return Answer{}, errs.New(errs.Internal, "%s: asked for %d %s, the gateway captured %d %s",
-			what, req.Amount, req.Currency, answer.Amount, answer.Currency)
-	}
-	return answer, err
+	return c.guarded(ctx, what, func(ctx context.Context) (Answer, error) {
+		answer, err := c.charge(ctx, what, key, req)
+		if err == nil && answer.Outcome == Captured && (answer.Amount != req.Amount || answer.Currency != req.Currency) {
+			return Answer{}, errs.New(errs.Internal, "%s: asked for %d %s, the gateway captured %d %s",
+				what, req.Amount, req.Currency, answer.Amount, answer.Currency)
+		}
+		return answer, err
+	})
 }
 
 func (c *Client) charge(ctx context.Context, what, key string, req ChargeRequest) (Answer, error) {
@@ -145,7 +155,7 @@ func (c *Client) charge(ctx context.Context, what, key string, req ChargeRequest
 // it says nothing about earlier requests under the key: one may have taken the money,
 // and one may still arrive, which a lookup would not see. So the key is voided first.
 func (c *Client) closeKey(ctx context.Context, what, key string, req ChargeRequest, refusal reply) (Answer, error) {
-	answer, err := c.Void(ctx, key, VoidRequest{OrderID: req.OrderID, CustomerID: req.CustomerID, Reason: reasonRefused})
+	answer, err := c.void(ctx, "void "+key, key, VoidRequest{OrderID: req.OrderID, CustomerID: req.CustomerID, Reason: reasonRefused})
 	if err != nil {
 		return Answer{}, errs.New(errs.Transient, "%s: the gateway answered %d %s, and whether the key holds money is unknown: %w",
 			what, refusal.status, refusal.code, err)
@@ -163,6 +173,10 @@ func (c *Client) closeKey(ctx context.Context, what, key string, req ChargeReque
 // Void stops key for good unless it took money: Voided, Declined or Captured.
 func (c *Client) Void(ctx context.Context, key string, req VoidRequest) (Answer, error) {
 	what := "void " + key
+	return c.guarded(ctx, what, func(ctx context.Context) (Answer, error) { return c.void(ctx, what, key, req) })
+}
+
+func (c *Client) void(ctx context.Context, what, key string, req VoidRequest) (Answer, error) {
 	reply, err := c.post(ctx, "/v1/charges/"+url.PathEscape(key)+"/void", "", req)
 	if err != nil {
 		return c.settle(ctx, what, key, err)
@@ -179,6 +193,10 @@ func (c *Client) Void(ctx context.Context, key string, req VoidRequest) (Answer,
 // full by other means counts as refunded too, with key in place of the refund's id.
 func (c *Client) Refund(ctx context.Context, key string, req RefundRequest) (Answer, error) {
 	what := "refund " + key
+	return c.guarded(ctx, what, func(ctx context.Context) (Answer, error) { return c.refund(ctx, what, key, req) })
+}
+
+func (c *Client) refund(ctx context.Context, what, key string, req RefundRequest) (Answer, error) {
 	reply, err := c.post(ctx, "/v1/refunds", key, req)
 	switch {
 	case err != nil:

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/services/payment/internal/gateway"
 	"eventshop.example/services/payment/internal/gatewaytest"
@@ -33,7 +35,12 @@ var (
 func start(t *testing.T) (*gatewaytest.Gateway, *gateway.Client) {
 	t.Helper()
 	g := gatewaytest.Start(t)
-	return g, gateway.New(g.URL, 300*time.Millisecond)
+	return g, gateway.New(g.URL, 300*time.Millisecond, patient())
+}
+
+// patient is a circuit breaker that no test of anything else trips.
+func patient() *breaker.Breaker {
+	return breaker.New(breaker.Config{Name: "gateway", Failures: 1000, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func charge(c *gateway.Client) (gateway.Answer, error) {
@@ -212,7 +219,7 @@ func TestNobodyListensIsTransient(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c := gateway.New("http://"+listener.Addr().String(), time.Second)
+	c := gateway.New("http://"+listener.Addr().String(), time.Second, patient())
 	expectKind(t, errs.Transient, charge, c)
 	expectKind(t, errs.Transient, void, c)
 	expectKind(t, errs.Transient, refund, c)
@@ -280,7 +287,7 @@ func TestAnswersAgainstTheAPIAreNotBelieved(t *testing.T) {
 				_, _ = w.Write([]byte(answer.body))
 			}))
 			t.Cleanup(server.Close)
-			c := gateway.New(server.URL, time.Second)
+			c := gateway.New(server.URL, time.Second, patient())
 			for what, call := range map[string]func(*gateway.Client) (gateway.Answer, error){"charge": charge, "void": void, "refund": refund} {
 				if what == "void" && strings.HasPrefix(name, "other") {
 					continue // a void has no amount to compare, and says captured with a 409 only
@@ -300,7 +307,7 @@ func TestAVoidAnsweredWithCaptured200IsNotBelieved(t *testing.T) {
 		_, _ = w.Write([]byte(`{"status":"captured","chargeId":"ch-1","amount":2999,"currency":"EUR"}`))
 	}))
 	t.Cleanup(server.Close)
-	expectKind(t, errs.Internal, void, gateway.New(server.URL, time.Second))
+	expectKind(t, errs.Internal, void, gateway.New(server.URL, time.Second, patient()))
 }
 
 func TestACallerThatLeavesLearnsNothing(t *testing.T) {

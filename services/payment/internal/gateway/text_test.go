@@ -30,7 +30,7 @@ func saysRaw(t *testing.T, status int, body string) *gateway.Client {
 		_, _ = w.Write([]byte(body))
 	}))
 	t.Cleanup(server.Close)
-	return gateway.New(server.URL, time.Second)
+	return gateway.New(server.URL, time.Second, patient())
 }
 
 // TestAnUnusableIDIsNoAnswer: it could not be kept, and changed it would name something
@@ -75,7 +75,7 @@ func TestARefundWithAnUnusableIDIsFoundByKey(t *testing.T) {
 	t.Cleanup(server.Close)
 	byKey := refunded
 	byKey.RefundID = refundKey
-	expect(t, byKey, refund, gateway.New(server.URL, time.Second))
+	expect(t, byKey, refund, gateway.New(server.URL, time.Second, patient()))
 }
 
 // TestWordsAreTidied: codes are kept, so they are made fit; the ids of a decline name

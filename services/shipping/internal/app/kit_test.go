@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
@@ -51,11 +53,20 @@ func newFixture(t *testing.T) *fixture {
 }
 
 // newApp is another replica of the service on the same database.
-func (f *fixture) newApp() *App {
+func (f *fixture) newApp() *App { return f.newAppBehind(patient(), slog.Default()) }
+
+// newAppBehind is one whose calls go through b.
+func (f *fixture) newAppBehind(b carrier.Breakers, log *slog.Logger) *App {
 	return New(Config{
-		Pool: f.pool, Outbox: outbox.New(f.codec, "/eventshop/shipping"),
-		Carrier: carrier.New(f.carrier.URL, 10*time.Second), Now: func() time.Time { return noon },
+		Pool: f.pool, Outbox: outbox.New(f.codec, "/eventshop/shipping"), Log: log,
+		Carrier: carrier.New(f.carrier.URL, 10*time.Second, b), Now: func() time.Time { return noon },
 	})
+}
+
+// patient are circuit breakers that no test of anything else trips.
+func patient() carrier.Breakers {
+	b := breaker.New(breaker.Config{Name: "carrier", Failures: 1000})
+	return carrier.Breakers{Parcels: b, Feed: b}
 }
 
 // event wraps data as the consumer would.

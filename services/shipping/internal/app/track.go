@@ -33,15 +33,17 @@ const trackBatch = 100
 const trackLockWait = "200ms"
 
 // maxTrackPause bounds the pause after repeated failures. It is short because customers
-// wait for the news once the carrier is back, and asking costs it one small request.
+// wait for the news once what was away is back, and asking costs one small request. A
+// carrier that stays away is spared by the breaker.
 const maxTrackPause = 2 * time.Second
 
 // errOvertaken: another replica has applied the same updates meanwhile.
 var errOvertaken = errors.New("the feed's cursor has moved")
 
 // Track follows the carrier's tracking feed until ctx ends, asking every interval. A
-// carrier, database or registry that is away is tried again with a growing pause, and
-// the cursor moves in the transaction that applies the updates: only a line that can never
+// carrier, database or registry that is away is tried again with a growing pause; one
+// whose circuit breaker has opened, once each time the breaker lets a probe through. The
+// cursor moves in the transaction that applies the updates: only a line that can never
 // be applied is passed over, with an error in the log and a count. With
 // several replicas each update is applied by one of them.
 //
@@ -57,6 +59,10 @@ func (a *App) Track(ctx context.Context, interval time.Duration) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case carrier.IsRefused(err):
+			// The breaker has said what there is to say, and nobody was asked.
+			pause, _ = errs.RetryAfter(err)
+			a.log.DebugContext(ctx, "tracking feed not read: its circuit breaker is open", "error", err)
 		case err != nil:
 			failures++
 			a.metrics.feedFailures.Inc()

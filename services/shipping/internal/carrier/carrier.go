@@ -6,6 +6,11 @@
 // the same key again. It never assumes that what was not answered was not done. A
 // refusal is an answer and not an error.
 //
+// Each operation, with all the requests it makes, is one call through a circuit breaker:
+// one whose answer was lost and then found by key is a success, one that ends Transient
+// is a fault. What a breaker refuses is Transient as well, was not sent, and says by
+// errs.RetryAfter when to come again.
+//
 // Every operation is named by an idempotency key, so trying again ships no second
 // parcel. Other errors: errs.Internal for an answer that is against the API (a fault of
 // one of the two programs, which repeating does not mend).
@@ -31,18 +36,20 @@ const maxAnswer = 4 << 20
 
 // Client calls one carrier. New creates it; it may be used by several goroutines.
 type Client struct {
-	base    string
-	timeout time.Duration
-	http    *http.Client
+	base     string
+	timeout  time.Duration
+	breakers Breakers
+	http     *http.Client
 }
 
 // New returns a client for the carrier at baseURL. timeout bounds one request, from
 // dialling to the last byte of the answer; an operation makes at most two, a refused
 // Schedule four.
-func New(baseURL string, timeout time.Duration) *Client {
+func New(baseURL string, timeout time.Duration, b Breakers) *Client {
 	return &Client{
-		base:    strings.TrimRight(baseURL, "/"),
-		timeout: timeout,
+		base:     strings.TrimRight(baseURL, "/"),
+		timeout:  timeout,
+		breakers: b,
 		http: &http.Client{Transport: &http.Transport{
 			// The consumer makes this many calls at once.
 			MaxIdleConnsPerHost: 16,
@@ -119,6 +126,12 @@ func (s shipment) answer(o Outcome) Answer {
 
 // Schedule asks the carrier to ship a parcel under key.
 func (c *Client) Schedule(ctx context.Context, key string, req Request) (Answer, error) {
+	return guarded(ctx, c.breakers.Parcels, "schedule shipment "+key, func(ctx context.Context) (Answer, error) {
+		return c.schedule(ctx, key, req)
+	})
+}
+
+func (c *Client) schedule(ctx context.Context, key string, req Request) (Answer, error) {
 	status, s, err := c.post(ctx, "/v1/shipments", key, req)
 	if unknown(status, err) {
 		return c.settle(ctx, key, "schedule", err, scheduleOutcomes)
@@ -162,7 +175,7 @@ func (c *Client) closeKey(ctx context.Context, key string, req Request, status i
 	if known {
 		return undecided(fmt.Errorf("it says %q", found.Status))
 	}
-	closed, err := c.Cancel(ctx, key, req.OrderID, req.CustomerID)
+	closed, err := c.cancel(ctx, key, req.OrderID, req.CustomerID)
 	if err != nil {
 		return undecided(err)
 	}
@@ -204,6 +217,12 @@ func (c *Client) lookup(ctx context.Context, key string) (found shipment, known 
 // Cancel asks the carrier to ship nothing under key, now or later. orderID and
 // customerID tell the carrier whose key it is when it has never seen it.
 func (c *Client) Cancel(ctx context.Context, key, orderID, customerID string) (Answer, error) {
+	return guarded(ctx, c.breakers.Parcels, "cancel shipment "+key, func(ctx context.Context) (Answer, error) {
+		return c.cancel(ctx, key, orderID, customerID)
+	})
+}
+
+func (c *Client) cancel(ctx context.Context, key, orderID, customerID string) (Answer, error) {
 	body := map[string]string{"orderId": orderID, "customerId": customerID}
 	status, s, err := c.post(ctx, "/v1/shipments/"+url.PathEscape(key)+"/cancel", "", body)
 	if unknown(status, err) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
@@ -22,7 +23,15 @@ var request = carrier.Request{
 	Items:   []carrier.Item{{SKU: "A", Quantity: 2}},
 }
 
-func client(c *carriertest.Carrier) *carrier.Client { return carrier.New(c.URL+"/", 10*time.Second) }
+// patient are circuit breakers that no test of anything else trips.
+func patient() carrier.Breakers {
+	b := breaker.New(breaker.Config{Name: "carrier", Failures: 1000})
+	return carrier.Breakers{Parcels: b, Feed: b}
+}
+
+func client(c *carriertest.Carrier) *carrier.Client {
+	return carrier.New(c.URL+"/", 10*time.Second, patient())
+}
 
 func schedule(t *testing.T, c *carrier.Client) carrier.Answer {
 	t.Helper()
@@ -181,7 +190,7 @@ func TestNobodyListening(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	c := carrier.New("http://"+address, time.Second)
+	c := carrier.New("http://"+address, time.Second, patient())
 	if _, err := c.Schedule(context.Background(), "k1", request); errs.KindOf(err) != errs.Transient {
 		t.Fatalf("Schedule = %v, want kind transient", err)
 	}
@@ -201,7 +210,7 @@ func TestTimeoutIsUnknown(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	c := carrier.New(server.URL, 50*time.Millisecond)
+	c := carrier.New(server.URL, 50*time.Millisecond, patient())
 	if _, err := c.Schedule(context.Background(), "k1", request); errs.KindOf(err) != errs.Transient {
 		t.Fatalf("Schedule = %v, want kind transient", err)
 	}
@@ -219,7 +228,7 @@ func TestForeignAnswersAreInternal(t *testing.T) {
 			w.WriteHeader(answer.status)
 			fmt.Fprint(w, answer.body)
 		}))
-		c := carrier.New(server.URL, 10*time.Second)
+		c := carrier.New(server.URL, 10*time.Second, patient())
 		if _, err := c.Schedule(context.Background(), "k1", request); err == nil || errs.KindOf(err) != errs.Internal {
 			t.Errorf("%d %s: Schedule = %v, want kind internal", answer.status, answer.body, err)
 		}

@@ -88,7 +88,7 @@ func scripted(t *testing.T, script map[string]string) *carrier.Client {
 		fmt.Fprint(w, body)
 	}))
 	t.Cleanup(server.Close)
-	return carrier.New(server.URL, 10*time.Second)
+	return carrier.New(server.URL, 10*time.Second, patient())
 }
 
 // An earlier try arrives between the lookup and the cancellation.

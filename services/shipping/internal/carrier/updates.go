@@ -37,6 +37,12 @@ const (
 // the page is an errs.Internal error, as is one out of order. Other errors are transient:
 // nothing was changed.
 func (c *Client) Updates(ctx context.Context, after int64, limit int) ([]Update, error) {
+	return guarded(ctx, c.breakers.Feed, "read tracking feed", func(ctx context.Context) ([]Update, error) {
+		return c.updates(ctx, after, limit)
+	})
+}
+
+func (c *Client) updates(ctx context.Context, after int64, limit int) ([]Update, error) {
 	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(limit)}}
 	var page struct {
 		Updates []json.RawMessage `json:"updates"`
