@@ -187,7 +187,7 @@ var layers = map[string][]string{
 	"eventstore":      {"errs", "events", "telemetry", "postgres"},
 	"retry":           {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox"},
 	"consumer":        {"errs", "events", "telemetry", "schema", "postgres", "outbox", "inbox", "retry"},
-	"operator":        {"errs", "events", "telemetry", "schema", "postgres", "httpapi", "outbox", "retry", "breaker"},
+	"operator":        {"errs", "events", "telemetry", "schema", "postgres", "httpapi", "service", "outbox", "retry", "breaker"},
 	"pgtest":          {"errs", "postgres", "postgres/server"},
 	"kafkatest":       {"errs", "events"},
 

@@ -151,6 +151,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	// What is tried again must not hold up what comes for the first time, and the other
 	// way round: one waits, and the other calls servers that may be slow.
 	var both sync.WaitGroup
+	both.Go(func() { retry.NewMetrics(c.cfg.Registerer, c.cfg.Group).Run(ctx, c.cfg.Pool) })
 	both.Go(func() {
 		(&retries{Consumer: c, client: second, windows: map[topicPartition]*window{}}).run(ctx, work)
 		second.leave()

@@ -12,7 +12,8 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// MaxBody is the largest request body that is accepted, in bytes.
+// MaxBody is the largest request body that is accepted unless WithMaxBody says otherwise,
+// in bytes.
 const MaxBody = 1 << 20
 
 // drainBody is how much of a body that is too large is still read, so that a
@@ -30,8 +31,8 @@ type body struct {
 func (*body) Close() error { return nil }
 
 // readBody returns the whole body and leaves it in r for the next reader. The
-// error is 413 for a body above MaxBody and 400 for one that cannot be read.
-func readBody(r *http.Request) (*body, error) {
+// error is 413 for a body above limit and 400 for one that cannot be read.
+func readBody(r *http.Request, limit int) (*body, error) {
 	if b, ok := r.Body.(*body); ok {
 		return b, nil
 	}
@@ -39,15 +40,15 @@ func readBody(r *http.Request) (*body, error) {
 		return &body{Reader: bytes.NewReader(nil)}, nil
 	}
 	tooLarge := WithStatus(http.StatusRequestEntityTooLarge,
-		errs.Field("", "the body is larger than %d bytes", MaxBody))
-	if r.ContentLength > MaxBody && r.Header.Get("Expect") != "" {
+		errs.Field("", "the body is larger than %d bytes", limit))
+	if r.ContentLength > int64(limit) && r.Header.Get("Expect") != "" {
 		return nil, tooLarge // the client waits for permission and has not sent it
 	}
-	data, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	data, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	if err != nil {
 		return nil, WithStatus(http.StatusBadRequest, errs.New(errs.Invalid, "the body cannot be read: %w", err))
 	}
-	if len(data) > MaxBody {
+	if len(data) > limit {
 		io.CopyN(io.Discard, r.Body, drainBody)
 		return nil, tooLarge
 	}
@@ -86,7 +87,7 @@ func (b *body) checkJSON(contentType string) error {
 // again on the same request.
 func Decode[T any](r *http.Request) (T, error) {
 	var v T
-	b, err := readBody(r)
+	b, err := readBody(r, MaxBody)
 	if err != nil {
 		return v, err
 	}

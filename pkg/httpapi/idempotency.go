@@ -164,7 +164,7 @@ func identify(r *http.Request, scope string) (identity, error) {
 	if id.key = given[0]; len(given) > 1 || !validToken(id.key) {
 		return id, badHeader(HeaderIdempotencyKey)
 	}
-	b, err := readBody(r)
+	b, err := readBody(r, MaxBody)
 	if err != nil {
 		return id, err
 	}

@@ -15,8 +15,8 @@ import (
 //
 //	r, err := httpapi.NewRouter(spec, reg)
 //	gen.HandlerWithOptions(server, gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: httpapi.BadParameter})
-func NewRouter(spec *openapi3.T, reg prometheus.Registerer) (*chi.Mux, error) {
-	validate, err := Validator(spec)
+func NewRouter(spec *openapi3.T, reg prometheus.Registerer, opts ...Option) (*chi.Mux, error) {
+	validate, err := Validator(spec, opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ import (
 //	404, 405 (with Allow)   no such path or method
 //	400  a path, query or header parameter that is missing, malformed, unknown
 //	     (query only) or given twice, named
-//	413  a body above MaxBody, with a length or chunked
+//	413  a body above MaxBody (or WithMaxBody), with a length or chunked
 //	400  no body where one is required, or one where none is known
 //	415  a content type other than application/json in UTF-8
 //	400  JSON that is not strict (UTF-8, NUL, duplicate names, trailing data,
@@ -31,12 +31,15 @@ import (
 //	     of a body above 64 KiB)
 //
 // Defaults of the document are not filled in; handlers know them.
-func Validator(spec *openapi3.T) (func(http.Handler) http.Handler, error) {
+func Validator(spec *openapi3.T, opts ...Option) (func(http.Handler) http.Handler, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
 	first := append(formats(), openapi3.VisitAsRequest())
-	v := &validator{routes: newRoutes(spec), first: first, all: append(slices.Clone(first), openapi3.MultiErrors())}
+	v := &validator{routes: newRoutes(spec), first: first, all: append(slices.Clone(first), openapi3.MultiErrors()), maxBody: MaxBody}
+	for _, opt := range opts {
+		opt(v)
+	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := v.check(w, r); err != nil {
@@ -51,7 +54,14 @@ func Validator(spec *openapi3.T) (func(http.Handler) http.Handler, error) {
 type validator struct {
 	routes     *routes
 	first, all []openapi3.SchemaValidationOption // stop at the first error, or go on
+	maxBody    int                               // in bytes
 }
+
+// Option changes what Validator enforces.
+type Option func(*validator)
+
+// WithMaxBody accepts request bodies of up to n bytes.
+func WithMaxBody(n int) Option { return func(v *validator) { v.maxBody = n } }
 
 // largeBody is the size in bytes from which only the first error is looked for:
 // the errors of a body that is wrong everywhere take a hundred times its memory.
@@ -145,7 +155,7 @@ func checkText(name, value string) error {
 }
 
 func (v *validator) checkBody(r *http.Request, op *openapi3.Operation) error {
-	b, err := readBody(r)
+	b, err := readBody(r, v.maxBody)
 	if err != nil {
 		return err
 	}

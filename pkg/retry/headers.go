@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +36,10 @@ const (
 	retryPrefix = "retry_"
 )
 
-// headers returns the original headers with those of the retry behind them.
+// headers returns the original headers with those of the retry behind them. What a
+// stranger sent under this package's prefix is left out: ParseHead would believe it.
 func (h Head) headers(group string) []events.Header {
-	all := append([]events.Header(nil), h.Record.Headers...)
+	all := slices.DeleteFunc(slices.Clone(h.Record.Headers), func(o events.Header) bool { return strings.HasPrefix(o.Key, retryPrefix) })
 	all = append(all,
 		text(HeaderRetryID, h.ID.String()),
 		text(HeaderRetryGroup, group),

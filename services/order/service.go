@@ -19,6 +19,7 @@ import (
 	"eventshop.example/pkg/eventstore"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/operator"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/retry"
@@ -69,6 +70,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer pool.Close()
 	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
 	out := outbox.New(codec, "/eventshop/"+name)
+	failed := retry.New(name, out)
 	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
 	orders := app.New(app.Config{
 		Pool: pool, Outbox: out, Log: log, Registerer: reg,
@@ -84,6 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
 		func(ctx context.Context) error { return out.Maintain(ctx, pool, keepOutbox) },
 		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keepInbox) },
+		func(ctx context.Context) error { return failed.Maintain(ctx, pool, time.Now()) },
 	)
 
 	var health service.Health
@@ -101,9 +104,16 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
+		Store: failed, Pool: pool, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+	})
+	if err != nil {
+		return err
+	}
 
 	return service.Run(ctx, log, grace,
 		server,
+		operators,
 		service.Component{Name: "migrate", Run: tables.Migrate},
 		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
 		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},

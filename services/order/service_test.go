@@ -26,18 +26,22 @@ const cart = `{"customer": {"id": "cust-7", "name": "Ada Lovelace", "email": "ad
   "shippingAddress": {"street": "123 Babbage Lane", "city": "London", "postalCode": "SW1A 1AA"},
   "items": [{"sku": "WIDGET-01", "quantity": 1, "unitPrice": 29.99}], "totalAmount": 29.99, "currency": "GBP"}`
 
-// run starts the service and gives its URL and how to stop it, which fails the test
-// when it did not stop cleanly.
-func run(t *testing.T, cfg order.Config) (url string, stop func()) {
+// freeAddr is an address to listen on.
+func freeAddr(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Addr = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// run starts the service and gives its URL and how to stop it, which fails the test
+// when it did not stop cleanly.
+func run(t *testing.T, cfg order.Config) (url string, stop func()) {
+	t.Helper()
+	cfg.Addr = freeAddr(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- order.Run(ctx, cfg) }()
@@ -163,8 +167,9 @@ func published(t *testing.T, brokers []string, topic string) []string {
 // says at /readyz what it lacks, answers 503, and stops when told to.
 func TestEverythingDown(t *testing.T) {
 	t.Parallel()
+	operators := freeAddr(t)
 	url, stop := run(t, order.Config{
-		DatabaseURL: "postgres://nobody@127.0.0.1:1/none", Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
+		OperatorAddr: operators, DatabaseURL: "postgres://nobody@127.0.0.1:1/none", Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
 		SagaDeadline: time.Minute, SnapshotEvery: 10,
 	})
 	status, body := get(url + "/readyz")
@@ -180,6 +185,9 @@ func TestEverythingDown(t *testing.T) {
 	if status, body := get(url + "/orders/" + uuid.NewString()); status != http.StatusServiceUnavailable {
 		t.Errorf("GET /orders: %d %s", status, body)
 	}
+	if status, body := get("http://" + operators + "/dead-letters"); status != http.StatusServiceUnavailable {
+		t.Errorf("GET /dead-letters: %d %s", status, body)
+	}
 	stop()
 }
 
@@ -187,8 +195,9 @@ func TestEverythingDown(t *testing.T) {
 // none can be placed, and nothing is half done.
 func TestOnlyDatabase(t *testing.T) {
 	t.Parallel()
+	operators := freeAddr(t)
 	url, stop := run(t, order.Config{
-		DatabaseURL: pgtest.NewURL(t), Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
+		OperatorAddr: operators, DatabaseURL: pgtest.NewURL(t), Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
 		SagaDeadline: time.Minute, SnapshotEvery: 10,
 	})
 	kafkatest.Eventually(t, "migrations done", func() bool {
@@ -197,6 +206,9 @@ func TestOnlyDatabase(t *testing.T) {
 	})
 	if status, body := get(url + "/orders/" + uuid.NewString()); status != http.StatusNotFound {
 		t.Errorf("GET /orders: %d %s", status, body)
+	}
+	if status, body := get("http://" + operators + "/dead-letters"); status != http.StatusOK || body != `{"deadLetters":[]}` {
+		t.Errorf("GET /dead-letters: %d %s", status, body)
 	}
 	res, err := http.Post(url+"/orders", "application/json", strings.NewReader(cart))
 	if err != nil {
@@ -211,10 +223,10 @@ func TestOnlyDatabase(t *testing.T) {
 
 func TestConfigFromEnv(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"ADDR": ":1", "DATABASE_URL": "u", "KAFKA_BROKERS": "a:1, b:2", "SCHEMA_REGISTRY_URL": "r"}
+	env := map[string]string{"ADDR": ":1", "OPERATOR_ADDR": ":2", "DATABASE_URL": "u", "KAFKA_BROKERS": "a:1, b:2", "SCHEMA_REGISTRY_URL": "r"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	got, err := order.ConfigFromEnv(lookup)
-	want := order.Config{Addr: ":1", DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
+	want := order.Config{Addr: ":1", OperatorAddr: ":2", DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
 		SagaDeadline: 5 * time.Minute, SnapshotEvery: 10}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)

@@ -10,6 +10,7 @@ import (
 // service.Main.
 type Config struct {
 	Addr           string        // ADDR: host:port of HTTP; port 0 for any free one
+	OperatorAddr   string        // OPERATOR_ADDR: host:port for operators only (see package operator); default none
 	DatabaseURL    string        // DATABASE_URL: postgres://…
 	Brokers        []string      // KAFKA_BROKERS: host:port, comma between
 	RegistryURL    string        // SCHEMA_REGISTRY_URL
@@ -32,6 +33,7 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 	env := service.NewEnv(lookup)
 	cfg := Config{
 		Addr:              env.Required("ADDR"),
+		OperatorAddr:      env.String("OPERATOR_ADDR", ""),
 		DatabaseURL:       env.Required("DATABASE_URL"),
 		Brokers:           env.List("KAFKA_BROKERS"),
 		RegistryURL:       env.Required("SCHEMA_REGISTRY_URL"),

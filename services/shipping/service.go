@@ -20,6 +20,7 @@ import (
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/operator"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/retry"
@@ -68,6 +69,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer pool.Close()
 	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
 	out := outbox.New(codec, "/eventshop/"+name)
+	failed := retry.New(name, out)
 	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
 	guard := breaker.Config{
 		Name: "carrier", Failures: cfg.BreakerFailures, Window: cfg.BreakerWindow, OpenFor: cfg.BreakerOpenFor,
@@ -90,6 +92,7 @@ func Run(ctx context.Context, cfg Config) error {
 	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
 		func(ctx context.Context) error { return out.Maintain(ctx, pool, keepOutbox) },
 		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keepInbox) },
+		func(ctx context.Context) error { return failed.Maintain(ctx, pool, time.Now()) },
 	)
 
 	var health service.Health
@@ -107,9 +110,17 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
+		Store: failed, Pool: pool, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+		Breakers: []*breaker.Breaker{parcelBreaker, feedBreaker},
+	})
+	if err != nil {
+		return err
+	}
 
 	return service.Run(ctx, log, grace,
 		server,
+		operators,
 		service.Component{Name: "migrate", Run: tables.Migrate},
 		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
 		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},

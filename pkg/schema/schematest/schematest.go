@@ -20,14 +20,15 @@ type Registry struct {
 	URL string
 
 	mu      sync.Mutex
-	schemas []string // by id-1
+	schemas []string       // by id-1
+	latest  map[string]int // id by subject
 	down    bool
 }
 
 // Start runs a registry until the end of the test.
 func Start(t testing.TB) *Registry {
 	t.Helper()
-	r := &Registry{}
+	r := &Registry{latest: map[string]int{}}
 	server := httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(server.Close)
 	r.URL = server.URL
@@ -57,7 +58,16 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 			answer(w, http.StatusBadRequest, map[string]any{"error_code": 400, "message": err.Error()})
 			return
 		}
-		answer(w, http.StatusOK, map[string]int{"id": r.id(in.Schema)})
+		id := r.id(in.Schema)
+		r.latest[subject(req)] = id
+		answer(w, http.StatusOK, map[string]int{"id": id})
+	case strings.HasSuffix(req.URL.Path, "/versions/latest"):
+		id, ok := r.latest[subject(req)]
+		if !ok {
+			answer(w, http.StatusNotFound, map[string]any{"error_code": 40401, "message": "Subject not found"})
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"subject": subject(req), "version": 1, "id": id, "schema": r.schemas[id-1]})
 	default:
 		var id int
 		if _, err := fmt.Sscanf(req.URL.Path, "/schemas/ids/%d", &id); err != nil || id < 1 || id > len(r.schemas) {
@@ -66,6 +76,12 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 		}
 		answer(w, http.StatusOK, map[string]string{"schema": r.schemas[id-1]})
 	}
+}
+
+// subject returns the subject in a path /subjects/{subject}/versions….
+func subject(req *http.Request) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/subjects/"), "/")
+	return name
 }
 
 func (r *Registry) id(schema string) int {

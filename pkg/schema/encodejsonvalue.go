@@ -1,0 +1,155 @@
+package schema
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hamba/avro/v2"
+
+	"eventshop.example/pkg/errs"
+)
+
+func (w jsonWriter) primitive(path string, s *avro.PrimitiveSchema, v any) error {
+	switch logical := logicalType(s); logical {
+	case "", avro.UUID:
+	case avro.TimestampMillis, avro.LocalTimestampMillis:
+		return w.time(path, v, time.Millisecond)
+	case avro.TimestampMicros, avro.LocalTimestampMicros:
+		return w.time(path, v, time.Microsecond)
+	case avro.Date:
+		return w.date(path, v)
+	default:
+		return errs.Field(path, "is of logical type %s, which cannot be written from JSON", logical)
+	}
+	number, isNumber := v.(json.Number)
+	text, isText := v.(string)
+	switch s.Type() {
+	case avro.Null: // within a union it is a primitive
+		return expect(path, v == nil, "null")
+	case avro.Boolean:
+		b, ok := v.(bool)
+		w.WriteBool(b)
+		return expect(path, ok, "true or false")
+	case avro.Int:
+		n, err := strconv.ParseInt(string(number), 10, 32)
+		w.WriteInt(int32(n)) //nolint:gosec // ParseInt bounds it
+		return expect(path, isNumber && err == nil, "an integer of 32 bits, without fraction and exponent")
+	case avro.Long:
+		n, err := strconv.ParseInt(string(number), 10, 64)
+		w.WriteLong(n)
+		return expect(path, isNumber && err == nil, "an integer of 64 bits, without fraction and exponent")
+	case avro.Float:
+		n, err := strconv.ParseFloat(string(number), 32)
+		w.WriteFloat(float32(n))
+		return expect(path, isNumber && err == nil, "a number in the range of 32 bits")
+	case avro.Double:
+		n, err := strconv.ParseFloat(string(number), 64)
+		w.WriteDouble(n)
+		return expect(path, isNumber && err == nil, "a number")
+	case avro.String:
+		if !isText {
+			return expect(path, false, "a text")
+		}
+		return w.text(path, text)
+	case avro.Bytes:
+		b, err := base64.StdEncoding.DecodeString(text)
+		w.WriteBytes(b)
+		return expect(path, isText && err == nil, "bytes in base64")
+	}
+	return errs.Field(path, "is of a type that cannot be written from JSON: %s", s.Type())
+}
+
+func (w jsonWriter) text(path, s string) error {
+	w.WriteString(s)
+	if strings.ContainsRune(s, 0) {
+		return errs.Field(path, "contains the NUL character")
+	}
+	return nil
+}
+
+// time writes a timestamp as the number of units since 1970.
+func (w jsonWriter) time(path string, v any, unit time.Duration) error {
+	t, err := parseTime(path, v)
+	if err != nil {
+		return err
+	}
+	if t.Nanosecond()%int(unit) != 0 {
+		return errs.Field(path, "must not be finer than %s", unit)
+	}
+	if unit == time.Millisecond {
+		w.WriteLong(t.UnixMilli())
+	} else {
+		w.WriteLong(t.UnixMicro())
+	}
+	return nil
+}
+
+// date writes the number of days since 1970.
+func (w jsonWriter) date(path string, v any) error {
+	t, err := parseTime(path, v)
+	if err != nil {
+		return err
+	}
+	const day = 24 * 60 * 60
+	if t.Unix()%day != 0 || t.Nanosecond() != 0 {
+		return errs.Field(path, "must be a day: midnight, UTC")
+	}
+	w.WriteInt(int32(t.Unix() / day)) //nolint:gosec // parseTime bounds it
+	return nil
+}
+
+func parseTime(path string, v any) (time.Time, error) {
+	text, _ := v.(string)
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return t, errs.Field(path, `must be a time in RFC 3339, like "2006-01-02T15:04:05Z"`)
+	}
+	if t = t.UTC(); t.Before(minTime) || !t.Before(maxTime) {
+		return t, errs.Field(path, "must be within the years 1 to 9999, UTC")
+	}
+	return t, nil
+}
+
+// fixedBytes takes base64, and the array of numbers that DecodeJSON writes.
+func fixedBytes(v any) ([]byte, bool) {
+	if text, ok := v.(string); ok {
+		b, err := base64.StdEncoding.DecodeString(text)
+		return b, err == nil
+	}
+	list, ok := v.([]any)
+	b := make([]byte, len(list))
+	for i, item := range list {
+		number, _ := item.(json.Number)
+		n, err := strconv.ParseUint(string(number), 10, 8)
+		ok = ok && err == nil
+		b[i] = byte(n)
+	}
+	return b, ok
+}
+
+func expect(path string, ok bool, what string) error {
+	if ok {
+		return nil
+	}
+	return errs.Field(path, "must be %s", what)
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
