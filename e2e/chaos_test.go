@@ -138,10 +138,17 @@ func weighted(rnd *rand.Rand) int {
 // expected answers, as a client does whose server may die at any moment. It
 // returns the order id in the answer.
 func (s *stack) insist(t testing.TB, url, body, key string, want ...int) string {
+	return insistAt(t, func() string { return url }, body, key, want...)
+}
+
+// insistAt is insist of a client that asks for the address anew at each attempt, as
+// one in front of several replicas does.
+func insistAt(t testing.TB, where func() string, body, key string, want ...int) string {
 	deadline := time.Now().Add(2 * time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		url := where()
 		a, err := send(t.Context(), http.MethodPost, url, body, "Idempotency-Key", key)
 		if err == nil {
 			for _, w := range want {

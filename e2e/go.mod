@@ -3,6 +3,7 @@ module eventshop.example/e2e
 go 1.26.0
 
 require (
+	eventshop.example/local v0.0.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/twmb/franz-go v1.22.3
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
@@ -17,4 +18,7 @@ require (
 	golang.org/x/text v0.44.0 // indirect
 )
 
-replace eventshop.example/pkg => ../pkg
+replace (
+	eventshop.example/local => ../local
+	eventshop.example/pkg => ../pkg
+)

@@ -20,11 +20,12 @@ import (
 
 // stack is a running shop of its own: own state folder, own free ports.
 type stack struct {
-	shop  string // the shop binary
-	dir   string // state folder
-	URL   map[string]string
-	DSN   map[string]string
-	Kafka []string
+	shop      string // the shop binary
+	dir       string // state folder
+	URL       map[string]string
+	Operators map[string]string
+	DSN       map[string]string
+	Kafka     []string
 }
 
 // common is brought up once for the package. Tests get it through shared.
@@ -34,7 +35,7 @@ var common *stack
 // test that failed has left dead or frozen.
 func shared(t *testing.T) *stack {
 	t.Helper()
-	for _, name := range []string{"order", "payment", "inventory", "shipping", "projection"} {
+	for _, name := range services() {
 		if out, err := common.command("resume", name); err != nil {
 			t.Logf("%v: %s", err, out) // it does not run: up starts it
 		}
@@ -42,6 +43,8 @@ func shared(t *testing.T) *stack {
 	common.must(t, "up", "--detach")
 	return common
 }
+
+func services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -105,13 +108,14 @@ func (s *stack) readState() error {
 	}
 	var f struct {
 		URLs      map[string]string
+		Operators map[string]string
 		Databases map[string]string
 		Kafka     []string
 	}
 	if err := json.Unmarshal(b, &f); err != nil {
 		return err
 	}
-	s.URL, s.DSN, s.Kafka = f.URLs, f.Databases, f.Kafka
+	s.URL, s.Operators, s.DSN, s.Kafka = f.URLs, f.Operators, f.Databases, f.Kafka
 	return nil
 }
 
@@ -226,6 +230,12 @@ func orderBody(customer, sku string, quantity int) string {
 // must not block for longer than within itself.
 func eventually(t testing.TB, within time.Duration, what string, condition func() bool) {
 	t.Helper()
+	eventuallySay(t, within, func() string { return what }, condition)
+}
+
+// eventuallySay is eventually with words that are put together when it has failed.
+func eventuallySay(t testing.TB, within time.Duration, what func() string, condition func() bool) {
+	t.Helper()
 	deadline := time.After(within)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -236,7 +246,7 @@ func eventually(t testing.TB, within time.Duration, what string, condition func(
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not within %s: %s", within, what)
+			t.Fatalf("not within %s: %s", within, what())
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err())
 		}

@@ -133,7 +133,10 @@ func (c *Cluster) Init(ctx context.Context, binDir string) error {
 func (c *Cluster) Spec(binDir string, port int, log string) (process.Spec, error) {
 	cmd, err := server.Command(binDir, c.data(), port,
 		// One line per event with time and process, in UTC like the services' logs.
-		"log_line_prefix=%m [%p] ", "log_timezone=UTC", "timezone=UTC")
+		"log_line_prefix=%m [%p] ", "log_timezone=UTC", "timezone=UTC",
+		// Five services of up to nine processes with a pool of 8 each, and the commands
+		// that look on. A connection nobody opens takes some kilobytes.
+		"max_connections=400")
 	if err != nil {
 		return process.Spec{}, err
 	}

@@ -31,6 +31,7 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 	data := filepath.Join(s.State, name)
 	spec := process.Spec{Name: name, Log: s.LogFile(name), Dir: s.State}
 	env := map[string]string{"ADDR": address(f.Ports[name])}
+	service := "" // that the process is a replica of
 	switch name {
 	case Postgres:
 		cluster, err := postgres.OpenCluster(s.postgresDir())
@@ -43,8 +44,10 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 	case Gateway, Carrier:
 		spec.Path, env["DATA_DIR"] = s.bin(name), data
 	default:
-		spec.Path = s.bin(name)
-		env["DATABASE_URL"] = f.DSN[name]
+		service = serviceOf(name)
+		spec.Path = s.bin(service)
+		env["OPERATOR_ADDR"] = address(f.Ports[operator(name)])
+		env["DATABASE_URL"] = f.DSN[service]
 		env["KAFKA_BROKERS"] = strings.Join(f.Kafka, ",")
 		env["SCHEMA_REGISTRY_URL"] = f.URL[Registry]
 		env["GATEWAY_URL"] = f.URL[Gateway]
@@ -52,11 +55,12 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 		// Five services share a small machine; the collector works a little more.
 		env["GOMEMLIMIT"] = "48MiB"
 	}
-	if name == "inventory" {
+	if service == "inventory" {
 		env["INITIAL_STOCK"] = "WIDGET-01=100,GADGET-05=100,UNICORN-00=1"
 	}
 	spec.Env = os.Environ()
-	for _, vars := range []map[string]string{env, f.Env[name]} {
+	// A service's settings are its replicas' too; one replica's own come last and win.
+	for _, vars := range []map[string]string{env, f.Env[service], f.Env[name]} {
 		for k, v := range vars {
 			spec.Env = append(spec.Env, k+"="+v)
 		}
@@ -78,34 +82,57 @@ func (s *Stack) startAll(ctx context.Context, names []string) error {
 
 func (s *Stack) start(ctx context.Context, name string) error {
 	began := time.Now()
+	if err := s.launch(ctx, name); err != nil {
+		return err
+	}
+	return s.await(ctx, began, name)
+}
+
+// launch starts a process that does not run.
+func (s *Stack) launch(ctx context.Context, name string) error {
 	st, err := s.runner.Status(name)
 	if err != nil {
 		return err
 	}
-	if st.State == process.Paused {
+	switch {
+	case st.State == process.Paused:
 		return fmt.Errorf("start %s: it is frozen; thaw it with `shop resume %s`", name, name)
+	case st.PID != 0:
+		return nil
 	}
+	spec, err := s.spec(name)
+	if err != nil {
+		return err
+	}
+	if name == Postgres {
+		ctx, cancel := context.WithTimeout(ctx, readyWithin)
+		defer cancel()
+		return postgres.Start(ctx, s.runner, spec, s.file.Admin)
+	}
+	_, err = s.runner.Start(spec)
+	return err
+}
+
+// await waits until a process that was started is ready.
+func (s *Stack) await(ctx context.Context, began time.Time, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	if st.PID == 0 {
-		spec, err := s.spec(name)
-		if err != nil {
-			return err
-		}
-		if name == Postgres {
-			err = postgres.Start(ctx, s.runner, spec, s.file.Admin)
-		} else {
-			_, err = s.runner.Start(spec)
-		}
-		if err != nil {
-			return err
-		}
-	}
 	if err := s.runner.AwaitReady(ctx, name, s.probe(name)); err != nil {
 		return err
 	}
 	s.step(began, name+" is ready")
 	return nil
+}
+
+// awaitAll waits for several processes side by side.
+func (s *Stack) awaitAll(ctx context.Context, began time.Time, names []string) error {
+	failures := make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { failures[i] = s.await(ctx, began, name) })
+	}
+	wg.Wait()
+	return errors.Join(failures...)
 }
 
 // Ready asks a process whether it can do its work, and returns its own reason when
@@ -127,17 +154,20 @@ func (s *Stack) probe(name string) func(ctx context.Context) error {
 	}
 }
 
-// Start starts one process again and waits until it is ready.
+// Start starts one process again and waits until it is ready. While it waits, other
+// commands may start what the process is waiting for.
 func (s *Stack) Start(ctx context.Context, name string) error {
-	if err := s.known(name); err != nil {
-		return err
-	}
-	release, err := s.exclusive(ctx)
+	began := time.Now()
+	release, err := s.exclusiveFor(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer release()
-	return s.start(ctx, name)
+	err = s.launch(ctx, name)
+	release()
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, began, name)
 }
 
 // Kill ends a process with SIGKILL.
@@ -150,10 +180,7 @@ func (s *Stack) Kill(ctx context.Context, name string) error {
 
 // Stop ends one process politely.
 func (s *Stack) Stop(ctx context.Context, name string) error {
-	if err := s.known(name); err != nil {
-		return err
-	}
-	release, err := s.exclusive(ctx)
+	release, err := s.exclusiveFor(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -194,7 +221,7 @@ func (s *Stack) Down(ctx context.Context) error {
 // stopAll stops all processes but those kept, in the order of Down.
 func (s *Stack) stopAll(ctx context.Context, keep map[string]int) error {
 	var failures []error
-	for _, names := range [][]string{Services(), {Gateway, Carrier}, {Registry, Broker, Postgres}} {
+	for _, names := range [][]string{s.services(), {Gateway, Carrier}, {Registry, Broker, Postgres}} {
 		errs := make([]error, len(names))
 		var wg sync.WaitGroup
 		for i, name := range names {
@@ -241,8 +268,8 @@ func (s *Stack) Wipe() error {
 }
 
 func (s *Stack) known(name string) error {
-	if !slices.Contains(Processes(), name) {
-		return fmt.Errorf("there is no process %q; there are %s", name, strings.Join(Processes(), ", "))
+	if !slices.Contains(s.Processes(), name) {
+		return fmt.Errorf("there is no process %q; there are %s", name, strings.Join(s.Processes(), ", "))
 	}
 	if !s.Known() {
 		return fmt.Errorf("there is no shop in %s; start one with `shop up`", s.State)

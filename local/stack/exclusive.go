@@ -48,3 +48,19 @@ func (s *Stack) exclusive(ctx context.Context) (release func(), err error) {
 	}
 	return func() { f.Close() }, nil
 }
+
+// exclusiveFor is exclusive for a command about one process, which has to exist both
+// before and after the wait for other commands.
+func (s *Stack) exclusiveFor(ctx context.Context, name string) (release func(), err error) {
+	if err := s.known(name); err != nil {
+		return nil, err
+	}
+	if release, err = s.exclusive(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.known(name); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}

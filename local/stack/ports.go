@@ -2,59 +2,81 @@ package stack
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // ports settles where everything listens: the stack's own from last time, else the
 // defaults, or free ones when auto is set (also for one of last time that somebody
-// has taken since); then SHOP_PORT_<PROCESS> from the environment, then those
-// given. A process that runs cannot be moved.
+// has taken since) and for replicas, which have no default; then SHOP_PORT_<NAME>
+// from the environment, with _ for -; then those given. A process that runs cannot be
+// moved.
 func (s *Stack) ports(given map[string]int, auto bool, running map[string]int) (map[string]int, error) {
-	ports := map[string]int{}
-	for name, port := range DefaultPorts() {
-		ports[name] = port
-		old, known := s.file.Ports[name]
-		_, runs := running[name]
+	ports, defaults := map[string]int{}, DefaultPorts()
+	for _, name := range s.listeners() {
+		port, known := s.file.Ports[name]
+		fixed, hasDefault := defaults[name]
+		_, runs := running[ownerOf(name)]
+		movable := auto || !hasDefault
 		switch {
-		case known && (runs || !auto || isFree(old)):
-			ports[name] = old
-		case auto:
-			free, err := freePort()
+		case known && (runs || !movable || isFree(port)):
+			ports[name] = port
+		case movable:
+			free, err := freePort(ports, s.file.Ports)
 			if err != nil {
 				return nil, err
 			}
 			ports[name] = free
+		default:
+			ports[name] = fixed
 		}
-		if v := os.Getenv("SHOP_PORT_" + strings.ToUpper(name)); v != "" {
+		variable := "SHOP_PORT_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if v := os.Getenv(variable); v != "" {
 			n, err := strconv.Atoi(v)
 			if err != nil || n < 1 || n > 65535 {
-				return nil, fmt.Errorf("SHOP_PORT_%s: %q is not a port", strings.ToUpper(name), v)
+				return nil, fmt.Errorf("%s: %q is not a port", variable, v)
 			}
 			ports[name] = n
 		}
 	}
 	for name, port := range given {
 		if _, ok := ports[name]; !ok {
-			return nil, fmt.Errorf("there is no process %q to give a port; there are %s", name, strings.Join(Processes(), ", "))
+			return nil, fmt.Errorf("there is no process %q to give a port; there are %s", name, strings.Join(s.listeners(), ", "))
 		}
 		ports[name] = port
 	}
-	for name := range running {
-		if old, ok := s.file.Ports[name]; ok && ports[name] != old {
+	owner := map[int]string{}
+	for _, name := range s.listeners() {
+		_, runs := running[ownerOf(name)]
+		if old, ok := s.file.Ports[name]; ok && runs && ports[name] != old {
 			return nil, fmt.Errorf("%s runs on port %d and cannot move to %d; take the shop down first", name, old, ports[name])
 		}
-	}
-	owner := map[int]string{}
-	for _, name := range Processes() {
 		if other, twice := owner[ports[name]]; twice {
 			return nil, fmt.Errorf("port %d is given to both %s and %s", ports[name], other, name)
 		}
 		owner[ports[name]] = name
 	}
 	return ports, nil
+}
+
+// listen makes the settled ports the stack's, with the URLs that follow from them.
+func (s *Stack) listen(ports map[string]int) {
+	f := &s.file
+	f.Ports, f.URL, f.Operators = ports, map[string]string{}, map[string]string{}
+	f.Kafka = []string{address(ports[Broker])}
+	for name, port := range ports {
+		switch url := "http://" + address(port); {
+		case ownerOf(name) != name:
+			f.Operators[ownerOf(name)] = url
+		case name != Postgres && name != Broker:
+			f.URL[name] = url
+		}
+	}
 }
 
 // checkFree names every port that somebody else listens on.
@@ -64,8 +86,10 @@ func (s *Stack) checkFree(running map[string]int) error {
 		if _, ours := running[name]; ours {
 			continue
 		}
-		if port := s.file.Ports[name]; !isFree(port) {
-			taken = append(taken, fmt.Sprintf("port %d is taken and %s needs it: free it, or choose another with --port %s=N", port, name, name))
+		for _, listener := range PortsOf(name) {
+			if port := s.file.Ports[listener]; !isFree(port) {
+				taken = append(taken, fmt.Sprintf("port %d is taken and %s needs it: free it, or choose another with --port %s=N", port, name, listener))
+			}
 		}
 	}
 	if len(taken) > 0 {
@@ -83,11 +107,25 @@ func isFree(port int) bool {
 	return true
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// Free ports are looked for here: below the ranges from which Linux (32768 up) and
+// macOS (49152 up) take the ports of outgoing connections. One of those would take the
+// place of a process that is down, or between the choice and its start.
+const (
+	freeFrom  = 20000
+	freeBelow = 32000
+	// freeTries bounds the search; when thousands of ports are taken something is wrong.
+	freeTries = 1000
+)
+
+// freePort finds a port that nobody listens on and that is in none of the sets. It is
+// drawn by lot, so that stacks that start at the same time do not choose the same.
+func freePort(taken ...map[string]int) (int, error) {
+	for range freeTries {
+		port := freeFrom + rand.IntN(freeBelow-freeFrom)
+		given := func(set map[string]int) bool { return slices.Contains(slices.Collect(maps.Values(set)), port) }
+		if !slices.ContainsFunc(taken, given) && isFree(port) {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("no free port found between %d and %d", freeFrom, freeBelow)
 }

@@ -110,3 +110,46 @@ func TestAutoPortsReplaceOneThatIsTaken(t *testing.T) {
 		t.Errorf("without auto: got %d, %v", got["order"], err)
 	}
 }
+
+func TestReplicasHavePortsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	stranger, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	taken := stranger.Addr().(*net.TCPAddr).Port
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.Replicas = map[string]int{"order": 3}
+	s.file.Ports = map[string]int{"order": 8081, "order-2": taken}
+	got, err := s.ports(map[string]int{"order-3": 9003}, false, map[string]int{"order": 1234})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got["order-3"] != 9003 || got["order-2"] == taken || got["order-2"] == 0 {
+		t.Errorf("order-2 has %d, which must not be %d, and order-3 has %d", got["order-2"], taken, got["order-3"])
+	}
+	// A stack of before there were ports for operators gets the default ones.
+	if got["order-operator"] != 9181 || got["order-2-operator"] == 0 || got["order-3-operator"] == 0 {
+		t.Errorf("for operators: %v", got)
+	}
+	s.listen(got)
+	if f := s.file; f.Operators["order"] != "http://127.0.0.1:9181" || f.URL["order-3"] != "http://127.0.0.1:9003" || f.URL["order-operator"] != "" {
+		t.Errorf("URLs %v, for operators %v", f.URL, f.Operators)
+	}
+}
+
+func TestNamesOfReplicas(t *testing.T) {
+	t.Parallel()
+	for name, service := range map[string]string{
+		"order": "order", "order-2": "order", "order-9": "order", "order-1": "", "order-10": "", "order-02": "",
+		"order-": "", "order-x": "", "order-operator": "", "orders": "", "broker": "", "broker-2": "", "": "",
+	} {
+		if got := serviceOf(name); got != service {
+			t.Errorf("%q is a process of %q, want %q", name, got, service)
+		}
+	}
+}

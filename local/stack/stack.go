@@ -18,7 +18,7 @@ import (
 	"eventshop.example/local/process"
 )
 
-// Names of the processes, in start order. The first five serve the services.
+// Names of the processes that serve the services, in start order.
 const (
 	Postgres = "postgres"
 	Broker   = "broker"
@@ -27,19 +27,15 @@ const (
 	Carrier  = "carrier"
 )
 
-// Services lists the services.
-func Services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
-
-// Processes lists all, in start order.
-func Processes() []string {
-	return append([]string{Postgres, Broker, Registry, Gateway, Carrier}, Services()...)
-}
-
-// DefaultPorts are where the processes listen unless told otherwise.
+// DefaultPorts are where the processes listen unless told otherwise, by process, and
+// for operators by process with "-operator" behind it. Further replicas of a service
+// have no default: they take free ports.
 func DefaultPorts() map[string]int {
 	return map[string]int{
 		Postgres: 15432, Broker: 19092, Registry: 18081, Gateway: 18090, Carrier: 18091,
 		"order": 8081, "payment": 8082, "inventory": 8083, "shipping": 8084, "projection": 8085,
+		"order-operator": 9181, "payment-operator": 9182, "inventory-operator": 9183,
+		"shipping-operator": 9184, "projection-operator": 9185,
 	}
 }
 
@@ -56,9 +52,11 @@ type Stack struct {
 
 // File is state.json: what is needed to start a process again or to talk to it.
 type File struct {
-	Ports       map[string]int               `json:"ports"`
-	URL         map[string]string            `json:"urls"`      // of everything that speaks HTTP
-	DSN         map[string]string            `json:"databases"` // of each service
+	Ports       map[string]int               `json:"ports"`              // as DefaultPorts names them
+	URL         map[string]string            `json:"urls"`               // of every process that speaks HTTP
+	Operators   map[string]string            `json:"operators"`          // of each service process, for operators
+	Replicas    map[string]int               `json:"replicas,omitempty"` // how many processes a scaled service has; others have one
+	DSN         map[string]string            `json:"databases"`          // of each service
 	Kafka       []string                     `json:"kafka"`
 	Admin       string                       `json:"adminDatabase"` // the superuser's URL
 	Source      postgres.Source              `json:"postgresSource"`
@@ -124,7 +122,7 @@ func (s *Stack) LogFile(name string) string { return filepath.Join(s.State, "log
 // Status returns what became of each process.
 func (s *Stack) Status() (map[string]process.Status, error) {
 	all := map[string]process.Status{}
-	for _, name := range Processes() {
+	for _, name := range s.Processes() {
 		st, err := s.runner.Status(name)
 		if err != nil {
 			return nil, err
@@ -149,7 +147,7 @@ func (s *Stack) Running() (map[string]int, error) {
 // expected lists the processes this stack runs by itself.
 func (s *Stack) expected() []string {
 	var names []string
-	for _, name := range Processes() {
+	for _, name := range s.Processes() {
 		if name == Postgres && s.file.Source.External() {
 			continue
 		}

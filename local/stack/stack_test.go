@@ -53,6 +53,7 @@ func TestLifeOfAStack(t *testing.T) {
 			env := envOf(t, s, name)
 			for key, want := range map[string]string{
 				"NAME": name, "ADDR": strings.TrimPrefix(f.URL[name], "http://"), "DATABASE_URL": f.DSN[name],
+				"OPERATOR_ADDR": strings.TrimPrefix(f.Operators[name], "http://"),
 				"KAFKA_BROKERS": f.Kafka[0], "SCHEMA_REGISTRY_URL": f.URL[stack.Registry],
 				"GATEWAY_URL": f.URL[stack.Gateway], "CARRIER_URL": f.URL[stack.Carrier],
 			} {
@@ -325,7 +326,7 @@ func TestBeforeTheFirstUp(t *testing.T) {
 	wantStates(t, s, process.Stopped, nil)
 }
 
-func TestTopicsHaveADeadLetterTopicForEachGroup(t *testing.T) {
+func TestTopicsHaveRetryAndDeadLettersForEachGroup(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for _, topic := range stack.Topics() {
@@ -336,8 +337,10 @@ func TestTopicsHaveADeadLetterTopicForEachGroup(t *testing.T) {
 	}
 	for _, topic := range events.Topics() {
 		for _, group := range stack.Services() {
-			if dlq := events.DeadLetterTopic(topic.Name, group).Name; !slices.Contains(names, dlq) {
-				t.Errorf("%s is missing", dlq)
+			for _, want := range []events.Topic{events.RetryTopic(topic.Name, group), events.DeadLetterTopic(topic.Name, group)} {
+				if !slices.Contains(names, want.Name) {
+					t.Errorf("%s is missing", want.Name)
+				}
 			}
 		}
 	}

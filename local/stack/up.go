@@ -20,11 +20,11 @@ import (
 
 // Options are what Up can be told.
 type Options struct {
-	Ports     map[string]int  // by process
-	AutoPorts bool            // free ones for what is not given
-	Postgres  postgres.Source // where the database server comes from; "" is as last time
-	Env       map[string]map[string]string
-	SkipBuild bool // the programs in the state folder are right
+	Ports     map[string]int               // as DefaultPorts names them
+	AutoPorts bool                         // free ones for what is not given
+	Postgres  postgres.Source              // where the database server comes from; "" is as last time
+	Env       map[string]map[string]string // by process; a service's go to all its replicas
+	SkipBuild bool                         // the programs in the state folder are right
 }
 
 // Up builds what has changed and starts what does not run. It returns when every
@@ -80,7 +80,7 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	if err := s.save(); err != nil {
 		return err
 	}
-	if err := s.startAll(ctx, append([]string{Gateway, Carrier}, Services()...)); err != nil {
+	if err := s.startAll(ctx, append([]string{Gateway, Carrier}, s.services()...)); err != nil {
 		return err
 	}
 	s.step(began, "the shop is open")
@@ -93,18 +93,13 @@ func (s *Stack) settle(o Options, running map[string]int) error {
 	if err != nil {
 		return err
 	}
+	s.listen(ports)
 	f := &s.file
-	f.Ports, f.URL, f.Kafka = ports, map[string]string{}, []string{address(ports[Broker])}
-	for name, port := range ports {
-		if name != Postgres && name != Broker {
-			f.URL[name] = "http://" + address(port)
-		}
-	}
 	if f.Env == nil {
 		f.Env = map[string]map[string]string{}
 	}
 	for name, vars := range o.Env {
-		if !slices.Contains(Processes(), name) {
+		if !slices.Contains(s.Processes(), name) {
 			return fmt.Errorf("--env: there is no process %q", name)
 		}
 		if f.Env[name] == nil {
@@ -220,8 +215,8 @@ func (s *Stack) step(began time.Time, what string) {
 	fmt.Fprintf(s.Out, "%6.1fs  %s\n", time.Since(began).Seconds(), what)
 }
 
-// Topics lists every topic of the shop: the catalogue's, and the dead-letter topic
-// of each group for each topic it may read.
+// Topics lists every topic of the shop: the catalogue's, and the retry and the
+// dead-letter topic of each group for each topic it may read.
 func Topics() []events.Topic {
 	topics := events.Topics()
 	for _, t := range events.Topics() {

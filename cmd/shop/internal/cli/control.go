@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -12,10 +13,10 @@ import (
 // one makes a command about one process.
 func one(e *env, use, short, done string, act func(ctx context.Context, s *stack.Stack, name string) error) *cobra.Command {
 	return &cobra.Command{
-		Use:       use + " PROCESS",
-		Short:     short,
-		Args:      cobra.ExactArgs(1),
-		ValidArgs: stack.Processes(),
+		Use:               use + " PROCESS",
+		Short:             short,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: e.completeProcess,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.open()
 			if err != nil {
@@ -53,6 +54,42 @@ func pauseCommand(e *env) *cobra.Command {
 func resumeCommand(e *env) *cobra.Command {
 	return one(e, "resume", "Thaws a frozen process (SIGCONT)", "is thawed",
 		func(_ context.Context, s *stack.Stack, name string) error { return s.Resume(name) })
+}
+
+func scaleCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "scale SERVICE N",
+		Short: "Runs a service as N processes of one consumer group on one database",
+		Long: fmt.Sprintf(`Runs a service as N processes, 1 to %d, of one consumer group on one database.
+The first keeps the service's name; the others are called payment-2, payment-3 and so
+on, take free ports, and are killed, stopped, frozen and logged by these names. The
+number outlives "shop down".`, stack.MaxReplicas),
+		Args:      cobra.ExactArgs(2),
+		ValidArgs: stack.Services(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := strconv.Atoi(args[1])
+			if err != nil {
+				return fmt.Errorf("scale %s: %q is no number", args[0], args[1])
+			}
+			s, err := e.open()
+			if err != nil {
+				return err
+			}
+			if err := s.Scale(cmd.Context(), args[0], n); err != nil {
+				return err
+			}
+			running, err := s.Running()
+			if err != nil {
+				return err
+			}
+			if len(running) == 0 {
+				fmt.Fprintf(e.out, "%s will run as %d when the shop is up\n", args[0], n)
+				return nil
+			}
+			fmt.Fprintf(e.out, "%s runs as %d\n", args[0], n)
+			return nil
+		},
+	}
 }
 
 func downCommand(e *env) *cobra.Command {

@@ -56,17 +56,19 @@ func doctorCommand(e *env) *cobra.Command {
 			if s.Known() {
 				ports = s.File().Ports
 			}
-			for _, name := range stack.Processes() {
+			for _, name := range s.Processes() {
 				if _, ours := running[name]; ours || name == stack.Postgres && s.File().Source.External() {
 					continue
 				}
-				l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports[name]))
-				if err != nil {
-					tell(false, "port", fmt.Sprintf("%d, for %s, is taken", ports[name], name),
-						fmt.Sprintf("free it, or choose another: shop up --port %s=N", name))
-					continue
+				for _, listener := range stack.PortsOf(name) {
+					l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports[listener]))
+					if err != nil {
+						tell(false, "port", fmt.Sprintf("%d, for %s, is taken", ports[listener], name),
+							fmt.Sprintf("free it, or choose another: shop up --port %s=N", listener))
+						continue
+					}
+					l.Close()
 				}
-				l.Close()
 			}
 			tell(true, "ports", fmt.Sprintf("%d of ours in use", len(running)), "")
 

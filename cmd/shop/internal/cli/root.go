@@ -33,7 +33,7 @@ func Root(out, errOut io.Writer) *cobra.Command {
 	root.PersistentFlags().StringVar(&e.state, "state", "", "folder of the shop's state (default .shop in the repository)")
 	root.AddCommand(
 		upCommand(e), downCommand(e), statusCommand(e), logsCommand(e),
-		killCommand(e), startCommand(e), stopCommand(e), pauseCommand(e), resumeCommand(e), wipeCommand(e),
+		killCommand(e), startCommand(e), stopCommand(e), pauseCommand(e), resumeCommand(e), scaleCommand(e), wipeCommand(e),
 		demoCommand(e), verifyCommand(e), doctorCommand(e), postgresBinariesCommand(e), serveCommand(e),
 	)
 	return root
@@ -54,6 +54,15 @@ func (e *env) open() (*stack.Stack, error) {
 		state = filepath.Join(root, ".shop")
 	}
 	return stack.Open(state, root, self, e.out)
+}
+
+// completeProcess offers the names of the processes, replicas included, to the shell.
+func (e *env) completeProcess(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	s, err := e.open()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return s.Processes(), cobra.ShellCompDirectiveNoFileComp
 }
 
 // repository finds the folder with go.work above the working folder, or above this

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"sync"
 	"text/tabwriter"
@@ -30,7 +31,7 @@ func statusCommand(e *env) *cobra.Command {
 				fmt.Fprintf(e.out, "there is no shop in %s; start one with `shop up`\n", s.State)
 				return nil
 			}
-			names := stack.Processes()
+			names := s.Processes()
 			all, err := s.Status()
 			if err != nil {
 				return err
@@ -44,7 +45,7 @@ func statusCommand(e *env) *cobra.Command {
 			}
 			wg.Wait()
 			w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "PROCESS\tPID\tPORT\tSTATE\tWHY")
+			fmt.Fprintln(w, "PROCESS\tPID\tPORT\tOPERATOR\tSTATE\tWHY")
 			for i, name := range names {
 				state, why := "ready", ""
 				switch {
@@ -55,7 +56,11 @@ func statusCommand(e *env) *cobra.Command {
 				case reasons[i] != nil:
 					state, why = "not ready", reasons[i].Error()
 				}
-				fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", name, all[name].PID, s.File().Ports[name], state, why)
+				operator := "-"
+				if u, err := url.Parse(s.File().Operators[name]); err == nil && u.Host != "" {
+					operator = u.Port()
+				}
+				fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", name, all[name].PID, s.File().Ports[name], operator, state, why)
 			}
 			return w.Flush()
 		},
@@ -66,10 +71,10 @@ func logsCommand(e *env) *cobra.Command {
 	var follow bool
 	var lines int
 	cmd := &cobra.Command{
-		Use:       "logs [PROCESS]",
-		Short:     "Prints the end of a process's log, or of all",
-		Args:      cobra.MaximumNArgs(1),
-		ValidArgs: stack.Processes(),
+		Use:               "logs [PROCESS]",
+		Short:             "Prints the end of a process's log, or of all",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: e.completeProcess,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.open()
 			if err != nil {
@@ -77,7 +82,7 @@ func logsCommand(e *env) *cobra.Command {
 			}
 			names := args
 			if len(names) == 0 {
-				names = stack.Processes()
+				names = s.Processes()
 			}
 			for _, name := range names {
 				f, err := os.Open(s.LogFile(name))

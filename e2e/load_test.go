@@ -1,0 +1,334 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/local/plant"
+)
+
+// load places orders of one piece of a SKU at a steady pace, each from a client of its
+// own, and keeps what was promised. It is made by startLoad and ended by stop.
+type load struct {
+	customers []string
+	sku       string
+	end       context.CancelFunc
+	done      chan struct{} // closed when every client has its answer
+
+	mu       sync.Mutex
+	addrs    []string // of the order service's replicas; the clients take turns
+	strict   bool     // the first answer has to be 201
+	promised []string // order ids
+}
+
+// startLoad begins to place orders, perSecond of them, for the customers in turn.
+func (s *stack) startLoad(t testing.TB, sku string, perSecond int, customers ...string) *load {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	l := &load{customers: customers, sku: sku, end: end, done: make(chan struct{}), addrs: []string{s.URL["order"]}}
+	run := time.Now().UnixNano() // the keys of an earlier run on this stack are taken
+	go func() {
+		defer close(l.done)
+		var clients sync.WaitGroup
+		defer clients.Wait()
+		tick := time.NewTicker(time.Second / time.Duration(perSecond))
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				clients.Go(func() { l.place(t, n, fmt.Sprintf("load-%d-%d", run, n)) })
+			}
+		}
+	}()
+	t.Cleanup(func() { l.stop() })
+	return l
+}
+
+func (l *load) place(t testing.TB, n int, key string) {
+	body := orderBody(l.customers[n%len(l.customers)], l.sku, 1)
+	l.mu.Lock()
+	strict := l.strict
+	l.mu.Unlock()
+	id := ""
+	if strict {
+		a, err := send(t.Context(), http.MethodPost, l.addr(n), body, "Idempotency-Key", key)
+		if err != nil || a.status != http.StatusCreated {
+			t.Errorf("place order %s: %d %s %v", key, a.status, a.body, err)
+			return
+		}
+		id = a.field(t, "orderId")
+	} else {
+		attempt := n
+		id = insistAt(t, func() string { attempt++; return l.addr(attempt) }, body, key, http.StatusCreated)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if id != "" {
+		l.promised = append(l.promised, id)
+	}
+}
+
+func (l *load) addr(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.addrs[n%len(l.addrs)] + "/orders"
+}
+
+// spread tells the clients which replicas of the order service there are.
+func (l *load) spread(addrs ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addrs = addrs
+}
+
+// insistOnFirst makes every first answer count from now on, or no longer.
+func (l *load) insistOnFirst(strict bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.strict = strict
+}
+
+func (l *load) placed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.promised)
+}
+
+// await waits until n more orders are placed.
+func (l *load) await(t testing.TB, n int) {
+	t.Helper()
+	n += l.placed()
+	eventually(t, 90*time.Second, fmt.Sprintf("%d orders are placed", n), func() bool { return l.placed() >= n })
+}
+
+// stop ends the load, waits for the clients' answers and returns the promised orders.
+func (l *load) stop() []string {
+	l.end()
+	<-l.done
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.promised)
+}
+
+// endOf waits until the orders have ended, and counts how.
+func (s *stack) endOf(t testing.TB, orders []string) map[string]int {
+	t.Helper()
+	ended, seen := map[string]int{}, map[string]bool{}
+	for _, id := range orders {
+		if seen[id] {
+			t.Errorf("order %s was promised to two clients", id)
+		}
+		seen[id] = true
+		ended[s.awaitStatus(t, id, "DELIVERED", "CANCELLED")]++
+	}
+	t.Logf("%d orders ended: %v", len(orders), ended)
+	return ended
+}
+
+// stock receives pieces of a SKU of its own for each run, and returns its name.
+func (s *stack) stock(t testing.TB, name string, pieces int) (sku string) {
+	t.Helper()
+	sku = fmt.Sprintf("%s-%d", name, time.Now().UnixNano())
+	s.receive(t, sku, pieces)
+	return sku
+}
+
+// wantStock expects what is left of a SKU when all is over.
+func (s *stack) wantStock(t testing.TB, sku string, received, shipped int) {
+	t.Helper()
+	number := func(a answer, field string) int {
+		n, err := strconv.Atoi(a.field(t, field))
+		if err != nil {
+			t.Fatalf("stock of %s: %s: %v", sku, a.body, err)
+		}
+		return n
+	}
+	var last answer
+	say := func() string {
+		return fmt.Sprintf("%d of %d pieces of %s are shipped and none is held: %s", shipped, received, sku, last.body)
+	}
+	eventuallySay(t, 30*time.Second, say, func() bool {
+		last = get(t, s.URL["inventory"]+"/stock/"+sku)
+		return number(last, "shipped") == shipped && number(last, "reserved") == 0 && number(last, "available") == received-shipped
+	})
+}
+
+// unready returns why a process is not ready; "" when it is. A process that does not
+// answer is not ready for that reason.
+func (s *stack) unready(t testing.TB, name string) string {
+	t.Helper()
+	a, err := send(t.Context(), http.MethodGet, s.URL[name]+"/readyz", "")
+	if err != nil {
+		return err.Error()
+	}
+	var report struct{ Checks map[string]string }
+	if err := json.Unmarshal(a.body, &report); err != nil {
+		t.Fatalf("%s: /readyz says %d %s", name, a.status, a.body)
+	}
+	var why []string
+	for check, reason := range report.Checks {
+		if reason != "ok" {
+			why = append(why, check+": "+reason)
+		}
+	}
+	if (a.status == http.StatusOK) != (len(why) == 0) {
+		t.Errorf("%s: /readyz says %d and %s", name, a.status, a.body)
+	}
+	slices.Sort(why)
+	return strings.Join(why, "; ")
+}
+
+// awaitUnready waits until every named process is not ready for a reason that has the
+// words in it.
+func (s *stack) awaitUnready(t testing.TB, words string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		why := ""
+		say := func() string { return fmt.Sprintf("%s is not ready because of %q but of %q", name, words, why) }
+		eventuallySay(t, 20*time.Second, say, func() bool {
+			why = s.unready(t, name)
+			return strings.Contains(why, words)
+		})
+		t.Logf("%s: %s", name, why)
+	}
+}
+
+// awaitReady waits until every named process is ready.
+func (s *stack) awaitReady(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		why := ""
+		eventuallySay(t, time.Minute, func() string { return name + " is ready: " + why }, func() bool {
+			why = s.unready(t, name)
+			return why == ""
+		})
+	}
+}
+
+// admin returns a client that asks the broker about groups and topics.
+func (s *stack) admin(t testing.TB) *kadm.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return kadm.NewClient(cl)
+}
+
+// members returns how many partitions each member of a group has, nil while there is
+// no answer.
+func members(t testing.TB, adm *kadm.Client, group string) []int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	groups, err := adm.DescribeGroups(ctx, group)
+	if err != nil || groups.Error() != nil || groups[group].State != "Stable" {
+		return nil
+	}
+	shares := []int{}
+	for _, m := range groups[group].Members {
+		n := 0
+		if a, ok := m.Assigned.AsConsumer(); ok {
+			for _, topic := range a.Topics {
+				n += len(topic.Partitions)
+			}
+		}
+		shares = append(shares, n)
+	}
+	return shares
+}
+
+// awaitMembers waits until each group is shared by n members, none of them idle.
+func awaitMembers(t testing.TB, adm *kadm.Client, n int, groups ...string) {
+	t.Helper()
+	for _, group := range groups {
+		eventually(t, time.Minute, fmt.Sprintf("%d members share %s's partitions", n, group), func() bool {
+			shares := members(t, adm, group)
+			return len(shares) == n && !slices.Contains(shares, 0)
+		})
+	}
+}
+
+// deadLetters returns how many there are on all dead-letter topics.
+func deadLetters(t testing.TB, adm *kadm.Client) (n int64) {
+	t.Helper()
+	ends, err := adm.ListEndOffsets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends.Each(func(o kadm.ListedOffset) {
+		if strings.HasSuffix(o.Topic, ".dlq") {
+			n += o.Offset
+		}
+	})
+	return n
+}
+
+// unplant removes every fault that is planted in a service's database.
+func (s *stack) unplant(t testing.TB, service string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context()) // clean-up runs after the test's context
+	all, err := plant.List(ctx, s.DSN[service])
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range all {
+		if err := plant.Remove(ctx, s.DSN[service], p.Name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// refused returns how often the faults planted in a service's database have acted.
+func (s *stack) refused(t testing.TB, service string) (n int) {
+	t.Helper()
+	all, err := plant.List(t.Context(), s.DSN[service])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		n += p.Refused
+	}
+	return n
+}
+
+// memory returns what a process has in memory (VmRSS), in bytes; 0 where there is no
+// /proc to ask.
+func (s *stack) memory(t testing.TB, name string) int64 {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	for line := range strings.Lines(s.must(t, "status")) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
+			b, err := os.ReadFile("/proc/" + f[1] + "/status")
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			_, rest, _ := strings.Cut(string(b), "VmRSS:")
+			var kib int64
+			if _, err := fmt.Sscan(rest, &kib); err != nil {
+				t.Fatalf("%s: no VmRSS in\n%s", name, b)
+			}
+			return kib << 10
+		}
+	}
+	t.Fatalf("%s is not in the status", name)
+	return 0
+}

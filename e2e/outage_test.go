@@ -1,0 +1,267 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"eventshop.example/local/plant"
+)
+
+// longVariable is the environment variable that makes the outages as long as those of
+// the field, and runs what takes minutes. Without it they are as long as it takes for
+// every timeout on the way to pass once.
+const longVariable = "EVENTSHOP_E2E_LONG"
+
+func long() bool { return os.Getenv(longVariable) != "" }
+
+// TestBrokerAway takes the broker away while orders come in. They are accepted all the
+// same and wait in the outbox, not in memory; every service says why it is not ready.
+// When the broker is back all of it goes on by itself.
+func TestBrokerAway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long run is left out with -short")
+	}
+	s := shared(t)
+	outage, perSecond := 15*time.Second, 20
+	if long() {
+		outage, perSecond = time.Minute, 30
+	}
+	const stock = 5000
+	const growth = 60 << 20 // what a service may take more than before, in bytes
+	sku := s.stock(t, "AWAY-1", stock)
+
+	l := s.startLoad(t, sku, perSecond, "away")
+	l.await(t, 3*perSecond)
+	before := map[string]int64{}
+	for _, name := range services() {
+		before[name] = s.memory(t, name)
+	}
+	l.insistOnFirst(true) // 201 at once: an order needs no broker
+	s.must(t, "kill", "broker")
+	down := time.Now()
+	t.Cleanup(func() { s.command("start", "broker") }) //nolint:errcheck // the next test brings up what is missing
+	accepted := l.placed()
+	s.awaitUnready(t, "broker", services()...)
+	most := maps.Clone(before)
+	eventually(t, outage+30*time.Second, "the outage is over", func() bool {
+		for _, name := range services() {
+			most[name] = max(most[name], s.memory(t, name))
+		}
+		return time.Since(down) > outage
+	})
+	accepted = l.placed() - accepted
+	if want := int(outage.Seconds()) * perSecond / 2; accepted < want {
+		t.Errorf("%d orders accepted while the broker was away, want %d at least", accepted, want)
+	}
+	waiting := s.unpublished(t, "order")
+	if waiting < accepted {
+		t.Errorf("%d orders were accepted and %d events wait in the outbox", accepted, waiting)
+	}
+	for _, name := range services() {
+		if why := s.unready(t, name); !strings.Contains(why, "broker") {
+			t.Errorf("%s: at the end of the outage: %q", name, why)
+		}
+	}
+
+	s.must(t, "start", "broker")
+	back := time.Now()
+	s.awaitReady(t, services()...)
+	for _, name := range services() {
+		eventually(t, time.Minute, name+"'s outbox is drained", func() bool { return s.unpublished(t, name) < perSecond })
+	}
+	t.Logf("%d orders accepted in %s, %d events in the outbox; drained %s after the start", accepted, outage, waiting, time.Since(back).Round(time.Millisecond))
+	orders := l.stop()
+	ended := s.endOf(t, orders)
+	if ended["DELIVERED"] != len(orders) {
+		t.Errorf("of %d orders ended %v, want all delivered", len(orders), ended)
+	}
+	for _, name := range services() {
+		most[name] = max(most[name], s.memory(t, name)) // the backlog has been through
+		t.Logf("%s: %d MiB before, %d MiB at most", name, before[name]>>20, most[name]>>20)
+		if most[name]-before[name] > growth {
+			t.Errorf("%s took %d MiB more than before", name, (most[name]-before[name])>>20)
+		}
+	}
+	s.wantStock(t, sku, stock, len(orders))
+	s.verify(t)
+}
+
+// unpublished counts the events that wait in a service's outbox.
+func (s *stack) unpublished(t testing.TB, service string) (n int) {
+	t.Helper()
+	s.query(t, service, `SELECT count(*) FROM outbox WHERE published_at IS NULL`, &n)
+	return n
+}
+
+// TestDatabaseRestarts kills the database server under load, twice, and starts it
+// again. Requests fail meanwhile and are repeated with their key; what was promised
+// before, and what was under way, is there.
+func TestDatabaseRestarts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long run is left out with -short")
+	}
+	s := shared(t)
+	const stock = 2000
+	sku := s.stock(t, "RESTART-1", stock)
+	adm := s.admin(t)
+	before := deadLetters(t, adm)
+	l := s.startLoad(t, sku, 15, "restart")
+	for round := range 2 {
+		l.await(t, 15)
+		s.must(t, "kill", "postgres")
+		s.awaitUnready(t, "database", services()...)
+		for _, name := range services() { // it ends no service
+			if a := get(t, s.URL[name]+"/livez"); a.status != http.StatusOK {
+				t.Errorf("%s: /livez says %d", name, a.status)
+			}
+		}
+		s.must(t, "start", "postgres")
+		s.awaitReady(t, services()...)
+		t.Logf("round %d: all are ready again at %d orders", round+1, l.placed())
+	}
+	l.await(t, 15)
+	orders := l.stop()
+	ended := s.endOf(t, orders)
+	if ended["DELIVERED"] != len(orders) {
+		t.Errorf("of %d orders ended %v, want all delivered", len(orders), ended)
+	}
+	s.wantStock(t, sku, stock, len(orders))
+	if after := deadLetters(t, adm); after != before {
+		t.Errorf("%d records became dead letters", after-before)
+	}
+	s.verify(t)
+}
+
+// TestRegistryAway starts a service while the schema registry is down: it waits and
+// says for what, and goes on when the registry is back. The others, and it itself
+// afterwards, have their schemas and need no registry.
+func TestRegistryAway(t *testing.T) {
+	s := shared(t)
+	const stock = 100
+	sku := s.stock(t, "SCHEMA-1", stock)
+	adm := s.admin(t)
+	before := deadLetters(t, adm)
+	// Every service has read and written each type of event once.
+	orders := []string{s.place(t, "schema", sku, 1)}
+	s.awaitSaga(t, orders[0], "DELIVERED", "OrderDelivered")
+
+	s.must(t, "stop", "registry")
+	t.Cleanup(func() { s.command("start", "registry") }) //nolint:errcheck // the next test brings up what is missing
+	for range 5 {
+		orders = append(orders, s.place(t, "schema", sku, 1))
+	}
+	s.endOf(t, orders)
+	for _, name := range services() {
+		if why := s.unready(t, name); why != "" {
+			t.Errorf("%s has its schemas and is not ready: %s", name, why)
+		}
+	}
+
+	for _, name := range []string{"payment", "order"} {
+		s.must(t, "stop", name)
+		started := make(chan error, 1)
+		go func() {
+			out, err := s.command("start", name)
+			if err != nil {
+				err = fmt.Errorf("%w\n%s", err, out)
+			}
+			started <- err
+		}()
+		s.awaitUnready(t, strings.TrimPrefix(s.URL["registry"], "http://"), name)
+		if name == "payment" {
+			orders = append(orders, s.place(t, "schema", sku, 1)) // it will wait for its charge
+		}
+		s.must(t, "start", "registry")
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		orders = append(orders, s.place(t, "schema", sku, 1))
+		s.endOf(t, orders) // so that it has read every schema when the registry goes again
+		s.must(t, "stop", "registry")
+	}
+	for range 5 {
+		orders = append(orders, s.place(t, "schema", sku, 1))
+	}
+	ended := s.endOf(t, orders)
+	if ended["DELIVERED"] != len(orders) {
+		t.Errorf("of %d orders ended %v, want all delivered", len(orders), ended)
+	}
+	s.must(t, "start", "registry")
+	s.wantStock(t, sku, stock, len(orders))
+	if after := deadLetters(t, adm); after != before {
+		t.Errorf("%d records became dead letters", after-before)
+	}
+	s.verify(t)
+}
+
+// TestDiskFull lets the database refuse the rows of an inbox or an outbox as a server
+// without disk space does, under load. That is nobody's fault but the server's: the
+// service says it is not ready and why, tries again, gives no record up, and goes on
+// by itself when there is room.
+func TestDiskFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long run is left out with -short")
+	}
+	s := shared(t)
+	const stock = 2000
+	sku := s.stock(t, "FULL-1", stock)
+	adm := s.admin(t)
+	before := deadLetters(t, adm)
+	l := s.startLoad(t, sku, 10, "full")
+	for _, c := range []struct {
+		service, table string
+		// unready tells that the service says it is not ready. A row of the inbox is the
+		// whole batch's; where one handler's row of the outbox is refused, the consumer
+		// takes it for that record's failure and shows it in its metrics only.
+		unready bool
+	}{
+		{"inventory", "inbox", true},
+		{"projection", "inbox", true},
+		{"payment", "outbox", false},
+		{"order", "outbox", false},
+	} {
+		t.Run(c.service+"'s "+c.table, func(t *testing.T) {
+			l.await(t, 5)
+			const forEver = 1 << 30 // with a number the refusals are counted
+			remove, err := plant.Refuse(t.Context(), s.DSN[c.service], plant.Fault{Table: c.table, State: plant.DiskFull,
+				Message: "could not extend file: no space left on device", Times: forEver})
+			if err != nil {
+				t.Fatal(err)
+			}
+			planted := time.Now()
+			t.Cleanup(func() { s.unplant(t, c.service) })
+			if c.unready {
+				s.awaitUnready(t, "no space left on device", c.service)
+			}
+			eventually(t, 30*time.Second, "for three seconds the refused is tried again", func() bool {
+				return s.refused(t, c.service) >= 4 && time.Since(planted) > 3*time.Second
+			})
+			if c.service == "order" { // what it cannot store it does not promise
+				a := post(t, s.URL["order"]+"/orders", orderBody("full", sku, 1))
+				if a.status != http.StatusServiceUnavailable {
+					t.Errorf("order placed on a full disk: %d %s", a.status, a.body)
+				}
+				problem(t, a, "")
+			}
+			if err := remove(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.awaitReady(t, c.service)
+		})
+	}
+	orders := l.stop()
+	ended := s.endOf(t, orders)
+	if ended["DELIVERED"] != len(orders) {
+		t.Errorf("of %d orders ended %v, want all delivered", len(orders), ended)
+	}
+	s.wantStock(t, sku, stock, len(orders))
+	if after := deadLetters(t, adm); after != before {
+		t.Errorf("%d records became dead letters", after-before)
+	}
+	s.verify(t)
+}

@@ -1,0 +1,238 @@
+// Package plant makes a service's database refuse rows: faults planted by triggers.
+//
+// It is how the system is made to fail from outside: the services have no fault hook,
+// and what they meet is a real error of a real database, with the SQLSTATE asked for,
+// in the middle of their own transaction. Tests and the shop's command line plant and
+// remove.
+//
+// # What it guarantees
+//
+// A fault that was planted acts in every transaction that begins afterwards, on all
+// partitions of its table, those made later included, until it is removed. One with a
+// number of times counts refusals by a sequence, whose value a rollback does not take
+// back: "fails twice, then works" holds although the refused transactions leave no
+// trace. Faults lie beside each other; the one planted first acts first.
+//
+// # What it does not
+//
+//   - It acts when a row is about to be inserted, also one that ON CONFLICT would then
+//     leave out: a message that is received a second time is refused like the first.
+//   - Rows that are updated or deleted pass.
+//   - After a crash of the server a sequence may have run ahead by up to 32, and the
+//     fault may be over early.
+//
+// # How it fails
+//
+// Planting and removing wait for the transactions that use the table, 5 s at most, and
+// hold up those that come later meanwhile. A transaction that stays open, as one of a
+// frozen process does, makes them fail, and leaves things as they were.
+package plant
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// DefaultState is the SQLSTATE of a RAISE without one: no retry is worth while, as
+	// far as a service can tell.
+	DefaultState = "P0001"
+	// DiskFull is the SQLSTATE of a server without room for another page.
+	DiskFull = "53100"
+)
+
+// prefix begins the names of all that is planted.
+const prefix = "planted_"
+
+// lockTimeout bounds the wait for the table: who waits for it holds up everybody else.
+const lockTimeout = "5s"
+
+// Fault says which rows are refused, how often, and with what error.
+type Fault struct {
+	Table string `json:"table"`
+	// Column and Value select rows by the column's text form; without a column every
+	// row is refused.
+	Column string `json:"column,omitempty"`
+	Value  string `json:"value,omitempty"`
+	// Times is how many refusals there are; 0 is no end of them. A statement of
+	// several rows ends at the first refusal.
+	Times int `json:"times,omitempty"`
+	// State is the SQLSTATE of the error, five digits or capital letters, not of the
+	// classes of success and warnings; "" is [DefaultState].
+	State   string `json:"state,omitempty"`
+	Message string `json:"message,omitempty"` // of the error; "" says that it is a planted fault
+}
+
+// Planted is a fault in its place.
+type Planted struct {
+	Name string // within its database
+	Fault
+	Refused int // how often it has acted; counted only where Times is given
+}
+
+// Refuse plants a fault in the database of the URL, whose role has to own the table.
+// remove takes it out again; a second call does nothing.
+func Refuse(ctx context.Context, dsn string, f Fault) (remove func(ctx context.Context) error, err error) {
+	if f.State == "" {
+		f.State = DefaultState
+	}
+	if f.Message == "" {
+		f.Message = "planted fault: a row of " + f.Table + " is refused"
+	}
+	if err := f.check(); err != nil {
+		return nil, fmt.Errorf("plant a fault in table %q: %w", f.Table, err)
+	}
+	// Triggers fire in the order of their names.
+	name := fmt.Sprintf("%s%016x_%06x", prefix, time.Now().UnixNano(), rand.IntN(1<<24))
+	statements, err := f.statements(name)
+	if err != nil {
+		return nil, fmt.Errorf("plant a fault in table %q: %w", f.Table, err)
+	}
+	err = run(ctx, dsn, func(tx pgx.Tx) error {
+		for _, s := range statements {
+			if _, err := tx.Exec(ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("plant a fault in table %q: %w", f.Table, err)
+	}
+	return func(ctx context.Context) error { return Remove(ctx, dsn, name) }, nil
+}
+
+func (f Fault) check() error {
+	switch {
+	case f.Table == "":
+		return errors.New("no table is named")
+	case f.Column == "" && f.Value != "":
+		return fmt.Errorf("the value %q has no column", f.Value)
+	case f.Times < 0:
+		return fmt.Errorf("%d times is negative", f.Times)
+	case !regexp.MustCompile(`^[0-9A-Z]{5}$`).MatchString(f.State):
+		return fmt.Errorf("%q is no SQLSTATE", f.State)
+	case f.State[:2] == "00" || f.State[:2] == "01" || f.State[:2] == "02":
+		return fmt.Errorf("SQLSTATE %s is no error", f.State)
+	}
+	return nil
+}
+
+// statements returns what plants the fault. Names and texts are written into them:
+// a definition takes no parameters.
+func (f Fault) statements(name string) ([]string, error) {
+	about, err := json.Marshal(f)
+	if err != nil {
+		return nil, err
+	}
+	id, table := ident(name), ident(f.Table)
+	var out []string
+	raise := fmt.Sprintf("RAISE EXCEPTION USING MESSAGE = %s, ERRCODE = %s;", literal(f.Message), literal(f.State))
+	if f.Times > 0 {
+		out = append(out, "CREATE SEQUENCE "+id)
+		raise = fmt.Sprintf("IF nextval(%s) <= %d THEN %s END IF;", literal(id), f.Times, raise)
+	}
+	when := ""
+	if f.Column != "" {
+		when = fmt.Sprintf("WHEN (NEW.%s::text = %s)", ident(f.Column), literal(f.Value))
+	}
+	return append(out,
+		fmt.Sprintf("CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", id, literal("BEGIN "+raise+" RETURN NEW; END")),
+		fmt.Sprintf("COMMENT ON FUNCTION %s() IS %s", id, literal(string(about))),
+		fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT ON %s FOR EACH ROW %s EXECUTE FUNCTION %s()", id, table, when, id),
+	), nil
+}
+
+// Remove takes a planted fault out. It is no error when there is none of the name.
+func Remove(ctx context.Context, dsn, name string) error {
+	if !strings.HasPrefix(name, prefix) {
+		return fmt.Errorf("remove the fault %q: that is not the name of one", name)
+	}
+	err := run(ctx, dsn, func(tx pgx.Tx) error {
+		var table string
+		err := tx.QueryRow(ctx, `SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = $1 AND tgparentid = 0`, name).Scan(&table)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if err == nil {
+			// DROP takes the locks of the partitions first and of the table last. An
+			// insert goes the other way round, and the two would wait for each other.
+			if _, err := tx.Exec(ctx, "LOCK TABLE "+table); err != nil {
+				return err
+			}
+		}
+		// The triggers go with their function.
+		_, err = tx.Exec(ctx, "DROP FUNCTION IF EXISTS "+ident(name)+"() CASCADE")
+		if err == nil {
+			_, err = tx.Exec(ctx, "DROP SEQUENCE IF EXISTS "+ident(name))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remove the fault %s: %w", name, err)
+	}
+	return nil
+}
+
+// List returns the faults in a database, in the order in which they were planted.
+func List(ctx context.Context, dsn string) ([]Planted, error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("list planted faults: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, `SELECT p.proname, coalesce(obj_description(p.oid, 'pg_proc'), '{}'),
+			coalesce(pg_sequence_last_value(to_regclass(quote_ident(p.proname))), 0)
+		FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace AND starts_with(p.proname, $1)
+		ORDER BY p.proname`, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("list planted faults: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p Planted, err error) {
+		var about string
+		if err = r.Scan(&p.Name, &about, &p.Refused); err == nil {
+			err = json.Unmarshal([]byte(about), &p.Fault)
+		}
+		p.Refused = min(p.Refused, p.Times) // it goes on counting the rows it lets pass
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list planted faults: %w", err)
+	}
+	return all, nil
+}
+
+// run calls f in a transaction that does not wait for a table's lock for long.
+func run(ctx context.Context, dsn string, f func(tx pgx.Tx) error) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+lockTimeout+"'"); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+func ident(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// literal quotes a text so that it means itself whatever the server's setting of
+// backslashes.
+func literal(text string) string {
+	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	if strings.Contains(text, `\`) {
+		quoted = " E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
+}
