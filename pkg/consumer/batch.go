@@ -63,7 +63,7 @@ func (c *Consumer) decodeAll(ctx context.Context, due []*queue) {
 			if err := c.decode(ctx, it); err != nil {
 				if i == 0 {
 					c.waits(q, it, err)
-					c.setTrouble(err)
+					q.trouble = err
 				}
 				break
 			}
@@ -91,11 +91,10 @@ func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 		c.log.Warn("inbox not readable; batch will be tried again", "error", err)
 		for _, s := range shares {
 			c.postpone(s.q, err)
+			s.q.trouble = fmt.Errorf("inbox not readable: %w", err)
 		}
-		c.setTrouble(fmt.Errorf("inbox not readable: %w", err))
 		return nil
 	}
-	c.setTrouble(nil) // the database answers; what a call fails at is its record's trouble
 	failures := make([]error, len(calling))
 	var g errgroup.Group
 	g.SetLimit(c.cfg.CallConcurrency)
@@ -160,8 +159,10 @@ func (c *Consumer) cut(shares []share, waiting *item, err error) []share {
 	var rest []share
 	for _, s := range shares {
 		if i := slices.Index(s.items(), waiting); i >= 0 {
-			// Its predecessors commit meanwhile; it is then the head of its queue.
+			// Its predecessors commit meanwhile; it is then the head of its queue. What a
+			// call waits for is not ours, and no reason not to be ready.
 			c.waits(s.q, waiting, err)
+			s.q.trouble = nil
 			s.n, s.cut = i, true
 		}
 		if s.n > 0 {
@@ -184,12 +185,11 @@ func (c *Consumer) committed(shares []share, started time.Time) {
 		c.client.MarkCommitRecords(s.q.items[s.n-1].record)
 		s.q.items = slices.Clone(s.q.items[s.n:]) // let go of the records handled
 		if !s.cut {
-			s.q.attempts, s.q.due = 0, time.Time{}
+			s.q.attempts, s.q.due, s.q.trouble = 0, time.Time{}, nil
 		}
 		total += s.n
 	}
 	c.cfg.Outbox.Wake()
-	c.setTrouble(nil)
 	c.metrics.batch.Observe(float64(total))
 	c.metrics.seconds.Observe(time.Since(started).Seconds())
 }
@@ -230,12 +230,16 @@ func (c *Consumer) postpone(q *queue, err error) {
 
 // settle pauses the fetching of partitions that wait and resumes the others, so
 // that a backlog stays in Kafka and not in this process. The member stays in the
-// group either way.
+// group either way. What they wait for is told by Ready.
 func (c *Consumer) settle() {
 	pause, resume := map[string][]int32{}, map[string][]int32{}
 	paused := 0
+	var trouble error
 	for _, q := range c.backlog.queues {
 		wait := q.attempts > 0 && len(q.items) > 0
+		if wait && q.trouble != nil {
+			trouble = q.trouble
+		}
 		switch {
 		case wait && !q.paused:
 			pause[q.topic] = append(pause[q.topic], q.partition)
@@ -254,12 +258,9 @@ func (c *Consumer) settle() {
 		c.client.ResumeFetchPartitions(resume)
 	}
 	c.metrics.paused.Set(float64(paused))
-}
-
-func (c *Consumer) setTrouble(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.trouble = err
+	c.trouble = trouble
 }
 
 // contextOf gives a handler's log lines the ids of its event.

@@ -56,7 +56,7 @@ type Consumer struct {
 
 	mu      sync.Mutex
 	running *member // the client, for Ready; nil before Run
-	trouble error   // why the last try did nothing, nil when it did
+	trouble error   // what some partition waits for, nil when none does
 }
 
 // New checks the configuration. It does not connect: a member of a group owns
@@ -192,11 +192,8 @@ func (c *Consumer) Ready(ctx context.Context) error {
 func (c *Consumer) poll(ctx context.Context) {
 	limit := c.cfg.MaxBatch
 	at, some := c.backlog.next()
-	switch due := some && !at.After(time.Now()); {
-	case due && c.backlog.size() >= c.cfg.MaxBatch:
+	if some && !at.After(time.Now()) && c.backlog.size() >= c.cfg.MaxBatch {
 		limit = 0 // enough in hand
-	case !some:
-		c.setTrouble(nil) // nothing left that could be in trouble
 	}
 	fetches := c.client.fetch(ctx, at, some, limit)
 	if paused := c.backlog.drop(c.client.takeRevoked()); len(paused) > 0 {

@@ -22,6 +22,7 @@ type queue struct {
 	items    []*item
 	attempts int       // how often the head has failed
 	due      time.Time // not before; zero means now
+	trouble  error     // of ours, that it waits for: a reason not to be ready
 	paused   bool
 }
 

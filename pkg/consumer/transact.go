@@ -56,8 +56,8 @@ func (c *Consumer) transact(ctx context.Context, shares []share, started time.Ti
 	c.log.Warn("batch not committed; all of it will be tried again", "error", err)
 	for _, s := range shares {
 		c.postpone(s.q, err)
+		s.q.trouble = fmt.Errorf("batch not committed: %w", err)
 	}
-	c.setTrouble(fmt.Errorf("batch not committed: %w", err))
 }
 
 // single returns the one record of the batch, nil when there are more.
@@ -107,6 +107,7 @@ func (c *Consumer) attempt(ctx context.Context, shares []share, savepoints bool)
 	for _, w := range waiting {
 		s := &shares[w.share]
 		c.waits(s.q, s.items()[w.n], w.err)
+		s.q.trouble = w.err
 		s.n, s.cut = w.n, true
 	}
 	return failed, nil

@@ -49,8 +49,8 @@ type Querier interface {
 // Open returns a pool for the database. It fails with errs.Invalid on a URL
 // that cannot be read, but not when the server is down: connections are made
 // when they are needed. The connections name the program in pg_stat_activity,
-// use UTC, and give up a transaction that was left idle for a minute, so that
-// a frozen process does not hold its locks for ever.
+// use UTC, and give up a transaction that was left idle for ten seconds, so that
+// a frozen process does not hold up for long whoever took over its partitions.
 func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -70,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	for name, value := range map[string]string{
 		"application_name":                    filepath.Base(os.Args[0]),
 		"timezone":                            "UTC",
-		"idle_in_transaction_session_timeout": "60s",
+		"idle_in_transaction_session_timeout": "10s",
 	} {
 		if _, set := params[name]; !set {
 			params[name] = value

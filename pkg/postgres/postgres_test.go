@@ -67,7 +67,7 @@ func TestOpenSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	for setting, want := range map[string]string{"application_name": "shop", "TimeZone": "UTC", "idle_in_transaction_session_timeout": "1min"} {
+	for setting, want := range map[string]string{"application_name": "shop", "TimeZone": "UTC", "idle_in_transaction_session_timeout": "10s"} {
 		var got string
 		if err := pool.QueryRow(t.Context(), "SELECT current_setting($1)", setting).Scan(&got); err != nil {
 			t.Fatal(err)

@@ -85,7 +85,7 @@ func Run(ctx context.Context, cfg Config) error {
 	var health service.Health
 	health.Add("database", tables.Ready)
 	health.Add("schemas", func(context.Context) error { return codec.Ready() })
-	health.Add("broker", reactions.Ready)
+	health.Add("consumer", reactions.Ready)
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
 	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 

@@ -177,7 +177,7 @@ func TestEverythingDown(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &report); err != nil || status != http.StatusServiceUnavailable {
 		t.Fatalf("readyz: %d %s", status, body)
 	}
-	for _, check := range []string{"database", "schemas", "broker"} {
+	for _, check := range []string{"database", "schemas", "consumer"} {
 		if reason := report.Checks[check]; reason == "" || reason == "ok" {
 			t.Errorf("check %s says %q", check, reason)
 		}

@@ -196,7 +196,7 @@ func TestNothingElseIsThere(t *testing.T) {
 	if status != http.StatusServiceUnavailable {
 		t.Errorf("readyz: %d %s", status, body)
 	}
-	for _, name := range []string{"database", "schemas", "broker", "relay"} {
+	for _, name := range []string{"database", "schemas", "consumer", "relay"} {
 		if !strings.Contains(body, name) {
 			t.Errorf("readyz says nothing about the %s: %s", name, body)
 		}

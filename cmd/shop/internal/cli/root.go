@@ -36,6 +36,8 @@ func Root(out, errOut io.Writer) *cobra.Command {
 		killCommand(e), startCommand(e), stopCommand(e), pauseCommand(e), resumeCommand(e), scaleCommand(e), wipeCommand(e),
 		demoCommand(e), verifyCommand(e), doctorCommand(e), postgresBinariesCommand(e), serveCommand(e),
 	)
+	parked := &operator{env: e}
+	root.AddCommand(dlqCommand(e), parkedCommand(parked), sagaCommand(e), outboxCommand(e))
 	return root
 }
 

@@ -20,7 +20,7 @@ import (
 func statusCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Shows what runs, whether it is ready, and if not why",
+		Short: "Shows what runs and whether it is ready, dead letters, parked keys and breakers",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := e.open()
@@ -62,7 +62,10 @@ func statusCommand(e *env) *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", name, all[name].PID, s.File().Ports[name], operator, state, why)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			return e.health(cmd.Context(), s)
 		},
 	}
 }

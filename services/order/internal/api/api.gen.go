@@ -137,6 +137,33 @@ type Problem struct {
 	Type     string  `json:"type"`
 }
 
+// Saga defines model for Saga.
+type Saga struct {
+	Attention *Cause `json:"attention,omitempty"`
+
+	// ChangedAt When the order last moved
+	ChangedAt time.Time `json:"changedAt"`
+
+	// ConfirmBy The saga's deadline
+	ConfirmBy time.Time `json:"confirmBy"`
+
+	// NeedsAttention A person has to look; see attention
+	NeedsAttention bool               `json:"needsAttention"`
+	OrderId        openapi_types.UUID `json:"orderId"`
+	PlacedAt       time.Time          `json:"placedAt"`
+	Status         OrderStatus        `json:"status"`
+
+	// Version Number of the order's last domain event
+	Version int64 `json:"version"`
+}
+
+// SagaPage defines model for SagaPage.
+type SagaPage struct {
+	// NextCursor Missing on the last page
+	NextCursor *openapi_types.UUID `json:"nextCursor,omitempty"`
+	Sagas      []Saga              `json:"sagas"`
+}
+
 // Sku defines model for Sku.
 type Sku = string
 
@@ -171,6 +198,19 @@ type CancelOrderParams struct {
 	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
 }
 
+// ListSagasParams defines parameters for ListSagas.
+type ListSagasParams struct {
+	// NeedsAttention Only those that a person has to look at.
+	NeedsAttention *bool `form:"needsAttention,omitempty" json:"needsAttention,omitempty"`
+
+	// PlacedBefore Only those placed before this time.
+	PlacedBefore *time.Time `form:"placedBefore,omitempty" json:"placedBefore,omitempty"`
+	Limit        *int32     `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The nextCursor of the page before.
+	Cursor *openapi_types.UUID `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // PlaceOrderJSONRequestBody defines body for PlaceOrder for application/json ContentType.
 type PlaceOrderJSONRequestBody = PlaceOrder
 
@@ -191,6 +231,9 @@ type ServerInterface interface {
 	// GetOrderEvents The order's domain events, oldest first
 	// (GET /orders/{orderId}/events)
 	GetOrderEvents(w http.ResponseWriter, r *http.Request, orderId OrderId)
+	// ListSagas Orders whose saga has not ended, or that need attention, oldest first
+	// (GET /sagas)
+	ListSagas(w http.ResponseWriter, r *http.Request, params ListSagasParams)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -218,6 +261,12 @@ func (_ Unimplemented) CancelOrder(w http.ResponseWriter, r *http.Request, order
 // GetOrderEvents The order's domain events, oldest first
 // (GET /orders/{orderId}/events)
 func (_ Unimplemented) GetOrderEvents(w http.ResponseWriter, r *http.Request, orderId OrderId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListSagas Orders whose saga has not ended, or that need attention, oldest first
+// (GET /sagas)
+func (_ Unimplemented) ListSagas(w http.ResponseWriter, r *http.Request, params ListSagasParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -427,6 +476,78 @@ func (siw *ServerInterfaceWrapper) GetOrderEvents(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListSagas operation middleware
+func (siw *ServerInterfaceWrapper) ListSagas(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSagasParams
+
+	// ------------- Optional query parameter "needsAttention" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "needsAttention", r.URL.Query(), &params.NeedsAttention, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "needsAttention"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "needsAttention", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "placedBefore" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "placedBefore", r.URL.Query(), &params.PlacedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "placedBefore"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "placedBefore", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSagas(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -551,6 +672,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/orders/{orderId}/events", wrapper.GetOrderEvents)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/sagas", wrapper.ListSagas)
 	})
 
 	return r

@@ -21,6 +21,9 @@ import (
 	"eventshop.example/services/order/internal/order"
 )
 
+// defaultLimit is how many sagas are on a page, as openapi.yaml promises.
+const defaultLimit = 50
+
 // API implements the generated ServerInterface.
 type API struct {
 	app  *app.App
@@ -107,6 +110,28 @@ func (a *API) GetOrderEvents(w http.ResponseWriter, r *http.Request, id uuid.UUI
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, history)
+}
+
+// ListSagas answers GET /sagas.
+func (a *API) ListSagas(w http.ResponseWriter, r *http.Request, p ListSagasParams) {
+	f := app.SagaFilter{PlacedBefore: p.PlacedBefore, Limit: defaultLimit}
+	if p.NeedsAttention != nil {
+		f.NeedsAttention = *p.NeedsAttention
+	}
+	if p.Cursor != nil {
+		f.After = *p.Cursor
+	}
+	if p.Limit != nil {
+		f.Limit = *p.Limit
+	}
+	limit := int(f.Limit)
+	f.Limit++ // one more than asked for tells whether there is a next page
+	rows, err := a.app.Sagas(r.Context(), f)
+	if err != nil {
+		httpapi.WriteError(w, r, err)
+		return
+	}
+	httpapi.WriteJSON(w, http.StatusOK, sagaPage(rows, limit))
 }
 
 // command converts what was sent; the error names the amount at fault.

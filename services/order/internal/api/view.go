@@ -8,6 +8,7 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/services/order/internal/app"
+	"eventshop.example/services/order/internal/db"
 	"eventshop.example/services/order/internal/order"
 )
 
@@ -38,6 +39,27 @@ func view(o order.Order) Order {
 		v.Items = append(v.Items, Item{Sku: item.SKU, Quantity: item.Quantity, UnitPrice: httpapi.FormatAmount(item.UnitPrice, o.Currency)})
 	}
 	return v
+}
+
+// sagaPage gives up to limit sagas, and where the next page begins if there are more.
+func sagaPage(rows []db.Saga, limit int) SagaPage {
+	page := SagaPage{Sagas: []Saga{}}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		page.NextCursor = &rows[limit-1].OrderID
+	}
+	for _, row := range rows {
+		v := Saga{
+			OrderId: row.OrderID, Version: row.Version, Status: row.Status,
+			PlacedAt: row.PlacedAt.UTC(), ConfirmBy: row.ConfirmBy.UTC(), ChangedAt: row.ChangedAt.UTC(),
+		}
+		if row.AttentionReason != nil {
+			v.NeedsAttention = true
+			v.Attention = cause(&order.Cause{Reason: *row.AttentionReason, Detail: *row.AttentionDetail})
+		}
+		page.Sagas = append(page.Sagas, v)
+	}
+	return page
 }
 
 func cause(c *order.Cause) *Cause {

@@ -155,7 +155,7 @@ func (a *App) change(ctx context.Context, tx pgx.Tx, orderID string, in order.In
 //     writer of the next version has read this one, so this one had committed:
 //     its outbox rows get later sequence numbers, and the relay publishes an
 //     order's rows in version order.
-//  3. Outbox and snapshot.
+//  3. The saga's row, outbox and snapshot.
 func (a *App) commit(ctx context.Context, tx pgx.Tx, before order.Order, news []order.Event, cause outbox.Cause) (order.Order, error) {
 	after := before.Fold(news...)
 	if err := a.keepDeadline(ctx, tx, before, after); err != nil {
@@ -166,6 +166,9 @@ func (a *App) commit(ctx context.Context, tx pgx.Tx, before order.Order, news []
 		return before, err
 	}
 	if _, err := eventstore.Append(ctx, tx, after.ID, before.Version, records); err != nil {
+		return before, err
+	}
+	if err := a.keepSaga(ctx, tx, after); err != nil {
 		return before, err
 	}
 	if err := a.outbox.Append(ctx, tx, publish(before, news, a.now(), cause)...); err != nil {

@@ -10,6 +10,17 @@ import (
 	"github.com/google/uuid"
 )
 
+type Saga struct {
+	OrderID         uuid.UUID
+	Version         int64
+	Status          string
+	PlacedAt        time.Time
+	ConfirmBy       time.Time
+	ChangedAt       time.Time
+	AttentionReason *string
+	AttentionDetail *string
+}
+
 type SagaDeadline struct {
 	OrderID uuid.UUID
 	DueAt   time.Time

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"eventshop.example/cmd/shop/internal/ops"
+)
+
+func outboxCommand(e *env) *cobra.Command {
+	o := &operator{env: e}
+	cmd := &cobra.Command{
+		Use:   "outbox",
+		Short: "The services' outboxes: what is unpublished, and publishing again",
+		Long: `Every service writes what it publishes into its outbox, in the transaction of the change
+itself; a relay sends it to Kafka afterwards. Published rows are kept for a while. When
+the broker has lost its data they can be sent again.`,
+		Args: cobra.NoArgs,
+		RunE: help,
+	}
+	o.addAs(cmd)
+	cmd.AddCommand(outboxStatsCommand(o), outboxRepublishCommand(o))
+	return cmd
+}
+
+func outboxStatsCommand(o *operator) *cobra.Command {
+	var service string
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "Counts what is unpublished and what is kept, by service",
+		Long: `Counts the rows of every service's outbox. UNPUBLISHED wait for the relay, the oldest of
+them since OLDEST; that they grow says that the broker is away or refuses them. KEPT are
+published and can be published again, back to SINCE. --json has the table's partitions and
+the relays' leases.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := o.fleet()
+			if err != nil {
+				return err
+			}
+			groups, err := f.Only(service)
+			if err != nil {
+				return err
+			}
+			answers := ops.AskAll(cmd.Context(), groups, func(ctx context.Context, c *ops.Client) (ops.Outbox, error) { return c.Outbox(ctx) })
+			if o.asJSON {
+				type item struct {
+					Service string `json:"service"`
+					ops.Outbox
+				}
+				items := []item{}
+				for _, a := range answers {
+					if a.Err == nil {
+						items = append(items, item{a.From, a.Value})
+					}
+				}
+				err = printJSON(o.out, struct {
+					Outboxes    []item    `json:"outboxes"`
+					Unreachable []missing `json:"unreachable,omitempty"`
+				}{items, missingOf(answers)})
+			} else {
+				err = o.printOutboxes(answers)
+			}
+			if err != nil {
+				return err
+			}
+			return unanswered(ops.Failures(answers))
+		},
+	}
+	cmd.Flags().StringVar(&service, "service", "", "only this one")
+	o.addJSON(cmd)
+	return cmd
+}
+
+func (o *operator) printOutboxes(answers []ops.Answer[ops.Outbox]) error {
+	var rows, backlog [][]string
+	for _, a := range answers {
+		if a.Err != nil {
+			rows = append(rows, []string{a.From, "?", "?", "?", "?", "?"})
+			continue
+		}
+		x := a.Value
+		oldest, kept, bytes := "-", "-", int64(0)
+		if x.Unpublished > 0 {
+			oldest = span(time.Duration(x.OldestAge * float64(time.Second)))
+		}
+		if x.OldestKept != nil {
+			kept = x.OldestKept.Format(time.RFC3339)
+		}
+		for _, p := range x.Partitions {
+			bytes += p.Bytes
+		}
+		rows = append(rows, []string{a.From, strconv.FormatInt(x.Unpublished, 10), oldest, strconv.FormatInt(x.Published, 10), kept, fmt.Sprintf("%.1f", float64(bytes)/(1<<20))})
+		for _, t := range x.Topics {
+			if t.Unpublished > 0 {
+				backlog = append(backlog, []string{a.From, line(t.Topic, 0), strconv.FormatInt(t.Unpublished, 10)})
+			}
+		}
+	}
+	if err := table(o.out, "SERVICE UNPUBLISHED OLDEST KEPT SINCE MB", rows); err != nil || len(backlog) == 0 {
+		return err
+	}
+	fmt.Fprintln(o.out, "\nunpublished:")
+	return table(o.out, "SERVICE TOPIC ROWS", backlog)
+}
+
+func outboxRepublishCommand(o *operator) *cobra.Command {
+	var service, since, until string
+	var s ops.Selection
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "republish",
+		Short: "Has published events sent to Kafka again, as they were",
+		Long: `Marks published rows of the outboxes as unpublished, so that the relays send them again:
+same ids, bytes and headers, an order's events in their order. Consumers know the ids, so
+what they have handled has no second effect; what they have not, they get.
+
+It is for a broker that has lost its data. Do it before the topics take new events: what
+was sent after the loss is already there, ahead of what comes now. --dry-run counts.`,
+		Example: `  shop outbox republish --dry-run
+  shop outbox republish --service payment --topic payment.events --since 2h --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			now := time.Now()
+			var err error
+			if s.Since, err = parseWhen("since", since, now); err != nil {
+				return err
+			}
+			if s.Until, err = parseWhen("until", until, now); err != nil {
+				return err
+			}
+			f, err := o.fleet()
+			if err != nil {
+				return err
+			}
+			groups, err := f.Only(service)
+			if err != nil {
+				return err
+			}
+			if !s.DryRun && !yes {
+				count := s
+				count.DryRun = true
+				if err := o.republish(cmd.Context(), groups, count); err != nil {
+					return err
+				}
+				if err := confirm(cmd, "publish them again?"); err != nil {
+					return err
+				}
+			}
+			return o.republish(cmd.Context(), groups, s)
+		},
+	}
+	cmd.Flags().StringVar(&service, "service", "", "only of this service's outbox")
+	cmd.Flags().StringArrayVar(&s.Topics, "topic", nil, "only for this topic (repeatable)")
+	cmd.Flags().StringVar(&since, "since", "", "only written since: 1h, 7d, 2026-01-31 or RFC 3339")
+	cmd.Flags().StringVar(&until, "until", "", "only written before, in the same forms")
+	cmd.Flags().BoolVar(&s.DryRun, "dry-run", false, "only count")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// republish has one outbox after another published again, and says how much it is.
+func (o *operator) republish(ctx context.Context, groups []ops.Group, s ops.Selection) error {
+	verb := "will be published again"
+	if s.DryRun {
+		verb = "would be published again"
+	}
+	var failed []error
+	for _, g := range groups {
+		rows, err := g.Republish(ctx, s)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", g.Name, err))
+			continue
+		}
+		fmt.Fprintf(o.out, "%-10s %s %s\n", g.Name, plural(int(rows), "row", "rows"), verb)
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("not all was done:\n%w", errors.Join(failed...))
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"eventshop.example/cmd/shop/internal/saga"
+)
+
+func sagaCommand(e *env) *cobra.Command {
+	o := &operator{env: e}
+	cmd := &cobra.Command{
+		Use:   "saga",
+		Short: "Orders that are under way: what holds them, and sets them going again",
+		Long: `An order is placed in one service and carried out by four: payment charges, inventory
+reserves, shipping schedules, order confirms; or each undoes its part. That is its saga.
+It is under way until the order is DELIVERED or CANCELLED.
+
+What can hold a saga up, in any of the services:
+
+  dead letter     a record of the order was given up and waits for a decision
+  parked key      a record of the order failed and is tried again by itself
+  refund failed   the card gateway did not take the money back, however often asked
+  breaker         the gateway or the carrier fails so often that it is left alone`,
+		Args: cobra.NoArgs,
+		RunE: help,
+	}
+	o.addAs(cmd)
+	cmd.AddCommand(sagaListCommand(o), sagaRetryCommand(o))
+	return cmd
+}
+
+// sagas returns the shop as package saga sees it.
+func (o *operator) sagas() (*saga.Shop, error) {
+	s, err := o.known()
+	if err != nil {
+		return nil, err
+	}
+	f, err := o.fleet()
+	if err != nil {
+		return nil, err
+	}
+	u := s.File().URL
+	return saga.New(saga.Endpoints{Order: u["order"], Payment: u["payment"], Inventory: u["inventory"]}, f, nil), nil
+}
+
+func sagaListCommand(o *operator) *cobra.Command {
+	var filter saga.Filter
+	var older string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Lists orders that have not ended or need attention, and what holds them",
+		Long: `Lists the orders that have not ended, that need attention, or of which a service holds
+something back although the order has ended; oldest first. AGE is the time since the
+order was placed, STILL since it last moved.
+
+--stuck leaves those that will not go on by themselves, or not now: something holds
+them, or they are not confirmed or cancelled although their deadline has passed.`,
+		Example: `  shop saga list --stuck
+  shop saga list --needs-attention --json
+  shop saga list --older-than 10m`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return fmt.Errorf("--limit: %d is not at least 1", limit)
+			}
+			var err error
+			if older != "" {
+				if filter.OlderThan, err = parseSpan(older); err != nil {
+					return fmt.Errorf("--older-than: %w, such as 10m or 2d", err)
+				}
+			}
+			shop, err := o.sagas()
+			if err != nil {
+				return err
+			}
+			list, failed, err := shop.List(cmd.Context(), filter)
+			if err != nil {
+				return err
+			}
+			more := max(len(list)-limit, 0)
+			list = list[:len(list)-more]
+			if o.asJSON {
+				if err := printJSON(o.out, struct {
+					Sagas       []saga.Saga `json:"sagas"`
+					More        int         `json:"more,omitempty"`
+					Unreachable []string    `json:"unreachable,omitempty"`
+				}{append([]saga.Saga{}, list...), more, texts(failed)}); err != nil {
+					return err
+				}
+			} else if err := o.printSagas(list, more, time.Now()); err != nil {
+				return err
+			}
+			return unanswered(failed)
+		},
+	}
+	cmd.Flags().BoolVar(&filter.Stuck, "stuck", false, "only those that something holds or whose deadline has passed")
+	cmd.Flags().BoolVar(&filter.NeedsAttention, "needs-attention", false, "only those that a person has to look at")
+	cmd.Flags().StringVar(&older, "older-than", "", "only those placed at least so long ago: 10m, 2d")
+	cmd.Flags().IntVar(&limit, "limit", 200, "show at most so many, the oldest")
+	o.addJSON(cmd)
+	return cmd
+}
+
+func texts(errs []error) []string {
+	var out []string
+	for _, err := range errs {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
+func (o *operator) printSagas(list []saga.Saga, more int, now time.Time) error {
+	if len(list) == 0 {
+		fmt.Fprintln(o.out, "no such orders")
+		return nil
+	}
+	var rows [][]string
+	for _, s := range list {
+		reasons := reasons(s, now)
+		rows = append(rows, []string{s.OrderID, s.Status, since(&s.PlacedAt, now), since(&s.ChangedAt, now), reasons[0]})
+		for _, r := range reasons[1:] {
+			rows = append(rows, []string{"", "", "", "", r})
+		}
+	}
+	if err := table(o.out, "ORDER STATUS AGE STILL WHY", rows); err != nil {
+		return err
+	}
+	if more > 0 {
+		fmt.Fprintf(o.out, "… and %d more; --limit shows them\n", more)
+	}
+	return nil
+}
+
+// reasons says why a saga is in the list; there is at least one line.
+func reasons(s saga.Saga, now time.Time) []string {
+	var out []string
+	for _, h := range s.Holds {
+		out = append(out, hold(h, now))
+	}
+	if s.Attention != nil {
+		out = append(out, "needs attention: "+line(s.Attention.Reason, 60)+detail(s.Attention.Detail))
+	}
+	if s.Overdue {
+		text := "deadline passed " + span(now.Sub(s.ConfirmBy)) + " ago"
+		if len(s.Holds) == 0 {
+			text += ", nothing known holds it: is everything up? (shop status)"
+		}
+		out = append(out, text)
+	}
+	if len(out) == 0 {
+		out = append(out, "under way")
+	}
+	return out
+}
+
+// hold says what holds an order, and for how long if that is known.
+func hold(h saga.Hold, now time.Time) string {
+	next := ""
+	if h.Next != nil {
+		next = ", next try " + until(*h.Next, now)
+	}
+	switch h.Kind {
+	case saga.DeadLetter:
+		return fmt.Sprintf("%s: dead letter %s, %s%s", h.Group, h.ID, line(h.Type, 40), detail(h.Detail))
+	case saga.ParkedKey:
+		if h.ID != "" {
+			return fmt.Sprintf("%s: key parked behind dead letter %s%s", h.Group, h.ID, detail(h.Detail))
+		}
+		return fmt.Sprintf("%s: %s failed and is tried again%s%s", h.Group, line(h.Type, 40), next, detail(h.Detail))
+	case saga.RefundFailed:
+		return fmt.Sprintf("%s: refund failed%s", h.Group, detail(h.Detail))
+	case saga.BreakerOpen:
+		return fmt.Sprintf("%s: breaker %s is %s%s", h.Group, line(h.Type, 40), h.Detail, next)
+	}
+	return fmt.Sprintf("%s: %s%s", h.Group, h.Kind, detail(h.Detail))
+}
+
+func detail(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + line(text, 80)
+}
+
+func sagaRetryCommand(o *operator) *cobra.Command {
+	reason := ""
+	cmd := &cobra.Command{
+		Use:   "retry ORDER",
+		Short: "Sets going again whatever holds an order, and says what it did",
+		Long: `Resubmits the open dead letters whose key is the order, in all services, oldest first,
+and has a refund that failed tried again. What is tried again by itself is left alone and
+shown. Doing it twice has one effect.
+
+The exit code is 1 when there was nothing to do, or when something failed.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := uuid.Parse(args[0])
+			if err != nil {
+				return fmt.Errorf("%q is no order id", args[0])
+			}
+			shop, err := o.sagas()
+			if err != nil {
+				return err
+			}
+			steps, missing, err := shop.Retry(cmd.Context(), id.String(), o.actor(), reason)
+			if err != nil {
+				return err
+			}
+			return o.finishRetry(id.String(), steps, missing)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit trail")
+	o.addJSON(cmd)
+	return cmd
+}
+
+func (o *operator) finishRetry(order string, steps []saga.Step, missing []error) error {
+	type item struct {
+		saga.Step
+		Error string `json:"error,omitempty"`
+	}
+	items, done, failed := []item{}, 0, 0
+	for _, s := range steps {
+		i := item{Step: s}
+		if s.Err != nil {
+			i.Error = s.Err.Error()
+			failed++
+		}
+		if s.Done {
+			done++
+		}
+		items = append(items, i)
+	}
+	if o.asJSON {
+		if err := printJSON(o.out, struct {
+			OrderID     string   `json:"orderId"`
+			Done        int      `json:"done"`
+			Steps       []item   `json:"steps"`
+			Unreachable []string `json:"unreachable,omitempty"`
+		}{order, done, items, texts(missing)}); err != nil {
+			return err
+		}
+	} else {
+		now := time.Now()
+		for _, i := range items {
+			fmt.Fprintf(o.out, "%s\n  → %s\n", hold(i.Hold, now), strings.TrimSuffix(i.What+detail(i.Error), ": -"))
+		}
+	}
+	var errs []error
+	if failed > 0 {
+		errs = append(errs, fmt.Errorf("%d of %d failed", failed, len(steps)))
+	}
+	if err := unanswered(missing); err != nil {
+		errs = append(errs, err)
+	}
+	if done == 0 && failed == 0 {
+		errs = append(errs, fmt.Errorf("nothing to do: no open dead letter and no failed refund of order %s", order))
+	}
+	return errors.Join(errs...)
+}
