@@ -46,6 +46,7 @@ type bench struct {
 	t        testing.TB
 	pool     *pgxpool.Pool
 	store    *retry.Store
+	outbox   *outbox.Outbox
 	codec    *schema.Codec
 	registry *schematest.Registry
 	handler  http.Handler
@@ -60,7 +61,8 @@ func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), retry.Component()), registry: schematest.Start(t), log: &logBuffer{}, prepared: true}
 	b.codec = schema.NewCodec(schema.NewClient(b.registry.URL))
-	b.store = retry.New("payment", outbox.New(b.codec, "/test"))
+	b.outbox = outbox.New(b.codec, "/test")
+	b.store = retry.New("payment", b.outbox)
 	b.handler = b.newHandler(schema.NewCodec(schema.NewClient(b.registry.URL)))
 	document, err := os.ReadFile("openapi.yaml")
 	if err != nil {
@@ -77,7 +79,7 @@ func newBench(t testing.TB) *bench {
 
 func (b *bench) newHandler(codec *schema.Codec) http.Handler {
 	h, err := operator.Handler(operator.Config{
-		Store: b.store, Pool: b.pool, Codec: codec, Prepared: func() bool { return b.prepared },
+		Store: b.store, Pool: b.pool, Outbox: b.outbox, Codec: codec, Prepared: func() bool { return b.prepared },
 		Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {

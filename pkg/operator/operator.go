@@ -32,6 +32,7 @@ import (
 	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 )
@@ -58,6 +59,7 @@ type Config struct {
 	Codec    *schema.Codec
 	Prepared func() bool // whether the tables are there; until then everything is 503
 	Logger   *slog.Logger
+	Outbox   *outbox.Outbox     // of the same database
 	Breakers []*breaker.Breaker // of this process; none is fine
 	// Registerer gets the same HTTP metrics as a service's API, with the prefix "operator_".
 	Registerer prometheus.Registerer
@@ -83,6 +85,8 @@ func Handler(cfg Config) (http.Handler, error) {
 	r.Post("/dead-letters/{id}/discard", a.discard)
 	r.Get("/parked", a.parked)
 	r.Get("/breakers", a.breakers)
+	r.Get("/outbox", a.outbox)
+	r.Post("/outbox/republish", a.republish)
 	return httpapi.Gate(cfg.Prepared, r), nil
 }
 

@@ -18,7 +18,7 @@ import (
 
 func (b *bench) config() operator.Config {
 	return operator.Config{
-		Store: b.store, Pool: b.pool, Codec: b.codec, Prepared: func() bool { return true },
+		Store: b.store, Pool: b.pool, Outbox: b.outbox, Codec: b.codec, Prepared: func() bool { return true },
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	}
 }

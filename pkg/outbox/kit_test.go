@@ -135,9 +135,9 @@ func (r *relay) stop(t testing.TB) {
 	}
 }
 
-func (f *fixture) stats(t testing.TB) Stats {
+func (f *fixture) stats(t testing.TB) Description {
 	t.Helper()
-	s, err := f.out.Stats(context.Background(), f.pool)
+	s, err := f.out.Describe(context.Background(), f.pool)
 	if err != nil {
 		t.Fatal(err)
 	}

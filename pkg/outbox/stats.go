@@ -10,29 +10,8 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// Stats describes the outbox table at one moment.
-type Stats struct {
-	Unpublished int64         // rows not yet acknowledged by the broker, or not yet marked so
-	OldestAge   time.Duration // age of the oldest of them; 0 when there is none
-	Published   int64         // rows published and still retained
-}
-
-// Stats counts the rows of the outbox. It reads the whole table, so it is for
-// operators and tests; the relay's gauges use the partial index only.
-func (o *Outbox) Stats(ctx context.Context, pool *pgxpool.Pool) (Stats, error) {
-	var s Stats
-	backlog, age, err := backlog(ctx, pool)
-	if err != nil {
-		return s, err
-	}
-	s.Unpublished, s.OldestAge = backlog, age
-	const q = `SELECT count(*) FROM outbox WHERE published_at IS NOT NULL`
-	if err := pool.QueryRow(ctx, q).Scan(&s.Published); err != nil {
-		return s, fmt.Errorf("count published outbox rows: %w", postgres.Classify(err))
-	}
-	return s, nil
-}
-
+// backlog counts what is unpublished and the age of the oldest of it. It reads the
+// partial index only.
 func backlog(ctx context.Context, pool *pgxpool.Pool) (rows int64, oldest time.Duration, err error) {
 	const q = `SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
 		FROM outbox WHERE published_at IS NULL`

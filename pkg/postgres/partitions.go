@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +36,17 @@ func LowerBound(t time.Time) uuid.UUID {
 // PartitionName returns the name of the table's partition for t's UTC day.
 func PartitionName(table string, t time.Time) string {
 	return table + "_p" + t.UTC().Format("20060102")
+}
+
+// PartitionDay is the way back from PartitionName: the UTC day of one of the table's
+// partitions, and false for the default one and those that somebody else made.
+func PartitionDay(table, partition string) (time.Time, bool) {
+	digits, ok := strings.CutPrefix(partition, table+"_p")
+	if !ok || len(digits) != len("20060102") {
+		return time.Time{}, false
+	}
+	day, err := time.Parse("20060102", digits)
+	return day, err == nil
 }
 
 // EnsurePartitions creates the missing day partitions of a table that is
@@ -122,14 +133,9 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, befor
 	if err != nil {
 		return nil, Classify(fmt.Errorf("list the partitions of %s: %w", table, err))
 	}
-	pattern := regexp.MustCompile(`^` + regexp.QuoteMeta(table) + `_p(\d{8})$`)
 	for _, name := range names {
-		m := pattern.FindStringSubmatch(name)
-		if m == nil {
-			continue // the default partition, or one that somebody else made
-		}
-		day, err := time.Parse("20060102", m[1])
-		if err != nil || day.AddDate(0, 0, 1).After(before) {
+		day, ok := PartitionDay(table, name)
+		if !ok || day.AddDate(0, 0, 1).After(before) {
 			continue
 		}
 		// A guard may have to read the whole partition. It is asked before the table is

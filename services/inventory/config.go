@@ -1,9 +1,12 @@
 package inventory
 
 import (
+	"time"
+
 	"strconv"
 	"strings"
 
+	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/service"
 )
@@ -11,8 +14,11 @@ import (
 // Config is all the service can be told from outside. LOG_LEVEL is read by
 // service.Main.
 type Config struct {
-	Addr         string           // ADDR: host:port of HTTP, "127.0.0.1:0" for any free port
-	OperatorAddr string           // OPERATOR_ADDR: host:port for operators only (see package operator); default none
+	Addr         string // ADDR: host:port of HTTP, "127.0.0.1:0" for any free port
+	OperatorAddr string // OPERATOR_ADDR: host:port for operators only (see package operator); default none
+
+	Retry consumer.Retry // RETRY_ATTEMPTS (6), RETRY_BACKOFF_BASE (100ms), RETRY_BACKOFF_MAX (30s): of a record whose handling fails
+
 	DatabaseURL  string           // DATABASE_URL: postgres://…
 	Brokers      []string         // KAFKA_BROKERS: host:port, comma between
 	RegistryURL  string           // SCHEMA_REGISTRY_URL
@@ -25,9 +31,16 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 	cfg := Config{
 		Addr:         env.Required("ADDR"),
 		OperatorAddr: env.String("OPERATOR_ADDR", ""),
-		DatabaseURL:  env.Required("DATABASE_URL"),
-		Brokers:      env.List("KAFKA_BROKERS"),
-		RegistryURL:  env.Required("SCHEMA_REGISTRY_URL"),
+		Retry: consumer.Retry{
+			Attempts: env.Int("RETRY_ATTEMPTS", 6, 1, 1000),
+			Backoff: consumer.Backoff{
+				Base: env.Duration("RETRY_BACKOFF_BASE", 100*time.Millisecond),
+				Max:  env.Duration("RETRY_BACKOFF_MAX", 30*time.Second),
+			},
+		},
+		DatabaseURL: env.Required("DATABASE_URL"),
+		Brokers:     env.List("KAFKA_BROKERS"),
+		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
 	}
 	if err := env.Err(); err != nil {
 		return cfg, err

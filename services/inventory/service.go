@@ -71,7 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 	stock := app.New(app.Config{Pool: pool, Outbox: out, Log: log})
 	reactions, err := consumer.New(consumer.Config{
 		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
-		Subscriptions: subscriptions(stock), Logger: log, Registerer: reg,
+		Subscriptions: subscriptions(stock), Retry: cfg.Retry, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pool, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+		Store: failed, Pool: pool, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err

@@ -3,14 +3,18 @@ package order
 import (
 	"time"
 
+	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/service"
 )
 
 // Config is all the service can be told from outside. LOG_LEVEL is read by
 // service.Main.
 type Config struct {
-	Addr          string        // ADDR: host:port of HTTP; port 0 for any free one
-	OperatorAddr  string        // OPERATOR_ADDR: host:port for operators only (see package operator); default none
+	Addr         string // ADDR: host:port of HTTP; port 0 for any free one
+	OperatorAddr string // OPERATOR_ADDR: host:port for operators only (see package operator); default none
+
+	Retry consumer.Retry // RETRY_ATTEMPTS (6), RETRY_BACKOFF_BASE (100ms), RETRY_BACKOFF_MAX (30s): of a record whose handling fails
+
 	DatabaseURL   string        // DATABASE_URL: postgres://…
 	Brokers       []string      // KAFKA_BROKERS: host:port, comma between
 	RegistryURL   string        // SCHEMA_REGISTRY_URL
@@ -22,8 +26,15 @@ type Config struct {
 func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 	env := service.NewEnv(lookup)
 	cfg := Config{
-		Addr:          env.Required("ADDR"),
-		OperatorAddr:  env.String("OPERATOR_ADDR", ""),
+		Addr:         env.Required("ADDR"),
+		OperatorAddr: env.String("OPERATOR_ADDR", ""),
+		Retry: consumer.Retry{
+			Attempts: env.Int("RETRY_ATTEMPTS", 6, 1, 1000),
+			Backoff: consumer.Backoff{
+				Base: env.Duration("RETRY_BACKOFF_BASE", 100*time.Millisecond),
+				Max:  env.Duration("RETRY_BACKOFF_MAX", 30*time.Second),
+			},
+		},
 		DatabaseURL:   env.Required("DATABASE_URL"),
 		Brokers:       env.List("KAFKA_BROKERS"),
 		RegistryURL:   env.Required("SCHEMA_REGISTRY_URL"),

@@ -1,17 +1,23 @@
 package projection
 
 import (
+	"time"
+
+	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/service"
 )
 
 // Config is all the service can be told from outside. LOG_LEVEL is read by
 // service.Main.
 type Config struct {
-	Addr         string   // ADDR: host:port of HTTP, "127.0.0.1:0" for any free port
-	OperatorAddr string   // OPERATOR_ADDR: host:port for operators only (see package operator); default none
-	DatabaseURL  string   // DATABASE_URL: postgres://…
-	Brokers      []string // KAFKA_BROKERS: host:port, comma between
-	RegistryURL  string   // SCHEMA_REGISTRY_URL
+	Addr         string // ADDR: host:port of HTTP, "127.0.0.1:0" for any free port
+	OperatorAddr string // OPERATOR_ADDR: host:port for operators only (see package operator); default none
+
+	Retry consumer.Retry // RETRY_ATTEMPTS (6), RETRY_BACKOFF_BASE (100ms), RETRY_BACKOFF_MAX (30s): of a record whose handling fails
+
+	DatabaseURL string   // DATABASE_URL: postgres://…
+	Brokers     []string // KAFKA_BROKERS: host:port, comma between
+	RegistryURL string   // SCHEMA_REGISTRY_URL
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -20,9 +26,16 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 	cfg := Config{
 		Addr:         env.Required("ADDR"),
 		OperatorAddr: env.String("OPERATOR_ADDR", ""),
-		DatabaseURL:  env.Required("DATABASE_URL"),
-		Brokers:      env.List("KAFKA_BROKERS"),
-		RegistryURL:  env.Required("SCHEMA_REGISTRY_URL"),
+		Retry: consumer.Retry{
+			Attempts: env.Int("RETRY_ATTEMPTS", 6, 1, 1000),
+			Backoff: consumer.Backoff{
+				Base: env.Duration("RETRY_BACKOFF_BASE", 100*time.Millisecond),
+				Max:  env.Duration("RETRY_BACKOFF_MAX", 30*time.Second),
+			},
+		},
+		DatabaseURL: env.Required("DATABASE_URL"),
+		Brokers:     env.List("KAFKA_BROKERS"),
+		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
 	}
 	return cfg, env.Err()
 }

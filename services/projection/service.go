@@ -71,7 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 	models := app.New(pool)
 	reactions, err := consumer.New(consumer.Config{
 		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
-		Subscriptions: subscriptions(models), Logger: log, Registerer: reg,
+		Subscriptions: subscriptions(models), Retry: cfg.Retry, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pool, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+		Store: failed, Pool: pool, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err

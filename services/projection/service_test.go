@@ -3,9 +3,11 @@ package projection
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/projection/internal/app"
 )
@@ -37,7 +39,7 @@ func TestConfigFromEnv(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Addr: "127.0.0.1:0", DatabaseURL: "postgres://db", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://registry"}
+	want := Config{Addr: "127.0.0.1:0", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, DatabaseURL: "postgres://db", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://registry"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}

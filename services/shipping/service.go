@@ -84,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	reactions, err := consumer.New(consumer.Config{
 		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
-		Subscriptions: subscriptions(shipments), Logger: log, Registerer: reg,
+		Subscriptions: subscriptions(shipments), Retry: cfg.Retry, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pool, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+		Store: failed, Pool: pool, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
 		Breakers: []*breaker.Breaker{parcelBreaker, feedBreaker},
 	})
 	if err != nil {

@@ -1,0 +1,64 @@
+package operator_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"eventshop.example/pkg/outbox"
+)
+
+func TestOutbox(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := outbox.Raw{ID: uuid.Must(uuid.NewV7()), Topic: "order.events", Key: []byte("k"), Payload: []byte("v")}
+	if err := b.outbox.AppendRaw(t.Context(), tx, raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	type description struct {
+		Unpublished, Published int64
+		Leases, Partitions     []any
+		Topics                 []struct {
+			Topic                  string
+			Unpublished, Published int64
+		}
+	}
+	got := as[description](b.do("GET", "/outbox", ""), 200)
+	if got.Unpublished != 1 || got.Published != 0 || len(got.Topics) != 1 || got.Topics[0].Topic != "order.events" || len(got.Leases) == 0 || len(got.Partitions) == 0 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := b.pool.Exec(t.Context(), `UPDATE outbox SET published_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	type rows struct{ Rows int64 }
+	for _, c := range []struct {
+		body string
+		want int64
+		left int64 // unpublished after it
+	}{
+		{`{"topics": ["payment.events"]}`, 0, 0},
+		{`{"until": "2001-01-01T00:00:00Z"}`, 0, 0},
+		{`{"dryRun": true}`, 1, 0},
+		{`{"topics": ["order.events"], "since": "2001-01-01T00:00:00Z"}`, 1, 1},
+		{`{}`, 0, 1},
+	} {
+		if got := as[rows](b.do("POST", "/outbox/republish", c.body), 200); got.Rows != c.want {
+			t.Errorf("%s: %d rows, want %d", c.body, got.Rows, c.want)
+		}
+		if got := as[description](b.do("GET", "/outbox", ""), 200); got.Unpublished != c.left {
+			t.Errorf("%s: %d unpublished, want %d", c.body, got.Unpublished, c.left)
+		}
+	}
+	for _, bad := range []string{`{"since": "yesterday"}`, `{"topic": "order.events"}`, ``} {
+		if a := b.do("POST", "/outbox/republish", bad); a.Status != 422 && a.Status != 400 {
+			t.Errorf("%q: %d %s", bad, a.Status, a.Text)
+		}
+	}
+}
