@@ -15,11 +15,6 @@ import (
 	"eventshop.example/pkg/telemetry"
 )
 
-// carefulBatch is the most records in a transaction that sets a savepoint for each.
-// PostgreSQL keeps 64 subtransactions of a session in shared memory; beyond that every
-// other session has to look them up on disk (PGPROC_MAX_CACHED_SUBXIDS).
-const carefulBatch = 60
-
 // limit is how many records the next batch may hold.
 func (c *Consumer) limit() int {
 	switch {
@@ -111,7 +106,7 @@ func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 		switch err := failures[i]; {
 		case err == nil:
 		case errs.KindOf(err) == errs.Transient:
-			shares = c.cut(shares, it, err)
+			shares = c.cut(shares, it, err, false)
 		default:
 			it.cause = err
 		}
@@ -154,15 +149,18 @@ func (c *Consumer) call(ctx context.Context, it *item) error {
 	return err
 }
 
-// cut takes a record that has to wait, and all behind it, out of the batch.
-func (c *Consumer) cut(shares []share, waiting *item, err error) []share {
+// cut takes a record that has to wait, and all behind it, out of the batch. What a call
+// waits for is not ours; anything else is a reason not to be ready.
+func (c *Consumer) cut(shares []share, waiting *item, err error, ours bool) []share {
 	var rest []share
 	for _, s := range shares {
 		if i := slices.Index(s.items(), waiting); i >= 0 {
-			// Its predecessors commit meanwhile; it is then the head of its queue. What a
-			// call waits for is not ours, and no reason not to be ready.
+			// Its predecessors commit meanwhile; it is then the head of its queue.
 			c.waits(s.q, waiting, err)
 			s.q.trouble = nil
+			if ours {
+				s.q.trouble = err
+			}
 			s.n, s.cut = i, true
 		}
 		if s.n > 0 {
@@ -176,9 +174,6 @@ func (c *Consumer) cut(shares []share, waiting *item, err error) []share {
 func (c *Consumer) committed(shares []share, started time.Time) {
 	total := 0
 	for _, s := range shares {
-		if s.n == 0 {
-			continue
-		}
 		for _, it := range s.items() {
 			c.count(it)
 		}

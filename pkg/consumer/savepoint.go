@@ -11,39 +11,73 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// savepoint keeps one record's failure from its neighbours in the transaction. When it
-// is not on, a failure ends the transaction.
-type savepoint struct {
-	tx pgx.Tx
-	on bool
+const (
+	// savepointRecords is how many handlers share a savepoint while records fail. A
+	// failure makes those before it in its savepoint run again; with one failure in
+	// twenty records, six to a savepoint cost the fewest round trips.
+	savepointRecords = 6
+	// carefulBatch is the most records in a transaction with savepoints. PostgreSQL keeps
+	// 64 subtransactions of a session in shared memory; beyond that every other session
+	// has to look them up elsewhere (PGPROC_MAX_CACHED_SUBXIDS).
+	carefulBatch = 60 * savepointRecords
+)
+
+// savepoints keeps records' failures from their neighbours in a transaction.
+type savepoints struct{ tx pgx.Tx }
+
+// run runs handlers 0 to n-1 in one savepoint, up to the first that fails. done is how
+// many have had their effect, failure is that of the one behind them; err is of the
+// transaction, which cannot go on. A handler may run more than once; its last run
+// counts. No savepoint stays open behind it: what the transaction writes between two
+// runs must not be undone by the second.
+func (s savepoints) run(ctx context.Context, n int, handler func(i int) error) (done int, failure, err error) {
+	for {
+		if n == 0 {
+			return 0, failure, nil
+		}
+		if _, err := s.tx.Exec(ctx, `SAVEPOINT handlers`); err != nil {
+			return 0, nil, postgres.Classify(fmt.Errorf("set savepoint: %w", err))
+		}
+		failed, cause := first(n, handler)
+		if cause == nil {
+			_, cause = s.tx.Exec(ctx, `RELEASE SAVEPOINT handlers`)
+			if cause == nil {
+				return n, failure, nil
+			}
+			// It fails where a handler has swallowed an error of the database. Whose it is
+			// shows when each has a savepoint of its own.
+			cause = postgres.Classify(fmt.Errorf("release savepoint: %w", cause))
+		}
+		if _, err := s.tx.Exec(ctx, `ROLLBACK TO SAVEPOINT handlers; RELEASE SAVEPOINT handlers`); err != nil {
+			return 0, nil, postgres.Classify(fmt.Errorf("roll back to savepoint after %q: %w", cause, err))
+		}
+		if failed == n && n > 1 {
+			return s.each(ctx, n, handler)
+		}
+		// Those before it again, without it.
+		n, failure = min(failed, n-1), cause
+	}
 }
 
-// run runs a handler. failure is the handler's own; err is of the transaction, which
-// cannot go on. No savepoint stays open behind it: what the transaction writes between
-// two handlers must not be undone by the second.
-func (s savepoint) run(ctx context.Context, handler func() error) (failure, err error) {
-	if !s.on {
-		if failure = postgres.Classify(guard(handler)); failure != nil {
-			return nil, fmt.Errorf("%w: %w", errFailing, failure)
-		}
-		return nil, nil
-	}
-	if _, err := s.tx.Exec(ctx, `SAVEPOINT record`); err != nil {
-		return nil, postgres.Classify(fmt.Errorf("set savepoint: %w", err))
-	}
-	failure = postgres.Classify(guard(handler))
-	if failure == nil {
-		if _, err := s.tx.Exec(ctx, `RELEASE SAVEPOINT record`); err == nil {
-			return nil, nil
-		} else {
-			// It fails where the handler has swallowed an error of the database.
-			failure = postgres.Classify(fmt.Errorf("release savepoint: %w", err))
+// each gives every handler a savepoint of its own.
+func (s savepoints) each(ctx context.Context, n int, handler func(i int) error) (done int, failure, err error) {
+	for i := range n {
+		_, failure, err := s.run(ctx, 1, func(int) error { return handler(i) })
+		if failure != nil || err != nil {
+			return i, failure, err
 		}
 	}
-	if _, err := s.tx.Exec(ctx, `ROLLBACK TO SAVEPOINT record; RELEASE SAVEPOINT record`); err != nil {
-		return nil, postgres.Classify(fmt.Errorf("roll back to savepoint after %q: %w", failure, err))
+	return n, nil, nil
+}
+
+// first runs handlers until one fails and returns which; n when none does.
+func first(n int, handler func(i int) error) (failed int, failure error) {
+	for i := range n {
+		if err := postgres.Classify(guard(func() error { return handler(i) })); err != nil {
+			return i, err
+		}
 	}
-	return failure, nil
+	return n, nil
 }
 
 // panicked is a panic as an error.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,39 +19,57 @@ import (
 // database that is merely slow gets its time.
 const databaseTimeout = 30 * time.Second
 
-// errFailing ends a transaction without savepoints in which a handler failed.
-var errFailing = errors.New("a record of the batch failed")
+// recordError says which record a transaction failed at.
+type recordError struct {
+	*item
+	error
+}
 
-// transact commits the batch. It is tried without savepoints first; when a handler
-// fails, the transaction is rolled back and made again with one before each record,
-// so that a record's failure undoes that record alone, and the batches after it are
-// made so from the start until one has no failure. That costs two round trips a record
-// while something fails, and nothing otherwise.
+func (e *recordError) Unwrap() error { return e.error }
+
+// transact commits the batch. It is tried without savepoints first. A record that needs
+// something that is down is left out, with all behind it on its partition, and the rest
+// tried again. A record that fails by its own fault makes the transaction be made again
+// with savepoints, so that its failure undoes no other record, and the batches after it
+// have them from the start until one has no failure. That costs a round trip for every
+// three records while something fails, and nothing otherwise.
 func (c *Consumer) transact(ctx context.Context, shares []share, started time.Time) {
-	failed, err := c.attempt(ctx, shares, c.careful || c.alone)
-	if err != nil && !c.careful && !c.alone && ctx.Err() == nil && (errors.Is(err, errFailing) || errs.KindOf(err) != errs.Transient) {
-		c.careful = true
-		failed, err = c.attempt(ctx, shares, true)
-	}
-	if err == nil {
-		c.careful, c.alone = failed || slices.ContainsFunc(shares, func(s share) bool { return s.cut }), false
-		c.committed(shares, started)
-		return
-	}
-	if ctx.Err() == nil && errs.KindOf(err) != errs.Transient {
-		// No statement failed, the commit did: a constraint that is checked then. Whose
-		// it is shows when each record has a transaction of its own.
-		if only := single(shares); only != nil && only.cause == nil {
-			only.cause = err
-			if _, err := c.attempt(ctx, shares, true); err == nil {
-				c.committed(shares, started)
+	for len(shares) > 0 {
+		failures, err := c.attempt(ctx, shares)
+		if err == nil {
+			c.careful, c.alone = failures > 0, false
+			c.committed(shares, started)
+			return
+		}
+		at, own := errors.AsType[*recordError](err)
+		switch {
+		case ctx.Err() != nil, !own && errs.KindOf(err) == errs.Transient:
+			// Not one record's fault: the database is away, or ctx has ended.
+			c.later(shares, err)
+			return
+		case own && errs.KindOf(err) == errs.Transient:
+			shares = c.cut(shares, at.item, at.error, true)
+		case !c.careful:
+			c.careful = true
+		case !c.alone:
+			// No handler failed, the commit did: a constraint that is checked then. Whose it
+			// is shows when each record has a transaction of its own.
+			c.alone = true
+			return
+		default:
+			only := shares[0].items()[0]
+			if only.cause != nil {
+				only.cause = nil
+				c.later(shares, err)
 				return
 			}
-			only.cause = nil
+			only.cause = err
 		}
-		c.alone = true
 	}
-	// Not one record's fault: the database is away, or ctx has ended.
+}
+
+// later lets all partitions of a batch wait.
+func (c *Consumer) later(shares []share, err error) {
 	c.log.Warn("batch not committed; all of it will be tried again", "error", err)
 	for _, s := range shares {
 		c.postpone(s.q, err)
@@ -60,77 +77,50 @@ func (c *Consumer) transact(ctx context.Context, shares []share, started time.Ti
 	}
 }
 
-// single returns the one record of the batch, nil when there are more.
-func single(shares []share) *item {
-	if len(shares) == 1 && shares[0].n == 1 {
-		return shares[0].items()[0]
-	}
-	return nil
-}
-
-// attempt makes the batch's transaction and tells whether it held a record that
-// failed. With savepoints a share is cut where its partition has to wait.
-func (c *Consumer) attempt(ctx context.Context, shares []share, savepoints bool) (failed bool, err error) {
+// attempt makes the batch's transaction and tells how many of its records failed.
+func (c *Consumer) attempt(ctx context.Context, shares []share) (failures int, err error) {
 	// A connection that died without a word would hold the loop, and with it the
 	// partitions, until the system gives it up after a quarter of an hour.
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
-	var waiting []waiter
 	err = postgres.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error {
-		t := &transaction{Consumer: c, tx: tx, savepoint: savepoint{tx: tx, on: savepoints}, now: time.Now()}
+		t := &transaction{Consumer: c, tx: tx, now: time.Now()}
 		if err := t.open(ctx, shares); err != nil {
 			return err
 		}
-		waiting = waiting[:0]
-		for i, s := range shares {
-			for n, it := range s.items() {
-				wait, err := t.apply(ctx, it)
-				if err != nil {
+		for _, s := range shares {
+			for _, it := range s.items() {
+				if err := t.apply(ctx, it); err != nil {
 					return err
 				}
-				if wait != nil {
-					waiting = append(waiting, waiter{share: i, n: n, err: wait})
-					t.forget(s.items()[n:])
-					break
-				}
+			}
+			if err := t.flush(ctx); err != nil {
+				return err
 			}
 		}
-		failed = t.failed
+		failures = len(t.heads) + len(t.letters)
 		return t.close(ctx)
 	})
-	if err != nil {
-		if ctx.Err() != nil {
-			err = errs.Wrap(errs.Transient, err, "the database took too long") // nobody's fault
-		}
-		return false, err
+	if err != nil && ctx.Err() != nil {
+		return 0, errs.New(errs.Transient, "the database took too long: %v", err) // nobody's fault
 	}
-	for _, w := range waiting {
-		s := &shares[w.share]
-		c.waits(s.q, s.items()[w.n], w.err)
-		s.q.trouble = w.err
-		s.n, s.cut = w.n, true
-	}
-	return failed, nil
+	return failures, err
 }
 
-// waiter is where a share was cut.
-type waiter struct {
-	share, n int
-	err      error
-}
-
-// transaction is one attempt to commit a batch.
+// transaction is one attempt to commit a batch. What it decides without a handler it
+// writes at its end, so that nothing but handlers' own writes is undone with them.
 type transaction struct {
 	*Consumer
-	tx        pgx.Tx
-	savepoint savepoint
-	now       time.Time
+	tx  pgx.Tx
+	now time.Time
 
-	fresh     map[uuid.UUID]bool // received for the first time and not handled yet
-	parked    map[retry.Key]bool
+	fresh  map[uuid.UUID]bool // received for the first time and not decided about yet
+	parked map[retry.Key]bool
+
+	pending   []*item // decided to be handled, and not handled yet
 	followers []retry.Follower
-	forgotten []uuid.UUID // received here, and to be received again
-	failed    bool        // some record failed
+	heads     []retry.Head
+	letters   []retry.Letter
 }
 
 // open takes the inbox rows, then sees which keys are parked; in this order, see
@@ -157,99 +147,126 @@ func (t *transaction) open(ctx context.Context, shares []share) error {
 	return err
 }
 
-// apply gives one record its effect. wait is why its partition has to wait for it; err
-// ends the transaction.
-func (t *transaction) apply(ctx context.Context, it *item) (wait, err error) {
-	if it.kind == foreign {
+// apply decides about one record. An error ends the transaction.
+func (t *transaction) apply(ctx context.Context, it *item) error {
+	switch {
+	case it.kind == foreign:
 		it.outcome = ignored
-		return nil, nil
-	}
-	if !t.fresh[it.id] {
+		return nil
+	case !t.fresh[it.id]:
 		it.outcome = duplicate
-		return nil, nil
+		return nil
 	}
 	t.fresh[it.id] = false // the same event may stand in the batch twice
+	if it.kind == rubbish || it.cause != nil {
+		// Whether its key is parked depends on those before it.
+		if err := t.flush(ctx); err != nil {
+			return err
+		}
+	}
 	switch {
 	case it.parks && t.parked[it.lane()]:
-		t.followers = append(t.followers, retry.Follower{Record: it.original(), InboxID: it.id, EventType: it.event.envelope.Type})
-		it.outcome = parked
-		return nil, nil
+		t.follow(it)
+		return nil
 	case it.kind == rubbish:
-		return nil, t.bury(ctx, it, it.cause)
+		t.bury(it, it.cause)
+		return nil
 	case it.cause != nil: // its call failed, or its commit
-		return nil, t.fails(ctx, it, it.cause)
+		t.fails(it, it.cause)
+		return nil
 	case it.sub.call != nil && !it.called:
 		// The look before said duplicate or parked, and the transaction says neither: it
 		// has changed in between. The next try makes the call.
-		return t.hold(errs.New(errs.Transient, "%s %s was not called for", it.typeName(), it.id))
+		return &recordError{it, errs.New(errs.Transient, "%s %s was not called for", it.typeName(), it.id)}
 	}
-	failure, err := t.savepoint.run(ctx, func() error {
-		return it.sub.handle(t.contextOf(ctx, it), t.tx, it.event, it.result)
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case failure == nil:
-		it.outcome = handled
-		return nil, nil
-	case ctx.Err() != nil:
-		return nil, failure // the batch's time is over
-	case errs.KindOf(failure) == errs.Transient:
-		return t.hold(failure)
+	t.pending = append(t.pending, it)
+	if !t.careful || len(t.pending) >= savepointRecords {
+		return t.flush(ctx)
 	}
-	return nil, t.fails(ctx, it, failure)
+	return nil
 }
 
-// hold lets the record's partition wait, which without savepoints takes another try.
-func (t *transaction) hold(cause error) (wait, err error) {
-	if !t.savepoint.on {
-		return nil, fmt.Errorf("%w: %v", errFailing, cause)
+// flush handles what is pending.
+func (t *transaction) flush(ctx context.Context) error {
+	for len(t.pending) > 0 {
+		items := t.pending
+		handle := func(i int) error {
+			return items[i].sub.handle(t.contextOf(ctx, items[i]), t.tx, items[i].event, items[i].result)
+		}
+		var done int
+		var failure, err error
+		if t.careful {
+			done, failure, err = savepoints{t.tx}.run(ctx, len(items), handle)
+		} else if done, failure = first(len(items), handle); failure != nil {
+			return &recordError{items[done], failure}
+		}
+		if err != nil {
+			return err
+		}
+		for _, it := range items[:done] {
+			it.outcome = handled
+		}
+		t.pending = nil
+		if failure == nil {
+			return nil
+		}
+		if ctx.Err() != nil || errs.KindOf(failure) == errs.Transient {
+			return &recordError{items[done], failure}
+		}
+		t.fails(items[done], failure)
+		for _, it := range items[done+1:] {
+			if t.parked[it.lane()] {
+				t.follow(it)
+			} else {
+				t.pending = append(t.pending, it)
+			}
+		}
 	}
-	return cause, nil
+	return nil
+}
+
+// follow lets a record wait behind the head of its key.
+func (t *transaction) follow(it *item) {
+	t.followers = append(t.followers, retry.Follower{Record: it.original(), InboxID: it.id, EventType: it.event.envelope.Type})
+	it.outcome = parked
 }
 
 // fails sends a record that failed for the first time to its retry topic, or gives it
 // up where a retry cannot help.
-func (t *transaction) fails(ctx context.Context, it *item, cause error) error {
-	t.failed = true
+func (t *transaction) fails(it *item, cause error) {
 	if errs.KindOf(cause) == errs.Hopeless || it.sub.Retry.Attempts == 1 {
-		return t.bury(ctx, it, cause)
+		t.bury(it, cause)
+		return
 	}
 	f := retry.Failure{}.Failed(cause, stackOf(cause), t.now)
 	it.outcome, it.failure = retrying, cause
 	t.parked[it.lane()] = true
-	return t.store.Park(ctx, t.tx, retry.Head{
+	t.heads = append(t.heads, retry.Head{
 		Record: it.original(), InboxID: it.id, EventType: it.event.envelope.Type,
 		Failure: f, NotBefore: t.now.Add(it.sub.Retry.Backoff.Wait(f.Attempts)),
 	})
 }
 
-func (t *transaction) bury(ctx context.Context, it *item, cause error) error {
+func (t *transaction) bury(it *item, cause error) {
 	it.outcome, it.failure = deadLetter, cause
 	if it.parks {
 		t.parked[it.lane()] = true
 	}
-	_, err := t.store.Bury(ctx, t.tx, retry.Letter{
+	t.letters = append(t.letters, retry.Letter{
 		Record: it.original(), InboxID: it.id, EventID: it.event.envelope.ID, EventType: it.event.envelope.Type,
 		Failure: retry.Failure{}.Failed(cause, stackOf(cause), t.now), Parks: it.parks,
 	})
-	return err
 }
 
-// forget takes back the receipts of records that are left out of the batch.
-func (t *transaction) forget(items []*item) {
-	for i, it := range items {
-		if it.kind != foreign && (i == 0 || t.fresh[it.id]) {
-			t.forgotten = append(t.forgotten, it.id)
-			t.fresh[it.id] = false
-		}
-	}
-}
-
-// close writes what was collected on the way.
+// close writes what was decided.
 func (t *transaction) close(ctx context.Context) error {
-	if err := t.store.Follow(ctx, t.tx, t.followers...); err != nil {
+	if err := t.store.Park(ctx, t.tx, t.heads...); err != nil {
 		return err
 	}
-	return inbox.Forget(ctx, t.tx, t.cfg.Group, t.forgotten)
+	for _, l := range t.letters {
+		if _, err := t.store.Bury(ctx, t.tx, l); err != nil {
+			return err
+		}
+	}
+	return t.store.Follow(ctx, t.tx, t.followers...)
 }

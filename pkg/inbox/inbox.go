@@ -83,18 +83,6 @@ func Receive(ctx context.Context, tx pgx.Tx, group string, msgs []Message) (fres
 	return fresh, nil
 }
 
-// Forget takes receipts back that were made in this transaction, for messages that
-// will have to be received again.
-func Forget(ctx context.Context, tx pgx.Tx, group string, ids []uuid.UUID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM inbox WHERE consumer_group = $1 AND message_id = ANY ($2)`, group, ids); err != nil {
-		return postgres.Classify(fmt.Errorf("take receipts back: %w", err))
-	}
-	return nil
-}
-
 // Seen returns which of the ids the group has received. It is a cheap look
 // before a call to the outside world, not a substitute for [Receive]: another
 // process may be receiving the message at this moment.

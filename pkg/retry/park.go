@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
@@ -102,30 +103,49 @@ func (s *Store) Follow(ctx context.Context, tx pgx.Tx, followers ...Follower) er
 	return nil
 }
 
-// Park parks the key of a record that failed for the first time and writes its retry
-// record. A key that was parked meanwhile (by an operator who resubmitted something) is
-// an error of kind errs.Transient: the next try finds it parked.
-func (s *Store) Park(ctx context.Context, tx pgx.Tx, h Head) error {
-	h, payload, err := s.send(ctx, tx, h)
-	if err != nil {
+// Park parks the keys of records that failed for the first time and writes their retry
+// records, in two round trips however many they are. A key that was parked meanwhile (by
+// an operator who resubmitted something) is an error of kind errs.Transient: the next
+// try finds it parked.
+func (s *Store) Park(ctx context.Context, tx pgx.Tx, heads ...Head) error {
+	if len(heads) == 0 {
+		return nil
+	}
+	raws := make([]outbox.Raw, len(heads))
+	var inserts pgx.Batch
+	for i, h := range heads {
+		h, raw, payload, err := s.rawOf(h)
+		if err != nil {
+			return err
+		}
+		raws[i] = raw
+		s.queuePark(&inserts, h.Lane(), "retrying", h.ID, h, payload)
+	}
+	if err := s.out.AppendRaw(ctx, tx, raws...); err != nil {
 		return err
 	}
-	return s.park(ctx, tx, h.Lane(), "retrying", h.ID, h, payload)
+	return postgres.Classify(tx.SendBatch(ctx, &inserts).Close())
 }
 
+// park parks one key.
 func (s *Store) park(ctx context.Context, tx pgx.Tx, k Key, state string, head uuid.UUID, h Head, payload []byte) error {
-	tag, err := tx.Exec(ctx, `
+	var insert pgx.Batch
+	s.queuePark(&insert, k, state, head, h, payload)
+	return postgres.Classify(tx.SendBatch(ctx, &insert).Close())
+}
+
+func (s *Store) queuePark(b *pgx.Batch, k Key, state string, head uuid.UUID, h Head, payload []byte) {
+	b.Queue(`
 		INSERT INTO parked_keys (consumer_group, topic, key, head, state, event_type, attempts, not_before, last_error, payload)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT DO NOTHING`,
-		s.group, k.Topic, laneBytes([]byte(k.Key)), head, state, h.EventType, h.Attempts, h.NotBefore, h.Message, payload)
-	switch {
-	case err != nil:
-		return postgres.Classify(fmt.Errorf("park key: %w", err))
-	case tag.RowsAffected() == 0:
-		return errs.New(errs.Transient, "key %q of %s was parked meanwhile", k.Key, k.Topic)
-	}
-	return nil
+		s.group, k.Topic, laneBytes([]byte(k.Key)), head, state, h.EventType, h.Attempts, h.NotBefore, h.Message, payload,
+	).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() == 0 {
+			return errs.New(errs.Transient, "key %q of %s was parked meanwhile", k.Key, k.Topic)
+		}
+		return nil
+	})
 }
 
 // Replace makes next the head of its key, in place of the head with the id given: the
@@ -156,10 +176,19 @@ func (s *Store) move(ctx context.Context, tx pgx.Tx, k Key, from uuid.UUID, stat
 // send writes the retry record of h to the outbox. A payload that does not fit beside
 // the headers is returned, to be kept in the key's row.
 func (s *Store) send(ctx context.Context, tx pgx.Tx, h Head) (_ Head, payload []byte, err error) {
-	if h.ID, err = uuid.NewV7(); err != nil {
+	h, raw, payload, err := s.rawOf(h)
+	if err != nil {
 		return h, nil, err
 	}
-	raw := outbox.Raw{
+	return h, payload, s.out.AppendRaw(ctx, tx, raw)
+}
+
+// rawOf draws the id of a retry record and makes it.
+func (s *Store) rawOf(h Head) (_ Head, raw outbox.Raw, payload []byte, err error) {
+	if h.ID, err = uuid.NewV7(); err != nil {
+		return h, raw, nil, err
+	}
+	raw = outbox.Raw{
 		ID:      h.ID,
 		Topic:   events.RetryTopic(h.Topic, s.group).Name,
 		Key:     h.Key,
@@ -170,7 +199,7 @@ func (s *Store) send(ctx context.Context, tx pgx.Tx, h Head) (_ Head, payload []
 		payload, raw.Payload = h.Value, nil
 		raw.Headers = append(raw.Headers, text(HeaderPayloadOmitted, "true"))
 	}
-	return h, payload, s.out.AppendRaw(ctx, tx, raw)
+	return h, raw, payload, nil
 }
 
 // Take locks the key of a retry record until the transaction ends and tells whether
