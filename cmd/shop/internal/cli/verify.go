@@ -15,7 +15,12 @@ func verifyCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Checks the invariants from the databases, the topics and the gateway's ledger",
-		Args:  cobra.NoArgs,
+		Long: `Checks the invariants from the databases, the topics and the gateway's ledger, once the
+shop has come to rest, and fails when one is broken.
+
+An order that waits for the retry of an event, or for somebody's decision about a dead
+letter, is no breach: it is named as held.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := e.open()
 			if err != nil {
@@ -39,13 +44,11 @@ func verifyCommand(e *env) *cobra.Command {
 					broken++
 				}
 				fmt.Fprintf(e.out, "%s  %-3s  %s (%s)\n", mark, r.Invariant, r.Title, r.Counted)
-				for i, b := range r.Breaches {
-					if i == 20 {
-						fmt.Fprintf(e.out, "             … and %d more\n", len(r.Breaches)-i)
-						break
-					}
-					fmt.Fprintf(e.out, "             %s\n", b)
-				}
+				e.details(r.Breaches)
+			}
+			if line, why := verify.Held(facts); line != "" {
+				fmt.Fprintln(e.out, line)
+				e.details(why)
 			}
 			if broken > 0 {
 				return fmt.Errorf("%d invariants are broken", broken)
@@ -55,4 +58,15 @@ func verifyCommand(e *env) *cobra.Command {
 	}
 	cmd.Flags().DurationVar(&settle, "settle", 30*time.Second, "how long to wait for the shop to come to rest")
 	return cmd
+}
+
+// details prints what stands behind a line, as far as anybody reads it.
+func (e *env) details(lines []string) {
+	for i, line := range lines {
+		if i == 20 {
+			fmt.Fprintf(e.out, "             … and %d more\n", len(lines)-i)
+			break
+		}
+		fmt.Fprintf(e.out, "             %s\n", line)
+	}
 }

@@ -15,17 +15,19 @@ import (
 
 // Facts is everything the checks look at, as read at one moment of rest.
 type Facts struct {
+	At           time.Time // when they were read
 	Orders       []Order
 	Ledger       []LedgerEntry
 	Payments     []Payment
 	Stock        []Stock
 	Reservations []Reservation
 	Outbox       []OutboxRow
-	Records      []Record // of every topic, partition by partition in offset order
+	Records      []Record // of every topic but the groups' own, partition by partition in offset order
 	Inbox        []InboxRow
+	Failures              // what the groups failed at
 	Answers      []Answer // stored answers to idempotent POST /orders
 	Projection   Projection
-	Rebuilt      Projection // the same read models, folded from Records
+	Rebuilt      Projection // the same read models, folded from the records the projection has heard
 }
 
 // Order is one order's stream in the order service's event store.
@@ -72,11 +74,12 @@ type Reservation struct {
 	Items          map[string]int64
 }
 
-// OutboxRow is a row of some service's outbox.
+// OutboxRow is a row of some service's outbox. One that is raw is no event of the
+// service: a retry record, or the copy of a dead letter.
 type OutboxRow struct {
 	Service, Topic, Type, AggregateID, CausationID string
 	ID                                             uuid.UUID
-	Published                                      bool
+	Published, Raw                                 bool
 }
 
 // Record is one record of a topic.
@@ -91,7 +94,11 @@ type Record struct {
 	Causation string
 	Event     any // decoded, nil where that is not possible
 	Time      time.Time
+	Sum       Sum
 }
+
+// Place is where the record lies.
+func (r Record) Place() Place { return Place{r.Topic, r.Partition, r.Offset, r.Time.UnixMilli()} }
 
 // InboxRow is a receipt in some service's inbox.
 type InboxRow struct {
@@ -139,7 +146,7 @@ func (f Finding) OK() bool { return len(f.Breaches) == 0 }
 // Check runs every invariant over the facts, in order.
 func Check(f Facts) []Finding {
 	return []Finding{
-		money(f), stock(f), terminal(f), published(f), effects(f),
-		versions(f), answers(f), streams(f), projection(f),
+		money(f), stock(f), terminal(f), published(f), effects(f), versions(f),
+		settled(f), answers(f), streams(f), projection(f), resubmissions(f),
 	}
 }

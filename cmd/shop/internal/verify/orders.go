@@ -64,11 +64,14 @@ func integer(v any) int64 {
 
 func text(v any) string { s, _ := v.(string); return s }
 
-// terminal is I3: every order reaches exactly one terminal state and never
-// leaves it, or shows as needs-attention.
+// terminal is I3: every order reaches exactly one terminal state and never leaves it, or
+// shows as needs-attention, or is held: a group of the saga has one of its events parked
+// or as a dead letter, or a person has discarded one. Of the read models it is not said
+// that an order waits for them.
 func terminal(f Facts) Finding {
 	r := Finding{Invariant: "I3", Title: "each order ends once, or asks for attention"}
-	ended, asking := 0, 0
+	ended, asking, waiting := 0, 0, 0
+	held := holding(f)
 	for _, o := range f.Orders {
 		s := fold(o.Events)
 		switch {
@@ -80,11 +83,13 @@ func terminal(f Facts) Finding {
 			ended++
 		case s.attention:
 			asking++
+		case held[o.ID]:
+			waiting++
 		default:
 			r.breach("order %s is at rest as %s", o.ID, s.status)
 		}
 	}
-	r.Counted = fmt.Sprintf("%d orders: %d ended, %d need attention", len(f.Orders), ended, asking)
+	r.Counted = fmt.Sprintf("%d orders: %d ended, %d need attention, %d held by a failed event", len(f.Orders), ended, asking, waiting)
 	return r
 }
 

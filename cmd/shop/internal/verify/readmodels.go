@@ -13,7 +13,7 @@ import (
 
 // projection is I10: the live read models are what a rebuild from offset 0
 // gives. The rebuild is Rebuild's, not the projection service's: two programs
-// have to agree.
+// have to agree. It leaves out what the projection is still to be told, see heard.
 func projection(f Facts) Finding {
 	r := Finding{Invariant: "I10", Title: "live projection = rebuilt from offset 0"}
 	live, want := f.Projection, f.Rebuilt
@@ -61,6 +61,27 @@ func keys[V any](a, b map[string]V) []string {
 		all[k] = true
 	}
 	return slices.Sorted(maps.Keys(all))
+}
+
+// heard returns the records as the projection has heard them. Without those that it is
+// to try again, that it gave up or that a person discarded; and with those that a person
+// repaired in the place of what they were. So an order that is held is compared as well.
+func heard(f Facts) []Record {
+	h := hold(f)
+	out := make([]Record, 0, len(f.Records))
+	for _, rec := range f.Records {
+		// Other copies of the event were duplicates to the inbox.
+		at := append(slices.Clone(h.at[placeOf{projector, rec.Place()}]), h.inbox[receipt{projector, rec.ID}]...)
+		if !slices.ContainsFunc(at, func(o holder) bool { return o.state != "resolved" || o.letter.Repaired != nil }) {
+			out = append(out, rec)
+		}
+	}
+	for _, l := range f.DeadLetters {
+		if l.Group == projector && l.Status == "resolved" && l.Repaired != nil {
+			out = append(out, *l.Repaired)
+		}
+	}
+	return out
 }
 
 // Rebuild folds the read models from the records of all topics. Duplicates count

@@ -1,0 +1,104 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Hold is why an order does not go on in one group.
+type Hold struct {
+	Order, Group string
+	DeadLetter   uuid.UUID // zero while its record is only being retried
+	Discarded    bool      // a person has decided: the order goes on without the event
+	What         string    // for people
+}
+
+// Holds lists what keeps orders from going on: parked keys, and dead letters of an
+// order's own events. Rubbish in an order's name holds nothing.
+func Holds(f Facts) []Hold {
+	known := map[string]bool{}
+	for _, o := range f.Orders {
+		known[o.ID] = true
+	}
+	home := map[uuid.UUID]string{} // event → order
+	for _, row := range f.Outbox {
+		if !row.Raw {
+			home[row.ID] = row.AggregateID
+		}
+	}
+	inbox, h := received(f), hold(f)
+	var out []Hold
+	for _, k := range f.ParkedKeys {
+		r := h.retries[k.Head]
+		if known[k.Key] && k.State == "retrying" && r.DeadLetter == uuid.Nil {
+			out = append(out, Hold{Order: k.Key, Group: k.Group, What: fmt.Sprintf("order %s: %s retries %s", k.Key, k.Group, k.Topic)})
+		}
+	}
+	for _, l := range f.DeadLetters {
+		order := l.Key
+		if !l.Parks {
+			// The event it bears may have reached the group another way.
+			if order = home[l.EventID]; inbox[receipt{l.Group, l.EventID}] {
+				order = ""
+			}
+		}
+		if !known[order] || l.Status == "resolved" {
+			continue
+		}
+		out = append(out, Hold{
+			Order: order, Group: l.Group, DeadLetter: l.ID, Discarded: l.Status == "discarded",
+			What: fmt.Sprintf("order %s: %s has %s %s as dead letter %s", order, l.Group, l.Status, l.Type, l.ID),
+		})
+	}
+	return out
+}
+
+// holding says of which orders the groups asked for have not handled everything: what
+// follows from the rest is then not to be expected. All groups of the saga where none is given.
+func holding(f Facts, groups ...string) map[string]bool {
+	orders := map[string]bool{}
+	for _, hold := range Holds(f) {
+		asked := len(groups) == 0 && hold.Group != projector
+		for _, g := range groups {
+			asked = asked || g == hold.Group
+		}
+		if asked {
+			orders[hold.Order] = true
+		}
+	}
+	return orders
+}
+
+// Held says in one line which orders failed events hold, and each one's why in another.
+// It is "" when there are none. Those that a person set going by discarding the event
+// are not among them.
+func Held(f Facts) (line string, why []string) {
+	orders := map[string]bool{}
+	var letters []string
+	retrying := 0
+	for _, h := range Holds(f) {
+		if h.Discarded {
+			continue
+		}
+		orders[h.Order] = true
+		why = append(why, h.What)
+		if h.DeadLetter == uuid.Nil {
+			retrying++
+		} else {
+			letters = append(letters, h.DeadLetter.String())
+		}
+	}
+	if len(orders) == 0 {
+		return "", nil
+	}
+	slices.Sort(letters)
+	if n := len(letters); n == 0 {
+		letters = append(letters, "none")
+	} else if n > 3 {
+		letters = append(letters[:3], fmt.Sprintf("and %d more", n-3))
+	}
+	return fmt.Sprintf("held: %d orders (dead letters: %s; retries: %d)", len(orders), strings.Join(letters, ", "), retrying), why
+}
