@@ -9,13 +9,14 @@
 // primary key: the second waits for the first to end.
 //
 // It says nothing about effects outside the database, and nothing about
-// messages older than what [Maintain] keeps: redelivered after that, they count
+// messages older than what [Upkeep] keeps: redelivered after that, they count
 // as fresh. Errors are classified by package postgres; when the database is
 // away they are Transient.
 package inbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -110,20 +111,32 @@ func collect(rows pgx.Rows, into map[uuid.UUID]bool) error {
 	return err
 }
 
-// Maintain creates the partitions of today and the coming days and drops what
-// was received more than keep before now. keep must exceed the longest possible
-// redelivery: the retention of the topics as far as a group's offset may be
-// set back, and the time a dead letter may wait to be resubmitted. Call it
-// after the migrations and then about once an hour; several processes may.
+// Upkeep creates the partitions of today and the coming days and drops what was
+// received more than keep ago. now is the clock: time.Now. keep (0:
+// postgres.KeepInbox) must exceed the longest
+// possible redelivery: the retention of the topics as far as a group's offset may be
+// set back, the time a dead letter may wait to be resubmitted, and the age of what a
+// producer's outbox may publish again. Several processes may do it at once.
 //
 // A message keeps its day by its id. One whose day had no partition (older
 // than the table, or an id that is no UUIDv7) is in the default partition and
 // is deleted there by the time of its receipt.
-func Maintain(ctx context.Context, pool *pgxpool.Pool, now time.Time, keep time.Duration) error {
-	if err := postgres.EnsurePartitions(ctx, pool, table, now, now.AddDate(0, 0, daysAhead)); err != nil {
-		return fmt.Errorf("inbox upkeep: %w", err)
+func Upkeep(pool *pgxpool.Pool, now func() time.Time, keep time.Duration) postgres.Upkeep {
+	keep = cmp.Or(keep, postgres.KeepInbox)
+	return postgres.Upkeep{
+		Table: table,
+		Prepare: func(ctx context.Context) error {
+			today := now()
+			if err := postgres.EnsurePartitions(ctx, pool, table, today, today.AddDate(0, 0, daysAhead)); err != nil {
+				return fmt.Errorf("inbox upkeep: %w", err)
+			}
+			return nil
+		},
+		Prune: func(ctx context.Context) ([]string, error) { return prune(ctx, pool, now().Add(-keep)) },
 	}
-	oldest := now.Add(-keep)
+}
+
+func prune(ctx context.Context, pool *pgxpool.Pool, oldest time.Time) (dropped []string, err error) {
 	// An event of an old day may have been received late, so the day alone
 	// does not decide.
 	lately := func(ctx context.Context, tx pgx.Tx, partition string) (reason string, err error) {
@@ -134,11 +147,12 @@ func Maintain(ctx context.Context, pool *pgxpool.Pool, now time.Time, keep time.
 		}
 		return "it holds messages received since " + oldest.UTC().Format(time.RFC3339), nil
 	}
-	if _, err := postgres.DropPartitions(ctx, pool, table, oldest, lately); err != nil {
-		return fmt.Errorf("inbox upkeep: %w", err)
+	dropped, err = postgres.DropPartitions(ctx, pool, table, oldest, lately)
+	if err != nil {
+		return dropped, fmt.Errorf("inbox upkeep: %w", err)
 	}
 	if _, err := pool.Exec(ctx, `DELETE FROM inbox_default WHERE received_at < $1`, oldest); err != nil {
-		return postgres.Classify(fmt.Errorf("inbox upkeep: prune the default partition: %w", err))
+		return dropped, postgres.Classify(fmt.Errorf("inbox upkeep: prune the default partition: %w", err))
 	}
-	return nil
+	return dropped, nil
 }

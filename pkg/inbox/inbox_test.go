@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -153,12 +154,7 @@ func TestMaintain(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
 	now := time.Now()
-	maintain := func(at time.Time, keep time.Duration) {
-		t.Helper()
-		if err := inbox.Maintain(t.Context(), pool, at, keep); err != nil {
-			t.Fatal(err)
-		}
-	}
+	maintain := func(at time.Time, keep time.Duration) []string { return maintain(t, pool, at, keep) }
 	maintain(now, week)
 	old := postgres.LowerBound(now.Add(-4 * week))
 	noV7 := uuid.NewSHA1(uuid.Nil, []byte("orders/3/17"))
@@ -188,15 +184,32 @@ func TestMaintainKeepsOldDaysThatWereReceivedLately(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
 	now := time.Now()
-	if err := inbox.Maintain(t.Context(), pool, now.Add(-3*week), week); err != nil { // makes the old day's partition
-		t.Fatal(err)
-	}
+	maintain(t, pool, now.Add(-3*week), week) // makes the old days' partitions
 	late := postgres.LowerBound(now.Add(-3 * week))
 	receive(t, pool, "payment", late)
-	if err := inbox.Maintain(t.Context(), pool, now, week); err != nil {
-		t.Fatal(err)
+	kept := postgres.PartitionName("inbox", now.Add(-3*week))
+	dropped := maintain(t, pool, now, week)
+	if len(dropped) != 7 || slices.Contains(dropped, kept) {
+		t.Errorf("dropped %v, want the seven days after %s", dropped, kept)
 	}
 	check(t, "receipt again", receive(t, pool, "payment", late))
+	if dropped := maintain(t, pool, now.Add(week+time.Hour), week); !slices.Contains(dropped, kept) {
+		t.Errorf("dropped %v a week later, want %s to be among them", dropped, kept)
+	}
+}
+
+// maintain does one turn of the upkeep.
+func maintain(t *testing.T, pool *pgxpool.Pool, at time.Time, keep time.Duration) (dropped []string) {
+	t.Helper()
+	u := inbox.Upkeep(pool, func() time.Time { return at }, keep)
+	if err := u.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dropped, err := u.Prune(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dropped
 }
 
 func partitionOf(t *testing.T, pool *pgxpool.Pool, id uuid.UUID) (name string) {

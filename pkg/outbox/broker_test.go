@@ -83,6 +83,20 @@ func restartable(t *testing.T, dir string, port int) *kfake.Cluster {
 	return cluster
 }
 
+// port returns the port of a broker's address.
+func port(t *testing.T, addr string) int {
+	t.Helper()
+	_, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
+
 func TestBrokerDownAndBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -93,14 +107,6 @@ func TestBrokerDownAndBack(t *testing.T) {
 	t.Cleanup(first.Close)
 	addr := first.ListenAddrs()[0]
 	kafkatest.CreateTopics(t, []string{addr}, testTopic)
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := newFixture(t, []string{addr})
 	r := f.start(t, RelayConfig{PollEvery: 10 * time.Millisecond, BatchSize: 50, MaxInFlight: 200})
 	f.append(t, keys(100, 20)...)
@@ -115,7 +121,7 @@ func TestBrokerDownAndBack(t *testing.T) {
 		err := r.Ready()
 		return err != nil && strings.Contains(err.Error(), "broker")
 	})
-	restartable(t, dir, number)
+	restartable(t, dir, port(t, addr))
 	f.awaitPublished(t)
 	if err := r.Ready(); err != nil {
 		t.Errorf("Ready after the broker is back: %v", err)

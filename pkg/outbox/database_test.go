@@ -106,56 +106,6 @@ func TestBadKafkaOptionEndsRun(t *testing.T) {
 	}
 }
 
-func TestMaintain(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	now := time.Now()
-	day := func(n int) time.Time { return now.AddDate(0, 0, n) }
-	if err := postgres.EnsurePartitions(t.Context(), f.pool, "outbox", day(-6), day(-3)); err != nil {
-		t.Fatal(err)
-	}
-	tx := f.begin(t)
-	for _, r := range []struct {
-		at        time.Time
-		published bool
-	}{{day(-6), true}, {day(-5), false}, {day(-4), true}, {day(-3), true}, {now, false}} {
-		id := postgres.LowerBound(r.at)
-		id[15] = 1
-		if err := insert(t.Context(), tx, []row{{id: id, topic: "t"}}); err != nil {
-			t.Fatal(err)
-		}
-		if r.published {
-			if _, err := tx.Exec(t.Context(), "UPDATE outbox SET published_at = now() WHERE id = $1", id); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	commit(t, tx)
-	if err := f.out.Maintain(t.Context(), f.pool, 84*time.Hour); err != nil { // 3.5 days
-		t.Fatal(err)
-	}
-	exists := func(at time.Time) bool {
-		var ok bool
-		err := f.pool.QueryRow(t.Context(), "SELECT to_regclass($1) IS NOT NULL", postgres.PartitionName("outbox", at)).Scan(&ok)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ok
-	}
-	for n, want := range map[int]bool{-6: false, -5: true, -3: true, 1: true, daysAhead: true} {
-		if got := exists(day(n)); got != want {
-			t.Errorf("partition of day %+d exists: %t, want %t", n, got, want)
-		}
-	}
-	s := f.stats(t)
-	if s.Unpublished != 2 {
-		t.Errorf("%d unpublished rows after maintenance, want 2: they must survive any age", s.Unpublished)
-	}
-	if s.OldestAge < 0 || s.OldestAge > 60 {
-		t.Errorf("oldest unpublished row is %g s old", s.OldestAge)
-	}
-}
-
 func TestAppendRawRefusesWhatCanNotBeSent(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -196,10 +146,10 @@ func TestMarkTouchesOnePartition(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "SET plan_cache_mode = force_generic_plan"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), "PREPARE mark (uuid[], uuid, uuid) AS "+markRows); err != nil {
+	if _, err := conn.Exec(t.Context(), "PREPARE mark (uuid[], uuid, uuid, integer) AS "+markRows); err != nil {
 		t.Fatal(err)
 	}
-	q := fmt.Sprintf("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE mark (ARRAY['%[1]s']::uuid[], '%[1]s', '%[1]s')", id)
+	q := fmt.Sprintf("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE mark (ARRAY['%[1]s']::uuid[], '%[1]s', '%[1]s', 1)", id)
 	rows, err := conn.Query(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)

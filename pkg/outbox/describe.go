@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,13 +14,17 @@ import (
 
 // Description is an outbox table at one moment, for operators.
 type Description struct {
-	Unpublished int64       `json:"unpublished"`
-	OldestAge   float64     `json:"oldestAgeSeconds"` // of the unpublished ones; 0 when there is none
-	Published   int64       `json:"published"`        // published and retained
-	OldestKept  *time.Time  `json:"oldestKept,omitempty"`
-	Partitions  []Partition `json:"partitions"`
-	Leases      []Lease     `json:"leases"`
-	Topics      []Backlog   `json:"topics"` // those with rows, by name
+	Unpublished int64      `json:"unpublished"`
+	OldestAge   float64    `json:"oldestAgeSeconds"`     // of the unpublished ones; 0 when there is none
+	Published   int64      `json:"published"`            // published and retained
+	OldestKept  *time.Time `json:"oldestKept,omitempty"` // when the oldest published row was created
+
+	PublishedEstimated bool `json:"publishedEstimated"` // of a large table, also by topic
+
+	Partitions []Partition `json:"partitions"`
+	Leases     []Lease     `json:"leases"`
+	Holds      []Hold      `json:"holds"`  // why no relay publishes; none: they may
+	Topics     []Backlog   `json:"topics"` // those with rows, by name
 }
 
 // Partition is one day of the table.
@@ -38,6 +43,14 @@ type Lease struct {
 	Expires time.Time `json:"expires"`
 }
 
+// Hold is a reason why no relay publishes: see Outbox.Hold and Outbox.Republish.
+type Hold struct {
+	Name    string     `json:"name"` // operator or republish
+	Reason  string     `json:"reason"`
+	Since   time.Time  `json:"since"`
+	Expires *time.Time `json:"expires,omitempty"` // none: it lasts until it is released
+}
+
 // Backlog is what there is of one topic.
 type Backlog struct {
 	Topic       string `json:"topic"`
@@ -45,13 +58,20 @@ type Backlog struct {
 	Published   int64  `json:"published"`
 }
 
-// Describe looks at the whole table, which takes about a second for each million rows
-// retained: it is for people, and gauges use Relay's own measurement.
+// samplePages bounds what Describe reads of the published rows, in pages of the server
+// (8 KiB as a rule): 256 MiB, which is about half a million events and takes the server
+// less than a second when they are cached.
+const samplePages = 32 << 10
+
+// Describe looks at the table for people; gauges use Relay's own measurement. Unpublished
+// rows are counted by their index. Published rows are counted as well as long as the table
+// is small; of a large one a sample is, and PublishedEstimated says so. The time it takes
+// so depends on the backlog and not on what is retained.
 func (o *Outbox) Describe(ctx context.Context, pool *pgxpool.Pool) (Description, error) {
-	d := Description{Partitions: []Partition{}, Leases: []Lease{}, Topics: []Backlog{}}
+	d := Description{Partitions: []Partition{}, Leases: []Lease{}, Holds: []Hold{}, Topics: []Backlog{}}
 	// One snapshot, so that the figures agree.
 	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if err := describeRows(ctx, tx, &d); err != nil {
+		if err := describeRows(ctx, tx, &d, samplePages); err != nil {
 			return err
 		}
 		if err := describePartitions(ctx, tx, &d); err != nil {
@@ -61,7 +81,14 @@ func (o *Outbox) Describe(ctx context.Context, pool *pgxpool.Pool) (Description,
 		if err != nil {
 			return err
 		}
-		d.Leases, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Lease])
+		if d.Leases, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Lease]); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, `SELECT name, reason, since, nullif(expires_at, 'infinity') FROM outbox_hold WHERE expires_at > now() ORDER BY since`)
+		if err != nil {
+			return err
+		}
+		d.Holds, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Hold])
 		return err
 	})
 	if err != nil {
@@ -70,29 +97,49 @@ func (o *Outbox) Describe(ctx context.Context, pool *pgxpool.Pool) (Description,
 	return d, nil
 }
 
-func describeRows(ctx context.Context, tx pgx.Tx, d *Description) error {
+func describeRows(ctx context.Context, tx pgx.Tx, d *Description, pages int64) error {
+	var share float64 // of the table's pages, that are looked at
+	var heap int64
+	err := tx.QueryRow(ctx, `SELECT coalesce(sum(pg_relation_size(inhrelid) / current_setting('block_size')::bigint), 0)::bigint
+		FROM pg_inherits WHERE inhparent = 'outbox'::regclass`).Scan(&heap)
+	if err != nil {
+		return err
+	}
+	share = min(1, float64(pages)/float64(max(heap, 1)))
+	d.PublishedEstimated = share < 1
 	rows, err := tx.Query(ctx, `
-		SELECT topic, count(*) FILTER (WHERE published_at IS NULL), count(published_at),
-			coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE published_at IS NULL)), 0)::float8,
-			min(created_at) FILTER (WHERE published_at IS NOT NULL)
-		FROM outbox GROUP BY topic ORDER BY topic`)
+		WITH waiting AS (
+			SELECT topic, count(*) AS rows, extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS age
+			FROM outbox WHERE published_at IS NULL GROUP BY topic
+		), kept AS (
+			SELECT topic, round(count(*) / $1::float8)::bigint AS rows
+			FROM outbox TABLESAMPLE SYSTEM (100 * $1::float8) WHERE published_at IS NOT NULL GROUP BY topic
+		)
+		SELECT topic, coalesce(waiting.rows, 0), coalesce(kept.rows, 0), coalesce(age, 0)
+		FROM waiting FULL JOIN kept USING (topic) ORDER BY topic`, share)
 	if err != nil {
 		return err
 	}
 	var b Backlog
 	var age float64
-	var kept *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&b.Topic, &b.Unpublished, &b.Published, &age, &kept}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&b.Topic, &b.Unpublished, &b.Published, &age}, func() error {
 		d.Topics = append(d.Topics, b)
 		d.Unpublished += b.Unpublished
 		d.Published += b.Published
 		d.OldestAge = max(d.OldestAge, age)
-		if kept != nil && (d.OldestKept == nil || kept.Before(*d.OldestKept)) {
-			oldest := kept.UTC()
-			d.OldestKept = &oldest
-		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	// Ids begin with their time, so the first in the order of the primary key is the oldest.
+	err = tx.QueryRow(ctx, `SELECT created_at FROM outbox WHERE published_at IS NOT NULL ORDER BY id LIMIT 1`).Scan(&d.OldestKept)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if d.OldestKept != nil {
+		*d.OldestKept = d.OldestKept.UTC()
+	}
 	return err
 }
 

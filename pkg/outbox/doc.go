@@ -33,6 +33,13 @@
 // it. Only a misconfiguration that no retry can heal, such as a missing table or
 // a wrong password, ends Run with an error.
 //
+// # What operators can do
+//
+// Hold stops the relays of the table and Release lets them go on. Republish has retained
+// rows sent again after a broker lost its data: hold, make the topics again, republish,
+// release, and the new topics have each key's events in their order. A relay follows a
+// topic that was deleted and made again without a restart. Describe tells what there is.
+//
 // The pattern: Chris Richardson, "Microservices Patterns", transactional outbox
 // and polling publisher. Each value that a record carries, except of raw
 // headers, has a column of its own, so that Debezium's outbox event router sends

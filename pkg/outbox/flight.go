@@ -22,7 +22,9 @@ type record struct {
 	size    int
 	created time.Time
 	kafka   *kgo.Record
-	sentAt  time.Time // zero while it waits behind an earlier record of its lane
+	// publication of the row when it was read: the mark is for no later one.
+	publication int32
+	sentAt      time.Time // zero while it waits behind an earlier record of its lane
 }
 
 // flight holds the rows that this relay has read and not yet marked.
@@ -200,6 +202,17 @@ func (f *flight) lead(shards []int16, now, until time.Time) (surplus []int16) {
 		}
 	}
 	return surplus
+}
+
+// part is lead while nobody may lead: shards are those whose leases the database still has
+// as ours, and the idle ones of them may be handed back.
+func (f *flight) part(shards []int16, now time.Time) (idle []int16) {
+	f.mu.Lock()
+	for _, shard := range shards {
+		f.parting[shard] = true
+	}
+	f.mu.Unlock()
+	return f.lead(nil, now, now)
 }
 
 // takeAcked returns up to n records to mark.

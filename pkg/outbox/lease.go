@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/postgres"
 )
 
@@ -15,6 +13,10 @@ import (
 // frozen between two statements of a transaction would keep its row locks, and
 // every other relay out, until it is thawed. SKIP LOCKED serves the same end:
 // nobody ever waits for a lease row.
+//
+// While there is a hold nobody takes a shard. Those that a relay has it keeps, above its
+// share as well, until it hands them back: a lease that lasts says that there may be
+// something in flight.
 const claimShards = `
 WITH alive AS (
 	INSERT INTO outbox_relay (id, expires_at) VALUES ($1, clock_timestamp() + $2::interval)
@@ -24,16 +26,20 @@ WITH alive AS (
 ), share AS (
 	SELECT ceil((SELECT count(*) FROM outbox_lease)::numeric
 		/ (1 + (SELECT count(*) FROM outbox_relay WHERE id <> $1 AND expires_at > clock_timestamp())))::bigint AS n
+), held AS (
+	SELECT string_agg(name || ': ' || reason, '; ' ORDER BY since) AS reason FROM outbox_hold WHERE expires_at > clock_timestamp()
 ), wanted AS (
 	SELECT shard FROM outbox_lease
-	WHERE holder = $1 OR holder IS NULL OR expires_at <= clock_timestamp()
+	WHERE holder = $1 OR (holder IS NULL OR expires_at <= clock_timestamp()) AND (SELECT reason FROM held) IS NULL
 	ORDER BY holder = $1 DESC NULLS LAST, shard
-	LIMIT (SELECT n FROM share)
+	LIMIT (SELECT CASE WHEN reason IS NULL THEN (SELECT n FROM share) END FROM held)
 	FOR UPDATE SKIP LOCKED
+), claimed AS (
+	UPDATE outbox_lease l SET holder = $1, expires_at = clock_timestamp() + $2::interval
+	FROM wanted w WHERE l.shard = w.shard
+	RETURNING l.shard
 )
-UPDATE outbox_lease l SET holder = $1, expires_at = clock_timestamp() + $2::interval
-FROM wanted w WHERE l.shard = w.shard
-RETURNING l.shard`
+SELECT coalesce(array_agg(shard), '{}'), coalesce((SELECT reason FROM held), '') FROM claimed`
 
 // leaseLoop keeps the leases until ctx is done. It renews three times per
 // lifetime, so that one lost renewal costs nothing.
@@ -44,8 +50,13 @@ func (r *Relay) leaseLoop(ctx context.Context, fail context.CancelCauseFunc) {
 	for {
 		started := time.Now()
 		attempt, cancel := context.WithTimeout(ctx, r.cfg.Lease)
-		shards, err := r.claim(attempt)
-		if err == nil {
+		shards, held, err := r.claim(attempt)
+		switch {
+		case err != nil:
+		case held != "":
+			err = r.handBack(attempt, r.stand(shards, held))
+		default:
+			r.standDown()
 			// Counted from before the statement, so that we stop believing
 			// before the database does.
 			surplus := r.flight.lead(shards, started, started.Add(r.cfg.Lease))
@@ -69,16 +80,11 @@ func (r *Relay) leaseLoop(ctx context.Context, fail context.CancelCauseFunc) {
 	}
 }
 
-func (r *Relay) claim(ctx context.Context) ([]int16, error) {
-	rows, err := r.pool.Query(ctx, claimShards, r.id, r.cfg.Lease)
-	if err != nil {
-		return nil, fmt.Errorf("renew outbox leases: %w", postgres.Classify(err))
+func (r *Relay) claim(ctx context.Context) (shards []int16, held string, err error) {
+	if err := r.pool.QueryRow(ctx, claimShards, r.id, r.cfg.Lease).Scan(&shards, &held); err != nil {
+		return nil, "", fmt.Errorf("renew outbox leases: %w", postgres.Classify(err))
 	}
-	shards, err := pgx.CollectRows(rows, pgx.RowTo[int16])
-	if err != nil {
-		return nil, fmt.Errorf("renew outbox leases: %w", postgres.Classify(err))
-	}
-	return shards, nil
+	return shards, held, nil
 }
 
 // handBack frees shards that are above the fair share and have nothing in

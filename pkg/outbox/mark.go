@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,7 +29,7 @@ const (
 // would otherwise like to scan whole while it has no statistics.
 const markRows = `
 UPDATE outbox SET published_at = clock_timestamp()
-WHERE id = ANY ($1) AND id BETWEEN $2 AND $3 AND coalesce(published_at, '-infinity') = '-infinity'`
+WHERE id = ANY ($1) AND id BETWEEN $2 AND $3 AND publication = $4 AND coalesce(published_at, '-infinity') = '-infinity'`
 
 // markLoop marks acknowledged rows until ctx is done. It never gives up a row:
 // while the database is away they wait in memory, count against MaxInFlight, and
@@ -70,22 +71,26 @@ func (r *Relay) markLoop(ctx context.Context, fail context.CancelCauseFunc) {
 // mark sets published_at. The commit does not wait for the disk: a lost mark is a
 // duplicate, and the business transactions need the disk more.
 func (r *Relay) mark(ctx context.Context, batch []*record) error {
-	ids := make([]uuid.UUID, len(batch))
-	for i, rec := range batch {
-		ids[i] = rec.id
+	// Nearly always one publication and one statement.
+	byPublication := map[int32][]uuid.UUID{}
+	for _, rec := range batch {
+		byPublication[rec.publication] = append(byPublication[rec.publication], rec.id)
 	}
-	// Sorted, so that two relays which mark the same rows wait for each other
-	// instead of deadlocking.
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	// One pipeline without BEGIN is one transaction that ends with the last
 	// byte we send: a relay that is frozen here holds no locks.
 	var b pgx.Batch
 	b.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
-	b.Queue(markRows, ids, ids[0], ids[len(ids)-1])
+	// Sorted, so that two relays which mark the same rows wait for each other
+	// instead of deadlocking.
+	for _, publication := range slices.Sorted(maps.Keys(byPublication)) {
+		ids := byPublication[publication]
+		slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+		b.Queue(markRows, ids, ids[0], ids[len(ids)-1], publication)
+	}
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	if err := r.pool.SendBatch(ctx, &b).Close(); err != nil {
-		return fmt.Errorf("mark %d outbox rows as published: %w", len(ids), postgres.Classify(err))
+		return fmt.Errorf("mark %d outbox rows as published: %w", len(batch), postgres.Classify(err))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ type metrics struct {
 	inFlight    prometheus.Gauge
 	held        prometheus.Gauge
 	leased      prometheus.Gauge
+	onHold      prometheus.Gauge
 	published   *prometheus.CounterVec
 	errors      *prometheus.CounterVec
 	seconds     prometheus.Histogram
@@ -40,6 +41,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "eventshop_outbox_leased_shards",
 			Help: "Shards that this relay leads.",
 		}),
+		onHold: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eventshop_outbox_on_hold",
+			Help: "1 while operators or a republishing let no relay of the table publish, else 0.",
+		}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eventshop_outbox_published_total",
 			Help: "Records acknowledged by the broker, repetitions included.",
@@ -55,7 +60,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.unpublished, m.oldest, m.inFlight, m.held, m.leased, m.published, m.errors, m.seconds)
+		reg.MustRegister(m.unpublished, m.oldest, m.inFlight, m.held, m.leased, m.onHold, m.published, m.errors, m.seconds)
 	}
 	return m
 }

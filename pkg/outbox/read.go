@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,7 +26,7 @@ import (
 // sort the whole backlog. The join with the lease makes a relay that lost its
 // shards read nothing. The running sum bounds memory; the first row always comes.
 const readRows = `
-SELECT seq, id, shard, topic, key, payload, created_at, size,
+SELECT seq, id, shard, topic, key, payload, created_at, size, publication,
 	event_type, aggregate_id, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid,
 	content_type, traceparent, tracestate, headers
 FROM (
@@ -49,6 +51,7 @@ ORDER BY seq`
 func (r *Relay) readLoop(ctx context.Context) error {
 	failures := 0
 	for ctx.Err() == nil {
+		r.followRecreated()
 		v := r.flight.view(time.Now())
 		room := r.cfg.MaxInFlight - len(v.inFlight)
 		roomBytes := r.cfg.MaxInFlightBytes - v.bytes
@@ -143,6 +146,20 @@ func (r *Relay) send(rec *record) {
 	r.client.Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) { r.sent(rec, err) })
 }
 
+// followRecreated makes the client forget topics that were deleted and made again. It
+// would refuse their records for ever: kgo never takes over a new topic id by itself. It
+// is called by the read loop, because it waits for the client and a promise must not.
+func (r *Relay) followRecreated() {
+	r.mu.Lock()
+	topics := slices.Collect(maps.Keys(r.recreated))
+	clear(r.recreated)
+	r.mu.Unlock()
+	if len(topics) > 0 {
+		r.cfg.Logger.Warn("topics were made again while the outbox relay runs", "topics", topics)
+		r.client.PurgeTopicsFromProducing(topics...)
+	}
+}
+
 // sent is the producer's promise. It is called for one record at a time.
 func (r *Relay) sent(rec *record, err error) {
 	now := time.Now()
@@ -154,10 +171,15 @@ func (r *Relay) sent(rec *record, err error) {
 		}
 		return
 	}
+	if errors.Is(err, kerr.UnknownTopicID) {
+		r.mu.Lock()
+		r.recreated[rec.lane.topic] = true
+		r.mu.Unlock()
+	}
 	wide := topicWide(err)
 	h := r.flight.refused(rec, err, wide, now)
-	if errors.Is(err, kgo.ErrClientClosed) {
-		return // the drain gave up on it
+	if givenUp(err) {
+		return
 	}
 	r.metrics.errors.WithLabelValues("produce").Inc()
 	r.cfg.Logger.Warn("broker refused an outbox record; later ones of its key wait", "error", err,
@@ -188,7 +210,7 @@ func scanRecord(row pgx.CollectableRow) (*record, error) {
 		parent, state                               *string
 		version                                     *int64
 	)
-	err := row.Scan(&rec.seq, &rec.id, &rec.shard, &rec.lane.topic, &key, &payload, &rec.created, &rec.size,
+	err := row.Scan(&rec.seq, &rec.id, &rec.shard, &rec.lane.topic, &key, &payload, &rec.created, &rec.size, &rec.publication,
 		&eventType, &subject, &source, &at, &version, &correlation, &causation, &content, &parent, &state, &headers)
 	if err != nil {
 		return nil, err

@@ -62,6 +62,11 @@ type Relay struct {
 
 	mu       sync.Mutex
 	troubles map[string]error // by what fails now: read, mark, lease
+
+	heldFor   string // why an operator lets no relay publish; empty: they may
+	heldSince time.Time
+
+	recreated map[string]bool // topics that the client must forget, see followRecreated
 }
 
 // NewRelay returns a relay for the outbox table in pool, woken by o. It does
@@ -75,6 +80,8 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 		metrics:  newMetrics(cfg.Registerer),
 		flight:   newFlight(),
 		troubles: map[string]error{},
+
+		recreated: map[string]bool{},
 	}
 }
 
@@ -154,12 +161,18 @@ func (r *Relay) drain() {
 }
 
 // Ready returns nil when nothing general keeps the relay from publishing, else
-// the reason: the database or the broker does not answer, or a topic refuses
-// records. Single records that are refused show in the metrics only, since
+// the reason: an operator holds it, the database or the broker does not answer, or a
+// topic refuses records. Single records that are refused show in the metrics only, since
 // everything else goes on.
 func (r *Relay) Ready() error {
 	if err := r.anyTrouble(); err != nil {
 		return fmt.Errorf("outbox relay: %w", err)
+	}
+	r.mu.Lock()
+	held := r.heldFor
+	r.mu.Unlock()
+	if held != "" {
+		return fmt.Errorf("outbox relay: held (%s)", held)
 	}
 	if topic, err := r.flight.topicTrouble(); err != nil {
 		return fmt.Errorf("outbox relay: topic %s: %w", topic, err)

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -22,26 +23,34 @@ func backlog(ctx context.Context, pool *pgxpool.Pool) (rows int64, oldest time.D
 	return rows, max(0, time.Duration(seconds*float64(time.Second))), nil
 }
 
-// daysAhead is how many daily partitions exist in advance: Maintain may fail for
+// daysAhead is how many daily partitions exist in advance: Upkeep may fail for
 // that long before rows go to the default partition, which works but can not be
 // dropped by age.
 const daysAhead = 3
 
-// Maintain creates the partitions of the coming days and drops those whose rows
-// are all older than keep and all published. Call it at start-up and then every
-// few hours. keep bounds how far back published rows can be compared with the
+// Upkeep creates the partitions of the coming days and drops those whose rows
+// are all older than keep and all published. keep (0: postgres.KeepOutbox) bounds how far back published rows can be compared with the
 // topics or sent again. Where another relay (Debezium) publishes from the log and
 // marks nothing, no row ever counts as published and nothing is dropped.
-func (o *Outbox) Maintain(ctx context.Context, pool *pgxpool.Pool, keep time.Duration) error {
-	now := time.Now()
-	if err := postgres.EnsurePartitions(ctx, pool, "outbox", now, now.AddDate(0, 0, daysAhead)); err != nil {
-		return fmt.Errorf("maintain outbox: %w", err)
+func (o *Outbox) Upkeep(pool *pgxpool.Pool, keep time.Duration) postgres.Upkeep {
+	keep = cmp.Or(keep, postgres.KeepOutbox)
+	return postgres.Upkeep{
+		Table: "outbox",
+		Prepare: func(ctx context.Context) error {
+			now := time.Now()
+			if err := postgres.EnsurePartitions(ctx, pool, "outbox", now, now.AddDate(0, 0, daysAhead)); err != nil {
+				return fmt.Errorf("maintain outbox: %w", err)
+			}
+			return nil
+		},
+		Prune: func(ctx context.Context) ([]string, error) {
+			// A row is unpublished for as long as the broker is away. No age makes
+			// it droppable.
+			dropped, err := postgres.DropPartitions(ctx, pool, "outbox", time.Now().Add(-keep), postgres.GuardNone("published_at IS NULL"))
+			if err != nil {
+				return dropped, fmt.Errorf("maintain outbox: %w", err)
+			}
+			return dropped, nil
+		},
 	}
-	// A row is unpublished for as long as the broker is away. No age makes it
-	// droppable.
-	_, err := postgres.DropPartitions(ctx, pool, "outbox", now.Add(-keep), postgres.GuardNone("published_at IS NULL"))
-	if err != nil {
-		return fmt.Errorf("maintain outbox: %w", err)
-	}
-	return nil
 }

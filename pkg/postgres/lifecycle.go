@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/errs"
 )
@@ -15,6 +16,9 @@ import (
 const (
 	// maintainEvery is often enough to make tomorrow's partitions days ahead.
 	maintainEvery = time.Hour
+	// maintainAgain is the pause after a turn that failed, most likely because somebody's
+	// long transaction held a lock.
+	maintainAgain = time.Minute
 	// retryPause is between tries while the server is away.
 	retryPause = time.Second
 )
@@ -26,26 +30,31 @@ type Lifecycle struct {
 	url      string
 	pool     *pgxpool.Pool
 	comps    []Component
-	upkeep   []func(ctx context.Context) error
+	upkeep   []Upkeep
+	metrics  *upkeepMetrics
 	log      *slog.Logger
 	prepared chan struct{} // closed when the tables can be used
 }
 
-// NewLifecycle returns the life of the database at url. The upkeep functions make
-// partitions ahead and drop old ones; each is called once before the first write,
-// so that no row misses its partition, and hourly from then on.
-func NewLifecycle(url string, pool *pgxpool.Pool, log *slog.Logger, comps []Component, upkeep ...func(ctx context.Context) error) *Lifecycle {
-	return &Lifecycle{url: url, pool: pool, comps: comps, upkeep: upkeep, log: log, prepared: make(chan struct{})}
+// NewLifecycle returns the life of the database at url. What the upkeep prepares is
+// prepared before the first write, so that no row misses its partition; what it prunes is
+// pruned afterwards, so that a lock on old rows keeps no service from starting. Both are
+// repeated hourly. reg may be nil.
+func NewLifecycle(url string, pool *pgxpool.Pool, log *slog.Logger, reg prometheus.Registerer, comps []Component, upkeep ...Upkeep) *Lifecycle {
+	return &Lifecycle{
+		url: url, pool: pool, comps: comps, upkeep: upkeep, metrics: newUpkeepMetrics(reg, upkeep),
+		log: log, prepared: make(chan struct{}),
+	}
 }
 
-// Migrate waits for the server, migrates, does the first upkeep, and then lets
-// the parts that wait begin. It returns nil when ctx ends first, and an error
+// Migrate waits for the server, migrates, prepares the tables, and then lets the
+// parts that wait begin. It returns nil when ctx ends first, and an error
 // only for a migration that fails for good.
 func (l *Lifecycle) Migrate(ctx context.Context) error {
 	for {
 		err := Migrate(ctx, l.url, l.comps...)
 		if err == nil {
-			err = l.maintain(ctx)
+			err = l.prepare(ctx)
 		}
 		switch {
 		case err == nil:
@@ -63,23 +72,57 @@ func (l *Lifecycle) Migrate(ctx context.Context) error {
 	}
 }
 
-// Maintain repeats the upkeep until ctx ends. A failure is logged and tried again
-// at the next turn: partitions are made days ahead.
+// Maintain does the upkeep at once and then hourly until ctx ends. A failure is logged,
+// counted, and tried again after a minute: partitions are made days ahead. One table's
+// failure does not keep the others from their turn.
 func (l *Lifecycle) Maintain(ctx context.Context) error {
-	for pause(ctx, maintainEvery) {
-		if err := l.maintain(ctx); err != nil && ctx.Err() == nil {
-			l.log.WarnContext(ctx, "database upkeep failed; will be tried again", "error", err)
+	for {
+		next := maintainEvery
+		for _, u := range l.upkeep {
+			err := l.maintain(ctx, u)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				l.metrics.failures.WithLabelValues(u.Table).Inc()
+				l.log.WarnContext(ctx, "database upkeep failed; will be tried again", "table", u.Table, "error", err, "after", maintainAgain.String())
+				next = maintainAgain
+				continue
+			}
+			l.metrics.success.WithLabelValues(u.Table).Set(float64(time.Now().Unix()))
+		}
+		if !pause(ctx, next) {
+			return nil
+		}
+	}
+}
+
+func (l *Lifecycle) maintain(ctx context.Context, u Upkeep) error {
+	var all []error
+	if u.Prepare != nil {
+		all = append(all, u.Prepare(ctx))
+	}
+	if u.Prune != nil {
+		dropped, err := u.Prune(ctx)
+		all = append(all, err)
+		if len(dropped) > 0 {
+			l.metrics.dropped.WithLabelValues(u.Table).Add(float64(len(dropped)))
+			l.log.InfoContext(ctx, "old partitions dropped", "table", u.Table, "partitions", dropped)
+		}
+	}
+	return errors.Join(all...)
+}
+
+func (l *Lifecycle) prepare(ctx context.Context) error {
+	for _, u := range l.upkeep {
+		if u.Prepare == nil {
+			continue
+		}
+		if err := u.Prepare(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-func (l *Lifecycle) maintain(ctx context.Context) error {
-	var all []error
-	for _, f := range l.upkeep {
-		all = append(all, f(ctx))
-	}
-	return errors.Join(all...)
 }
 
 // After delays a part until the tables can be used. A part whose ctx ends first

@@ -1,13 +1,14 @@
 package inventory
 
 import (
-	"time"
-
+	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/service"
 )
 
@@ -18,6 +19,8 @@ type Config struct {
 	OperatorAddr string // OPERATOR_ADDR: host:port for operators only (see package operator); default none
 
 	Retry consumer.Retry // RETRY_ATTEMPTS (6), RETRY_BACKOFF_BASE (100ms), RETRY_BACKOFF_MAX (30s): of a record whose handling fails
+
+	Keep postgres.Retention // OUTBOX_KEEP (168h), INBOX_KEEP (744h): of published events and of receipts; zero values are the defaults
 
 	DatabaseURL  string           // DATABASE_URL: postgres://…
 	Brokers      []string         // KAFKA_BROKERS: host:port, comma between
@@ -38,11 +41,15 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 				Max:  env.Duration("RETRY_BACKOFF_MAX", 30*time.Second),
 			},
 		},
+		Keep: postgres.Retention{
+			Outbox: env.Duration("OUTBOX_KEEP", postgres.KeepOutbox),
+			Inbox:  env.Duration("INBOX_KEEP", postgres.KeepInbox),
+		},
 		DatabaseURL: env.Required("DATABASE_URL"),
 		Brokers:     env.List("KAFKA_BROKERS"),
 		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
 	}
-	if err := env.Err(); err != nil {
+	if err := errors.Join(env.Err(), cfg.Keep.Check()); err != nil {
 		return cfg, err
 	}
 	initial, _ := lookup("INITIAL_STOCK")

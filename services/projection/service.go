@@ -33,12 +33,6 @@ const name = "projection"
 const (
 	// grace is what all parts together may take to stop.
 	grace = 15 * time.Second
-	// keepOutbox is how long published rows stay, for looking at what happened and for
-	// publishing again.
-	keepOutbox = 7 * 24 * time.Hour
-	// keepInbox is longer than a dead letter waits to be resubmitted (30 days) and than
-	// a group's offsets survive without a member.
-	keepInbox = 31 * 24 * time.Hour
 )
 
 //go:embed openapi.yaml
@@ -76,10 +70,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, Components(),
-		func(ctx context.Context) error { return out.Maintain(ctx, pool, keepOutbox) },
-		func(ctx context.Context) error { return inbox.Maintain(ctx, pool, time.Now(), keepInbox) },
-		func(ctx context.Context) error { return failed.Maintain(ctx, pool, time.Now()) },
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, reg, Components(),
+		out.Upkeep(pool, cfg.Keep.Outbox),
+		inbox.Upkeep(pool, time.Now, cfg.Keep.Inbox),
+		postgres.Upkeep{Table: "dead_letters", Prune: func(ctx context.Context) ([]string, error) {
+			return nil, failed.Maintain(ctx, pool, time.Now())
+		}},
 	)
 
 	var health service.Health
