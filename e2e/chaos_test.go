@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 const (
@@ -136,45 +135,18 @@ func weighted(rnd *rand.Rand) int {
 
 // insist repeats a request with its idempotency key until it has one of the
 // expected answers, as a client does whose server may die at any moment. It
-// returns the order id in the answer.
+// returns the order id in the answer; "" where that is a refusal.
 func (s *stack) insist(t testing.TB, url, body, key string, want ...int) string {
-	return insistAt(t, func() string { return url }, body, key, want...)
-}
-
-// insistAt is insist of a client that asks for the address anew at each attempt, as
-// one in front of several replicas does.
-func insistAt(t testing.TB, where func() string, body, key string, want ...int) string {
-	deadline := time.Now().Add(2 * time.Minute)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		url := where()
-		a, err := send(t.Context(), http.MethodPost, url, body, "Idempotency-Key", key)
-		if err == nil {
-			for _, w := range want {
-				if a.status == w {
-					if a.status == http.StatusConflict && a.header.Get("Content-Type") != "application/problem+json" {
-						t.Errorf("POST %s: a 409 that is no problem document: %s", url, a.body)
-					}
-					if a.status/100 != 2 {
-						return ""
-					}
-					return a.field(t, "orderId")
-				}
-			}
-			if a.status/100 == 4 && a.status != http.StatusConflict {
-				t.Errorf("POST %s: %d %s", url, a.status, a.body)
-				return ""
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("POST %s with key %s has no answer: %d %v", url, key, a.status, err)
-			return ""
-		}
-		select {
-		case <-tick.C:
-		case <-t.Context().Done():
-			return ""
-		}
+	a, err := client.Insist(t.Context(), func() string { return url }, body, key, want...)
+	switch {
+	case err != nil:
+		t.Error(err)
+		return ""
+	case a.Status == http.StatusConflict && a.Header.Get("Content-Type") != "application/problem+json":
+		t.Errorf("POST %s: a 409 that is no problem document: %s", url, a.Body)
 	}
+	if a.Status/100 != 2 {
+		return ""
+	}
+	return a.OrderID()
 }

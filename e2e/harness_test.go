@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	clients "eventshop.example/local/load"
 )
 
 // stack is a running shop of its own: own state folder, own free ports.
@@ -176,28 +177,13 @@ func (a answer) field(t testing.TB, name string) string {
 	return fmt.Sprint(m[name])
 }
 
-var client = &http.Client{Timeout: 15 * time.Second}
+var client = clients.NewClient()
 
 // send makes one request with a raw body. An error is a connection's, never a
 // status.
 func send(ctx context.Context, method, url, body string, headers ...string) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, b}, err
+	a, err := client.Send(ctx, method, url, body, headers...)
+	return answer{a.Status, a.Header, a.Body}, err
 }
 
 func get(t testing.TB, url string) answer {
@@ -220,10 +206,7 @@ func post(t testing.TB, url, body string, headers ...string) answer {
 
 // orderBody is a valid order of pieces of one SKU at 10.00 each.
 func orderBody(customer, sku string, quantity int) string {
-	return fmt.Sprintf(`{"customer":{"id":%q,"name":"Ada Lovelace","email":"ada@example.com"},
-		"shippingAddress":{"street":"123 Babbage Lane","city":"London","postalCode":"SW1A 1AA","country":"GB"},
-		"items":[{"sku":%q,"quantity":%d,"unitPrice":10.00}],"totalAmount":%d.00,"currency":"GBP"}`,
-		customer, sku, quantity, 10*quantity)
+	return clients.Order{Customer: customer, SKU: sku, Quantity: quantity}.Body()
 }
 
 // eventually fails the test unless the condition comes true in time. The condition

@@ -10,104 +10,39 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"eventshop.example/local/broker"
+	clients "eventshop.example/local/load"
 	"eventshop.example/local/plant"
 )
 
-// load places orders of one piece of a SKU at a steady pace, each from a client of its
-// own, and keeps what was promised. It is made by startLoad and ended by stop.
+// load is orders being placed, see package load. It is made by startLoad and ended by
+// stop.
 type load struct {
-	customers []string
-	sku       string
-	end       context.CancelFunc
-	done      chan struct{} // closed when every client has its answer
-
-	mu       sync.Mutex
-	addrs    []string // of the order service's replicas; the clients take turns
-	strict   bool     // the first answer has to be 201
-	promised []string // order ids
+	*clients.Load
+	t testing.TB
 }
 
 // startLoad begins to place orders, perSecond of them, for the customers in turn.
 func (s *stack) startLoad(t testing.TB, sku string, perSecond int, customers ...string) *load {
 	t.Helper()
-	ctx, end := context.WithCancel(t.Context())
-	l := &load{customers: customers, sku: sku, end: end, done: make(chan struct{}), addrs: []string{s.URL["order"]}}
-	run := time.Now().UnixNano() // the keys of an earlier run on this stack are taken
-	go func() {
-		defer close(l.done)
-		var clients sync.WaitGroup
-		defer clients.Wait()
-		tick := time.NewTicker(time.Second / time.Duration(perSecond))
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				clients.Go(func() { l.place(t, n, fmt.Sprintf("load-%d-%d", run, n)) })
-			}
-		}
-	}()
-	t.Cleanup(func() { l.stop() })
+	l := &load{clients.Start(t.Context(), clients.Config{SKU: sku, PerSecond: perSecond, Customers: customers, Orders: []string{s.URL["order"]}}), t}
+	t.Cleanup(func() { l.Stop() }) //nolint:errcheck // after a failure: what it says is not the news
 	return l
 }
 
-func (l *load) place(t testing.TB, n int, key string) {
-	body := orderBody(l.customers[n%len(l.customers)], l.sku, 1)
-	l.mu.Lock()
-	strict := l.strict
-	l.mu.Unlock()
-	id := ""
-	if strict {
-		a, err := send(t.Context(), http.MethodPost, l.addr(n), body, "Idempotency-Key", key)
-		if err != nil || a.status != http.StatusCreated {
-			t.Errorf("place order %s: %d %s %v", key, a.status, a.body, err)
-			return
-		}
-		id = a.field(t, "orderId")
-	} else {
-		attempt := n
-		id = insistAt(t, func() string { attempt++; return l.addr(attempt) }, body, key, http.StatusCreated)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if id != "" {
-		l.promised = append(l.promised, id)
-	}
-}
-
-func (l *load) addr(n int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.addrs[n%len(l.addrs)] + "/orders"
-}
-
 // spread tells the clients which replicas of the order service there are.
-func (l *load) spread(addrs ...string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.addrs = addrs
-}
+func (l *load) spread(addrs ...string) { l.Spread(addrs...) }
 
 // insistOnFirst makes every first answer count from now on, or no longer.
-func (l *load) insistOnFirst(strict bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.strict = strict
-}
+func (l *load) insistOnFirst(strict bool) { l.InsistOnFirst(strict) }
 
-func (l *load) placed() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.promised)
-}
+func (l *load) placed() int { return l.Placed() }
 
 // await waits until n more orders are placed.
 func (l *load) await(t testing.TB, n int) {
@@ -118,11 +53,12 @@ func (l *load) await(t testing.TB, n int) {
 
 // stop ends the load, waits for the clients' answers and returns the promised orders.
 func (l *load) stop() []string {
-	l.end()
-	<-l.done
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.promised)
+	l.t.Helper()
+	promised, err := l.Stop()
+	if err != nil {
+		l.t.Error(err)
+	}
+	return promised
 }
 
 // endOf waits until the orders have ended, and counts how.
@@ -237,19 +173,9 @@ func members(t testing.TB, adm *kadm.Client, group string) []int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	groups, err := adm.DescribeGroups(ctx, group)
-	if err != nil || groups.Error() != nil || groups[group].State != "Stable" {
+	shares, err := broker.Shares(ctx, adm, group)
+	if err != nil {
 		return nil
-	}
-	shares := []int{}
-	for _, m := range groups[group].Members {
-		n := 0
-		if a, ok := m.Assigned.AsConsumer(); ok {
-			for _, topic := range a.Topics {
-				n += len(topic.Partitions)
-			}
-		}
-		shares = append(shares, n)
 	}
 	return shares
 }
@@ -266,44 +192,29 @@ func awaitMembers(t testing.TB, adm *kadm.Client, n int, groups ...string) {
 }
 
 // deadLetters returns how many there are on all dead-letter topics.
-func deadLetters(t testing.TB, adm *kadm.Client) (n int64) {
+func deadLetters(t testing.TB, adm *kadm.Client) int64 {
 	t.Helper()
-	ends, err := adm.ListEndOffsets(t.Context())
+	n, err := broker.Count(t.Context(), adm, ".dlq")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ends.Each(func(o kadm.ListedOffset) {
-		if strings.HasSuffix(o.Topic, ".dlq") {
-			n += o.Offset
-		}
-	})
 	return n
 }
 
 // unplant removes every fault that is planted in a service's database.
 func (s *stack) unplant(t testing.TB, service string) {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context()) // clean-up runs after the test's context
-	all, err := plant.List(ctx, s.DSN[service])
-	if err != nil {
+	if err := plant.Clear(context.WithoutCancel(t.Context()), s.DSN[service]); err != nil { // clean-up runs after the test's context
 		t.Error(err)
-	}
-	for _, p := range all {
-		if err := plant.Remove(ctx, s.DSN[service], p.Name); err != nil {
-			t.Error(err)
-		}
 	}
 }
 
 // refused returns how often the faults planted in a service's database have acted.
-func (s *stack) refused(t testing.TB, service string) (n int) {
+func (s *stack) refused(t testing.TB, service string) int {
 	t.Helper()
-	all, err := plant.List(t.Context(), s.DSN[service])
+	n, err := plant.Refused(t.Context(), s.DSN[service])
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, p := range all {
-		n += p.Refused
 	}
 	return n
 }

@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/local/plant"
 )
 
 // query runs SQL in a service's database and scans the one row.
@@ -32,12 +36,7 @@ func (s *stack) query(t testing.TB, service, sql string, into ...any) {
 func TestRubbishBecomesDeadLetters(t *testing.T) {
 	s := shared(t)
 	s.receive(t, "RUBBISH-1", 10)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
+	adm := s.admin(t)
 	readers := map[string][]string{ // topic → groups that subscribe to it
 		"order.events":     {"payment", "inventory", "shipping", "projection"},
 		"payment.events":   {"order", "inventory", "shipping", "projection"},
@@ -45,25 +44,9 @@ func TestRubbishBecomesDeadLetters(t *testing.T) {
 		"shipping.events":  {"order", "payment", "inventory", "projection"},
 	}
 	marker := fmt.Sprintf("rubbish-%d", time.Now().UnixNano())
-	junk := []func(r *kgo.Record){
-		func(r *kgo.Record) {}, // no headers at all
-		func(r *kgo.Record) {
-			r.Headers = []kgo.RecordHeader{
-				{Key: "ce_id", Value: []byte("not-a-uuid")}, {Key: "ce_type", Value: []byte("OrderCreated")},
-			}
-		},
-		func(r *kgo.Record) { r.Key, r.Value = nil, nil }, // a tombstone where none belongs
-	}
-	for topic := range readers {
-		for p := range int32(6) {
-			for _, spoil := range junk {
-				r := &kgo.Record{Topic: topic, Partition: p, Key: []byte("\xff\x00key"), Value: []byte("\x00\x00\x00\x00\x63 " + marker)}
-				spoil(r)
-				if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+	put, err := plant.Rubbish(t.Context(), s.Kafka, marker, slices.Collect(maps.Keys(readers))...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	// The partitions move on: an order placed behind the rubbish ends well.
 	a := post(t, s.URL["order"]+"/orders", orderBody("rubbish", "RUBBISH-1", 1))
@@ -74,7 +57,7 @@ func TestRubbishBecomesDeadLetters(t *testing.T) {
 
 	for topic, groups := range readers {
 		for _, group := range groups {
-			want, dlq := int64(6*len(junk)), topic+"."+group+".dlq"
+			want, dlq := int64(put[topic]), topic+"."+group+".dlq"
 			got := int64(-1)
 			eventually(t, 30*time.Second, fmt.Sprintf("%d dead letters on %s (now %d)", want, dlq, got), func() bool {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

@@ -1,4 +1,5 @@
-// Package plant makes a service's database refuse rows: faults planted by triggers.
+// Package plant makes a service's database refuse or spoil rows, and a topic hold what
+// nobody can read: faults planted from outside, in the database by triggers.
 //
 // It is how the system is made to fail from outside: the services have no fault hook,
 // and what they meet is a real error of a real database, with the SQLSTATE asked for,
@@ -64,11 +65,13 @@ type Fault struct {
 	Value  string `json:"value,omitempty"`
 	// Times is how many refusals there are; 0 is no end of them. A statement of
 	// several rows ends at the first refusal.
+	// For one that spoils rows it is how many are spoilt.
 	Times int `json:"times,omitempty"`
 	// State is the SQLSTATE of the error, five digits or capital letters, not of the
 	// classes of success and warnings; "" is [DefaultState].
 	State   string `json:"state,omitempty"`
 	Message string `json:"message,omitempty"` // of the error; "" says that it is a planted fault
+	Spoils  string `json:"spoils,omitempty"`  // set by [Spoil]: the column whose bytes are cut
 }
 
 // Planted is a fault in its place.
@@ -90,12 +93,34 @@ func Refuse(ctx context.Context, dsn string, f Fault) (remove func(ctx context.C
 	if err := f.check(); err != nil {
 		return nil, fmt.Errorf("plant a fault in table %q: %w", f.Table, err)
 	}
+	raise := fmt.Sprintf("RAISE EXCEPTION USING MESSAGE = %s, ERRCODE = %s;", literal(f.Message), literal(f.State))
+	return plant(ctx, dsn, f, f.when(), raise)
+}
+
+// plant makes a trigger that does the action, a statement of PL/pgSQL, to the rows that
+// the condition selects; "" is all. Names and texts are written into the definition,
+// which takes no parameters.
+func plant(ctx context.Context, dsn string, f Fault, condition, action string) (remove func(ctx context.Context) error, err error) {
 	// Triggers fire in the order of their names.
 	name := fmt.Sprintf("%s%016x_%06x", prefix, time.Now().UnixNano(), rand.IntN(1<<24))
-	statements, err := f.statements(name)
+	about, err := json.Marshal(f)
 	if err != nil {
 		return nil, fmt.Errorf("plant a fault in table %q: %w", f.Table, err)
 	}
+	id, table := ident(name), ident(f.Table)
+	var statements []string
+	if f.Times > 0 {
+		statements = append(statements, "CREATE SEQUENCE "+id)
+		action = fmt.Sprintf("IF nextval(%s) <= %d THEN %s END IF;", literal(id), f.Times, action)
+	}
+	if condition != "" {
+		condition = "WHEN (" + condition + ")"
+	}
+	statements = append(statements,
+		fmt.Sprintf("CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", id, literal("BEGIN "+action+" RETURN NEW; END")),
+		fmt.Sprintf("COMMENT ON FUNCTION %s() IS %s", id, literal(string(about))),
+		fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT ON %s FOR EACH ROW %s EXECUTE FUNCTION %s()", id, table, condition, id),
+	)
 	err = run(ctx, dsn, func(tx pgx.Tx) error {
 		for _, s := range statements {
 			if _, err := tx.Exec(ctx, s); err != nil {
@@ -126,29 +151,12 @@ func (f Fault) check() error {
 	return nil
 }
 
-// statements returns what plants the fault. Names and texts are written into them:
-// a definition takes no parameters.
-func (f Fault) statements(name string) ([]string, error) {
-	about, err := json.Marshal(f)
-	if err != nil {
-		return nil, err
+// when is the condition by which rows are selected; "" selects all.
+func (f Fault) when() string {
+	if f.Column == "" {
+		return ""
 	}
-	id, table := ident(name), ident(f.Table)
-	var out []string
-	raise := fmt.Sprintf("RAISE EXCEPTION USING MESSAGE = %s, ERRCODE = %s;", literal(f.Message), literal(f.State))
-	if f.Times > 0 {
-		out = append(out, "CREATE SEQUENCE "+id)
-		raise = fmt.Sprintf("IF nextval(%s) <= %d THEN %s END IF;", literal(id), f.Times, raise)
-	}
-	when := ""
-	if f.Column != "" {
-		when = fmt.Sprintf("WHEN (NEW.%s::text = %s)", ident(f.Column), literal(f.Value))
-	}
-	return append(out,
-		fmt.Sprintf("CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", id, literal("BEGIN "+raise+" RETURN NEW; END")),
-		fmt.Sprintf("COMMENT ON FUNCTION %s() IS %s", id, literal(string(about))),
-		fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT ON %s FOR EACH ROW %s EXECUTE FUNCTION %s()", id, table, when, id),
-	), nil
+	return fmt.Sprintf("NEW.%s::text = %s", ident(f.Column), literal(f.Value))
 }
 
 // Remove takes a planted fault out. It is no error when there is none of the name.

@@ -34,7 +34,7 @@ func Root(out, errOut io.Writer) *cobra.Command {
 	root.AddCommand(
 		upCommand(e), downCommand(e), statusCommand(e), logsCommand(e),
 		killCommand(e), startCommand(e), stopCommand(e), pauseCommand(e), resumeCommand(e), scaleCommand(e), wipeCommand(e),
-		demoCommand(e), verifyCommand(e), doctorCommand(e), postgresBinariesCommand(e), serveCommand(e),
+		demoCommand(e), faultsCommand(e), verifyCommand(e), doctorCommand(e), postgresBinariesCommand(e), serveCommand(e),
 	)
 	parked := &operator{env: e}
 	root.AddCommand(dlqCommand(e), parkedCommand(parked), sagaCommand(e), outboxCommand(e))

@@ -1,0 +1,107 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"eventshop.example/cmd/shop/internal/ops"
+)
+
+// group is a service's operator listeners.
+func (w *world) group(name string) (ops.Group, error) {
+	groups, err := w.fleet().Only(name)
+	if err != nil {
+		return ops.Group{}, err
+	}
+	return groups[0], nil
+}
+
+// letters lists the dead letters of a group.
+func (w *world) letters(ctx context.Context, group string, f ops.Filter) ([]ops.Summary, error) {
+	g, err := w.group(group)
+	if err != nil {
+		return nil, err
+	}
+	all, _, err := g.List(ctx, f, 0)
+	return all, err
+}
+
+// deadLetter waits until a group has an open dead letter of the key.
+func (t *trial) deadLetter(ctx context.Context, group, key string) error {
+	return eventually(ctx, 30*time.Second, fmt.Sprintf("%s has a dead letter of order %s", group, key), func(ctx context.Context) (bool, error) {
+		all, err := t.letters(ctx, group, ops.Filter{Key: key})
+		return len(all) > 0, err
+	})
+}
+
+// unparked waits until a group has nothing of the key waiting any more.
+func (t *trial) unparked(ctx context.Context, group, key string) error {
+	g, err := t.group(group)
+	if err != nil {
+		return err
+	}
+	return eventually(ctx, 30*time.Second, fmt.Sprintf("%s has nothing of order %s parked", group, key), func(ctx context.Context) (bool, error) {
+		all, err := ops.Ask(ctx, g, func(ctx context.Context, c *ops.Client) ([]ops.ParkedKey, error) { return c.Parked(ctx, ops.MaxPage) })
+		for _, k := range all {
+			if k.Key == key {
+				return false, err
+			}
+		}
+		return true, err
+	})
+}
+
+// tell has a process of a group decide.
+func tell[T any](ctx context.Context, w *world, group string, decide func(ctx context.Context, c *ops.Client) (T, error)) (T, error) {
+	g, err := w.group(group)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return ops.Tell(ctx, g, decide)
+}
+
+// resubmit has a dead letter tried again.
+func (t *trial) resubmit(ctx context.Context, d ops.Summary) (ops.Outcome, error) {
+	return tell(ctx, t.world, d.Group, func(ctx context.Context, c *ops.Client) (ops.Outcome, error) {
+		return c.Resubmit(ctx, d.ID, "the fault is over", false)
+	})
+}
+
+// resubmitAll resubmits the open dead letters of a key until there is none: what waits
+// behind one may have failed before and be given up too. It expects all to be resolved.
+func (t *trial) resubmitAll(ctx context.Context, group, key string) error {
+	err := eventually(ctx, 30*time.Second, fmt.Sprintf("no dead letter of order %s is left in %s", key, group), func(ctx context.Context) (bool, error) {
+		all, err := t.letters(ctx, group, ops.Filter{Status: ops.AnyStatus, Key: key})
+		if err != nil {
+			return false, err
+		}
+		left := false
+		for _, d := range all {
+			if d.Status == ops.Open {
+				if _, err := t.resubmit(ctx, d); err != nil {
+					return false, err
+				}
+			}
+			left = left || d.Status != ops.Resolved && d.Status != ops.Discarded
+		}
+		return !left, nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.unparked(ctx, group, key)
+}
+
+// openLetters counts the open dead letters of all groups.
+func (w *world) openLetters(ctx context.Context) (n int, err error) {
+	for _, g := range w.fleet().Groups {
+		all, _, err := g.List(ctx, ops.Filter{}, 0)
+		if err != nil {
+			return n, err
+		}
+		n += len(all)
+	}
+	return n, nil
+}

@@ -1,0 +1,208 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/local/load"
+	"eventshop.example/local/plant"
+	"eventshop.example/pkg/events"
+)
+
+func poison() []Fault {
+	const family = "poison"
+	return []Fault{
+		{Name: "poison-payload", Family: family, run: poisonPayload,
+			Done:   "a serialiser's bug cuts one order's OrderCreated; payload edited in each group, then dlq resubmit",
+			Expect: "a dead letter in each of the four groups at once; repaired, the order is delivered"},
+		{Name: "rubbish", Family: family, run: rubbish,
+			Done: "bytes that are no event on every partition of every topic; discarded", Expect: "dead letters that hold up nobody"},
+	}
+}
+
+// readersOf are the groups that read a topic: all but the service whose topic it is.
+func readersOf(topic string) (groups []string) {
+	for _, s := range services() {
+		if topic != s+".events" {
+			groups = append(groups, s)
+		}
+	}
+	return groups
+}
+
+func eventTopics() (names []string) {
+	for _, t := range events.Topics() {
+		if strings.HasSuffix(t.Name, ".events") {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+func poisonPayload(ctx context.Context, t *trial) error {
+	if err := t.startLoad(ctx); err != nil {
+		return err
+	}
+	mend, err := plant.Spoil(ctx, t.file.DSN["order"], plant.Fault{Table: "outbox", Column: "event_type", Value: "OrderCreated", Times: 1},
+		"payload", t.customer+"-poison")
+	if err != nil {
+		return err
+	}
+	mend = t.once(mend)
+	id, err := t.place(ctx, load.Order{Customer: t.customer + "-poison"}, delivered)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	groups := readersOf(events.TopicOrderEvents)
+	for _, group := range groups {
+		if err := t.deadLetter(ctx, group, id); err != nil {
+			return err
+		}
+	}
+	t.see("dead letters in %d groups within %.1f s", len(groups), time.Since(began).Seconds())
+	if err := mend(ctx); err != nil {
+		return err
+	}
+	if err := t.othersGoOn(ctx); err != nil {
+		return err
+	}
+	payload, err := t.orderCreated(ctx, id)
+	if err != nil {
+		return err
+	}
+	t.over(ctx)
+	for _, group := range groups {
+		if err := t.repair(ctx, group, id, payload); err != nil {
+			return err
+		}
+	}
+	if err := t.reach(ctx, []string{id}, delivered); err != nil {
+		return err
+	}
+	if err := t.inOrder(ctx, id); err != nil {
+		return err
+	}
+	return t.money(ctx, []string{id}, 1, 0)
+}
+
+// repair gives a group's dead letter of the order its payload back and resubmits it.
+func (t *trial) repair(ctx context.Context, group, id string, payload json.RawMessage) error {
+	all, err := t.letters(ctx, group, ops.Filter{Key: id, Type: "OrderCreated"})
+	if err != nil {
+		return err
+	}
+	t.expect(len(all) == 1 && all[0].ErrorClass == "hopeless", "%s has %d dead letters of the OrderCreated: %+v", group, len(all), all)
+	for _, d := range all {
+		_, err := tell(ctx, t.world, group, func(ctx context.Context, c *ops.Client) (ops.Detail, error) {
+			return c.Edit(ctx, d.ID, ops.Edit{Record: ops.Record{Payload: payload}, Note: "as the order service has it"})
+		})
+		if err != nil {
+			return fmt.Errorf("edit %s's dead letter %s: %w", group, d.ID, err)
+		}
+	}
+	return t.resubmitAll(ctx, group, id)
+}
+
+// orderCreated is the event's payload as an operator puts it together from what the order
+// service shows: amounts are in minor units there.
+func (t *trial) orderCreated(ctx context.Context, id string) (json.RawMessage, error) {
+	var o struct {
+		Customer, ShippingAddress json.RawMessage
+		Items                     []struct {
+			SKU       string
+			Quantity  int
+			UnitPrice json.Number
+		}
+		TotalAmount                   json.Number
+		Currency, PlacedAt, ConfirmBy string
+	}
+	if err := t.call(ctx, http.MethodGet, "order", "/orders/"+id, nil, &o); err != nil {
+		return nil, err
+	}
+	total, err := minor(o.TotalAmount)
+	items := []map[string]any{}
+	for _, item := range o.Items {
+		var price int64
+		if err == nil {
+			price, err = minor(item.UnitPrice)
+		}
+		items = append(items, map[string]any{"sku": item.SKU, "quantity": item.Quantity, "unitPrice": price})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("amounts of order %s: %w", id, err)
+	}
+	return json.Marshal(map[string]any{"orderId": id, "customer": o.Customer, "shippingAddress": o.ShippingAddress, "items": items,
+		"totalAmount": total, "currency": o.Currency, "confirmBy": o.ConfirmBy, "occurredAt": o.PlacedAt})
+}
+
+// minor turns an amount with two decimals into minor units.
+func minor(amount json.Number) (int64, error) {
+	whole, pence, _ := strings.Cut(amount.String(), ".")
+	return strconv.ParseInt(whole+(pence + "00")[:2], 10, 64)
+}
+
+func rubbish(ctx context.Context, t *trial) error {
+	if err := t.startLoad(ctx); err != nil {
+		return err
+	}
+	topics := eventTopics()
+	put, err := plant.Rubbish(ctx, t.file.Kafka, t.customer, topics...)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	want := map[string]int{} // dead letters, by group
+	for topic, n := range put {
+		for _, group := range readersOf(topic) {
+			want[group] += n
+		}
+	}
+	if err := t.othersGoOn(ctx); err != nil {
+		return err
+	}
+	total := 0
+	for group, n := range want {
+		total += n
+		var all []ops.Summary
+		err := eventually(ctx, 30*time.Second, fmt.Sprintf("%s has %d dead letters", group, n), func(ctx context.Context) (bool, error) {
+			all, err = t.letters(ctx, group, ops.Filter{})
+			return len(all) == n, err
+		})
+		if err != nil {
+			return err
+		}
+		t.later(func(ctx context.Context) error { return t.discardAll(ctx, group, all) })
+	}
+	t.see("%d dead letters after %.1f s, orders behind the rubbish delivered", total, time.Since(began).Seconds())
+	t.over(ctx)
+	return nil
+}
+
+// discardAll gives dead letters up, some side by side.
+func (t *trial) discardAll(ctx context.Context, group string, all []ops.Summary) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, d := range all {
+		g.Go(func() error {
+			_, err := t.discard(ctx, group, d.ID, "rubbish")
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// discard gives a dead letter up for good.
+func (t *trial) discard(ctx context.Context, group, id, reason string) (ops.Outcome, error) {
+	return tell(ctx, t.world, group, func(ctx context.Context, c *ops.Client) (ops.Outcome, error) {
+		return c.Discard(ctx, id, reason, false)
+	})
+}
