@@ -32,6 +32,9 @@ func demoCommand(e *env) *cobra.Command {
 				return err
 			}
 			ours := len(running) == 0 // a shop that was up before stays up
+			if ours {
+				e.hurry(o)
+			}
 			summary := ""
 			defer func() {
 				if ours {
@@ -71,10 +74,23 @@ func demoCommand(e *env) *cobra.Command {
 	return cmd
 }
 
+// hurry makes the breaker of the demo's own shop pause for less than its half minute.
+func (e *env) hurry(o stack.Options) {
+	const name, pause = "GATEWAY_BREAKER_OPEN_FOR", "2s"
+	if o.Env["payment"] == nil {
+		o.Env["payment"] = map[string]string{}
+	}
+	if _, given := o.Env["payment"][name]; !given {
+		o.Env["payment"][name] = pause
+		fmt.Fprintf(e.out, "in this shop an open breaker pauses for %s, not 30s (--env payment.%s=…)\n", pause, name)
+	}
+}
+
 func endpoints(s *stack.Stack) demo.Endpoints {
 	u := s.File().URL
 	return demo.Endpoints{
 		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"],
 		Projection: u["projection"], Gateway: u[stack.Gateway], Carrier: u[stack.Carrier],
+		Operators: s.File().Operators, Databases: s.File().DSN,
 	}
 }

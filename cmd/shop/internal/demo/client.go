@@ -20,6 +20,8 @@ import (
 type Endpoints struct {
 	Order, Payment, Inventory, Shipping, Projection string
 	Gateway, Carrier                                string
+	Operators                                       map[string]string // by process
+	Databases                                       map[string]string // by service, to plant faults in
 }
 
 // shop is a client of all services, with a printer for what it sees.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -75,7 +73,7 @@ func poisonPayload(ctx context.Context, t *trial) error {
 	if err := t.othersGoOn(ctx); err != nil {
 		return err
 	}
-	payload, err := t.orderCreated(ctx, id)
+	payload, err := ops.OrderCreated(ctx, ops.NewAPI(t.file.URL["order"], nil), id)
 	if err != nil {
 		return err
 	}
@@ -110,44 +108,6 @@ func (t *trial) repair(ctx context.Context, group, id string, payload json.RawMe
 		}
 	}
 	return t.resubmitAll(ctx, group, id)
-}
-
-// orderCreated is the event's payload as an operator puts it together from what the order
-// service shows: amounts are in minor units there.
-func (t *trial) orderCreated(ctx context.Context, id string) (json.RawMessage, error) {
-	var o struct {
-		Customer, ShippingAddress json.RawMessage
-		Items                     []struct {
-			SKU       string
-			Quantity  int
-			UnitPrice json.Number
-		}
-		TotalAmount                   json.Number
-		Currency, PlacedAt, ConfirmBy string
-	}
-	if err := t.call(ctx, http.MethodGet, "order", "/orders/"+id, nil, &o); err != nil {
-		return nil, err
-	}
-	total, err := minor(o.TotalAmount)
-	items := []map[string]any{}
-	for _, item := range o.Items {
-		var price int64
-		if err == nil {
-			price, err = minor(item.UnitPrice)
-		}
-		items = append(items, map[string]any{"sku": item.SKU, "quantity": item.Quantity, "unitPrice": price})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("amounts of order %s: %w", id, err)
-	}
-	return json.Marshal(map[string]any{"orderId": id, "customer": o.Customer, "shippingAddress": o.ShippingAddress, "items": items,
-		"totalAmount": total, "currency": o.Currency, "confirmBy": o.ConfirmBy, "occurredAt": o.PlacedAt})
-}
-
-// minor turns an amount with two decimals into minor units.
-func minor(amount json.Number) (int64, error) {
-	whole, pence, _ := strings.Cut(amount.String(), ".")
-	return strconv.ParseInt(whole+(pence + "00")[:2], 10, 64)
 }
 
 func rubbish(ctx context.Context, t *trial) error {
