@@ -98,7 +98,7 @@ func TestWhatIsWrongForAClientIsAnErrorOfStop(t *testing.T) {
 		"one order for two": {want: "promised to two clients", answer: func(_ int, _, _ string, w http.ResponseWriter) {
 			created(w, "the-same")
 		}},
-		"no order": {want: "names no order", answer: func(_ int, _, _ string, w http.ResponseWriter) { w.WriteHeader(http.StatusCreated) }},
+		"no order":            {want: "names no order", answer: func(_ int, _, _ string, w http.ResponseWriter) { w.WriteHeader(http.StatusCreated) }},
 		"first answer counts": {strict: true, want: "503", answer: firstFails()},
 	} {
 		t.Run(name, func(t *testing.T) {

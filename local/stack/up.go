@@ -53,7 +53,8 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 			}
 		}
 		fmt.Fprintf(s.Out, "the shop is up already (%d processes, state in %s)\n", len(running), s.State)
-		return nil
+		// A broker that lost its data has lost its topics.
+		return broker.CreateTopics(ctx, s.file.Kafka, Topics()...)
 	}
 	if err := s.settle(o, running); err != nil {
 		return err

@@ -162,7 +162,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			break
 		}
 		c.batch(work)
-		c.client.AllowRebalance()
+		c.backlog.forget(c.client.letGo())
 	}
 	client.leave()
 	both.Wait()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/errs"
@@ -54,11 +55,13 @@ type member struct {
 	mu       sync.Mutex
 	revoked  []topicPartition // told by the group, not yet dropped by the loop
 	assigned bool             // the group has given this member its share
+
+	replaced map[string]bool // topics that were made again; the loop's
 }
 
 // join makes the client; its first poll joins the group.
 func join(opts []kgo.Opt, log *slog.Logger, grace time.Duration, gone func(topicPartition)) (*member, error) {
-	m := &member{log: log, grace: grace, gone: gone}
+	m := &member{log: log, grace: grace, gone: gone, replaced: map[string]bool{}}
 	online, cut := context.WithCancel(context.Background())
 	m.cut = cut
 	client, err := kgo.NewClient(append(opts,
@@ -130,9 +133,30 @@ func (m *member) fetch(ctx context.Context, until time.Time, some bool, limit in
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
 			return
 		}
+		if errors.Is(err, kerr.UnknownTopicID) {
+			m.replaced[topic] = true
+			return
+		}
 		m.log.Warn("fetch failed; the client goes on trying", "topic", topic, "partition", partition, "error", err)
 	})
 	return fetches
+}
+
+// letGo allows rebalances until the next fetch. Topics that were made again since the
+// client learnt of them, as after a broker lost its data, are taken up anew from the
+// offsets the group has of them, which is from their beginning: the client by itself never
+// reads a topic with another id (franz-go issue 908). They are returned, for what the loop
+// has of them in hand is of the old ones.
+func (m *member) letGo() (replaced []string) {
+	m.AllowRebalance()
+	for topic := range m.replaced {
+		m.log.Warn("topic was made again; it is read from its beginning", "topic", topic)
+		m.PurgeTopicsFromConsuming(topic)
+		m.AddConsumeTopics(topic)
+		replaced = append(replaced, topic)
+	}
+	clear(m.replaced)
+	return replaced
 }
 
 func (m *member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {

@@ -63,6 +63,15 @@ func (b *backlog) drop(tps []topicPartition) (paused map[string][]int32) {
 	return paused
 }
 
+// forget drops all that is in hand of topics that are no more what they were.
+func (b *backlog) forget(topics []string) {
+	for tp := range b.queues {
+		if slices.Contains(topics, tp.topic) {
+			delete(b.queues, tp)
+		}
+	}
+}
+
 // size is the number of records held.
 func (b *backlog) size() int {
 	n := 0

@@ -59,7 +59,12 @@ func (r *retries) run(ctx, work context.Context) {
 		}
 		r.attemptDue(work)
 		r.advance()
-		r.client.AllowRebalance()
+		replaced := r.client.letGo()
+		for tp := range r.windows {
+			if slices.Contains(replaced, tp.topic) {
+				delete(r.windows, tp)
+			}
+		}
 	}
 }
 

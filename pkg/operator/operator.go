@@ -87,6 +87,8 @@ func Handler(cfg Config) (http.Handler, error) {
 	r.Get("/breakers", a.breakers)
 	r.Get("/outbox", a.outbox)
 	r.Post("/outbox/republish", a.republish)
+	r.Post("/outbox/hold", a.hold)
+	r.Post("/outbox/release", a.release)
 	return httpapi.Gate(cfg.Prepared, r), nil
 }
 

@@ -59,3 +59,46 @@ func (a *api) republish(w http.ResponseWriter, r *http.Request) {
 		Rows int64 `json:"rows"`
 	}{rows})
 }
+
+// holdWithin is what the relays may take to stop: those of processes that are frozen stop
+// when their leases run out.
+const holdWithin = 20 * time.Second
+
+// hold answers POST /outbox/hold.
+func (a *api) hold(w http.ResponseWriter, r *http.Request) {
+	actor, err := actorOf(r)
+	if err != nil {
+		httpapi.WriteError(w, r, err)
+		return
+	}
+	in, err := httpapi.Decode[struct {
+		Reason string `json:"reason"`
+	}](r)
+	if err != nil {
+		httpapi.WriteError(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), holdWithin)
+	defer cancel()
+	if err := a.Outbox.Hold(ctx, a.Pool, actor+": "+in.Reason); err != nil {
+		httpapi.WriteError(w, r, err)
+		return
+	}
+	a.Logger.InfoContext(ctx, "outbox on hold", "operator", actor, "reason", in.Reason)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// release answers POST /outbox/release.
+func (a *api) release(w http.ResponseWriter, r *http.Request) {
+	actor, err := actorOf(r)
+	if err != nil {
+		httpapi.WriteError(w, r, err)
+		return
+	}
+	if err := a.Outbox.Release(r.Context(), a.Pool); err != nil {
+		httpapi.WriteError(w, r, err)
+		return
+	}
+	a.Logger.InfoContext(r.Context(), "outbox released", "operator", actor)
+	w.WriteHeader(http.StatusNoContent)
+}

@@ -143,6 +143,9 @@ func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (mo
 // on a record whose request may be on its way would leave its fate unknown, and a
 // stop waits for it anyway.
 func (r *Relay) send(rec *record) {
+	r.mu.Lock()
+	r.sentTo[rec.lane.topic] = true
+	r.mu.Unlock()
 	r.client.Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) { r.sent(rec, err) })
 }
 
@@ -155,7 +158,7 @@ func (r *Relay) followRecreated() {
 	clear(r.recreated)
 	r.mu.Unlock()
 	if len(topics) > 0 {
-		r.cfg.Logger.Warn("topics were made again while the outbox relay runs", "topics", topics)
+		r.cfg.Logger.Warn("topics were made again, or may have been, while the outbox relay runs", "topics", topics)
 		r.client.PurgeTopicsFromProducing(topics...)
 	}
 }

@@ -67,6 +67,7 @@ type Relay struct {
 	heldSince time.Time
 
 	recreated map[string]bool // topics that the client must forget, see followRecreated
+	sentTo    map[string]bool // topics that the client knows
 }
 
 // NewRelay returns a relay for the outbox table in pool, woken by o. It does
@@ -82,6 +83,7 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 		troubles: map[string]error{},
 
 		recreated: map[string]bool{},
+		sentTo:    map[string]bool{},
 	}
 }
 

@@ -24,7 +24,7 @@ the broker has lost its data they can be sent again.`,
 		RunE: help,
 	}
 	o.addAs(cmd)
-	cmd.AddCommand(outboxStatsCommand(o), outboxRepublishCommand(o))
+	cmd.AddCommand(outboxStatsCommand(o), outboxRepublishCommand(o), outboxHoldCommand(o), outboxReleaseCommand(o))
 	return cmd
 }
 
@@ -120,8 +120,9 @@ func outboxRepublishCommand(o *operator) *cobra.Command {
 same ids, bytes and headers, an order's events in their order. Consumers know the ids, so
 what they have handled has no second effect; what they have not, they get.
 
-It is for a broker that has lost its data. Do it before the topics take new events: what
-was sent after the loss is already there, ahead of what comes now. --dry-run counts.`,
+It is for a broker that has lost its data; see ` + "`shop outbox hold`" + ` for how to keep new events
+from coming ahead of the old ones. --until also takes what came later of the same orders.
+--dry-run counts.`,
 		Example: `  shop outbox republish --dry-run
   shop outbox republish --service payment --topic payment.events --since 2h --yes`,
 		Args: cobra.NoArgs,
@@ -183,4 +184,62 @@ func (o *operator) republish(ctx context.Context, groups []ops.Group, s ops.Sele
 		return fmt.Errorf("not all was done:\n%w", errors.Join(failed...))
 	}
 	return nil
+}
+
+func outboxHoldCommand(o *operator) *cobra.Command {
+	var service, reason string
+	cmd := &cobra.Command{
+		Use:   "hold",
+		Short: "Lets nothing be published until it is released",
+		Long: `Stops the relays, also those of processes that start later. Events are appended meanwhile
+and wait, and the services are not ready and say why.
+
+When a broker has lost its data: hold, bring the empty broker up with its topics (shop up),
+republish, release. What was published before then comes first again, in order.`,
+		Example: `  shop outbox hold --reason "the broker lost its disk"`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.eachOutbox(service, "publishes nothing until it is released", func(g ops.Group) error { return g.Hold(cmd.Context(), reason) })
+		},
+	}
+	cmd.Flags().StringVar(&service, "service", "", "only this one")
+	cmd.Flags().StringVar(&reason, "reason", "", "why; shown where the service says that it is not ready")
+	_ = cmd.MarkFlagRequired("reason") // it exists
+	return cmd
+}
+
+func outboxReleaseCommand(o *operator) *cobra.Command {
+	var service string
+	cmd := &cobra.Command{
+		Use:   "release",
+		Short: "Ends a hold",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.eachOutbox(service, "publishes again", func(g ops.Group) error { return g.Release(cmd.Context()) })
+		},
+	}
+	cmd.Flags().StringVar(&service, "service", "", "only this one")
+	return cmd
+}
+
+// eachOutbox does something to the outbox of every service, one after the other, and says
+// what came of it.
+func (o *operator) eachOutbox(service, done string, do func(g ops.Group) error) error {
+	f, err := o.fleet()
+	if err != nil {
+		return err
+	}
+	groups, err := f.Only(service)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, g := range groups {
+		if err := do(g); err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", g.Name, err))
+			continue
+		}
+		fmt.Fprintf(o.out, "%-10s %s\n", g.Name, done)
+	}
+	return errors.Join(failures...)
 }

@@ -76,3 +76,31 @@ func (c *Client) Republish(ctx context.Context, s Selection) (rows int64, err er
 	err = c.do(ctx, http.MethodPost, "/outbox/republish", in, &out)
 	return out.Rows, err
 }
+
+// Hold lets the group's outbox publish nothing until Release. It answers when the relays
+// have stopped.
+func (c *Client) Hold(ctx context.Context, reason string) error {
+	return c.do(ctx, http.MethodPost, "/outbox/hold", struct {
+		Reason string `json:"reason"`
+	}{reason}, nil)
+}
+
+// Release ends a hold.
+func (c *Client) Release(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, "/outbox/release", nil, nil)
+}
+
+// holdWithin is what the relays may take to stop, and to say so.
+const holdWithin = 30 * time.Second
+
+// Hold is Client.Hold by one process of the group.
+func (g Group) Hold(ctx context.Context, reason string) error {
+	_, err := try(ctx, g, holdWithin, true, func(ctx context.Context, c *Client) (struct{}, error) { return struct{}{}, c.Hold(ctx, reason) })
+	return err
+}
+
+// Release is Client.Release by one process of the group.
+func (g Group) Release(ctx context.Context) error {
+	_, err := try(ctx, g, holdWithin, true, func(ctx context.Context, c *Client) (struct{}, error) { return struct{}{}, c.Release(ctx) })
+	return err
+}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,14 +73,16 @@ func TestAnOpenBreakerCostsNoAttempts(t *testing.T) {
 	if p := k.get(id); p.State != string(payment.Refunding) || p.Attempts != 1 || !strings.Contains(p.LastError, "503") {
 		t.Errorf("after an hour of refusals: %+v", p)
 	}
-	if p := k.get(unknown); p.State != string(payment.Voiding) || p.Attempts != 0 || p.Attention != "" {
-		t.Errorf("after an hour of refusals: %+v", p)
+	if p := k.get(unknown); p.State != string(payment.Voiding) || p.Attempts != 0 || p.Attention != "" || p.LastError != "" {
+		t.Errorf("after an hour of refusals, in which it was not even claimed: %+v", p)
 	}
 
 	for n := int32(2); n <= maxAttempts; n++ {
-		k.advance(25 * time.Hour) // as long as the breaker asks for
-		if n < maxAttempts {
-			k.awaitAttempts(id, n)
+		k.advance(25 * time.Hour) // longer than the breaker asks for
+		for _, due := range []string{id, overdue} {
+			if n < maxAttempts { // each has to be put off before the clock goes on
+				k.awaitAttempts(due, n)
+			}
 		}
 	}
 	k.await(id, payment.RefundFailed)
@@ -113,6 +116,8 @@ func TestOneReturnProbesForAll(t *testing.T) {
 	b := touchy(time.Millisecond)
 	k := newKitBehind(t, b)
 	arrived, release := make(chan struct{}), make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(let) // before the gateway is closed, which waits for its requests
 	ids := []string{k.paid(), k.paid(), k.paid()}
 	k.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
 	trip(t, b)
@@ -133,7 +138,7 @@ func TestOneReturnProbesForAll(t *testing.T) {
 	if n := k.gateway.Calls(gatewaytest.Refund); n != 1 {
 		t.Errorf("%d refunds were asked for", n)
 	}
-	close(release)
+	let()
 	kafkatest.Eventually(t, "the probe to close it", func() bool { return b.State().State == breaker.Closed })
 	k.advance(2 * time.Second)
 	for _, id := range ids {
@@ -175,12 +180,14 @@ func TestARefundRefusedBehindItsVoidIsNotCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	arrived, release := make(chan struct{}), make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(let) // before the gateway is closed, which waits for its requests
 	k.gateway.Fail(gatewaytest.Void, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
 	k.work(k.app)
 	tell(k, k.app.OnShipmentCancelled, cancelled(id))
 	<-arrived
 	trip(t, b)
-	close(release)
+	let()
 	k.await(id, payment.Refunding)
 	p := k.get(id)
 	if p.Attempts != 0 || p.Attention != "" || !p.NextAttemptAt.After(k.time().Add(50*time.Minute)) || !strings.Contains(p.LastError, "circuit breaker") {

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/pkg/postgres"
+)
+
+// own brings up a stack for a test that would spoil the common one.
+func own(t *testing.T) *stack {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "eventshop-e2e-own-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // the database server's user has to get in
+		t.Fatal(err)
+	}
+	s, err := up(dir)
+	t.Cleanup(func() {
+		if s != nil {
+			if t.Failed() {
+				s.dumpLogs()
+			}
+			s.command("down") //nolint:errcheck // it says so itself
+		}
+		os.RemoveAll(dir)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestABrokerThatLostItsData: the outboxes still have everything, and every consumer
+// knows what it had already.
+func TestABrokerThatLostItsData(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long run is left out with -short")
+	}
+	s := own(t)
+	const stock = 500
+	sku := s.stock(t, "LOST-1", stock)
+	l := s.startLoad(t, sku, 10, "lost")
+	l.await(t, 30)
+	s.must(t, "kill", "broker")
+	if err := os.RemoveAll(filepath.Join(s.dir, "broker")); err != nil {
+		t.Fatal(err)
+	}
+	l.await(t, 10) // orders are accepted meanwhile
+	s.must(t, "outbox", "hold", "--reason", "the broker lost its disk")
+	s.must(t, "start", "broker")
+	s.must(t, "up", "--detach") // makes the topics
+	s.awaitUnready(t, "the broker lost its disk", "order")
+	s.must(t, "outbox", "republish", "--yes")
+	s.must(t, "outbox", "release")
+	l.await(t, 10)
+	orders := l.stop()
+	if ended := s.endOf(t, orders); ended["DELIVERED"] != len(orders) {
+		t.Errorf("of %d orders ended %v, want all delivered", len(orders), ended)
+	}
+	s.wantStock(t, sku, stock, len(orders))
+	s.awaitReady(t, services()...)
+	s.verify(t)
+}
+
+// TestOldPartitionsGo plants days long past: what is published goes with its day, what
+// is not holds it.
+func TestOldPartitionsGo(t *testing.T) {
+	s := shared(t)
+	c, err := pgx.Connect(t.Context(), s.DSN["inventory"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	exists := func(partition string) (yes bool) {
+		if err := c.QueryRow(t.Context(), `SELECT to_regclass($1) IS NOT NULL`, partition).Scan(&yes); err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	plant := func(table string, daysAgo int, insert string) (partition string) {
+		day := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -daysAgo)
+		partition = postgres.PartitionName(table, day)
+		from, to := postgres.LowerBound(day), postgres.LowerBound(day.AddDate(0, 0, 1))
+		if _, err := c.Exec(t.Context(), `CREATE TABLE `+partition+` PARTITION OF `+table+` FOR VALUES FROM ('`+from.String()+`') TO ('`+to.String()+`')`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Exec(t.Context(), insert, within(day)); err != nil {
+			t.Fatal(err)
+		}
+		return partition
+	}
+	// No relay leads a shard of that number, so that nothing is sent.
+	const row = `INSERT INTO outbox (id, shard, aggregate_type, aggregate_id, event_type, topic, payload, created_at, published_at)
+		VALUES ($1, 99, '', '', '', 'none', 'x', now() - interval '90 days', `
+	published := plant("outbox", 90, row+`now())`)
+	s.must(t, "kill", "inventory")
+	waiting := plant("outbox", 91, row+`NULL)`)
+	received := plant("inbox", 92, `INSERT INTO inbox (consumer_group, message_id, event_type, received_at) VALUES ('inventory', $1, 'none', now() - interval '92 days')`)
+	lately := plant("inbox", 93, `INSERT INTO inbox (consumer_group, message_id, event_type) VALUES ('inventory', $1, 'none')`)
+	s.must(t, "start", "inventory") // upkeep is done at the start, then hourly
+	eventually(t, 30*time.Second, "the old days are gone", func() bool { return !exists(published) && !exists(received) })
+	if !exists(waiting) {
+		t.Error("a day with an unpublished row is gone")
+	}
+	if !exists(lately) {
+		t.Error("a day whose messages were received lately is gone")
+	}
+	for _, sql := range []string{`DROP TABLE ` + waiting, `DROP TABLE ` + lately} {
+		if _, err := c.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// within is a UUIDv7 of the day.
+func within(day time.Time) uuid.UUID {
+	id := postgres.LowerBound(day.Add(time.Hour))
+	id[6], id[8] = 0x70, 0x80
+	return id
+}
