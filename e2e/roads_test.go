@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/local/plant"
 )
 
 // The tests of this file are the roads of ARCHITECTURE.md, under its headings.
@@ -190,4 +193,48 @@ func TestTheSameMessageTwice(t *testing.T) {
 	if a.field(t, "shipped") != "1" || a.field(t, "available") != "4" {
 		t.Errorf("stock: %s", a.body)
 	}
+}
+
+// TestARecordThatFails lets the projection refuse one order's rows until its attempts
+// are spent: the order's later records wait behind the dead letter, another order goes
+// on, and resubmitting, twice, brings all of it in order.
+func TestARecordThatFails(t *testing.T) {
+	s := shared(t)
+	s.receive(t, "FAILS-1", 5)
+	s.fault(t, "carrier", `{"match":{"customerId":"fails"},"dispatchAfterMs":1200,"deliverAfterMs":100}`)
+	id := s.place(t, "fails", "FAILS-1", 1)
+	s.awaitSaga(t, id, "CONFIRMED", "OrderConfirmed")
+	remove, err := plant.Refuse(t.Context(), s.DSN["projection"], plant.Fault{Table: "timeline", Column: "order_id", Value: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.unplant(t, "projection") })
+	s.awaitStatus(t, id, "DELIVERED") // the saga does not need the read model
+	other := s.place(t, "fails-not", "FAILS-1", 1)
+	s.awaitSaga(t, other, "CONFIRMED", "OrderConfirmed")
+	var letters int
+	eventually(t, 45*time.Second, "both topics' heads are given up", func() bool {
+		s.query(t, "projection", `SELECT count(*) FROM dead_letters WHERE status = 'open' AND record_key = '`+id+`'`, &letters)
+		return letters == 2
+	})
+	if out := s.must(t, "saga", "list"); !strings.Contains(out, id) {
+		t.Errorf("the order that is held is not listed:\n%s", out)
+	}
+	if v := s.saga(t, id); v.has("ShipmentDelivered") || v.has("OrderDelivered") {
+		t.Errorf("a later event overtook the one that failed: %+v", v.Timeline)
+	}
+	s.verify(t) // nothing is lost: it waits for a decision
+	if err := remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.must(t, "dlq", "resubmit", "--all", "--group", "projection", "--key", id, "--wait", "--reason", "the bug is mended")
+	s.awaitSaga(t, id, "DELIVERED", "ShipmentDispatched", "OrderShipped", "ShipmentDelivered", "OrderDelivered")
+	s.query(t, "projection", `SELECT count(*) FROM dead_letters WHERE status = 'resolved' AND record_key = '`+id+`'`, &letters)
+	if letters != 2 {
+		t.Errorf("%d dead letters are resolved, want 2", letters)
+	}
+	if v := s.saga(t, id); v.count("OrderDelivered") != 1 || v.count("ShipmentDispatched") != 1 {
+		t.Errorf("steps shown twice: %+v", v.Timeline)
+	}
+	s.verify(t)
 }

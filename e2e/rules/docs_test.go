@@ -72,7 +72,7 @@ func TestRoadsAreTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for heading, test := range map[string]string{
-		"Life of an order": "TestLifeOfAnOrder", "The unhappy road": "TestTheUnhappyRoad", "The same message twice": "TestTheSameMessageTwice",
+		"Life of an order": "TestLifeOfAnOrder", "The unhappy road": "TestTheUnhappyRoad", "The same message twice": "TestTheSameMessageTwice", "A record that fails": "TestARecordThatFails",
 	} {
 		if !strings.Contains(string(page), "## "+heading+"\n") || !strings.Contains(string(b), "func "+test+"(") {
 			t.Errorf("the road %q and the test %s do not match", heading, test)
