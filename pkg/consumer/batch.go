@@ -180,7 +180,7 @@ func (c *Consumer) committed(shares []share, started time.Time) {
 		c.client.MarkCommitRecords(s.q.items[s.n-1].record)
 		s.q.items = slices.Clone(s.q.items[s.n:]) // let go of the records handled
 		if !s.cut {
-			s.q.attempts, s.q.due, s.q.trouble = 0, time.Time{}, nil
+			s.q.waiting, s.q.attempts, s.q.due, s.q.trouble = false, 0, time.Time{}, nil
 		}
 		total += s.n
 	}
@@ -219,7 +219,10 @@ func (c *Consumer) waits(q *queue, it *item, err error) {
 // postpone lets a queue wait before its head is tried again: with backoff, or as long
 // as the error says, where it knows (an open breaker does).
 func (c *Consumer) postpone(q *queue, err error) {
-	q.attempts++
+	q.waiting = true
+	if _, refused := errs.RetryAfter(err); !refused {
+		q.attempts++
+	}
 	q.due = time.Now().Add(patience(c.cfg.Backoff, q.attempts, err))
 }
 
@@ -231,7 +234,7 @@ func (c *Consumer) settle() {
 	paused := 0
 	var trouble error
 	for _, q := range c.backlog.queues {
-		wait := q.attempts > 0 && len(q.items) > 0
+		wait := q.waiting && len(q.items) > 0
 		if wait && q.trouble != nil {
 			trouble = q.trouble
 		}

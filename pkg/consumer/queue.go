@@ -14,13 +14,14 @@ type topicPartition struct {
 }
 
 // queue holds the records of one partition that were fetched and not yet
-// committed to the database, in offset order. While its head fails, due lies in
+// committed to the database, in offset order. While its head has to wait, due lies in
 // the future, the partition's fetching is paused, and nothing behind the head is
 // tried.
 type queue struct {
 	topicPartition
 	items    []*item
-	attempts int       // how often the head has failed
+	waiting  bool      // for something that is down, until due
+	attempts int       // how often in a row the head was tried and had to wait; refusals of a breaker are no tries
 	due      time.Time // not before; zero means now
 	trouble  error     // of ours, that it waits for: a reason not to be ready
 	paused   bool

@@ -47,7 +47,7 @@ type retryItem struct {
 	head    retry.Head
 	omitted bool      // its payload is in the key's row
 	due     time.Time // of the next attempt
-	waits   int       // attempts in a row that had to wait for something that is down
+	waits   int       // attempts in a row that met something that is down; refusals of a breaker are none
 	done    bool
 }
 
@@ -129,7 +129,9 @@ func (r *retries) attemptDue(ctx context.Context) {
 				err := r.attempt(ctx, it)
 				it.done = err == nil
 				if err != nil {
-					it.waits++
+					if _, refused := errs.RetryAfter(err); !refused {
+						it.waits++
+					}
 					it.due = time.Now().Add(patience(r.cfg.Backoff, it.waits, err))
 					r.log.Warn("retry has to wait", "topic", it.head.Topic, "partition", it.head.Partition, "offset", it.head.Offset,
 						"order_id", string(it.head.Key), "kind", errs.KindOf(err).String(), "error", err)

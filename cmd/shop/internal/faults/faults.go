@@ -102,7 +102,7 @@ const (
 // again soon, and given up soon. Each is a setting of production with a smaller value.
 func Settings() map[string]map[string]string {
 	env := map[string]map[string]string{
-		"carrier": {"DISPATCH_AFTER": "400ms", "DELIVER_AFTER": "200ms"},
+		"carrier": {"DISPATCH_AFTER": "150ms", "DELIVER_AFTER": "100ms"},
 	}
 	for _, service := range services() {
 		env[service] = map[string]string{
@@ -119,6 +119,6 @@ func Settings() map[string]map[string]string {
 		"GATEWAY_BREAKER_WINDOW", "5s",
 		"REFUND_MAX_ATTEMPTS", "6", "REFUND_BACKOFF_BASE", "100ms", "REFUND_BACKOFF_MAX", "1s", "REFUND_DEADLINE", "20s")
 	set("shipping", "CARRIER_TIMEOUT", callTimeout.String(), "CARRIER_BREAKER_OPEN_FOR", openFor.String(),
-		"CARRIER_BREAKER_WINDOW", "5s", "TRACK_EVERY", "100ms")
+		"CARRIER_BREAKER_WINDOW", "5s", "TRACK_EVERY", "50ms")
 	return env
 }

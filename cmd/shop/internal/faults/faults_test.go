@@ -114,7 +114,7 @@ func TestReports(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{text.String(), `ok +one +3 +2 +1 +0 +1 +2 +0 +1.6 s +ok +2.5 s`},
 		{text.String(), `NOT +two .*BREACH I7`},
-		{doc.String(), `\| this \| that \| 1 retry, 2 dead letters \| 2 s \|`},
+		{doc.String(), `\| this \| that \| 3 orders, 1 retry, 2 dead letters \| 2 s \|`},
 		{doc.String(), `not as expected`},
 		{told.String(), `ok   3 orders: 2 DELIVERED, 1 CANCELLED; 1 retry, 2 dead letters; much; verify ok; 2.5 s`},
 		{told.String(), `no order`},

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -104,4 +105,29 @@ func (w *world) openLetters(ctx context.Context) (n int, err error) {
 		n += len(all)
 	}
 	return n, nil
+}
+
+// settleLetters decides about the dead letters that a fault which failed has left open, so
+// that the next one finds none: each is tried again, and given up when that does not help.
+func (t *trial) settleLetters(ctx context.Context) error {
+	var failures []error
+	for _, g := range t.fleet().Groups {
+		open, _, err := g.List(ctx, ops.Filter{}, 0)
+		failures = append(failures, err)
+		for _, d := range open {
+			if _, err := t.resubmit(ctx, d); err != nil {
+				failures = append(failures, err)
+			}
+		}
+		err = eventually(ctx, 10*time.Second, "what was resubmitted is through", func(ctx context.Context) (bool, error) {
+			under, _, err := g.List(ctx, ops.Filter{Status: ops.Resubmitted}, 1)
+			return len(under) == 0, err
+		})
+		failures = append(failures, err)
+		if open, _, err = g.List(ctx, ops.Filter{}, 0); err == nil {
+			err = t.discardAll(ctx, g.Name, open)
+		}
+		failures = append(failures, err)
+	}
+	return errors.Join(failures...)
 }

@@ -94,7 +94,11 @@ func Markdown(out io.Writer, results []Result) {
 		if !r.OK() {
 			verdict = "; **not as expected**"
 		}
-		fmt.Fprintf(out, "| %s | %s | %s%s | %s |\n", r.Fault.Done, r.Fault.Expect, r.figures(), verdict, about(r.Figures.Recovered))
+		seen := fmt.Sprintf("%d orders", r.Figures.Orders)
+		if figures := r.figures(); figures != "" {
+			seen += ", " + figures
+		}
+		fmt.Fprintf(out, "| %s | %s | %s%s | %s |\n", r.Fault.Done, r.Fault.Expect, seen, verdict, about(r.Figures.Recovered))
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	// has cleanWithin, and the shop settleWithin to come to rest.
 	perFault     = 3 * time.Minute
 	cleanWithin  = 90 * time.Second
-	settleWithin = time.Minute
+	settleWithin = 30 * time.Second
 )
 
 // Options say what Run does.
@@ -98,7 +98,7 @@ func (w *world) inject(ctx context.Context, f Fault, n int, doubled *int) (r Res
 	if t.healed.IsZero() {
 		t.over(c)
 	}
-	failed("take back", t.cleanUp(ctx))
+	failed("take back", t.cleanUp(ctx, err == nil))
 	if err == nil || t.load != nil {
 		failed("recover", t.ends(c, &r.Figures))
 	}
@@ -133,11 +133,16 @@ func (t *trial) prepare(ctx context.Context) (counts, error) {
 }
 
 // cleanUp takes back what the fault did, also when the time is up or somebody has
-// interrupted.
-func (t *trial) cleanUp(ctx context.Context) error {
+// interrupted. One that did not come to its end has more to be cleared up.
+func (t *trial) cleanUp(ctx context.Context, done bool) error {
+	interrupted := ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
 	defer cancel()
-	return errors.Join(t.clean(ctx), t.refresh())
+	failures := []error{t.clean(ctx), t.refresh()}
+	if !done && !interrupted {
+		failures = append(failures, t.settleLetters(ctx))
+	}
+	return errors.Join(failures...)
 }
 
 // facts reads everything, when the shop has come to rest.
