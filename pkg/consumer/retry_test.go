@@ -146,6 +146,9 @@ func TestAttemptsSpentIsADeadLetterThatParksItsKey(t *testing.T) {
 	if err1 != nil || err2 != nil || !last.After(first) {
 		t.Errorf("first failure %q, last %q", h["dlq_first_failure"], h["dlq_last_failure"])
 	}
+	if got := b.rows(`SELECT event_type || ' ' || attempts FROM dead_letters`); !slices.Equal(got, []string{"OrderDelivered 3"}) {
+		t.Errorf("type and attempts of the dead letter: %v", got)
+	}
 	if diff := cmp.Diff([]string{"b 1"}, b.awaitEffects(1)); diff != "" {
 		t.Errorf("effects while a waits for a decision (-want +got):\n%s", diff)
 	}
@@ -322,5 +325,80 @@ func TestManyFailuresKeepOrderAndLoseNothing(t *testing.T) {
 	}
 	if dead == 0 {
 		t.Fatal("nothing fails always: the draw is of no use")
+	}
+}
+
+// busyError asks for patience, as an open circuit breaker does.
+type busyError struct{ wait time.Duration }
+
+func (e *busyError) Error() string             { return "busy" }
+func (e *busyError) RetryAfter() time.Duration { return e.wait }
+
+// TestAnOpenBreakerPausesThePartition: the consumer waits as long as it is told, does not
+// try meanwhile, gives nothing up, and goes on with the others.
+func TestAnOpenBreakerPausesThePartition(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const wait = 400 * time.Millisecond
+	var open atomic.Bool
+	open.Store(true)
+	var refusals atomic.Int32
+	call := func(_ context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
+		if e.Data.OrderID == "a" && open.Load() {
+			refusals.Add(1)
+			return "", errs.New(errs.Transient, "call: %w", &busyError{wait})
+		}
+		return "called", nil
+	}
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
+		return effect(ctx, tx, e.Data.OrderID, answer)
+	}
+	produce(t, b, map[string]int32{"a": 0, "c": 1}, "a", "a", "c")
+	began := time.Now()
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.OnCall(call, handle)}, Retry: quickly(2)})
+	if diff := cmp.Diff([]string{"c called"}, b.awaitEffects(1)); diff != "" {
+		t.Errorf("effects while the breaker is open (-want +got):\n%s", diff)
+	}
+	kafkatest.Eventually(t, "three refusals", func() bool { return refusals.Load() >= 3 })
+	if most := int32(time.Since(began)/wait) + 1; refusals.Load() > most {
+		t.Errorf("%d tries in %s, want at most %d", refusals.Load(), time.Since(began), most)
+	}
+	open.Store(false)
+	if diff := cmp.Diff([]string{"c called", "a called", "a called"}, b.awaitEffects(3)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	if n := b.deadLetters(); n != 0 {
+		t.Errorf("%d dead letters, want none", n)
+	}
+}
+
+// TestASubscriptionHasItsOwnRetries: one attempt only, beside a type with many.
+func TestASubscriptionHasItsOwnRetries(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var tries atomic.Int32
+	never := func(context.Context, pgx.Tx, consumer.Event[events.OrderDelivered]) error { return errors.New("never") }
+	later := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderConfirmed]) error {
+		tries.Store(int32(e.Attempt))
+		if e.Attempt < 4 {
+			return errors.New("not yet")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "confirmed")
+	}
+	kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 1), b.record(confirmed("b"), 1))
+	b.run(consumer.Config{Retry: quickly(4), Subscriptions: []consumer.Subscription{
+		consumer.On(never).WithRetry(consumer.Retry{Attempts: 1}), consumer.On(later),
+	}})
+	if diff := cmp.Diff([]string{"b confirmed"}, b.awaitEffects(1)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	if n := tries.Load(); n != 4 {
+		t.Errorf("%d attempts of the one, want 4", n)
+	}
+	if got := b.rows(`SELECT attempts || ' ' || status FROM dead_letters`); !slices.Equal(got, []string{"1 open"}) {
+		t.Errorf("dead letters of the other: %v", got)
+	}
+	if n := b.rows(`SELECT topic FROM outbox WHERE topic LIKE '%.retry' AND key = 'a'`); len(n) != 0 {
+		t.Errorf("%d retries of a record that has none", len(n))
 	}
 }

@@ -85,6 +85,10 @@ func ParseHead(group string, key, value []byte, headers []events.Header) (h Head
 		}
 		h.Record.Headers = append(h.Record.Headers, header)
 	}
+	// An original without an envelope has no type that could be believed.
+	if env, err := events.ParseEnvelope(h.Record.Headers); err == nil {
+		h.EventType = env.Type
+	}
 	p := parser{meta: meta}
 	if g := meta[HeaderRetryGroup]; g != group {
 		return Head{}, false, errs.New(errs.Hopeless, "retry record of group %q, not %q", g, group)
