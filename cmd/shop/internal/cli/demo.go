@@ -16,7 +16,7 @@ func demoCommand(e *env) *cobra.Command {
 	var exit bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Brings the shop up and plays the scenarios; then stays until Ctrl-C",
+		Short: "Brings the shop up, plays the scenarios and verifies; then stays until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			s, err := e.open()
@@ -55,11 +55,16 @@ func demoCommand(e *env) *cobra.Command {
 			}
 			line, ok := demo.Summary(results)
 			summary = line
+			fmt.Fprintln(e.out, "\nshop verify:")
+			breach := e.verify(cmd.Context(), s, settleWithin)
 			if exit {
 				if !ok {
-					return errors.New("not every scenario went as expected")
+					breach = errors.Join(errors.New("not every scenario went as expected"), breach)
 				}
-				return nil
+				return breach
+			}
+			if breach != nil { // the shop stays open, to be looked at
+				fmt.Fprintln(e.out, breach)
 			}
 			fmt.Fprintln(e.out, line)
 			summary = ""
@@ -70,7 +75,7 @@ func demoCommand(e *env) *cobra.Command {
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().BoolVar(&exit, "exit", false, "stop the shop after the scenarios; exit 0 only when all went as expected")
+	cmd.Flags().BoolVar(&exit, "exit", false, "stop the shop after the scenarios; exit 0 only when all went as expected and no invariant is broken")
 	return cmd
 }
 
@@ -91,6 +96,6 @@ func endpoints(s *stack.Stack) demo.Endpoints {
 	return demo.Endpoints{
 		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"],
 		Projection: u["projection"], Gateway: u[stack.Gateway], Carrier: u[stack.Carrier],
-		Operators: s.File().Operators, Databases: s.File().DSN,
+		Operators: s.File().Operators, Databases: s.File().DSN, Kafka: s.File().Kafka,
 	}
 }

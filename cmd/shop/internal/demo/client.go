@@ -22,6 +22,7 @@ type Endpoints struct {
 	Gateway, Carrier                                string
 	Operators                                       map[string]string // by process
 	Databases                                       map[string]string // by service, to plant faults in
+	Kafka                                           []string          // addresses of brokers
 }
 
 // shop is a client of all services, with a printer for what it sees.

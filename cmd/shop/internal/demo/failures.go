@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/cmd/shop/internal/ops"
 	"eventshop.example/local/plant"
+	"eventshop.example/pkg/events"
 )
 
 // operator is in whose name the demo decides about dead letters.
@@ -18,9 +20,7 @@ const operator = "demo"
 // event goes to the retry topic, the order's later events wait behind it, and other
 // orders go on.
 func flakyHandler(ctx context.Context, s *shop, customer string) (string, error) {
-	remove, err := s.fault(ctx, s.Carrier, map[string]any{
-		"match": match(customer, "schedule"), "dispatchAfterMs": 600, "deliverAfterMs": 200,
-	})
+	remove, err := s.quickParcel(ctx, customer)
 	if err != nil {
 		return "", err
 	}
@@ -32,8 +32,10 @@ func flakyHandler(ctx context.Context, s *shop, customer string) (string, error)
 	if _, err := s.await(ctx, id, "CONFIRMED", "CANCELLED"); err != nil {
 		return "", err
 	}
-	// Two refusals are one failed attempt: the batch is tried once more with savepoints.
-	mend, err := plant.Refuse(ctx, s.Databases["projection"], plant.Fault{Table: "timeline", Column: "order_id", Value: id, Times: 6})
+	// Two topics bring news of the parcel. A first failure takes two refusals where its
+	// batch is then made again record by record, and each retry takes one: that makes two or
+	// three failures on each topic, and the sixth would be a dead letter.
+	mend, err := plant.Refuse(ctx, s.Databases["projection"], plant.Fault{Table: "timeline", Column: "order_id", Value: id, Times: 7})
 	if err != nil {
 		return "", err
 	}
@@ -43,47 +45,59 @@ func flakyHandler(ctx context.Context, s *shop, customer string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if err := eventually(ctx, "the order's key is parked", func() (bool, error) {
-		n, err := followers(ctx, projection, id)
-		return n >= 1, err
+	var keys []ops.ParkedKey
+	if err := eventually(ctx, "the order's later events wait", func() (bool, error) {
+		keys, err = parked(ctx, projection, id)
+		return len(keys) == 2 && !slices.ContainsFunc(keys, func(k ops.ParkedKey) bool { return k.Followers == 0 }), err
 	}); err != nil {
 		return "", err
 	}
-	n, _ := followers(ctx, projection, id)
-	s.say("its event waits for the next attempt, %d later ones behind it", n)
+	for _, k := range keys {
+		s.say("failed, now on %s, tried again at %s; its key is parked, %d behind it", events.RetryTopic(k.Topic, "projection").Name,
+			k.NotBefore.Local().Format("15:04:05.000"), k.Followers)
+	}
 	other, err := s.place(ctx, customer+"-other", 0, line{gadget, 1, 4001})
 	if err != nil {
 		return "", err
 	}
+	if err := eventually(ctx, "another order is confirmed and shown", func() (bool, error) {
+		steps, err := s.timeline(ctx, other)
+		return has(steps, "OrderConfirmed"), err
+	}); err != nil {
+		return "", err
+	}
+	steps, err := s.timeline(ctx, id)
+	if err != nil {
+		return "", err
+	}
 	wentOn := ""
-	order := "in order"
-	for {
+	if !has(steps, "ShipmentDispatched") && !has(steps, "OrderShipped") {
+		wentOn = ", others went on"
+		s.say("meanwhile %s is confirmed and shown", other)
+	}
+	if err := eventually(ctx, "the order's events are applied", func() (bool, error) {
 		steps, err := s.timeline(ctx, id)
-		if err != nil {
-			return "", err
-		}
-		if has(steps, "ShipmentDelivered") && !has(steps, "ShipmentDispatched") || has(steps, "OrderDelivered") && !has(steps, "OrderShipped") {
-			order = "OUT OF ORDER"
-		}
-		if wentOn == "" && !has(steps, "ShipmentDelivered") {
-			if others, err := s.timeline(ctx, other); err == nil && has(others, "OrderConfirmed") {
-				wentOn = ", others went on"
-				s.say("meanwhile %s is confirmed and shown", other)
-			}
-		}
-		if has(steps, "ShipmentDelivered") && has(steps, "OrderDelivered") {
-			break
-		}
-		if err := pause(ctx); err != nil {
-			return fmt.Sprintf("timeline %v", steps), err
-		}
+		return has(steps, "ShipmentDelivered") && has(steps, "OrderDelivered"), err
+	}); err != nil {
+		return "", err
 	}
 	status, err := s.await(ctx, id, "DELIVERED", "CANCELLED")
 	if err != nil {
 		return status, err
 	}
+	entries, err := s.applied(ctx, id)
+	if err != nil {
+		return status, err
+	}
+	inTurn := "OUT OF ORDER"
+	if ordered(entries) {
+		inTurn = "in order"
+	}
+	for _, e := range entries[max(0, len(entries)-4):] {
+		s.say("applied %s, version %d on %s", e.Type, e.Version, e.Topic)
+	}
 	letters, _, err := projection.List(ctx, ops.Filter{Status: ops.AnyStatus, Key: id}, 0)
-	return fmt.Sprintf("%s, retried %s%s, %d dead letters", status, order, wentOn, len(letters)), err
+	return fmt.Sprintf("%s, retried %s%s, %d dead letters", status, inTurn, wentOn, len(letters)), err
 }
 
 // poisonRecord has the order service's serialiser cut one OrderCreated in half. Each group
@@ -95,6 +109,11 @@ func poisonRecord(ctx context.Context, s *shop, customer string) (string, error)
 		return "", err
 	}
 	defer mend(context.WithoutCancel(ctx)) //nolint:errcheck // it names this customer only
+	remove, err := s.quickParcel(ctx, customer)
+	if err != nil {
+		return "", err
+	}
+	defer remove() //nolint:errcheck // the rule names this scenario's customer only
 	id, err := s.place(ctx, customer, 0, line{widget, 1, 2999})
 	if err != nil {
 		return "", err
@@ -160,74 +179,6 @@ func poisonRecord(ctx context.Context, s *shop, customer string) (string, error)
 	return fmt.Sprintf("%s, %s, %d capture, paid %s, resubmitted again %s", got, status, b.captures, pounds(b.net()), again), err
 }
 
-// gatewayDown lets charges fail until the breaker opens: from then on nobody calls, and
-// orders wait in Kafka.
-func gatewayDown(ctx context.Context, s *shop, customer string) (string, error) {
-	remove, err := s.fault(ctx, s.Gateway, map[string]any{"down": true})
-	if err != nil {
-		return "", err
-	}
-	defer remove() //nolint:errcheck // removed below on every good road
-	const orders = 8
-	var ids []string
-	for i := range orders {
-		id, err := s.place(ctx, fmt.Sprintf("%s-%d", customer, i), 0, line{widget, 1, 2999})
-		if err != nil {
-			return "", err
-		}
-		ids = append(ids, id)
-	}
-	payment, err := s.operators("payment")
-	if err != nil {
-		return "", err
-	}
-	if err := eventually(ctx, "the breaker opens", func() (bool, error) {
-		all, err := ops.Ask(ctx, payment, func(ctx context.Context, c *ops.Client) ([]ops.Breaker, error) { return c.Breakers(ctx) })
-		return slices.ContainsFunc(all, func(b ops.Breaker) bool { return b.State == "open" }), err
-	}); err != nil {
-		return "", err
-	}
-	got := "breaker open"
-	s.say("all %d orders are accepted; payment's breaker is open and they wait in Kafka", orders)
-	captures := func() (all []int, err error) {
-		for _, id := range ids {
-			b, err := s.books(ctx, id)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, b.captures)
-		}
-		return all, nil
-	}
-	before, err := captures()
-	if err != nil {
-		return got, err
-	}
-	if slices.Max(before) == 0 {
-		got += ", no charge meanwhile"
-	}
-	if err := remove(); err != nil {
-		return got, err
-	}
-	s.say("the gateway is back; the next probe closes the breaker")
-	confirmed := 0
-	for _, id := range ids {
-		status, err := s.await(ctx, id, "CONFIRMED", "SHIPPED", "DELIVERED", "CANCELLED")
-		if err != nil {
-			return got, err
-		}
-		if status != "CANCELLED" {
-			confirmed++
-		}
-	}
-	got += fmt.Sprintf(", %d of %d CONFIRMED", confirmed, orders)
-	after, err := captures()
-	if err == nil && slices.Min(after) == 1 && slices.Max(after) == 1 {
-		got += ", 1 capture each"
-	}
-	return got, err
-}
-
 // operators are the listeners for operators of a service's processes.
 func (s *shop) operators(service string) (ops.Group, error) {
 	groups, err := ops.NewFleet(s.Operators, operator).Only(service)
@@ -237,30 +188,56 @@ func (s *shop) operators(service string) (ops.Group, error) {
 	return groups[0], nil
 }
 
-// followers counts the records that wait behind the heads of a key, on all topics.
-func followers(ctx context.Context, g ops.Group, key string) (n int, err error) {
+// parked lists what the group has parked of a key, on all topics.
+func parked(ctx context.Context, g ops.Group, key string) ([]ops.ParkedKey, error) {
 	keys, err := ops.Ask(ctx, g, func(ctx context.Context, c *ops.Client) ([]ops.ParkedKey, error) { return c.Parked(ctx, ops.MaxPage) })
-	for _, k := range keys {
-		if k.Key == key {
-			n += int(k.Followers)
-		}
+	return slices.DeleteFunc(keys, func(k ops.ParkedKey) bool { return k.Key != key }), err
+}
+
+// quickParcel has the carrier deliver the customer's parcels at once, and returns how to
+// take that back.
+func (s *shop) quickParcel(ctx context.Context, customer string) (remove func() error, err error) {
+	return s.fault(ctx, s.Carrier, map[string]any{
+		"match": match(customer, "schedule"), "dispatchAfterMs": 400, "deliverAfterMs": 100,
+	})
+}
+
+// entry is an event in an order's timeline.
+type entry struct {
+	Topic, Type string
+	Version     int64 // of the aggregate, rising within a topic
+}
+
+// applied lists an order's events in the order in which the projection wrote them, which
+// its API does not show: that sorts by the time of the fact. Transactions and savepoints
+// are numbered as they begin to write, and within one its commands are.
+func (s *shop) applied(ctx context.Context, id string) ([]entry, error) {
+	conn, err := pgx.Connect(ctx, s.Databases["projection"])
+	if err != nil {
+		return nil, err
 	}
-	return n, err
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, `SELECT topic, event_type, version FROM timeline WHERE order_id = $1
+		ORDER BY xmin::text::bigint, cmin::text::bigint`, id)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[entry])
+}
+
+// ordered tells whether the versions rise within each topic.
+func ordered(entries []entry) bool {
+	last := map[string]int64{}
+	for _, e := range entries {
+		if e.Version <= last[e.Topic] {
+			return false
+		}
+		last[e.Topic] = e.Version
+	}
+	return true
 }
 
 // has tells whether a timeline has an event, with or without detail.
 func has(steps []string, event string) bool {
 	return slices.ContainsFunc(steps, func(s string) bool { return s == event || strings.HasPrefix(s, event+" ") })
-}
-
-// pause is between two looks.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(25 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -37,7 +37,7 @@ func Scenarios() []Scenario {
 		{"gateway's answers lost", "CONFIRMED, 1 capture, paid 29.99", answersLost},
 		{"flaky handler: retried, in order", "DELIVERED, retried in order, others went on, 0 dead letters", flakyHandler},
 		{"poison record: dead letters, repaired, resubmitted", "4 dead letters, DELIVERED, 1 capture, paid 29.99, resubmitted again without effect", poisonRecord},
-		{"gateway down: breaker opens, queue drains after", "breaker open, no charge meanwhile, 8 of 8 CONFIRMED, 1 capture each", gatewayDown},
+		{"gateway down: breaker opens, queue drains after", "breaker open, 0 calls meanwhile, 10 of 10 CONFIRMED, 10 paid once", gatewayDown},
 	}
 }
 
