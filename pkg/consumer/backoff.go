@@ -48,13 +48,14 @@ func (b Backoff) Wait(attempt int) time.Duration {
 	return b.withDefaults().wait(attempt, rand.Float64())
 }
 
-// patience is how long to wait after an attempt that failed with err: as long as the
-// error asks for where it knows better (an open breaker does), else as b says.
-func patience(b Backoff, attempt int, err error) time.Duration {
-	if d, ok := errs.RetryAfter(err); ok {
-		return d + time.Duration(rand.Float64()*float64(retryAfterJitter))
+// after returns when to try again what met something that is down, and how often in a
+// row it has been tried by now. Where the error knows how long to wait, as that of an
+// open breaker does, it is that long, and nothing was tried.
+func (b Backoff) after(tries int, err error) (due time.Time, tried int) {
+	if d, refused := errs.RetryAfter(err); refused {
+		return time.Now().Add(d + time.Duration(rand.Float64()*float64(retryAfterJitter))), tries
 	}
-	return b.Wait(attempt)
+	return time.Now().Add(b.Wait(tries + 1)), tries + 1
 }
 
 // retryAfterJitter spreads those that wait for the same instant.

@@ -1,8 +1,10 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -192,27 +194,27 @@ func (c *Consumer) committed(shares []share, started time.Time) {
 // count counts and logs what the committed transaction made of a record.
 func (c *Consumer) count(it *item) {
 	c.metrics.records.WithLabelValues(it.record.Topic, it.typeName(), string(it.outcome)).Inc()
-	about := []any{"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
-		"type", it.typeName(), "event_id", it.id, "order_id", string(it.record.Key),
-		"correlation_id", it.event.envelope.CorrelationID, "kind", errs.KindOf(it.failure).String(), "error", it.failure}
 	switch it.outcome {
 	case retrying:
-		c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), errs.KindOf(it.failure).String()).Inc()
-		c.log.Warn("record failed; it will be tried again, and its key waits", about...)
+		c.failed(it, it.failure, slog.LevelWarn, "record failed; it will be tried again, and its key waits")
 	case deadLetter:
-		c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), errs.KindOf(it.failure).String()).Inc()
-		c.log.Error("record given up: dead letter", about...)
+		c.failed(it, it.failure, slog.LevelError, "record given up: dead letter")
 	}
+}
+
+// failed counts and logs that a record was tried and failed.
+func (c *Consumer) failed(it *item, err error, level slog.Level, what string) {
+	kind := errs.KindOf(err).String()
+	c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), kind).Inc()
+	c.log.Log(context.Background(), level, what,
+		"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
+		"type", it.typeName(), "event_id", it.id, "order_id", string(it.record.Key),
+		"correlation_id", it.event.envelope.CorrelationID, "kind", kind, "error", err)
 }
 
 // waits lets a partition wait for what its head needs and is down.
 func (c *Consumer) waits(q *queue, it *item, err error) {
-	kind := errs.KindOf(err).String()
-	c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), kind).Inc()
-	c.log.Warn("record has to wait, and its partition with it",
-		"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
-		"type", it.typeName(), "event_id", it.id, "order_id", string(it.record.Key),
-		"correlation_id", it.event.envelope.CorrelationID, "kind", kind, "error", err)
+	c.failed(it, err, slog.LevelWarn, "record has to wait, and its partition with it")
 	c.postpone(q, err)
 }
 
@@ -220,42 +222,23 @@ func (c *Consumer) waits(q *queue, it *item, err error) {
 // as the error says, where it knows (an open breaker does).
 func (c *Consumer) postpone(q *queue, err error) {
 	q.waiting = true
-	if _, refused := errs.RetryAfter(err); !refused {
-		q.attempts++
-	}
-	q.due = time.Now().Add(patience(c.cfg.Backoff, q.attempts, err))
+	q.due, q.attempts = c.cfg.Backoff.after(q.attempts, err)
 }
 
 // settle pauses the fetching of partitions that wait and resumes the others, so
 // that a backlog stays in Kafka and not in this process. The member stays in the
 // group either way. What they wait for is told by Ready.
 func (c *Consumer) settle() {
-	pause, resume := map[string][]int32{}, map[string][]int32{}
-	paused := 0
+	paused := map[topicPartition]bool{}
 	var trouble error
-	for _, q := range c.backlog.queues {
-		wait := q.waiting && len(q.items) > 0
-		if wait && q.trouble != nil {
-			trouble = q.trouble
-		}
-		switch {
-		case wait && !q.paused:
-			pause[q.topic] = append(pause[q.topic], q.partition)
-		case !wait && q.paused:
-			resume[q.topic] = append(resume[q.topic], q.partition)
-		}
-		q.paused = wait
-		if wait {
-			paused++
+	for tp, q := range c.backlog.queues {
+		if q.waiting && len(q.items) > 0 {
+			paused[tp] = true
+			trouble = cmp.Or(q.trouble, trouble)
 		}
 	}
-	if len(pause) > 0 {
-		c.client.PauseFetchPartitions(pause)
-	}
-	if len(resume) > 0 {
-		c.client.ResumeFetchPartitions(resume)
-	}
-	c.metrics.paused.Set(float64(paused))
+	c.client.pauseOnly(paused)
+	c.metrics.paused.Set(float64(len(paused)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.trouble = trouble

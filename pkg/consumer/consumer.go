@@ -162,7 +162,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			break
 		}
 		c.batch(work)
-		c.backlog.forget(c.client.letGo())
+		letGo(c.client, c.backlog.queues)
 	}
 	client.leave()
 	both.Wait()
@@ -196,10 +196,7 @@ func (c *Consumer) poll(ctx context.Context) {
 		limit = 0 // enough in hand
 	}
 	fetches := c.client.fetch(ctx, at, some, limit)
-	if paused := c.backlog.drop(c.client.takeRevoked()); len(paused) > 0 {
-		// The client remembers a pause beyond the partition's stay; it may come back.
-		c.client.ResumeFetchPartitions(paused)
-	}
+	dropGone(c.client, c.backlog.queues)
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		for _, r := range p.Records {
 			c.backlog.add(r)

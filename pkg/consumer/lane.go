@@ -28,7 +28,7 @@ type lane struct {
 
 // run handles the head, and when it is out of the way the followers.
 func (l *lane) run(ctx context.Context, it *item) error {
-	current, _, err := l.store.Take(ctx, l.tx, l.head)
+	current, err := l.store.Take(ctx, l.tx, l.head)
 	if err != nil {
 		return err
 	}
@@ -226,8 +226,8 @@ func (l *lane) decide(ctx context.Context, f follower) (stop bool, err error) {
 // followerFailed makes a follower the head that waits, or a dead letter.
 func (l *lane) followerFailed(ctx context.Context, f follower, failure error) (stop bool, err error) {
 	if errs.KindOf(failure) == errs.Transient {
-		h := f.Head(l.now.Add(patience(l.cfg.Backoff, 1, failure)))
-		return true, l.store.Replace(ctx, l.tx, l.head.Lane(), l.head.ID, h)
+		due, _ := l.cfg.Backoff.after(0, failure)
+		return true, l.store.Replace(ctx, l.tx, l.head.Lane(), l.head.ID, f.Head(due))
 	}
 	l.seen = append(l.seen, f.it)
 	h := f.Head(l.now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -56,12 +57,14 @@ type member struct {
 	revoked  []topicPartition // told by the group, not yet dropped by the loop
 	assigned bool             // the group has given this member its share
 
-	replaced map[string]bool // topics that were made again; the loop's
+	// The loop's:
+	replaced map[string]bool         // topics that were made again
+	paused   map[topicPartition]bool // partitions whose fetching is paused
 }
 
 // join makes the client; its first poll joins the group.
 func join(opts []kgo.Opt, log *slog.Logger, grace time.Duration, gone func(topicPartition)) (*member, error) {
-	m := &member{log: log, grace: grace, gone: gone, replaced: map[string]bool{}}
+	m := &member{log: log, grace: grace, gone: gone, replaced: map[string]bool{}, paused: map[topicPartition]bool{}}
 	online, cut := context.WithCancel(context.Background())
 	m.cut = cut
 	client, err := kgo.NewClient(append(opts,
@@ -142,21 +145,56 @@ func (m *member) fetch(ctx context.Context, until time.Time, some bool, limit in
 	return fetches
 }
 
+// dropGone forgets what is held of partitions that were taken away; whoever owns them now
+// reads their records from the committed offset.
+func dropGone[T any](m *member, held map[topicPartition]T) {
+	for _, tp := range m.takeRevoked() {
+		delete(held, tp)
+	}
+}
+
 // letGo allows rebalances until the next fetch. Topics that were made again since the
 // client learnt of them, as after a broker lost its data, are taken up anew from the
 // offsets the group has of them, which is from their beginning: the client by itself never
-// reads a topic with another id (franz-go issue 908). They are returned, for what the loop
-// has of them in hand is of the old ones.
-func (m *member) letGo() (replaced []string) {
+// reads a topic with another id (franz-go issue 908). What is held of the old ones is
+// forgotten.
+func letGo[T any](m *member, held map[topicPartition]T) {
 	m.AllowRebalance()
 	for topic := range m.replaced {
 		m.log.Warn("topic was made again; it is read from its beginning", "topic", topic)
 		m.PurgeTopicsFromConsuming(topic)
 		m.AddConsumeTopics(topic)
-		replaced = append(replaced, topic)
+		maps.DeleteFunc(held, func(tp topicPartition, _ T) bool { return tp.topic == topic })
+		// The next fetch may wait for nothing but this topic.
+		still := maps.Clone(m.paused)
+		maps.DeleteFunc(still, func(tp topicPartition, _ bool) bool { return tp.topic == topic })
+		m.pauseOnly(still)
 	}
 	clear(m.replaced)
-	return replaced
+}
+
+// pauseOnly pauses the fetching of the partitions given and of no other. The client
+// remembers a pause beyond a partition's stay, so it is also how one that is gone, and
+// may come back, is resumed.
+func (m *member) pauseOnly(want map[topicPartition]bool) {
+	pause, resume := map[string][]int32{}, map[string][]int32{}
+	for tp := range want {
+		if !m.paused[tp] {
+			pause[tp.topic] = append(pause[tp.topic], tp.partition)
+		}
+	}
+	for tp := range m.paused {
+		if !want[tp] {
+			resume[tp.topic] = append(resume[tp.topic], tp.partition)
+		}
+	}
+	m.paused = want
+	if len(pause) > 0 {
+		m.PauseFetchPartitions(pause)
+	}
+	if len(resume) > 0 {
+		m.ResumeFetchPartitions(resume)
+	}
 }
 
 func (m *member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {

@@ -24,7 +24,6 @@ type queue struct {
 	attempts int       // how often in a row the head was tried and had to wait; refusals of a breaker are no tries
 	due      time.Time // not before; zero means now
 	trouble  error     // of ours, that it waits for: a reason not to be ready
-	paused   bool
 }
 
 // backlog is all queues of the partitions this process owns. Only the loop's
@@ -49,28 +48,6 @@ func (b *backlog) add(r *kgo.Record) {
 		return
 	}
 	q.items = append(q.items, &item{record: r})
-}
-
-// drop forgets partitions that were taken away; whoever owns them now reads
-// their records from the committed offset. It returns those that were paused.
-func (b *backlog) drop(tps []topicPartition) (paused map[string][]int32) {
-	paused = map[string][]int32{}
-	for _, tp := range tps {
-		if q := b.queues[tp]; q != nil && q.paused {
-			paused[tp.topic] = append(paused[tp.topic], tp.partition)
-		}
-		delete(b.queues, tp)
-	}
-	return paused
-}
-
-// forget drops all that is in hand of topics that are no more what they were.
-func (b *backlog) forget(topics []string) {
-	for tp := range b.queues {
-		if slices.Contains(topics, tp.topic) {
-			delete(b.queues, tp)
-		}
-	}
 }
 
 // size is the number of records held.

@@ -36,9 +36,8 @@ type retries struct {
 
 // window is what was read of a retry partition and not yet committed, in offset order.
 type window struct {
-	items  []*retryItem
-	bytes  int
-	paused bool
+	items []*retryItem
+	bytes int
 }
 
 // retryItem is a retry record in memory.
@@ -59,12 +58,7 @@ func (r *retries) run(ctx, work context.Context) {
 		}
 		r.attemptDue(work)
 		r.advance()
-		replaced := r.client.letGo()
-		for tp := range r.windows {
-			if slices.Contains(replaced, tp.topic) {
-				delete(r.windows, tp)
-			}
-		}
+		letGo(r.client, r.windows)
 	}
 }
 
@@ -80,12 +74,7 @@ func (r *retries) poll(ctx context.Context) {
 		}
 	}
 	fetches := r.client.fetch(ctx, at, some, windowRecords)
-	for _, tp := range r.client.takeRevoked() {
-		if w := r.windows[tp]; w != nil && w.paused {
-			r.client.ResumeFetchPartitions(map[string][]int32{tp.topic: {tp.partition}})
-		}
-		delete(r.windows, tp)
-	}
+	dropGone(r.client, r.windows)
 	fetches.EachRecord(r.add)
 }
 
@@ -129,10 +118,7 @@ func (r *retries) attemptDue(ctx context.Context) {
 				err := r.attempt(ctx, it)
 				it.done = err == nil
 				if err != nil {
-					if _, refused := errs.RetryAfter(err); !refused {
-						it.waits++
-					}
-					it.due = time.Now().Add(patience(r.cfg.Backoff, it.waits, err))
+					it.due, it.waits = r.cfg.Backoff.after(it.waits, err)
 					r.log.Warn("retry has to wait", "topic", it.head.Topic, "partition", it.head.Partition, "offset", it.head.Offset,
 						"order_id", string(it.head.Key), "kind", errs.KindOf(err).String(), "error", err)
 				}
@@ -146,7 +132,7 @@ func (r *retries) attemptDue(ctx context.Context) {
 // advance marks what is done up to the first record that is not, and pauses the
 // fetching of partitions with a full window.
 func (r *retries) advance() {
-	pause, resume := map[string][]int32{}, map[string][]int32{}
+	full := map[topicPartition]bool{}
 	for tp, w := range r.windows {
 		n := slices.IndexFunc(w.items, func(it *retryItem) bool { return !it.done })
 		if n < 0 {
@@ -159,20 +145,9 @@ func (r *retries) advance() {
 			r.client.MarkCommitRecords(w.items[n-1].record)
 			w.items = slices.Clone(w.items[n:])
 		}
-		full := len(w.items) >= windowRecords || w.bytes >= windowBytes
-		switch {
-		case full && !w.paused:
-			pause[tp.topic] = append(pause[tp.topic], tp.partition)
-		case !full && w.paused:
-			resume[tp.topic] = append(resume[tp.topic], tp.partition)
+		if len(w.items) >= windowRecords || w.bytes >= windowBytes {
+			full[tp] = true
 		}
-		w.paused = full
 	}
-	if len(pause) > 0 {
-		r.client.PauseFetchPartitions(pause)
-	}
-	if len(resume) > 0 {
-		r.client.ResumeFetchPartitions(resume)
-	}
-	r.cfg.Outbox.Wake()
+	r.client.pauseOnly(full)
 }

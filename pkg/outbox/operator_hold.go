@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -130,13 +129,13 @@ func (r *Relay) stand(shards []int16, reason string) (idle []int16) {
 }
 
 // standDown notes that there is no hold. After one the broker may be another, with the
-// same topics under other ids: they are looked up before anything is sent.
+// same topics under other ids: followRecreated looks them up before anything is sent.
 func (r *Relay) standDown() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.heldFor != "" {
 		r.heldFor = ""
-		maps.Copy(r.recreated, r.sentTo)
+		r.released = true
 		r.cfg.Logger.Info("outbox relay is released")
 	}
 	r.metrics.onHold.Set(0)

@@ -51,8 +51,8 @@ ORDER BY seq`
 func (r *Relay) readLoop(ctx context.Context) error {
 	failures := 0
 	for ctx.Err() == nil {
-		r.followRecreated()
 		v := r.flight.view(time.Now())
+		r.followRecreated() // after the look: with shards to read, the end of a hold is noted
 		room := r.cfg.MaxInFlight - len(v.inFlight)
 		roomBytes := r.cfg.MaxInFlightBytes - v.bytes
 		// Below half a batch of room, reads would be many and small. Refused
@@ -133,6 +133,9 @@ func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (mo
 	if !ok {
 		return true, nil
 	}
+	for _, rec := range records {
+		r.readOf[rec.lane.topic] = true
+	}
 	for _, rec := range send {
 		r.send(rec)
 	}
@@ -143,9 +146,6 @@ func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (mo
 // on a record whose request may be on its way would leave its fate unknown, and a
 // stop waits for it anyway.
 func (r *Relay) send(rec *record) {
-	r.mu.Lock()
-	r.sentTo[rec.lane.topic] = true
-	r.mu.Unlock()
 	r.client.Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) { r.sent(rec, err) })
 }
 
@@ -154,6 +154,10 @@ func (r *Relay) send(rec *record) {
 // is called by the read loop, because it waits for the client and a promise must not.
 func (r *Relay) followRecreated() {
 	r.mu.Lock()
+	if r.released {
+		maps.Copy(r.recreated, r.readOf)
+		r.released = false
+	}
 	topics := slices.Collect(maps.Keys(r.recreated))
 	clear(r.recreated)
 	r.mu.Unlock()

@@ -58,7 +58,8 @@ type Relay struct {
 	cfg     RelayConfig
 	metrics *metrics
 	flight  *flight
-	client  *kgo.Client // set by Run
+	client  *kgo.Client     // set by Run
+	readOf  map[string]bool // topics of the rows read so far; the read loop's
 
 	mu       sync.Mutex
 	troubles map[string]error // by what fails now: read, mark, lease
@@ -67,7 +68,7 @@ type Relay struct {
 	heldSince time.Time
 
 	recreated map[string]bool // topics that the client must forget, see followRecreated
-	sentTo    map[string]bool // topics that the client knows
+	released  bool            // a hold has ended; the topics of readOf are to be forgotten too
 }
 
 // NewRelay returns a relay for the outbox table in pool, woken by o. It does
@@ -83,7 +84,7 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 		troubles: map[string]error{},
 
 		recreated: map[string]bool{},
-		sentTo:    map[string]bool{},
+		readOf:    map[string]bool{},
 	}
 }
 

@@ -94,7 +94,7 @@ func (f *fixture) fail(t testing.TB, h Head, err error) {
 	t.Helper()
 	h.Failure = h.Failed(err, nil, time.Now())
 	f.tx(t, func(tx pgx.Tx) error {
-		if current, _, err := f.Take(t.Context(), tx, h); err != nil || !current {
+		if current, err := f.Take(t.Context(), tx, h); err != nil || !current {
 			return errors.Join(err, errors.New("take"))
 		}
 		parks, err := f.reopen(t.Context(), tx, h)

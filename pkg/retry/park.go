@@ -204,26 +204,21 @@ func (s *Store) rawOf(h Head) (_ Head, raw outbox.Raw, payload []byte, err error
 
 // Take locks the key of a retry record until the transaction ends and tells whether
 // the record is still its head. One that is not had its effect already, or has been
-// replaced: nothing is to be done for it. payload is that of a head too large for the
-// retry topic.
-func (s *Store) Take(ctx context.Context, tx pgx.Tx, h Head) (current bool, payload []byte, err error) {
-	err = tx.QueryRow(ctx, `SELECT payload FROM parked_keys
-		WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4 AND state = 'retrying' FOR UPDATE`,
-		s.group, h.Topic, laneBytes(h.Key), h.ID).Scan(&payload)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return false, nil, nil
-	case err != nil:
-		return false, nil, postgres.Classify(fmt.Errorf("take parked key: %w", err))
-	}
-	return true, payload, nil
+// replaced: nothing is to be done for it.
+func (s *Store) Take(ctx context.Context, tx pgx.Tx, h Head) (current bool, err error) {
+	current, _, err = s.look(ctx, tx, h, " FOR UPDATE")
+	return current, err
 }
 
-// Current tells whether a retry record is its key's head, without a lock: a look before
-// a call to the outside world. payload is as of Take.
+// Current is Take without the lock: a look before a call to the outside world. payload is
+// that of a head too large for the retry topic.
 func (s *Store) Current(ctx context.Context, q postgres.Querier, h Head) (current bool, payload []byte, err error) {
+	return s.look(ctx, q, h, "")
+}
+
+func (s *Store) look(ctx context.Context, q postgres.Querier, h Head, suffix string) (current bool, payload []byte, err error) {
 	err = q.QueryRow(ctx, `SELECT payload FROM parked_keys
-		WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4 AND state = 'retrying'`,
+		WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4 AND state = 'retrying'`+suffix,
 		s.group, h.Topic, laneBytes(h.Key), h.ID).Scan(&payload)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
