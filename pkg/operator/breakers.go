@@ -4,16 +4,15 @@ import (
 	"net/http"
 
 	"eventshop.example/pkg/breaker"
-	"eventshop.example/pkg/httpapi"
 )
 
 // breakers answers GET /breakers: those of this process, for replicas share none.
-func (a *api) breakers(w http.ResponseWriter, _ *http.Request) {
+func (a *api) breakers(_ *http.Request) (any, error) {
 	answer := struct {
 		Breakers []breaker.Snapshot `json:"breakers"`
 	}{make([]breaker.Snapshot, 0, len(a.Breakers))}
 	for _, b := range a.Breakers {
 		answer.Breakers = append(answer.Breakers, b.State())
 	}
-	httpapi.WriteJSON(w, http.StatusOK, answer)
+	return answer, nil
 }

@@ -14,16 +14,14 @@ import (
 )
 
 // list answers GET /dead-letters.
-func (a *api) list(w http.ResponseWriter, r *http.Request) {
+func (a *api) list(r *http.Request) (any, error) {
 	filter, err := filterOf(r.URL.Query())
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	page, more, err := a.Store.List(r.Context(), a.Pool, filter)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	answer := struct {
 		DeadLetters []summary  `json:"deadLetters"`
@@ -37,7 +35,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) {
 	if more {
 		answer.Next = &page[len(page)-1].ID
 	}
-	httpapi.WriteJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 func filterOf(q url.Values) (retry.Filter, error) {
@@ -89,23 +87,20 @@ func limitOf(q url.Values) (int, error) {
 }
 
 // show answers GET /dead-letters/{id}.
-func (a *api) show(w http.ResponseWriter, r *http.Request) {
+func (a *api) show(r *http.Request) (any, error) {
 	id, err := idOf(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	d, err := a.Store.Get(r.Context(), a.Pool, id)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	actions, err := a.Store.Actions(r.Context(), a.Pool, id)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
-	httpapi.WriteJSON(w, http.StatusOK, a.detailOf(r.Context(), d, actions))
+	return a.detailOf(r.Context(), d, actions), nil
 }
 
 // decision is the body of a request to resubmit or discard.
@@ -139,21 +134,18 @@ func request(r *http.Request) (id uuid.UUID, actor string, d decision, err error
 }
 
 // resubmit answers POST /dead-letters/{id}/resubmit.
-func (a *api) resubmit(w http.ResponseWriter, r *http.Request) {
+func (a *api) resubmit(r *http.Request) (any, error) {
 	id, actor, req, err := request(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	d, err := a.Store.Get(r.Context(), a.Pool, id)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	done, err := a.Store.Resubmit(r.Context(), a.Pool, id, actor, req.Reason, req.DryRun)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	answer := outcome{ID: id, Status: done.Status, Effect: done.Effect}
 	if done.RetryID != uuid.Nil {
@@ -166,21 +158,19 @@ func (a *api) resubmit(w http.ResponseWriter, r *http.Request) {
 		answer.Warnings = append(answer.Warnings, "its key is parked by another record: it is tried when its turn comes")
 	}
 	a.did(r, req.DryRun, "dead letter resubmitted", id, actor, "effect", done.Effect, "reason", req.Reason, "retry_id", done.RetryID)
-	httpapi.WriteJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 // discard answers POST /dead-letters/{id}/discard.
-func (a *api) discard(w http.ResponseWriter, r *http.Request) {
+func (a *api) discard(r *http.Request) (any, error) {
 	id, actor, req, err := request(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	done, err := a.Store.Discard(r.Context(), a.Pool, id, actor, req.Reason, req.DryRun)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	a.did(r, req.DryRun, "dead letter discarded", id, actor, "reason", req.Reason, "followers", done.Followers)
-	httpapi.WriteJSON(w, http.StatusOK, outcome{ID: id, Status: done.Status, Effect: done.Effect, FollowersReleased: &done.Followers})
+	return outcome{ID: id, Status: done.Status, Effect: done.Effect, FollowersReleased: &done.Followers}, nil
 }

@@ -29,46 +29,39 @@ type change struct {
 }
 
 // edit answers PATCH /dead-letters/{id}.
-func (a *api) edit(w http.ResponseWriter, r *http.Request) {
+func (a *api) edit(r *http.Request) (any, error) {
 	id, err := idOf(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	actor, err := actorOf(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	c, err := httpapi.Decode[change](r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	before, err := a.Store.Get(r.Context(), a.Pool, id)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	e, err := a.editOf(r.Context(), c, before.Effective())
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	d, err := a.Store.Edit(r.Context(), a.Pool, id, actor, e, c.DryRun)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	a.did(r, c.DryRun, "dead letter edited", id, actor, "note", c.Note)
 	actions, err := a.Store.Actions(r.Context(), a.Pool, id)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	answer := a.detailOf(r.Context(), d, actions)
 	answer.Warnings = a.warnings(r.Context(), d.Effective())
-	httpapi.WriteJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 // editOf turns a request into what the store is to change of a record. Errors are those

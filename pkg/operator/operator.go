@@ -77,22 +77,37 @@ func Handler(cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	a := &api{cfg}
-	r.Get("/dead-letters", a.list)
-	r.Get("/dead-letters/stats", a.stats)
-	r.Get("/dead-letters/{id}", a.show)
-	r.Patch("/dead-letters/{id}", a.edit)
-	r.Post("/dead-letters/{id}/resubmit", a.resubmit)
-	r.Post("/dead-letters/{id}/discard", a.discard)
-	r.Get("/parked", a.parked)
-	r.Get("/breakers", a.breakers)
-	r.Get("/outbox", a.outbox)
-	r.Post("/outbox/republish", a.republish)
-	r.Post("/outbox/hold", a.hold)
-	r.Post("/outbox/release", a.release)
+	r.Get("/dead-letters", endpoint(a.list))
+	r.Get("/dead-letters/stats", endpoint(a.stats))
+	r.Get("/dead-letters/{id}", endpoint(a.show))
+	r.Patch("/dead-letters/{id}", endpoint(a.edit))
+	r.Post("/dead-letters/{id}/resubmit", endpoint(a.resubmit))
+	r.Post("/dead-letters/{id}/discard", endpoint(a.discard))
+	r.Get("/parked", endpoint(a.parked))
+	r.Get("/breakers", endpoint(a.breakers))
+	r.Get("/outbox", endpoint(a.outbox))
+	r.Post("/outbox/republish", endpoint(a.republish))
+	r.Post("/outbox/hold", endpoint(a.hold))
+	r.Post("/outbox/release", endpoint(a.release))
 	return httpapi.Gate(cfg.Prepared, r), nil
 }
 
 type api struct{ Config }
+
+// endpoint answers requests with what answer returns: its error as problem details, an
+// answer as JSON, none as 204.
+func endpoint(answer func(r *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch value, err := answer(r); {
+		case err != nil:
+			httpapi.WriteError(w, r, err)
+		case value == nil:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			httpapi.WriteJSON(w, http.StatusOK, value)
+		}
+	}
+}
 
 // idOf returns the id in the path. The router let only UUIDs through.
 func idOf(r *http.Request) (uuid.UUID, error) {

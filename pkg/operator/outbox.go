@@ -23,41 +23,33 @@ type selection struct {
 }
 
 // outbox answers GET /outbox.
-func (a *api) outbox(w http.ResponseWriter, r *http.Request) {
-	d, err := a.Outbox.Describe(r.Context(), a.Pool)
-	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
-	}
-	httpapi.WriteJSON(w, http.StatusOK, d)
+func (a *api) outbox(r *http.Request) (any, error) {
+	return a.Outbox.Describe(r.Context(), a.Pool)
 }
 
 // republish answers POST /outbox/republish.
-func (a *api) republish(w http.ResponseWriter, r *http.Request) {
+func (a *api) republish(r *http.Request) (any, error) {
 	actor, err := actorOf(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	in, err := httpapi.Decode[selection](r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), republishWithin)
 	defer cancel()
 	rows, err := a.Outbox.Republish(ctx, a.Pool, outbox.Selection{Topics: in.Topics, Since: in.Since, Until: in.Until, DryRun: in.DryRun})
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	if !in.DryRun {
 		a.Logger.InfoContext(ctx, "outbox rows will be published again", "operator", actor, "rows", rows,
 			"topics", in.Topics, "since", in.Since, "until", in.Until)
 	}
-	httpapi.WriteJSON(w, http.StatusOK, struct {
+	return struct {
 		Rows int64 `json:"rows"`
-	}{rows})
+	}{rows}, nil
 }
 
 // holdWithin is what the relays may take to stop: those of processes that are frozen stop
@@ -65,40 +57,35 @@ func (a *api) republish(w http.ResponseWriter, r *http.Request) {
 const holdWithin = 20 * time.Second
 
 // hold answers POST /outbox/hold.
-func (a *api) hold(w http.ResponseWriter, r *http.Request) {
+func (a *api) hold(r *http.Request) (any, error) {
 	actor, err := actorOf(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	in, err := httpapi.Decode[struct {
 		Reason string `json:"reason"`
 	}](r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), holdWithin)
 	defer cancel()
 	if err := a.Outbox.Hold(ctx, a.Pool, actor+": "+in.Reason); err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	a.Logger.InfoContext(ctx, "outbox on hold", "operator", actor, "reason", in.Reason)
-	w.WriteHeader(http.StatusNoContent)
+	return nil, nil
 }
 
 // release answers POST /outbox/release.
-func (a *api) release(w http.ResponseWriter, r *http.Request) {
+func (a *api) release(r *http.Request) (any, error) {
 	actor, err := actorOf(r)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	if err := a.Outbox.Release(r.Context(), a.Pool); err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	a.Logger.InfoContext(r.Context(), "outbox released", "operator", actor)
-	w.WriteHeader(http.StatusNoContent)
+	return nil, nil
 }

@@ -62,3 +62,33 @@ func TestOutbox(t *testing.T) {
 		}
 	}
 }
+
+func TestHoldAndRelease(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	held := func() (n int) {
+		t.Helper()
+		if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox_hold WHERE reason = 'ada: its disk is gone'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, bad := range []string{`{}`, `{"reason": ""}`, ``} {
+		if a := b.do("POST", "/outbox/hold", bad); a.Status != 422 && a.Status != 400 {
+			t.Errorf("%q: %d %s", bad, a.Status, a.Text)
+		}
+	}
+	for range 2 { // again is harmless
+		if a := b.do("POST", "/outbox/hold", `{"reason": "its disk is gone"}`); a.Status != 204 || held() != 1 {
+			t.Errorf("hold: %d %s, %d held", a.Status, a.Text, held())
+		}
+	}
+	for range 2 {
+		if a := b.do("POST", "/outbox/release", ""); a.Status != 204 || held() != 0 {
+			t.Errorf("release: %d %s, %d held", a.Status, a.Text, held())
+		}
+	}
+	if a := b.do("POST", "/outbox/release", "", "X-Operator", ""); a.Status != 400 {
+		t.Errorf("release by nobody: %d %s", a.Status, a.Text)
+	}
+}

@@ -14,7 +14,6 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/retry"
 )
 
@@ -190,11 +189,10 @@ func headersOf(views []header) ([]events.Header, error) {
 }
 
 // stats answers GET /dead-letters/stats.
-func (a *api) stats(w http.ResponseWriter, r *http.Request) {
+func (a *api) stats(r *http.Request) (any, error) {
 	st, err := a.Store.Stats(r.Context(), a.Pool)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	type topic struct {
 		Topic       string     `json:"topic"`
@@ -232,7 +230,7 @@ func (a *api) stats(w http.ResponseWriter, r *http.Request) {
 	for _, t := range st.ByType {
 		answer.ByType = append(answer.ByType, byType{t.EventType, t.Class, t.Open})
 	}
-	httpapi.WriteJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 func optionalTime(t time.Time) *time.Time {
@@ -244,16 +242,14 @@ func optionalTime(t time.Time) *time.Time {
 }
 
 // parked answers GET /parked.
-func (a *api) parked(w http.ResponseWriter, r *http.Request) {
+func (a *api) parked(r *http.Request) (any, error) {
 	limit, err := limitOf(r.URL.Query())
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	keys, err := a.Store.ParkedKeys(r.Context(), a.Pool, limit)
 	if err != nil {
-		httpapi.WriteError(w, r, err)
-		return
+		return nil, err
 	}
 	type parkedKey struct {
 		Topic     string    `json:"topic"`
@@ -279,5 +275,5 @@ func (a *api) parked(w http.ResponseWriter, r *http.Request) {
 		v.Key, v.KeyBase64 = textOrBytes(k.Key)
 		answer.ParkedKeys = append(answer.ParkedKeys, v)
 	}
-	httpapi.WriteJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
