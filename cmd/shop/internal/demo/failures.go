@@ -47,7 +47,7 @@ func flakyHandler(ctx context.Context, s *shop, customer string) (string, error)
 	}
 	var keys []ops.ParkedKey
 	if err := eventually(ctx, "the order's later events wait", func() (bool, error) {
-		keys, err = parked(ctx, projection, id)
+		keys, err = projection.ParkedOf(ctx, id)
 		return len(keys) == 2 && !slices.ContainsFunc(keys, func(k ops.ParkedKey) bool { return k.Followers == 0 }), err
 	}); err != nil {
 		return "", err
@@ -181,17 +181,7 @@ func poisonRecord(ctx context.Context, s *shop, customer string) (string, error)
 
 // operators are the listeners for operators of a service's processes.
 func (s *shop) operators(service string) (ops.Group, error) {
-	groups, err := ops.NewFleet(s.Operators, operator).Only(service)
-	if err != nil {
-		return ops.Group{}, err
-	}
-	return groups[0], nil
-}
-
-// parked lists what the group has parked of a key, on all topics.
-func parked(ctx context.Context, g ops.Group, key string) ([]ops.ParkedKey, error) {
-	keys, err := ops.Ask(ctx, g, func(ctx context.Context, c *ops.Client) ([]ops.ParkedKey, error) { return c.Parked(ctx, ops.MaxPage) })
-	return slices.DeleteFunc(keys, func(k ops.ParkedKey) bool { return k.Key != key }), err
+	return ops.NewFleet(s.Operators, operator).Group(service)
 }
 
 // quickParcel has the carrier deliver the customer's parcels at once, and returns how to

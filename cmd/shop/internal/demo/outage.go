@@ -108,20 +108,10 @@ const outageCalls = 1_000_000
 // breaker waits for the gateway's breaker of one of payment's processes to be in a state.
 func (s *shop) breaker(ctx context.Context, payment ops.Group, state string) (b ops.Breaker, err error) {
 	err = eventually(ctx, "payment's breaker is "+state, func() (bool, error) {
-		b, err = gatewayBreaker(ctx, payment)
+		b, err = payment.Breaker(ctx, "gateway")
 		return b.State == state, err
 	})
 	return b, err
-}
-
-// gatewayBreaker is how the breaker stands in the first process of payment.
-func gatewayBreaker(ctx context.Context, payment ops.Group) (ops.Breaker, error) {
-	all, err := ops.Ask(ctx, payment, func(ctx context.Context, c *ops.Client) ([]ops.Breaker, error) { return c.Breakers(ctx) })
-	i := slices.IndexFunc(all, func(b ops.Breaker) bool { return b.Name == "gateway" })
-	if err != nil || i < 0 {
-		return ops.Breaker{}, err
-	}
-	return all[i], nil
 }
 
 // beforeProbe is when watching an open breaker ends: the gateway has to be back by the
@@ -150,7 +140,7 @@ func (s *shop) whileOpen(ctx context.Context, payment ops.Group, rule string, me
 			if after, err = s.calls(ctx, rule); err != nil { // before the look at the breaker: what it says held then too
 				return false, err
 			}
-			now, err = gatewayBreaker(ctx, payment)
+			now, err = payment.Breaker(ctx, "gateway")
 			return now.State != "open" || !now.Since.Equal(opened.Since) || now.RetryAfterMS <= beforeProbe.Milliseconds(), err
 		}); err != nil {
 			return 0, err

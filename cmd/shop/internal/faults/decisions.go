@@ -48,7 +48,7 @@ func (t *trial) buried(ctx context.Context, group string) (d ops.Summary, mend f
 
 // detail is all that is known about a dead letter now.
 func (t *trial) detail(ctx context.Context, d ops.Summary) (ops.Detail, error) {
-	g, err := t.group(d.Group)
+	g, err := t.fleet().Group(d.Group)
 	if err != nil {
 		return ops.Detail{}, err
 	}

@@ -9,18 +9,9 @@ import (
 	"eventshop.example/cmd/shop/internal/ops"
 )
 
-// group is a service's operator listeners.
-func (w *world) group(name string) (ops.Group, error) {
-	groups, err := w.fleet().Only(name)
-	if err != nil {
-		return ops.Group{}, err
-	}
-	return groups[0], nil
-}
-
 // letters lists the dead letters of a group.
 func (w *world) letters(ctx context.Context, group string, f ops.Filter) ([]ops.Summary, error) {
-	g, err := w.group(group)
+	g, err := w.fleet().Group(group)
 	if err != nil {
 		return nil, err
 	}
@@ -38,24 +29,19 @@ func (t *trial) deadLetter(ctx context.Context, group, key string) error {
 
 // unparked waits until a group has nothing of the key waiting any more.
 func (t *trial) unparked(ctx context.Context, group, key string) error {
-	g, err := t.group(group)
+	g, err := t.fleet().Group(group)
 	if err != nil {
 		return err
 	}
 	return eventually(ctx, 30*time.Second, fmt.Sprintf("%s has nothing of order %s parked", group, key), func(ctx context.Context) (bool, error) {
-		all, err := ops.Ask(ctx, g, func(ctx context.Context, c *ops.Client) ([]ops.ParkedKey, error) { return c.Parked(ctx, ops.MaxPage) })
-		for _, k := range all {
-			if k.Key == key {
-				return false, err
-			}
-		}
-		return true, err
+		keys, err := g.ParkedOf(ctx, key)
+		return len(keys) == 0, err
 	})
 }
 
 // tell has a process of a group decide.
 func tell[T any](ctx context.Context, w *world, group string, decide func(ctx context.Context, c *ops.Client) (T, error)) (T, error) {
-	g, err := w.group(group)
+	g, err := w.fleet().Group(group)
 	if err != nil {
 		var zero T
 		return zero, err

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"time"
 
-	"eventshop.example/cmd/shop/internal/ops"
 	"eventshop.example/local/load"
 )
 
@@ -196,17 +195,12 @@ func outage(ctx context.Context, t *trial, call outside) error {
 func (t *trial) breaker(ctx context.Context, service, name string, closed bool) error {
 	what := map[bool]string{true: "closes", false: "opens"}[closed]
 	return eventually(ctx, 30*time.Second, fmt.Sprintf("%s's breaker %s %s", service, name, what), func(ctx context.Context) (bool, error) {
-		g, err := t.group(service)
+		g, err := t.fleet().Group(service)
 		if err != nil {
 			return false, err
 		}
-		all, err := ops.Ask(ctx, g, func(ctx context.Context, c *ops.Client) ([]ops.Breaker, error) { return c.Breakers(ctx) })
-		for _, b := range all {
-			if b.Name == name {
-				return b.Closed() == closed, err
-			}
-		}
-		return false, err
+		b, err := g.Breaker(ctx, name)
+		return b.Name == name && b.Closed() == closed, err
 	})
 }
 

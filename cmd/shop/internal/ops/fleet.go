@@ -64,14 +64,43 @@ func (f *Fleet) Only(name string) ([]Group, error) {
 	if name == "" {
 		return f.Groups, nil
 	}
-	names := []string{}
+	g, err := f.Group(name)
+	if err != nil {
+		return nil, err
+	}
+	return []Group{g}, nil
+}
+
+// Group returns the group of that name; the error is as of Only.
+func (f *Fleet) Group(name string) (Group, error) {
 	for _, g := range f.Groups {
 		if g.Name == name {
-			return []Group{g}, nil
+			return g, nil
 		}
-		names = append(names, g.Name)
 	}
-	return nil, fmt.Errorf("there is no group %q; there are %s", name, strings.Join(names, ", "))
+	names := make([]string, len(f.Groups))
+	for i, g := range f.Groups {
+		names[i] = g.Name
+	}
+	return Group{}, fmt.Errorf("there is no group %q; there are %s", name, strings.Join(names, ", "))
+}
+
+// ParkedOf lists what the group has parked of a key, on all topics.
+func (g Group) ParkedOf(ctx context.Context, key string) ([]ParkedKey, error) {
+	keys, err := Ask(ctx, g, func(ctx context.Context, c *Client) ([]ParkedKey, error) { return c.Parked(ctx, MaxPage) })
+	return slices.DeleteFunc(keys, func(k ParkedKey) bool { return k.Key != key }), err
+}
+
+// Breaker returns how a breaker stands in the group's first process that answers; the
+// zero Breaker, which has no state, when it has none of that name.
+func (g Group) Breaker(ctx context.Context, name string) (Breaker, error) {
+	all, err := Ask(ctx, g, func(ctx context.Context, c *Client) ([]Breaker, error) { return c.Breakers(ctx) })
+	for _, b := range all {
+		if b.Name == name {
+			return b, err
+		}
+	}
+	return Breaker{}, err
 }
 
 // Ask asks one process of the group; when it does not answer, the next.
