@@ -264,7 +264,7 @@ func (s *Stack) Wipe() error {
 		}
 	}
 	s.file = File{}
-	return nil
+	return freed(s.State)
 }
 
 func (s *Stack) known(name string) error {

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -27,7 +28,7 @@ func (s *Stack) ports(given map[string]int, auto bool, running map[string]int) (
 		case known && (runs || !movable || isFree(port)):
 			ports[name] = port
 		case movable:
-			free, err := freePort(ports, s.file.Ports)
+			free, err := s.freePort(ports, s.file.Ports)
 			if err != nil {
 				return nil, err
 			}
@@ -117,13 +118,19 @@ const (
 	freeTries = 1000
 )
 
-// freePort finds a port that nobody listens on and that is in none of the sets. It is
-// drawn by lot, so that stacks that start at the same time do not choose the same.
-func freePort(taken ...map[string]int) (int, error) {
+// freePort draws a port that nobody listens on, that no other stack has drawn and that is
+// in none of the sets, and claims it.
+func (s *Stack) freePort(taken ...map[string]int) (port int, err error) {
+	c, err := openClaims()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
 	for range freeTries {
 		port := freeFrom + rand.IntN(freeBelow-freeFrom)
 		given := func(set map[string]int) bool { return slices.Contains(slices.Collect(maps.Values(set)), port) }
-		if !slices.ContainsFunc(taken, given) && isFree(port) {
+		if c.owner[port] == "" && !slices.ContainsFunc(taken, given) && isFree(port) {
+			c.owner[port] = s.State
 			return port, nil
 		}
 	}

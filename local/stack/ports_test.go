@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -87,6 +88,63 @@ func TestARunningProcessKeepsItsPort(t *testing.T) {
 	got, err := s.ports(map[string]int{"payment": 9001}, true, running)
 	if err != nil || got["order"] != 8081 || got["payment"] != 9001 {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// TestDrawnPortsAreNobodyElses: stacks that draw side by side, and long before they listen,
+// get different ports; a wiped stack's can be drawn again.
+func TestDrawnPortsAreNobodyElses(t *testing.T) {
+	t.Parallel()
+	const stacks = 20
+	var mu sync.Mutex
+	owner := map[int]string{}
+	var wg sync.WaitGroup
+	for range stacks {
+		s, err := Open(t.TempDir(), "", "", io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			ports, err := s.ports(nil, true, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for name, port := range ports {
+				if other, twice := owner[port]; twice {
+					t.Errorf("port %d was drawn for %s of %s and for %s", port, name, s.State, other)
+				}
+				owner[port] = name + " of " + s.State
+			}
+		})
+	}
+	wg.Wait()
+
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := s.ports(nil, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(dir string) bool {
+		c, err := openClaims()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		return c.owner[ports["order"]] == dir
+	}
+	if !has(s.State) {
+		t.Error("the drawn port is not claimed")
+	}
+	if err := s.Wipe(); err != nil {
+		t.Fatal(err)
+	}
+	if has(s.State) {
+		t.Error("the wiped stack still claims its port")
 	}
 }
 

@@ -105,7 +105,7 @@ func (s *Stack) resize(service string, n int) error {
 			if _, has := ports[listener]; has {
 				continue
 			}
-			port, err := freePort(ports)
+			port, err := s.freePort(ports)
 			if err != nil {
 				return err
 			}
