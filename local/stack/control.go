@@ -39,7 +39,12 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 			return spec, err
 		}
 		return cluster.Spec(f.PostgresBin, f.Ports[Postgres], spec.Log)
-	case Broker, Registry:
+	case Broker:
+		if f.KafkaSource == Apache {
+			return s.node().Spec(name, spec.Log), nil
+		}
+		fallthrough
+	case Registry:
 		spec.Path, spec.Args = s.Self, []string{"serve", name, "--listen", port, "--data", data}
 	case Gateway, Carrier:
 		spec.Path, env["DATA_DIR"] = s.bin(name), data
@@ -104,10 +109,15 @@ func (s *Stack) launch(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
 	if name == Postgres {
-		ctx, cancel := context.WithTimeout(ctx, readyWithin)
-		defer cancel()
 		return postgres.Start(ctx, s.runner, spec, s.file.Admin)
+	}
+	if name == Broker && s.file.KafkaSource == Apache {
+		if err := s.node().Prepare(ctx); err != nil {
+			return err
+		}
 	}
 	_, err = s.runner.Start(spec)
 	return err
@@ -273,6 +283,9 @@ func (s *Stack) known(name string) error {
 	}
 	if !s.Known() {
 		return fmt.Errorf("there is no shop in %s; start one with `shop up`", s.State)
+	}
+	if s.Elsewhere(name) {
+		return fmt.Errorf("%s was given by its address; it is not this shop's to start or stop", name)
 	}
 	return nil
 }

@@ -65,28 +65,43 @@ func serviceOf(process string) string {
 	return service
 }
 
+// Elsewhere tells whether a process is not this stack's to run: a database server or a
+// Kafka cluster that was given by its address.
+func (s *Stack) Elsewhere(name string) bool {
+	return name == Postgres && s.file.Source.External() || name == Broker && s.file.KafkaSource.External()
+}
+
 // operator is the name under which a service process's port for operators is known,
 // beside the process's own name for the port of its API.
 func operator(process string) string { return process + operatorSuffix }
 
-const operatorSuffix = "-operator"
+const (
+	operatorSuffix   = "-operator"
+	controllerSuffix = "-controller"
+)
 
 // listeners lists the name of every port of the stack, in start order.
 func (s *Stack) listeners() []string {
 	var names []string
 	for _, name := range s.Processes() {
-		names = append(names, PortsOf(name)...)
+		names = append(names, s.PortsOf(name)...)
 	}
 	return names
 }
 
 // PortsOf lists the names of a process's ports, as [DefaultPorts] has them.
-func PortsOf(process string) []string {
-	if serviceOf(process) == "" {
+func (s *Stack) PortsOf(process string) []string {
+	switch {
+	case process == Broker && s.file.KafkaSource == Apache:
+		return []string{process, process + controllerSuffix}
+	case serviceOf(process) == "":
 		return []string{process}
+	default:
+		return []string{process, operator(process)}
 	}
-	return []string{process, operator(process)}
 }
 
 // ownerOf returns the process that listens on a port.
-func ownerOf(listener string) string { return strings.TrimSuffix(listener, operatorSuffix) }
+func ownerOf(listener string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(listener, operatorSuffix), controllerSuffix)
+}

@@ -69,12 +69,14 @@ func (s *Stack) ports(given map[string]int, auto bool, running map[string]int) (
 func (s *Stack) listen(ports map[string]int) {
 	f := &s.file
 	f.Ports, f.URL, f.Operators = ports, map[string]string{}, map[string]string{}
-	f.Kafka = []string{address(ports[Broker])}
+	if f.Kafka = f.KafkaSource.Addresses(); f.Kafka == nil {
+		f.Kafka = []string{address(ports[Broker])}
+	}
 	for name, port := range ports {
 		switch url := "http://" + address(port); {
-		case ownerOf(name) != name:
+		case strings.HasSuffix(name, operatorSuffix):
 			f.Operators[ownerOf(name)] = url
-		case name != Postgres && name != Broker:
+		case ownerOf(name) == name && name != Postgres && name != Broker:
 			f.URL[name] = url
 		}
 	}
@@ -87,7 +89,7 @@ func (s *Stack) checkFree(running map[string]int) error {
 		if _, ours := running[name]; ours {
 			continue
 		}
-		for _, listener := range PortsOf(name) {
+		for _, listener := range s.PortsOf(name) {
 			if port := s.file.Ports[listener]; !isFree(port) {
 				taken = append(taken, fmt.Sprintf("port %d is taken and %s needs it: free it, or choose another with --port %s=N", port, name, listener))
 			}

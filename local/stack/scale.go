@@ -101,7 +101,7 @@ func (s *Stack) resize(service string, n int) error {
 	ports := maps.Clone(f.Ports)
 	maps.DeleteFunc(ports, func(listener string, _ int) bool { return !slices.Contains(known, listener) })
 	for _, name := range s.replicas(service) {
-		for _, listener := range PortsOf(name) {
+		for _, listener := range s.PortsOf(name) {
 			if _, has := ports[listener]; has {
 				continue
 			}

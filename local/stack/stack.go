@@ -36,6 +36,7 @@ func DefaultPorts() map[string]int {
 		"order": 8081, "payment": 8082, "inventory": 8083, "shipping": 8084, "projection": 8085,
 		"order-operator": 9181, "payment-operator": 9182, "inventory-operator": 9183,
 		"shipping-operator": 9184, "projection-operator": 9185,
+		"broker-controller": 19093, // used by Apache Kafka only
 	}
 }
 
@@ -61,6 +62,9 @@ type File struct {
 	Admin       string                       `json:"adminDatabase"` // the superuser's URL
 	Source      postgres.Source              `json:"postgresSource"`
 	PostgresBin string                       `json:"postgresBin,omitempty"`
+	KafkaSource KafkaSource                  `json:"kafkaSource,omitempty"` // "" is Embedded
+	Java        string                       `json:"java,omitempty"`        // the program that runs Apache Kafka
+	KafkaJars   string                       `json:"kafkaJars,omitempty"`
 	Env         map[string]map[string]string `json:"env"` // settings given by hand, by process
 }
 
@@ -148,7 +152,7 @@ func (s *Stack) Running() (map[string]int, error) {
 func (s *Stack) expected() []string {
 	var names []string
 	for _, name := range s.Processes() {
-		if name == Postgres && s.file.Source.External() {
+		if s.Elsewhere(name) {
 			continue
 		}
 		names = append(names, name)

@@ -24,6 +24,7 @@ type Options struct {
 	AutoPorts bool                         // free ones for what is not given
 	Postgres  postgres.Source              // where the database server comes from; "" is as last time
 	Env       map[string]map[string]string // by process; a service's go to all its replicas
+	Kafka     KafkaSource                  // which broker; "" is as last time
 	SkipBuild bool                         // the programs in the state folder are right
 }
 
@@ -37,6 +38,9 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer release()
+	if err := s.settleKafka(o.Kafka); err != nil {
+		return err
+	}
 	running, err := s.Running()
 	if err != nil {
 		return err
@@ -123,9 +127,7 @@ func (s *Stack) base(ctx context.Context) error {
 	var dbErr, brokerErr, registryErr error
 	wg.Go(func() { dbErr = s.database(ctx) })
 	wg.Go(func() {
-		if brokerErr = s.startAll(ctx, []string{Broker}); brokerErr == nil {
-			brokerErr = broker.CreateTopics(ctx, s.file.Kafka, Topics()...)
-		}
+		brokerErr = s.kafka(ctx)
 	})
 	wg.Go(func() { registryErr = s.startAll(ctx, []string{Registry}) })
 	wg.Wait()

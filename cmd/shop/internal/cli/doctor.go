@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eventshop.example/local/jars"
 	"eventshop.example/local/stack"
 	"eventshop.example/pkg/postgres/server"
 )
@@ -48,6 +49,14 @@ func doctorCommand(e *env) *cobra.Command {
 			found, ok = database(cmd.Context())
 			tell(ok, "postgresql", found, "install PostgreSQL 15 or newer, or give one with --postgres URL")
 
+			if s.File().KafkaSource == stack.Apache {
+				java, err := jars.Java(cmd.Context())
+				if err != nil {
+					java = err.Error()
+				}
+				tell(err == nil, "java", java, "Apache Kafka needs it")
+			}
+
 			running, err := s.Running()
 			if err != nil {
 				return err
@@ -57,10 +66,10 @@ func doctorCommand(e *env) *cobra.Command {
 				ports = s.File().Ports
 			}
 			for _, name := range s.Processes() {
-				if _, ours := running[name]; ours || name == stack.Postgres && s.File().Source.External() {
+				if _, ours := running[name]; ours || s.Elsewhere(name) {
 					continue
 				}
-				for _, listener := range stack.PortsOf(name) {
+				for _, listener := range s.PortsOf(name) {
 					l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports[listener]))
 					if err != nil {
 						tell(false, "port", fmt.Sprintf("%d, for %s, is taken", ports[listener], name),

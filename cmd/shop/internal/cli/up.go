@@ -19,12 +19,14 @@ type upFlags struct {
 	allPorts string
 	env      []string
 	postgres string
+	kafka    string
 }
 
 func (f *upFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "PROCESS=N: where a process listens (repeatable)")
 	cmd.Flags().StringVar(&f.allPorts, "ports", "", `"auto": free ports for all that are not given`)
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "PROCESS.NAME=VALUE: a setting of a process (repeatable)")
+	cmd.Flags().StringVar(&f.kafka, "kafka", "", "which broker: embedded, apache (Apache Kafka from its jars; needs Java 17 and, the first time, Maven), or HOST:PORT,… of a cluster (default SHOP_KAFKA, else as last time, at first embedded)")
 	cmd.Flags().StringVar(&f.postgres, "postgres", "", "where PostgreSQL comes from: auto, download, the folder of its binaries, or the URL of a server (default SHOP_POSTGRES, else as last time, at first auto)")
 }
 
@@ -42,6 +44,16 @@ func (f *upFlags) options() (stack.Options, error) {
 			return o, fmt.Errorf("--postgres or SHOP_POSTGRES: %w", err)
 		}
 		o.Postgres = source
+	}
+	if f.kafka == "" {
+		f.kafka = os.Getenv("SHOP_KAFKA")
+	}
+	if f.kafka != "" {
+		source, err := stack.ParseKafkaSource(f.kafka)
+		if err != nil {
+			return o, fmt.Errorf("--kafka or SHOP_KAFKA: %w", err)
+		}
+		o.Kafka = source
 	}
 	if f.allPorts != "" && f.allPorts != "auto" {
 		return o, fmt.Errorf(`--ports: %q is not "auto"`, f.allPorts)
