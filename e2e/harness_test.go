@@ -80,6 +80,21 @@ func run(m *testing.M) int {
 	return code
 }
 
+// stackVariable is the environment variable that says what the system under test stands
+// on: embedded (the default) or apache, the same processes with Apache Kafka as broker.
+const stackVariable = "EVENTSHOP_E2E_STACK"
+
+func kindOfStack() (string, error) {
+	switch kind := os.Getenv(stackVariable); kind {
+	case "":
+		return "embedded", nil
+	case "embedded", "apache":
+		return kind, nil
+	default:
+		return "", fmt.Errorf("%s is %q, want embedded or apache", stackVariable, kind)
+	}
+}
+
 // up builds the shop command and starts a stack with fast parcels.
 func up(dir string) (*stack, error) {
 	root, err := filepath.Abs("..")
@@ -92,7 +107,11 @@ func up(dir string) (*stack, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build cmd/shop: %w\n%s", err, out)
 	}
-	out, err := s.command("up", "--detach", "--ports", "auto",
+	kind, err := kindOfStack()
+	if err != nil {
+		return s, err
+	}
+	out, err := s.command("up", "--detach", "--ports", "auto", "--kafka", kind,
 		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms",
 		"--env", "order.SNAPSHOT_EVERY=3") // so that every order is loaded from a snapshot and a tail
 	if err != nil {
