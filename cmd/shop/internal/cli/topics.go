@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/local/stack"
+	"eventshop.example/local/topics"
+)
+
+// topicsFlags are the flags of both commands.
+type topicsFlags struct {
+	brokers string
+	wait    time.Duration
+	json    bool
+}
+
+func topicsCommand(e *env) *cobra.Command {
+	var f topicsFlags
+	cmd := &cobra.Command{
+		Use:   "topics",
+		Short: "Compares the topics of a cluster with those declared, and makes them so",
+	}
+	cmd.PersistentFlags().StringVar(&f.brokers, "brokers", "", "host:port,… of the cluster (default the shop's own)")
+	cmd.PersistentFlags().DurationVar(&f.wait, "wait", time.Minute, "how long to wait for the cluster to answer")
+	cmd.PersistentFlags().BoolVar(&f.json, "json", false, "one JSON document instead of lines")
+	cmd.AddCommand(topicsDiffCommand(e, &f), topicsApplyCommand(e, &f))
+	return cmd
+}
+
+func topicsDiffCommand(e *env, f *topicsFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff",
+		Short: "Lists what differs; exit code 1 when something does that apply would change",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.with(cmd.Context(), e, func(ctx context.Context, client *kgo.Client) error {
+				diffs, err := topics.Compare(ctx, client, stack.Topics())
+				if err != nil {
+					return err
+				}
+				if err := f.print(e, section{"differences", diffs}); err != nil {
+					return err
+				}
+				return differing(diffs)
+			})
+		},
+	}
+}
+
+func topicsApplyCommand(e *env, f *topicsFlags) *cobra.Command {
+	var o topics.Options
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Creates topics and changes settings until they are as declared; deletes nothing",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.with(cmd.Context(), e, func(ctx context.Context, client *kgo.Client) error {
+				diffs, err := topics.Compare(ctx, client, stack.Topics())
+				if err != nil {
+					return err
+				}
+				left, err := topics.Apply(ctx, client, diffs, o)
+				if err != nil {
+					return err
+				}
+				var done []topics.Difference
+				for _, d := range diffs {
+					if !slices.ContainsFunc(left, func(l topics.Difference) bool { return l.String() == d.String() }) {
+						done = append(done, d)
+					}
+				}
+				if err := f.print(e, section{"done", done}, section{"left", left}); err != nil {
+					return err
+				}
+				return differing(left)
+			})
+		},
+	}
+	cmd.Flags().Int16Var(&o.Replication, "replication", 0, "copies of a new topic (default the cluster's own)")
+	cmd.Flags().BoolVar(&o.Grow, "grow", false, "give topics more partitions; their keys move, so drain the producers first")
+	return cmd
+}
+
+// differing is the error of a command that found differences; unknown topics are none.
+func differing(diffs []topics.Difference) error {
+	n := 0
+	for _, d := range diffs {
+		if d.Kind != topics.Unknown {
+			n++
+		}
+	}
+	if n > 0 {
+		return fmt.Errorf("%d differences", n)
+	}
+	return nil
+}
+
+// section is a part of the output.
+type section struct {
+	name  string
+	diffs []topics.Difference
+}
+
+func (f *topicsFlags) print(e *env, sections ...section) error {
+	document := map[string][]topics.Difference{}
+	for _, s := range sections {
+		document[s.name] = append([]topics.Difference{}, s.diffs...) // never null
+		for _, d := range s.diffs {
+			if !f.json {
+				fmt.Fprintf(e.out, "%-12s %s\n", s.name+":", d)
+			}
+		}
+	}
+	if f.json {
+		return json.NewEncoder(e.out).Encode(document)
+	}
+	return nil
+}
+
+// with connects to the cluster and waits until it answers.
+func (f *topicsFlags) with(ctx context.Context, e *env, do func(ctx context.Context, client *kgo.Client) error) error {
+	brokers := strings.FieldsFunc(f.brokers, func(r rune) bool { return r == ',' })
+	if len(brokers) == 0 {
+		s, err := e.open()
+		if err != nil {
+			return err
+		}
+		if brokers = s.File().Kafka; len(brokers) == 0 {
+			return errors.New("there is no shop here; name a cluster with --brokers")
+		}
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	waiting, cancel := context.WithTimeout(ctx, f.wait)
+	defer cancel()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err = client.Ping(waiting); err == nil {
+			return do(ctx, client)
+		}
+		select {
+		case <-tick.C:
+		case <-waiting.Done():
+			return fmt.Errorf("no answer from %s within %s: %w", strings.Join(brokers, ","), f.wait, err)
+		}
+	}
+}
