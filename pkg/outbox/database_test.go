@@ -97,6 +97,27 @@ func TestMissingTableEndsRun(t *testing.T) {
 	}
 }
 
+// TestPermanent: what ends a relay, and what it waits for.
+func TestPermanent(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{
+		"42P01": true,  // no such table
+		"42501": true,  // no privilege
+		"28000": true,  // no such role
+		"3D000": true,  // no such database
+		"28P01": false, // wrong password: it may be in rotation
+		"57P01": false, // shutdown
+		"53100": false, // disk full
+	} {
+		if got := permanent(fmt.Errorf("read: %w", &pgconn.PgError{Code: code})); got != want {
+			t.Errorf("%s: permanent %v, want %v", code, got, want)
+		}
+	}
+	if permanent(errors.New("broken pipe")) {
+		t.Error("an error without a code is permanent")
+	}
+}
+
 func TestBadKafkaOptionEndsRun(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

@@ -163,6 +163,10 @@ func (r *Relay) drain() {
 	}
 }
 
+// askTimeout bounds the question why the broker does not acknowledge, within the 900 ms that
+// a readiness check has.
+const askTimeout = 500 * time.Millisecond
+
 // Ready returns nil when nothing general keeps the relay from publishing, else
 // the reason: an operator holds it, the database or the broker does not answer, or a
 // topic refuses records. Single records that are refused show in the metrics only, since
@@ -185,8 +189,15 @@ func (r *Relay) Ready() error {
 	const slow = 5 * time.Second
 	if _, _, _, oldest := r.flight.counts(); oldest != nil {
 		if wait := time.Since(oldest.sentAt); wait > slow {
-			return fmt.Errorf("outbox relay: the broker has not acknowledged a record of %s for %s",
+			err := fmt.Errorf("outbox relay: the broker has not acknowledged a record of %s for %s",
 				oldest.lane.topic, wait.Round(time.Second))
+			// The producer tries again and does not say why: the broker is asked.
+			asking, cancel := context.WithTimeout(context.Background(), askTimeout)
+			defer cancel()
+			if why := r.client.Ping(asking); why != nil {
+				err = fmt.Errorf("%w: %w", err, why)
+			}
+			return err
 		}
 	}
 	return nil
@@ -222,11 +233,11 @@ func (r *Relay) anyTrouble() error {
 }
 
 // permanent tells errors that no retry can heal: the server understood us and
-// says that the table, column, privilege, role or password is not there.
-// Everything else may be a restart, a failover, or a full disk.
+// says that the table, column, privilege or role is not there. Everything else may be a
+// restart, a failover, a full disk, or a password that is being rotated.
 func permanent(err error) bool {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || len(pg.Code) != 5 {
+	if !errors.As(err, &pg) || len(pg.Code) != 5 || pg.Code == "28P01" {
 		return false
 	}
 	switch pg.Code[:2] {

@@ -21,7 +21,8 @@ import (
 //     (serialization failure, deadlock), 53 (disk full, out of memory, too many
 //     connections), 57P01–57P05 (shutdown, starting up), 55P03 (lock timeout),
 //     57014 (statement timeout), 25006 (server has become a standby), 25P03, 25P04,
-//     58 (I/O), and a plan outlived by a migration
+//     58 (I/O), 28P01 (wrong password: one that is being rotated is right again when
+//     server and file agree), and a plan outlived by a migration
 //   - Conflict: unique and exclusion violations, foreign keys
 //   - Invalid: check and not-null violations, class 22 (value out of range,
 //     NUL in text)
@@ -62,7 +63,7 @@ func kindOfState(pg *pgconn.PgError) errs.Kind {
 		return errs.Conflict
 	case "23514", "23502":
 		return errs.Invalid
-	case "57P01", "57P02", "57P03", "57P05", "57014", "55P03", "25006", "25P03", "25P04":
+	case "57P01", "57P02", "57P03", "57P05", "57014", "55P03", "25006", "25P03", "25P04", "28P01":
 		return errs.Transient
 	case "0A000":
 		if strings.Contains(pg.Message, "cached plan") {

@@ -36,7 +36,7 @@ type Lifecycle struct {
 	prepared chan struct{} // closed when the tables can be used
 }
 
-// NewLifecycle returns the life of the database at url. What the upkeep prepares is
+// NewLifecycle returns the life of the database at url; its password is the pool's. What the upkeep prepares is
 // prepared before the first write, so that no row misses its partition; what it prunes is
 // pruned afterwards, so that a lock on old rows keeps no service from starting. Both are
 // repeated hourly. reg may be nil.
@@ -52,7 +52,7 @@ func NewLifecycle(url string, pool *pgxpool.Pool, log *slog.Logger, reg promethe
 // only for a migration that fails for good.
 func (l *Lifecycle) Migrate(ctx context.Context) error {
 	for {
-		err := Migrate(ctx, l.url, l.comps...)
+		err := migrateUntilReached(ctx, l.url, l.pool.Config().BeforeConnect, l.comps)
 		if err == nil {
 			err = l.prepare(ctx)
 		}

@@ -40,9 +40,21 @@ func (c Component) Files() (fs.FS, error) {
 // A migration that was interrupted runs again from its beginning, since each
 // is one transaction.
 func Migrate(ctx context.Context, url string, comps ...Component) error {
+	return MigrateWith(ctx, Config{URL: url}, comps...)
+}
+
+// MigrateWith is [Migrate] for a database whose password is in a file.
+func MigrateWith(ctx context.Context, cfg Config, comps ...Component) error {
+	return migrateUntilReached(ctx, cfg.URL, passwordFrom(cfg.PasswordFile), comps)
+}
+
+// beforeConnect changes a connection's settings before it is made; nil changes none.
+type beforeConnect = func(context.Context, *pgx.ConnConfig) error
+
+func migrateUntilReached(ctx context.Context, url string, hook beforeConnect, comps []Component) error {
 	pause := 100 * time.Millisecond
 	for {
-		err := migrate(ctx, url, comps)
+		err := migrate(ctx, url, hook, comps)
 		if err == nil || errs.KindOf(err) != errs.Transient {
 			return err
 		}
@@ -61,7 +73,7 @@ func Migrate(ctx context.Context, url string, comps ...Component) error {
 	}
 }
 
-func migrate(ctx context.Context, url string, comps []Component) error {
+func migrate(ctx context.Context, url string, hook beforeConnect, comps []Component) error {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return errs.New(errs.Invalid, "read the database URL: %w", err)
@@ -69,7 +81,11 @@ func migrate(ctx context.Context, url string, comps []Component) error {
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 5 * time.Second
 	}
-	db := stdlib.OpenDB(*cfg)
+	var opts []stdlib.OptionOpenDB
+	if hook != nil {
+		opts = append(opts, stdlib.OptionBeforeConnect(hook))
+	}
+	db := stdlib.OpenDB(*cfg, opts...)
 	defer db.Close()
 	if err := db.PingContext(ctx); err != nil {
 		return Classify(fmt.Errorf("connect to the database: %w", err))

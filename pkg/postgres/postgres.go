@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"eventshop.example/pkg/credentials"
 	"eventshop.example/pkg/errs"
 )
 
@@ -35,8 +36,9 @@ const rollbackTimeout = 5 * time.Second
 
 // Config says which database a pool is for.
 type Config struct {
-	URL      string // postgres://user:password@host:port/database?…
-	MaxConns int32  // 0 means pool_max_conns of the URL, or else 8
+	URL          string // postgres://user:password@host:port/database?…
+	PasswordFile string // read for each new connection, in place of the URL's password; "" for none
+	MaxConns     int32  // 0 means pool_max_conns of the URL, or else 8
 }
 
 // Querier is what a query needs: a pool, a connection or a transaction.
@@ -76,11 +78,28 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 			params[name] = value
 		}
 	}
+	c.BeforeConnect = passwordFrom(cfg.PasswordFile)
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, Classify(fmt.Errorf("open the database pool: %w", err))
 	}
 	return pool, nil
+}
+
+// passwordFrom returns a hook that gives a connection the password that the file holds then,
+// so that a rotation needs no restart; nil without a file.
+func passwordFrom(file string) func(context.Context, *pgx.ConnConfig) error {
+	if file == "" {
+		return nil
+	}
+	return func(_ context.Context, c *pgx.ConnConfig) error {
+		password, err := credentials.Password(file)
+		if err != nil {
+			return errs.New(errs.Transient, "read the database password: %w", err)
+		}
+		c.Password = password
+		return nil
+	}
 }
 
 // InTx runs fn in one transaction at the isolation level read committed: it

@@ -228,7 +228,7 @@ func TestKindsOfStates(t *testing.T) {
 		"23503": errs.Conflict,  // foreign key
 		"23P01": errs.Conflict,  // exclusion
 		"22003": errs.Invalid,   // numeric value out of range
-		"28P01": errs.Internal,  // wrong password
+		"28P01": errs.Transient, // wrong password: it may be in rotation
 		"42P01": errs.Internal,  // undefined table
 		"":      errs.Internal,
 	} {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"eventshop.example/pkg/credentials"
 )
 
 // Lookup finds a variable of the environment; os.LookupEnv is one.
@@ -30,7 +32,7 @@ func (e *Env) Err() error { return errors.Join(e.problems...) }
 func (e *Env) Required(name string) string {
 	v, ok := e.get(name)
 	if !ok {
-		e.fail(name, "is required")
+		e.Fail(name, "is required")
 	}
 	return v
 }
@@ -50,13 +52,26 @@ func (e *Env) List(name string) []string {
 	for part := range strings.SplitSeq(e.Required(name), ",") {
 		if part = strings.TrimSpace(part); part == "" {
 			if _, ok := e.get(name); ok {
-				e.fail(name, "has an empty element")
+				e.Fail(name, "has an empty element")
 			}
 			return nil
 		}
 		list = append(list, part)
 	}
 	return list
+}
+
+// PasswordFile returns the path of a file with a password, or "". The file must be there; it
+// is read by who connects, each time.
+func (e *Env) PasswordFile(name string) string {
+	file, ok := e.get(name)
+	if !ok {
+		return ""
+	}
+	if _, err := credentials.Password(file); err != nil {
+		e.Fail(name, fmt.Sprintf("cannot be used: %v", err))
+	}
+	return file
 }
 
 // Int returns an integer from lowest to highest, or the default.
@@ -111,7 +126,7 @@ func parse[T any](e *Env, name string, def T, convert func(string) (T, error)) T
 	}
 	v, err := convert(s)
 	if err != nil {
-		e.fail(name, fmt.Sprintf("%s, not %q", err, s))
+		e.Fail(name, fmt.Sprintf("%s, not %q", err, s))
 		return def
 	}
 	return v
@@ -123,6 +138,8 @@ func (e *Env) get(name string) (string, bool) {
 	return v, v != ""
 }
 
-func (e *Env) fail(name, problem string) {
+// Fail notes a mistake that only the caller can see: what is wrong with a variable, in words
+// that follow its name.
+func (e *Env) Fail(name, problem string) {
 	e.problems = append(e.problems, fmt.Errorf("environment variable %s %s", name, problem))
 }

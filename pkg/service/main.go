@@ -23,10 +23,18 @@ const (
 // LOG_LEVEL, default info), runs until SIGINT or SIGTERM and exits: 0 after a
 // graceful stop, 1 when run failed, 2 when the configuration is wrong. A second
 // signal ends the process at once.
-func Main[C any](name string, configure func(Lookup) (C, error), run func(context.Context, C) error) {
+//
+// With the first argument "healthcheck" it asks the process that runs, at /readyz of ADDR,
+// and exits 0 when that is ready, else 1 with the reason on standard output. The commands
+// given are further such arguments.
+func Main[C any](name string, configure func(Lookup) (C, error), run func(context.Context, C) error, commands ...Command) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	context.AfterFunc(ctx, cancel) // gives the signals their default action back
+	if len(os.Args) > 1 {
+		commands = append([]Command{{Name: "healthcheck", Run: healthcheck}}, commands...)
+		os.Exit(command(ctx, os.Stdout, name, os.LookupEnv, os.Args[1:], commands))
+	}
 	os.Exit(start(ctx, os.Stdout, name, os.LookupEnv, configure, run))
 }
 

@@ -8,7 +8,9 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
 )
 
@@ -26,6 +28,11 @@ type Config struct {
 	Brokers      []string         // KAFKA_BROKERS: host:port, comma between
 	RegistryURL  string           // SCHEMA_REGISTRY_URL
 	InitialStock map[string]int64 // INITIAL_STOCK: SKU=pieces, comma between; stocked once, default none
+
+	// Credentials, read from files.
+	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
+	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
+	Registry             schema.Access  // SCHEMA_REGISTRY_USERNAME, _PASSWORD_FILE and _CA_FILE; default none
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -48,8 +55,16 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		DatabaseURL: env.Required("DATABASE_URL"),
 		Brokers:     env.List("KAFKA_BROKERS"),
 		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
+
+		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
+		Kafka:                kafka.SecurityFromEnv(env),
+		Registry: schema.Access{
+			Username:     env.String("SCHEMA_REGISTRY_USERNAME", ""),
+			PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
+			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
+		},
 	}
-	if err := errors.Join(env.Err(), cfg.Keep.Check()); err != nil {
+	if err := errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check()); err != nil {
 		return cfg, err
 	}
 	initial, _ := lookup("INITIAL_STOCK")

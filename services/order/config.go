@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
 )
 
@@ -24,6 +26,11 @@ type Config struct {
 	RegistryURL   string        // SCHEMA_REGISTRY_URL
 	SagaDeadline  time.Duration // SAGA_DEADLINE: until an order must be confirmed, default 5m
 	SnapshotEvery int           // SNAPSHOT_EVERY: domain events between two snapshots, default 10
+
+	// Credentials, read from files.
+	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
+	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
+	Registry             schema.Access  // SCHEMA_REGISTRY_USERNAME, _PASSWORD_FILE and _CA_FILE; default none
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -48,6 +55,14 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		RegistryURL:   env.Required("SCHEMA_REGISTRY_URL"),
 		SagaDeadline:  env.Duration("SAGA_DEADLINE", 5*time.Minute),
 		SnapshotEvery: env.Int("SNAPSHOT_EVERY", 10, 1, 1_000_000),
+
+		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
+		Kafka:                kafka.SecurityFromEnv(env),
+		Registry: schema.Access{
+			Username:     env.String("SCHEMA_REGISTRY_USERNAME", ""),
+			PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
+			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
+		},
 	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check())
+	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check())
 }

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
 )
 
@@ -34,6 +36,11 @@ type Config struct {
 	BreakerFailures int           // GATEWAY_BREAKER_FAILURES: faults that open it, default 5
 	BreakerWindow   time.Duration // GATEWAY_BREAKER_WINDOW: within this time, default 60s
 	BreakerOpenFor  time.Duration // GATEWAY_BREAKER_OPEN_FOR: from opening to the probe, default 30s
+
+	// Credentials, read from files.
+	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
+	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
+	Registry             schema.Access  // SCHEMA_REGISTRY_USERNAME, _PASSWORD_FILE and _CA_FILE; default none
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -65,6 +72,14 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		BreakerFailures:   env.Int("GATEWAY_BREAKER_FAILURES", 5, 1, 1000),
 		BreakerWindow:     env.Duration("GATEWAY_BREAKER_WINDOW", time.Minute),
 		BreakerOpenFor:    env.Duration("GATEWAY_BREAKER_OPEN_FOR", 30*time.Second),
+
+		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
+		Kafka:                kafka.SecurityFromEnv(env),
+		Registry: schema.Access{
+			Username:     env.String("SCHEMA_REGISTRY_USERNAME", ""),
+			PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
+			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
+		},
 	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check())
+	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check())
 }

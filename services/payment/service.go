@@ -65,15 +65,19 @@ func Components() []postgres.Component {
 func Run(ctx context.Context, cfg Config) error {
 	log, reg := slog.Default(), telemetry.NewRegistry()
 
-	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL})
+	secured, err := cfg.Kafka.Options()
+	if err != nil {
+		return err
+	}
+	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL), emits()...)
+	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), emits()...)
 	out := outbox.New(codec, "/eventshop/"+name)
 	failed := retry.New(name, out)
-	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, Logger: log, Registerer: reg})
+	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
 	gatewayBreaker := breaker.New(breaker.Config{
 		Name: "gateway", Failures: cfg.BreakerFailures, Window: cfg.BreakerWindow, OpenFor: cfg.BreakerOpenFor,
 		Logger: log, Registerer: reg,
@@ -89,7 +93,7 @@ func Run(ctx context.Context, cfg Config) error {
 		},
 	})
 	reactions, err := consumer.New(consumer.Config{
-		Group: name, Brokers: cfg.Brokers, Pool: pool, Codec: codec, Outbox: out,
+		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pool, Codec: codec, Outbox: out,
 		Subscriptions: subscriptions(payments), Retry: cfg.Retry, Logger: log, Registerer: reg,
 	})
 	if err != nil {

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
 )
 
@@ -22,6 +24,11 @@ type Config struct {
 	DatabaseURL string   // DATABASE_URL: postgres://…
 	Brokers     []string // KAFKA_BROKERS: host:port, comma between
 	RegistryURL string   // SCHEMA_REGISTRY_URL
+
+	// Credentials, read from files.
+	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
+	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
+	Registry             schema.Access  // SCHEMA_REGISTRY_USERNAME, _PASSWORD_FILE and _CA_FILE; default none
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -44,6 +51,14 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		DatabaseURL: env.Required("DATABASE_URL"),
 		Brokers:     env.List("KAFKA_BROKERS"),
 		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
+
+		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
+		Kafka:                kafka.SecurityFromEnv(env),
+		Registry: schema.Access{
+			Username:     env.String("SCHEMA_REGISTRY_USERNAME", ""),
+			PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
+			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
+		},
 	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check())
+	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check())
 }

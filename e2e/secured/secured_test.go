@@ -1,0 +1,214 @@
+// Package secured tests that the five programs, told by environment variables only, use what
+// secures their database, brokers and registry.
+package secured
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/postgres/server"
+	"eventshop.example/pkg/schema/schematest"
+)
+
+// The passwords; none may show in a log.
+const (
+	databasePassword = "hunter2-database"
+	kafkaPassword    = "hunter2-kafka"
+	registryPassword = "hunter2-registry"
+)
+
+func TestServicesWithCredentials(t *testing.T) {
+	ca := kafkatest.NewAuthority(t)
+	certFile, keyFile := ca.Issue(t, "service")
+	registryURL, registryCA := startRegistry(t)
+	brokers := kafkatest.StartSecured(t, "SCRAM-SHA-512", kafkaPassword, ca.Server(t), topics()...)
+	databases := startPostgres(t)
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", bin)
+	for _, name := range services() {
+		build.Args = append(build.Args, "./services/"+name+"/cmd/"+name)
+	}
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the services: %v\n%s", err, out)
+	}
+	env := append(os.Environ(),
+		"KAFKA_BROKERS="+strings.Join(brokers, ","), "KAFKA_TLS=true", "KAFKA_TLS_CA_FILE="+ca.CAFile,
+		"KAFKA_TLS_CERT_FILE="+certFile, "KAFKA_TLS_KEY_FILE="+keyFile,
+		"KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "KAFKA_SASL_USERNAME=shop", "KAFKA_SASL_PASSWORD_FILE="+write(t, kafkaPassword),
+		"SCHEMA_REGISTRY_URL="+registryURL, "SCHEMA_REGISTRY_CA_FILE="+registryCA,
+		"SCHEMA_REGISTRY_USERNAME=shop", "SCHEMA_REGISTRY_PASSWORD_FILE="+write(t, registryPassword),
+		"DATABASE_PASSWORD_FILE="+write(t, databasePassword),
+		"GATEWAY_URL=http://127.0.0.1:1", "CARRIER_URL=http://127.0.0.1:1", // asked when there is an order
+	)
+	for _, name := range services() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own := append(env[:len(env):len(env)], "ADDR="+freeAddr(t), "DATABASE_URL="+databases(name))
+			log := start(t, filepath.Join(bin, name), own)
+			var said string
+			kafkatest.Eventually(t, name+" ready", func() bool {
+				check := exec.Command(filepath.Join(bin, name), "healthcheck")
+				check.Env = own
+				out, err := check.CombinedOutput()
+				if text := string(out); text != said {
+					said = text
+					t.Log(strings.TrimSpace(text))
+				}
+				return err == nil
+			})
+			for _, line := range strings.Split(log(), "\n") {
+				if strings.Contains(line, "hunter2") {
+					t.Errorf("a password is in the log: %s", line)
+				}
+			}
+		})
+	}
+}
+
+func services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
+
+func topics() []events.Topic {
+	all := events.Topics()
+	for _, group := range services() {
+		for _, topic := range events.Topics() {
+			all = append(all, events.RetryTopic(topic.Name, group))
+		}
+	}
+	return all
+}
+
+// start runs a program until the end of the test, which it must end with exit code 0. log
+// stops it and gives what it has logged.
+func start(t *testing.T, path string, env []string) (log func() string) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(path)
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop := func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended; Wait tells
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v\n%s", filepath.Base(path), err, out.String())
+		}
+	}
+	t.Cleanup(stop)
+	return func() string { stop(); return out.String() }
+}
+
+// startRegistry puts TLS and basic authentication before a registry.
+func startRegistry(t *testing.T) (address, caFile string) {
+	t.Helper()
+	behind, err := url.Parse(schematest.Start(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	front := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "shop" || password != registryPassword {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	return front.URL, write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})))
+}
+
+// startPostgres runs a server with a database and a role for each service; the roles have to
+// show their password. The URLs lack it.
+func startPostgres(t *testing.T) (urlOf func(service string) string) {
+	t.Helper()
+	bin, err := server.FindBinaries(t.Context())
+	if errors.Is(err, server.ErrNotFound) && os.Getenv("CI") != "true" {
+		t.Skipf("this test needs PostgreSQL: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "hba-") // t.TempDir is closed to the server's user
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	hba := filepath.Join(dir, "pg_hba.conf")
+	if err := os.WriteFile(hba, []byte("local all postgres trust\nlocal all all scram-sha-256\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Own(dir); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.StartTemporary(t.Context(), bin, "hba_file="+hba)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	admin, err := postgres.Open(t.Context(), postgres.Config{URL: srv.URL("postgres")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	for _, name := range services() {
+		for _, sql := range []string{
+			`CREATE ROLE "` + name + `" LOGIN PASSWORD '` + databasePassword + `'`,
+			`CREATE DATABASE "` + name + `" OWNER "` + name + `"`,
+		} {
+			if _, err := admin.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return func(service string) string {
+		u, err := url.Parse(srv.URL(service))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.User(service)
+		return u.String()
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func write(t *testing.T, content string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,138 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/postgres/server"
+)
+
+// strictServer runs a server that asks every role but postgres for its password, and has the
+// database and role shop.
+func strictServer(t *testing.T) (admin *pgxpool.Pool, shopURL string) {
+	t.Helper()
+	bin, err := server.FindBinaries(t.Context())
+	if errors.Is(err, server.ErrNotFound) && os.Getenv("CI") != "true" {
+		t.Skipf("this test needs PostgreSQL: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "hba-") // t.TempDir is closed to the server's user
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	hba := filepath.Join(dir, "pg_hba.conf")
+	if err := os.WriteFile(hba, []byte("local all postgres trust\nlocal all all scram-sha-256\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Own(dir); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.StartTemporary(t.Context(), bin, "hba_file="+hba)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	admin = openPool(t, postgres.Config{URL: srv.URL("postgres")})
+	exec(t, admin, "CREATE ROLE shop LOGIN PASSWORD 'first'")
+	exec(t, admin, "CREATE DATABASE shop OWNER shop")
+	u, err := url.Parse(srv.URL("shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.User("shop")
+	return admin, u.String()
+}
+
+func openPool(t *testing.T, cfg postgres.Config) *pgxpool.Pool {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// TestPasswordFile: the file's password opens the pool and the migrations. While server and
+// file disagree, the error is Transient and tells no password; when they agree again, new
+// connections work, without a new pool.
+func TestPasswordFile(t *testing.T) {
+	t.Parallel()
+	admin, shopURL := strictServer(t)
+	file := filepath.Join(t.TempDir(), "password")
+	put := func(password string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := postgres.Config{URL: shopURL, PasswordFile: file}
+	pool := openPool(t, cfg)
+	refused := func(when, want string) {
+		t.Helper()
+		pool.Reset()
+		err := postgres.Classify(pool.Ping(t.Context()))
+		if errs.KindOf(err) != errs.Transient || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: kind %v of %v, want Transient with %q", when, errs.KindOf(err), err, want)
+		}
+		if strings.Contains(fmt.Sprintf("%+v", err), "hunter2") {
+			t.Errorf("%s: the error tells the password: %v", when, err)
+		}
+	}
+	refused("no file", "read the database password")
+	put("hunter2")
+	refused("wrong password", "28P01")
+	put("first")
+	exec(t, pool, "SELECT 1")
+
+	table := postgres.Component{Name: "things", FS: fstest.MapFS{
+		"00001_things.sql": {Data: []byte("-- +goose Up\nCREATE TABLE things (id int);\n")}}}
+	if err := postgres.MigrateWith(t.Context(), cfg, table); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, pool, "SELECT id FROM things")
+
+	exec(t, admin, "ALTER ROLE shop PASSWORD 'second'")
+	refused("rotated at the server only", "28P01")
+	// A service that starts in this moment waits, and goes on by itself.
+	more := postgres.Component{Name: "more", FS: fstest.MapFS{
+		"00001_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (id int);\n")}}}
+	life := postgres.NewLifecycle(shopURL, pool, slog.New(slog.DiscardHandler), nil, []postgres.Component{more})
+	ended := make(chan error, 1)
+	go func() { ended <- life.Migrate(t.Context()) }()
+	if err := life.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "password authentication failed") {
+		t.Errorf("Ready while the password is wrong: %v", err)
+	}
+	put("second")
+	kafkatest.Eventually(t, "migrations done", life.Prepared)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	exec(t, pool, "SELECT id FROM more")
+}
