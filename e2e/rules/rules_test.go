@@ -182,6 +182,7 @@ var layers = map[string][]string{
 	"postgres":        {"errs", "events", "credentials"},
 	"postgres/server": {"errs"},
 	"service":         {"errs", "events", "telemetry", "credentials"},
+	"migration":       {"postgres", "service"},
 	"kafka":           {"errs", "credentials", "service"},
 	"httpapi":         {"errs", "events", "postgres", "telemetry"},
 	"outbox":          {"errs", "events", "telemetry", "schema", "postgres"},

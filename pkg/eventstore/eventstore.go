@@ -33,7 +33,10 @@ var migrations embed.FS
 
 // Component returns the migrations of the tables events and snapshots.
 func Component() postgres.Component {
-	return postgres.Component{Name: "eventstore", FS: migrations}
+	return postgres.Component{Name: "eventstore", FS: migrations, Grants: []postgres.Grant{
+		{Table: "events", App: "SELECT, INSERT"},
+		{Table: "snapshots", App: "SELECT, INSERT, UPDATE"},
+	}}
 }
 
 // Record is a stored event. The database creates it; it never changes.

@@ -37,7 +37,9 @@ var idempotencyFiles embed.FS
 
 // IdempotencyComponent is the table idempotency_keys, for postgres.Migrate.
 func IdempotencyComponent() postgres.Component {
-	return postgres.Component{Name: "idempotency", FS: idempotencyFiles}
+	return postgres.Component{Name: "idempotency", FS: idempotencyFiles, Grants: []postgres.Grant{
+		{Table: "idempotency_keys", App: "SELECT, INSERT, UPDATE, DELETE"},
+	}}
 }
 
 // stored is an answer: what is sent and what is kept of it.

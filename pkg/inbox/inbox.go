@@ -42,7 +42,15 @@ const daysAhead = 7
 
 // Component returns the migrations of the table inbox.
 func Component() postgres.Component {
-	return postgres.Component{Name: "inbox", FS: migrations}
+	return postgres.Component{
+		Name: "inbox", FS: migrations,
+		// An event of an old day may have been received late, so the day alone does not decide.
+		Partitioned: []postgres.Partitioned{{Table: table, KeepIf: "received_at >= $1"}},
+		Grants: []postgres.Grant{
+			{Table: table, App: "SELECT, INSERT"},
+			{Table: "inbox_default", App: "SELECT, DELETE"}, // its rows go one by one
+		},
+	}
 }
 
 // Message identifies a received message.

@@ -59,7 +59,9 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), retry.Component()), registry: schematest.Start(t), log: &logBuffer{}, prepared: true}
+	db := pgtest.NewSeparate(t, outbox.Component(), retry.Component())
+	db.Migrate(t)
+	b := &bench{t: t, pool: db.App(t), registry: schematest.Start(t), log: &logBuffer{}, prepared: true}
 	b.codec = schema.NewCodec(schema.NewClient(b.registry.URL))
 	b.outbox = outbox.New(b.codec, "/test")
 	b.store = retry.New("payment", b.outbox)

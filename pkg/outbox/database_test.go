@@ -86,7 +86,7 @@ func TestMissingTableEndsRun(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, kafkatest.Start(t))
 	for _, table := range []string{"outbox", "outbox_relay"} {
-		if _, err := f.pool.Exec(t.Context(), "DROP TABLE "+table); err != nil {
+		if _, err := f.owner(t).Exec(t.Context(), "DROP TABLE "+table); err != nil {
 			t.Fatal(err)
 		}
 		err := NewRelay(f.pool, f.out, RelayConfig{Brokers: f.brokers}).Run(t.Context())

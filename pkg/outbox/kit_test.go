@@ -25,7 +25,8 @@ var testTopic = events.Topic{Name: events.TopicOrderEvents, Partitions: 3}
 
 // fixture is one outbox table with a broker.
 type fixture struct {
-	pool    *pgxpool.Pool
+	pool    *pgxpool.Pool // of the service's role
+	db      *pgtest.Separate
 	url     string
 	brokers []string
 	out     *Outbox
@@ -34,9 +35,14 @@ type fixture struct {
 
 func newFixture(t testing.TB, brokers []string) *fixture {
 	t.Helper()
-	url := pgtest.NewURL(t, Component())
-	return &fixture{pool: open(t, url), url: url, brokers: brokers, out: New(nil, "/test"), next: map[string]int64{}}
+	db := pgtest.NewSeparate(t, Component())
+	db.Migrate(t)
+	url := db.AppURL
+	return &fixture{pool: open(t, url), db: db, url: url, brokers: brokers, out: New(nil, "/test"), next: map[string]int64{}}
 }
+
+// owner returns a pool for what the service may not do.
+func (f *fixture) owner(t testing.TB) *pgxpool.Pool { return open(t, f.db.MigratorURL) }
 
 func open(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()

@@ -36,7 +36,17 @@ var migrations embed.FS
 func Component() postgres.Component {
 	// fs.Sub fails on invalid paths only, and this one is a constant.
 	sub, _ := fs.Sub(migrations, "migrations")
-	return postgres.Component{Name: "outbox", FS: sub}
+	return postgres.Component{
+		Name: "outbox", FS: sub,
+		// A row is unpublished for as long as the broker is away. No age makes it droppable.
+		Partitioned: []postgres.Partitioned{{Table: "outbox", KeepIf: "published_at IS NULL"}},
+		Grants: []postgres.Grant{
+			{Table: "outbox", App: "SELECT, INSERT, UPDATE (published_at, publication)", CDC: "SELECT"},
+			{Table: "outbox_lease", App: "SELECT, UPDATE"},
+			{Table: "outbox_relay", App: "SELECT, INSERT, UPDATE, DELETE"},
+			{Table: "outbox_hold", App: "SELECT, INSERT, UPDATE, DELETE"},
+		},
+	}
 }
 
 // Outbox appends events to the outbox table of one service and wakes the relay

@@ -278,7 +278,7 @@ func TestRepublishSelects(t *testing.T) {
 		t.Fatal(err)
 	}
 	var middle time.Time
-	if err := f.pool.QueryRow(t.Context(), `UPDATE outbox SET created_at = now() - interval '1 day' WHERE seq <= 6 RETURNING now() - interval '1 hour'`).Scan(&middle); err != nil {
+	if err := f.owner(t).QueryRow(t.Context(), `UPDATE outbox SET created_at = now() - interval '1 day' WHERE seq <= 6 RETURNING now() - interval '1 hour'`).Scan(&middle); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

@@ -204,8 +204,8 @@ func (r *running) create(ctx context.Context, name, template string) error {
 
 func templateName(comps []postgres.Component) (string, error) {
 	sum := sha256.New()
-	for _, c := range comps {
-		fmt.Fprintf(sum, "component %s\n", c.Name)
+	for _, c := range postgres.WithPartitions(comps) {
+		fmt.Fprintf(sum, "component %s %q\n", c.Name, c.Partitioned)
 		files, err := c.Files()
 		if err != nil {
 			return "", err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,6 +28,8 @@ const (
 // date before anybody uses them, then looked after. A service makes one and runs
 // Migrate and Maintain beside the parts that wait with After.
 type Lifecycle struct {
+	Mode Migrations // set before Migrate
+
 	url      string
 	pool     *pgxpool.Pool
 	comps    []Component
@@ -34,6 +37,7 @@ type Lifecycle struct {
 	metrics  *upkeepMetrics
 	log      *slog.Logger
 	prepared chan struct{} // closed when the tables can be used
+	lacks    atomic.Value  // string: why they cannot yet
 }
 
 // NewLifecycle returns the life of the database at url; its password is the pool's. What the upkeep prepares is
@@ -47,12 +51,12 @@ func NewLifecycle(url string, pool *pgxpool.Pool, log *slog.Logger, reg promethe
 	}
 }
 
-// Migrate waits for the server, migrates, prepares the tables, and then lets the
+// Migrate waits for the server, migrates (or waits until somebody has: see Mode), prepares the tables, and then lets the
 // parts that wait begin. It returns nil when ctx ends first, and an error
 // only for a migration that fails for good.
 func (l *Lifecycle) Migrate(ctx context.Context) error {
 	for {
-		err := migrateUntilReached(ctx, l.url, l.pool.Config().BeforeConnect, l.comps)
+		err := l.migrate(ctx)
 		if err == nil {
 			err = l.prepare(ctx)
 		}
@@ -65,11 +69,20 @@ func (l *Lifecycle) Migrate(ctx context.Context) error {
 		case errs.KindOf(err) != errs.Transient:
 			return err
 		}
-		l.log.WarnContext(ctx, "database not prepared; will be tried again", "error", err)
+		if l.lacks.Swap(err.Error()) != err.Error() { // once, not every second
+			l.log.WarnContext(ctx, "database not prepared; will be tried again", "error", err)
+		}
 		if !pause(ctx, retryPause) {
 			return nil
 		}
 	}
+}
+
+func (l *Lifecycle) migrate(ctx context.Context) error {
+	if l.Mode == MigrationsWait {
+		return current(ctx, l.pool, l.comps)
+	}
+	return migrateUntilReached(ctx, l.url, l.pool.Config().BeforeConnect, l.comps)
 }
 
 // Maintain does the upkeep at once and then hourly until ctx ends. A failure is logged,
@@ -145,6 +158,9 @@ func (l *Lifecycle) Ready(ctx context.Context) error {
 		return fmt.Errorf("database does not answer: %w", err)
 	}
 	if !l.Prepared() {
+		if reason, ok := l.lacks.Load().(string); ok {
+			return errors.New(reason)
+		}
 		return errors.New("migrations are not done yet")
 	}
 	return nil

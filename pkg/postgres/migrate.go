@@ -23,6 +23,9 @@ import (
 type Component struct {
 	Name string // lower-case letters, digits and underscores
 	FS   fs.FS  // the .sql files, at its root or in a folder "migrations"
+
+	Partitioned []Partitioned // those of its tables that have day partitions
+	Grants      []Grant       // what the other roles may do with its tables; see Job
 }
 
 // Files returns the file system that has the .sql files at its root.
@@ -90,7 +93,7 @@ func migrate(ctx context.Context, url string, hook beforeConnect, comps []Compon
 	if err := db.PingContext(ctx); err != nil {
 		return Classify(fmt.Errorf("connect to the database: %w", err))
 	}
-	for _, c := range comps {
+	for _, c := range WithPartitions(comps) {
 		if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(c.Name) {
 			return errs.New(errs.Invalid, "migrate: component name %q is not lower-case letters, digits and underscores", c.Name)
 		}
@@ -114,6 +117,9 @@ func migrate(ctx context.Context, url string, hook beforeConnect, comps []Compon
 			return fmt.Errorf("migrate %s: %w", c.Name, err)
 		}
 		if _, err := provider.Up(ctx); err != nil {
+			return Classify(fmt.Errorf("migrate %s: %w", c.Name, err))
+		}
+		if err := register(ctx, db, c.Partitioned); err != nil {
 			return Classify(fmt.Errorf("migrate %s: %w", c.Name, err))
 		}
 	}

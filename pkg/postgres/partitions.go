@@ -50,7 +50,7 @@ func PartitionDay(table, partition string) (time.Time, bool) {
 }
 
 // EnsurePartitions creates the missing day partitions of a table that is
-// PARTITION BY RANGE of a UUIDv7 column, from the UTC day of from to the UTC day of to,
+// PARTITION BY RANGE of a UUIDv7 column and registered by a [Partitioned], from the UTC day of from to the UTC day of to,
 // both included. Several processes may call it at once.
 //
 // Writers are not held up: the partition is made as a table of its own and
@@ -91,23 +91,14 @@ func ensurePartition(ctx context.Context, pool *pgxpool.Pool, table string, day 
 		if ok, err := attached(ctx, tx, table, name); err != nil || ok {
 			return err
 		}
-		parent, child := pgx.Identifier{table}.Sanitize(), pgx.Identifier{name}.Sanitize()
-		// No identity (the parent's serves all partitions), no indexes
-		// (attaching builds those of the parent).
-		_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED
-			INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)`, child, parent))
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`,
-			parent, child, LowerBound(day), LowerBound(day.AddDate(0, 0, 1))))
+		_, err := tx.Exec(ctx, `SELECT create_day_partition($1, $2::date)`, table, day)
 		return err
 	})
 }
 
-// Guard looks at a partition that is about to be dropped, inside the
-// transaction that will drop it and with the table locked. A non-empty reason
-// keeps the partition.
+// Guard looks at a partition that is to be dropped, before the table is locked. A
+// non-empty reason keeps the partition. What must hold at the drop itself is the
+// condition that the table's [Partitioned] registers.
 type Guard func(ctx context.Context, tx pgx.Tx, partition string) (reason string, err error)
 
 // GuardNone is the [Guard] that keeps a partition in which any row meets the
@@ -125,7 +116,8 @@ func GuardNone(condition string) Guard {
 }
 
 // DropPartitions drops the day partitions of the table that end at or before
-// the instant before, except those a guard refuses, which it logs. It returns
+// the instant before and are over by the database's clock, except those a guard or the
+// table's registered condition refuses, which it logs. It returns
 // the names of the dropped ones. The table is locked for the moment of each
 // drop; the error is Transient when the lock was not had within two seconds.
 func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, before time.Time, guards ...Guard) (dropped []string, err error) {
@@ -139,10 +131,10 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, befor
 			continue
 		}
 		// A guard may have to read the whole partition. It is asked before the table is
-		// locked, and once more behind the lock, when it will most likely agree.
+		// locked; behind the lock the registered condition is, which will most likely agree.
 		reason, err := ask(ctx, pool, name, guards)
 		if err == nil && reason == "" {
-			reason, err = dropPartition(ctx, pool, table, name, guards)
+			reason, err = dropPartition(ctx, pool, table, day, before)
 		}
 		if err != nil {
 			return dropped, fmt.Errorf("drop partition %s: %w", name, err)
@@ -169,27 +161,22 @@ func ask(ctx context.Context, pool *pgxpool.Pool, name string, guards []Guard) (
 	return reason, err
 }
 
-func dropPartition(ctx context.Context, pool *pgxpool.Pool, table, name string, guards []Guard) (reason string, err error) {
+func dropPartition(ctx context.Context, pool *pgxpool.Pool, table string, day, before time.Time) (reason string, err error) {
 	err = InTx(ctx, pool, func(tx pgx.Tx) error {
 		if err := lockUpkeep(ctx, tx, table); err != nil {
 			return err
 		}
-		if ok, err := attached(ctx, tx, table, name); err != nil || !ok {
+		if ok, err := attached(ctx, tx, table, PartitionName(table, day)); err != nil || !ok {
 			return err // another process dropped it meanwhile
 		}
-		// The parent first, as every query does; the other order could
-		// deadlock with one. Detaching without this lock (CONCURRENTLY) is not
-		// possible for a table with a default partition.
-		if _, err := tx.Exec(ctx, `LOCK TABLE ONLY `+pgx.Identifier{table}.Sanitize()+` IN ACCESS EXCLUSIVE MODE`); err != nil {
+		var kept *string
+		if err := tx.QueryRow(ctx, `SELECT drop_day_partition($1, $2::date, $3)`, table, day, before).Scan(&kept); err != nil {
 			return err
 		}
-		for _, guard := range guards {
-			if reason, err = guard(ctx, tx, name); err != nil || reason != "" {
-				return err
-			}
+		if kept != nil {
+			reason = *kept
 		}
-		_, err := tx.Exec(ctx, `DROP TABLE `+pgx.Identifier{name}.Sanitize())
-		return err
+		return nil
 	})
 	return reason, err
 }

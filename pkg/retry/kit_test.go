@@ -28,7 +28,9 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	pool := pgtest.NewDB(t, outbox.Component(), Component())
+	db := pgtest.NewSeparate(t, outbox.Component(), Component())
+	db.Migrate(t)
+	pool := db.App(t)
 	return &fixture{Store: New("payment", outbox.New(nil, "/test")), pool: pool}
 }
 

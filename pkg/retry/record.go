@@ -21,7 +21,12 @@ var migrations embed.FS
 func Component() postgres.Component {
 	// fs.Sub fails on invalid paths only, and this one is a constant.
 	sub, _ := fs.Sub(migrations, "migrations")
-	return postgres.Component{Name: "retry", FS: sub}
+	return postgres.Component{Name: "retry", FS: sub, Grants: []postgres.Grant{
+		{Table: "parked_keys", App: "SELECT, INSERT, UPDATE, DELETE"},
+		{Table: "parked_records", App: "SELECT, INSERT, DELETE"},
+		{Table: "dead_letters", App: "SELECT, INSERT, UPDATE, DELETE"},
+		{Table: "dead_letter_actions", App: "SELECT, INSERT"}, // they go with their letter
+	}}
 }
 
 // Store keeps the failed records of one consumer group. It holds no state of its own

@@ -29,6 +29,8 @@ type Config struct {
 	RegistryURL  string           // SCHEMA_REGISTRY_URL
 	InitialStock map[string]int64 // INITIAL_STOCK: SKU=pieces, comma between; stocked once, default none
 
+	Migrations postgres.Migrations // MIGRATIONS: run (default), or wait for `migrate` to be run by somebody
+
 	// Credentials, read from files.
 	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
 	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
@@ -56,6 +58,8 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		Brokers:     env.List("KAFKA_BROKERS"),
 		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
 
+		Migrations: postgres.Migrations(env.String("MIGRATIONS", "")),
+
 		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
 		Kafka:                kafka.SecurityFromEnv(env),
 		Registry: schema.Access{
@@ -64,7 +68,7 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
 		},
 	}
-	if err := errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check()); err != nil {
+	if err := errors.Join(env.Err(), cfg.Keep.Check(), cfg.Migrations.Check(), cfg.Registry.Check()); err != nil {
 		return cfg, err
 	}
 	initial, _ := lookup("INITIAL_STOCK")

@@ -44,7 +44,7 @@ var migrations embed.FS
 // Components lists the migrations of the service's database, in order.
 func Components() []postgres.Component {
 	return []postgres.Component{
-		outbox.Component(), inbox.Component(), retry.Component(), httpapi.IdempotencyComponent(), {Name: name, FS: migrations},
+		outbox.Component(), inbox.Component(), retry.Component(), httpapi.IdempotencyComponent(), {Name: name, FS: migrations, Grants: grants()},
 	}
 }
 
@@ -81,6 +81,8 @@ func Run(ctx context.Context, cfg Config) error {
 			return nil, failed.Maintain(ctx, pool, time.Now())
 		}},
 	)
+
+	tables.Mode = cfg.Migrations
 
 	var health service.Health
 	health.Add("database", tables.Ready)

@@ -27,6 +27,8 @@ type Config struct {
 	SagaDeadline  time.Duration // SAGA_DEADLINE: until an order must be confirmed, default 5m
 	SnapshotEvery int           // SNAPSHOT_EVERY: domain events between two snapshots, default 10
 
+	Migrations postgres.Migrations // MIGRATIONS: run (default), or wait for `migrate` to be run by somebody
+
 	// Credentials, read from files.
 	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
 	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
@@ -56,6 +58,8 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		SagaDeadline:  env.Duration("SAGA_DEADLINE", 5*time.Minute),
 		SnapshotEvery: env.Int("SNAPSHOT_EVERY", 10, 1, 1_000_000),
 
+		Migrations: postgres.Migrations(env.String("MIGRATIONS", "")),
+
 		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
 		Kafka:                kafka.SecurityFromEnv(env),
 		Registry: schema.Access{
@@ -64,5 +68,5 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
 		},
 	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check())
+	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Migrations.Check(), cfg.Registry.Check())
 }

@@ -48,7 +48,7 @@ var migrations embed.FS
 func Components() []postgres.Component {
 	return []postgres.Component{
 		eventstore.Component(), outbox.Component(), inbox.Component(), retry.Component(), httpapi.IdempotencyComponent(),
-		{Name: name, FS: migrations},
+		{Name: name, FS: migrations, Grants: grants()},
 	}
 }
 
@@ -88,6 +88,8 @@ func Run(ctx context.Context, cfg Config) error {
 			return nil, failed.Maintain(ctx, pool, time.Now())
 		}},
 	)
+
+	tables.Mode = cfg.Migrations
 
 	var health service.Health
 	health.Add("database", tables.Ready)

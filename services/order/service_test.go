@@ -83,8 +83,10 @@ func TestService(t *testing.T) {
 	t.Parallel()
 	registry := schematest.Start(t).URL
 	brokers := kafkatest.Start(t, events.Topics()...)
+	db := pgtest.NewSeparate(t, order.Components()...)
+	db.Migrate(t)
 	url, stop := run(t, order.Config{
-		DatabaseURL: pgtest.NewURL(t), Brokers: brokers, RegistryURL: registry,
+		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: brokers, RegistryURL: registry,
 		SagaDeadline: time.Minute, SnapshotEvery: 10,
 	})
 	kafkatest.Eventually(t, "service ready", func() bool { status, _ := get(url + "/readyz"); return status == http.StatusOK })
@@ -114,6 +116,8 @@ func TestService(t *testing.T) {
 		_, body := get(url + "/orders/" + late)
 		return strings.Contains(body, `"status":"CANCELLING"`) && strings.Contains(body, `"reason":"deadline"`)
 	})
+
+	db.Check(t) // with the partitions that the service made
 
 	_, metrics := get(url + "/metrics")
 	for _, line := range []string{

@@ -56,7 +56,7 @@ var migrations embed.FS
 func Components() []postgres.Component {
 	return []postgres.Component{
 		outbox.Component(), inbox.Component(), retry.Component(), httpapi.IdempotencyComponent(),
-		{Name: name, FS: migrations},
+		{Name: name, FS: migrations, Grants: grants()},
 	}
 }
 
@@ -106,6 +106,8 @@ func Run(ctx context.Context, cfg Config) error {
 			return nil, failed.Maintain(ctx, pool, time.Now())
 		}},
 	)
+
+	tables.Mode = cfg.Migrations
 
 	var health service.Health
 	health.Add("database", tables.Ready)

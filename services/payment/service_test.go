@@ -120,8 +120,10 @@ func TestService(t *testing.T) {
 	t.Parallel()
 	registry := schematest.Start(t).URL
 	w := &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(schema.NewClient(registry)), gateway: gatewaytest.Start(t)}
+	db := pgtest.NewSeparate(t, payment.Components()...)
+	db.Migrate(t)
 	url, stop := start(t, payment.Config{
-		DatabaseURL: pgtest.NewURL(t), Brokers: w.brokers, RegistryURL: registry, GatewayURL: w.gateway.URL,
+		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: w.brokers, RegistryURL: registry, GatewayURL: w.gateway.URL,
 		GatewayTimeout: time.Second, RefundMaxAttempts: 2, RefundBackoffBase: 50 * time.Millisecond, RefundBackoffMax: time.Second,
 	})
 	w.url = url
@@ -168,6 +170,8 @@ func TestService(t *testing.T) {
 			t.Errorf("net %d, want %d: %v", net, want, w.gateway.Ledger())
 		}
 	}
+	db.Check(t) // with the partitions that the service made
+
 	_, metrics := get(t, url+"/metrics")
 	for _, line := range []string{
 		`eventshop_payment_decisions_total{action="apply",input="ChargeCaptured"} 3`,

@@ -25,6 +25,8 @@ type Config struct {
 	Brokers     []string // KAFKA_BROKERS: host:port, comma between
 	RegistryURL string   // SCHEMA_REGISTRY_URL
 
+	Migrations postgres.Migrations // MIGRATIONS: run (default), or wait for `migrate` to be run by somebody
+
 	// Credentials, read from files.
 	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
 	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
@@ -52,6 +54,8 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		Brokers:     env.List("KAFKA_BROKERS"),
 		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
 
+		Migrations: postgres.Migrations(env.String("MIGRATIONS", "")),
+
 		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
 		Kafka:                kafka.SecurityFromEnv(env),
 		Registry: schema.Access{
@@ -60,5 +64,5 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
 		},
 	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check())
+	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Migrations.Check(), cfg.Registry.Check())
 }

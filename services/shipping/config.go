@@ -35,6 +35,8 @@ type Config struct {
 	BreakerWindow   time.Duration // CARRIER_BREAKER_WINDOW: within this time, default 60s
 	BreakerOpenFor  time.Duration // CARRIER_BREAKER_OPEN_FOR: from opening to the probe, default 30s
 
+	Migrations postgres.Migrations // MIGRATIONS: run (default), or wait for `migrate` to be run by somebody
+
 	// Credentials, read from files.
 	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
 	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
@@ -70,6 +72,8 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 		BreakerWindow:   env.Duration("CARRIER_BREAKER_WINDOW", time.Minute),
 		BreakerOpenFor:  env.Duration("CARRIER_BREAKER_OPEN_FOR", 30*time.Second),
 
+		Migrations: postgres.Migrations(env.String("MIGRATIONS", "")),
+
 		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
 		Kafka:                kafka.SecurityFromEnv(env),
 		Registry: schema.Access{
@@ -78,5 +82,5 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
 		},
 	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Registry.Check())
+	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Migrations.Check(), cfg.Registry.Check())
 }

@@ -48,7 +48,7 @@ var migrations embed.FS
 
 // Components lists the migrations of the service's database, in order.
 func Components() []postgres.Component {
-	return []postgres.Component{outbox.Component(), inbox.Component(), retry.Component(), {Name: name, FS: migrations}}
+	return []postgres.Component{outbox.Component(), inbox.Component(), retry.Component(), {Name: name, FS: migrations, Grants: grants()}}
 }
 
 // Run starts the service and returns nil when ctx has ended and all parts have
@@ -94,6 +94,8 @@ func Run(ctx context.Context, cfg Config) error {
 			return nil, failed.Maintain(ctx, pool, time.Now())
 		}},
 	)
+
+	tables.Mode = cfg.Migrations
 
 	var health service.Health
 	health.Add("database", tables.Ready)

@@ -17,6 +17,7 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
+	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/shipping"
@@ -38,8 +39,11 @@ func newStack(t *testing.T) *stack {
 	t.Helper()
 	registry, carrier := schematest.Start(t), carriertest.Start(t)
 	s := &stack{t: t, carrier: carrier, codec: schema.NewCodec(schema.NewClient(registry.URL))}
+	db := pgtest.NewSeparate(t, shipping.Components()...)
+	db.Migrate(t)
+	db.Check(t)
 	s.cfg = shipping.Config{
-		Addr: freeAddress(t), DatabaseURL: pgtest.NewURL(t), Brokers: kafkatest.Start(t, events.Topics()...),
+		Addr: freeAddress(t), DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: kafkatest.Start(t, events.Topics()...),
 		RegistryURL: registry.URL, CarrierURL: carrier.URL, CarrierTimeout: 5 * time.Second, TrackEvery: 10 * time.Millisecond,
 	}
 	return s

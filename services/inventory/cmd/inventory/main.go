@@ -3,8 +3,11 @@
 package main
 
 import (
+	"eventshop.example/pkg/migration"
 	"eventshop.example/pkg/service"
 	"eventshop.example/services/inventory"
 )
 
-func main() { service.Main("inventory", inventory.ConfigFromEnv, inventory.Run) }
+func main() {
+	service.Main("inventory", inventory.ConfigFromEnv, inventory.Run, migration.Command(inventory.Components()))
+}

@@ -3,8 +3,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -16,27 +14,29 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/inbox"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
+	"eventshop.example/services/inventory"
 	"eventshop.example/services/inventory/internal/app"
 )
 
 // shelf is inventory's use cases on a database of the test's own.
 type shelf struct {
 	t    *testing.T
-	pool *pgxpool.Pool
+	pool *pgxpool.Pool // of the service's role
+	db   *pgtest.Separate
 	app  *app.App
 }
 
 func newShelf(t *testing.T, stock map[string]int64) *shelf {
 	t.Helper()
 	t.Parallel()
-	own := postgres.Component{Name: "inventory", FS: os.DirFS("../../migrations").(fs.ReadDirFS)}
-	s := &shelf{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component(), own)}
+	db := pgtest.NewSeparate(t, inventory.Components()...)
+	db.Migrate(t)
+	s := &shelf{t: t, pool: db.App(t), db: db}
 	codec := schema.NewCodec(schema.NewClient(schematest.Start(t).URL))
 	if err := codec.Register(t.Context(), events.Catalogue()...); err != nil {
 		t.Fatal(err)

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"eventshop.example/pkg/migration"
 	"eventshop.example/pkg/service"
 	"eventshop.example/services/order"
 )
 
-func main() { service.Main("order", order.ConfigFromEnv, order.Run) }
+func main() {
+	service.Main("order", order.ConfigFromEnv, order.Run, migration.Command(order.Components()))
+}

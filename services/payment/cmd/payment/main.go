@@ -3,8 +3,11 @@
 package main
 
 import (
+	"eventshop.example/pkg/migration"
 	"eventshop.example/pkg/service"
 	"eventshop.example/services/payment"
 )
 
-func main() { service.Main("payment", payment.ConfigFromEnv, payment.Run) }
+func main() {
+	service.Main("payment", payment.ConfigFromEnv, payment.Run, migration.Command(payment.Components()))
+}

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"eventshop.example/pkg/migration"
 	"eventshop.example/pkg/service"
 	"eventshop.example/services/projection"
 )
 
-func main() { service.Main("projection", projection.ConfigFromEnv, projection.Run) }
+func main() {
+	service.Main("projection", projection.ConfigFromEnv, projection.Run, migration.Command(projection.Components()))
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +14,9 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/inbox"
-	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/services/projection"
 	"eventshop.example/services/projection/internal/app"
 )
 
@@ -29,16 +27,18 @@ var start = time.Date(2026, 11, 24, 23, 58, 0, 0, time.UTC)
 // models is the read models on a database of the test's own.
 type models struct {
 	t    *testing.T
-	pool *pgxpool.Pool
+	pool *pgxpool.Pool // of the service's role
+	db   *pgtest.Separate
 	app  *app.App
 }
 
 func newModels(t *testing.T) *models {
 	t.Helper()
 	t.Parallel()
-	own := postgres.Component{Name: "projection", FS: os.DirFS("../../migrations")}
-	pool := pgtest.NewDB(t, outbox.Component(), inbox.Component(), own)
-	return &models{t: t, pool: pool, app: app.New(pool)}
+	db := pgtest.NewSeparate(t, projection.Components()...)
+	db.Migrate(t)
+	pool := db.App(t)
+	return &models{t: t, pool: pool, app: app.New(pool), db: db}
 }
 
 // said is an event somebody has published, with the reaction to it.

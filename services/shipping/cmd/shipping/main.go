@@ -3,8 +3,11 @@
 package main
 
 import (
+	"eventshop.example/pkg/migration"
 	"eventshop.example/pkg/service"
 	"eventshop.example/services/shipping"
 )
 
-func main() { service.Main("shipping", shipping.ConfigFromEnv, shipping.Run) }
+func main() {
+	service.Main("shipping", shipping.ConfigFromEnv, shipping.Run, migration.Command(shipping.Components()))
+}
