@@ -1,0 +1,220 @@
+// Package compose tests deploy/compose.yaml as it is delivered: images, roles, jobs, health,
+// restarts. scripts/test --on compose builds the images and runs it.
+package compose
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	clients "eventshop.example/local/load"
+)
+
+// stackVariable has to be "compose" for this package to do anything: it takes two minutes,
+// 2 GB and a Docker engine.
+const stackVariable = "EVENTSHOP_E2E_STACK"
+
+// shop is the compose project of one test.
+type shop struct {
+	t       *testing.T
+	project string
+	file    string
+	env     []string       // of docker compose
+	port    map[string]int // by variable
+}
+
+// listeners are the variables of compose.yaml by which ports are moved.
+func listeners() []string {
+	names := []string{"KAFKA_PORT", "REGISTRY_PORT", "GATEWAY_PORT", "CARRIER_PORT"}
+	for _, s := range services() {
+		s = strings.ToUpper(s)
+		names = append(names, s+"_PORT", s+"_OPERATOR_PORT", "POSTGRES_"+s+"_PORT")
+	}
+	return names
+}
+
+func services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
+
+// up starts a project of its own on free ports and takes it down with its volumes.
+func up(t *testing.T) *shop {
+	t.Helper()
+	if os.Getenv(stackVariable) != "compose" {
+		t.Skip("run by scripts/test --on compose")
+	}
+	file, err := filepath.Abs("../../deploy/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shop{t: t, project: "eventshop-test-" + strconv.Itoa(os.Getpid()), file: file, env: os.Environ(), port: map[string]int{}}
+	var held []net.Listener // until all are chosen, so that none is chosen twice
+	for _, name := range listeners() {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, l)
+		s.port[name] = l.Addr().(*net.TCPAddr).Port
+		s.env = append(s.env, fmt.Sprintf("%s=%d", name, s.port[name]))
+	}
+	for _, l := range held {
+		l.Close()
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.try("ps", "-a"))
+			t.Log(s.try("logs", "--tail", "30"))
+		}
+		s.try("down", "--volumes", "--timeout", "5")
+	})
+	s.compose("up", "--detach", "--no-build", "--quiet-pull")
+	return s
+}
+
+// try runs docker compose and returns what it printed.
+func (s *shop) try(args ...string) string {
+	out, _ := s.run(args...)
+	return out
+}
+
+func (s *shop) run(args ...string) (string, error) {
+	cmd := exec.Command("docker", append([]string{"compose", "-p", s.project, "-f", s.file}, args...)...)
+	cmd.Env = s.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (s *shop) compose(args ...string) {
+	s.t.Helper()
+	if out, err := s.run(args...); err != nil {
+		s.t.Fatalf("docker compose %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func (s *shop) url(service string) string {
+	return fmt.Sprintf("http://127.0.0.1:%d", s.port[strings.ToUpper(service)+"_PORT"])
+}
+
+// order places one and returns its id; it repeats until it is accepted.
+func (s *shop) order(key, sku string) string {
+	s.t.Helper()
+	client := clients.NewClient()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	defer cancel()
+	a, err := client.Insist(ctx, func() string { return s.url("order") + "/orders" },
+		clients.Order{Customer: "ada", SKU: sku, Quantity: 1}.Body(), key, http.StatusCreated)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a.OrderID()
+}
+
+// await waits until an order has one of the statuses.
+func (s *shop) await(id string, want ...string) {
+	s.t.Helper()
+	deadline, tick := time.After(2*time.Minute), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for got := ""; ; {
+		if a, err := clients.NewClient().Send(s.t.Context(), http.MethodGet, s.url("order")+"/orders/"+id, ""); err == nil {
+			var order struct{ Status string }
+			if json.Unmarshal(a.Body, &order) == nil {
+				got = order.Status
+			}
+		}
+		for _, w := range want {
+			if got == w {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.t.Fatalf("order %s is %q, want one of %v", id, got, want)
+		}
+	}
+}
+
+// TestCompose is one test, since a project takes a while to come up: an order goes
+// through, whatever is killed with SIGKILL comes back by itself, the services' roles may
+// not do what they need not, and everything is there after down and up.
+func TestCompose(t *testing.T) {
+	began := time.Now()
+	s := up(t)
+	s.await(s.order("first", "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
+	t.Logf("first order CONFIRMED %s after docker compose up", time.Since(began).Round(100*time.Millisecond))
+
+	for _, service := range services() {
+		s.refuses(service)
+	}
+
+	for i, victim := range []string{"order", "kafka", "postgres-payment", "registry", "payment", "gateway"} {
+		// From inside, as a crash is: what docker kills by command it does not restart.
+		s.crash(victim)
+		s.await(s.order(fmt.Sprintf("after-%d", i), "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
+		t.Logf("%s was killed; an order went through", victim)
+	}
+
+	s.compose("stop", "--timeout", "20")
+	s.compose("up", "--detach", "--no-build")
+	s.await(s.order("first", "WIDGET-01"), "DELIVERED") // the same key: the same order
+	s.await(s.order("last", "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
+}
+
+// crash ends a container's first process with SIGKILL, from the host.
+func (s *shop) crash(service string) {
+	s.t.Helper()
+	id, err := s.run("ps", "--quiet", service)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out, err := exec.Command("docker", "inspect", "--format", "{{.State.Pid}}", strings.TrimSpace(id)).Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil || pid < 2 {
+		s.t.Fatalf("%s has process %q: %v", service, out, err)
+	}
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Kill()
+	}
+	if err != nil {
+		s.t.Skipf("the processes of containers cannot be signalled from here: %v", err)
+	}
+}
+
+// refuses tries what the role of a service must not do.
+func (s *shop) refuses(service string) {
+	s.t.Helper()
+	password, err := os.ReadFile(filepath.Join(filepath.Dir(s.file), "secrets", service+"_app_password"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	url := fmt.Sprintf("postgres://%s_app:%s@127.0.0.1:%d/%s", service, strings.TrimSpace(string(password)),
+		s.port["POSTGRES_"+strings.ToUpper(service)+"_PORT"], service)
+	c, err := pgx.Connect(s.t.Context(), url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close(s.t.Context())
+	forbidden := []string{`ALTER TABLE outbox ADD COLUMN x int`, `DROP TABLE inbox`, `CREATE TABLE t (x int)`, `DELETE FROM outbox`, `TRUNCATE outbox`}
+	if service == "order" {
+		forbidden = append(forbidden, `UPDATE events SET version = version`, `DELETE FROM events`)
+	}
+	for _, sql := range forbidden {
+		if _, err := c.Exec(s.t.Context(), sql); err == nil || !strings.Contains(err.Error(), "42501") {
+			s.t.Errorf("%s as %s_app: %v, want permission denied", sql, service, err)
+		}
+	}
+}
