@@ -140,9 +140,10 @@ type Options struct {
 	Grow bool
 }
 
-// Apply removes the differences it may, and returns those that are left: unknown topics,
-// fewer partitions, and more of them without Grow. Doing it again is safe, and so are two at once.
-func Apply(ctx context.Context, client *kgo.Client, diffs []Difference, o Options) (left []Difference, err error) {
+// Apply removes the differences it may, and returns those it removed and those that are
+// left: unknown topics, fewer partitions, and more of them without Grow. With an error some
+// may be removed already. Doing it again is safe, and so are two at once.
+func Apply(ctx context.Context, client *kgo.Client, diffs []Difference, o Options) (done, left []Difference, err error) {
 	admin := kadm.NewClient(client)
 	var missing []events.Topic
 	alter := map[string][]kadm.AlterConfig{}
@@ -164,14 +165,16 @@ func Apply(ctx context.Context, client *kgo.Client, diffs []Difference, o Option
 				err = res.Error()
 			}
 			if err != nil {
-				return left, fmt.Errorf("give topic %s %s partitions: %w", d.Topic, d.Want, err)
+				return nil, nil, fmt.Errorf("give topic %s %s partitions: %w", d.Topic, d.Want, err)
 			}
 		default:
 			left = append(left, d)
+			continue
 		}
+		done = append(done, d)
 	}
 	if err := Create(ctx, client, missing, o.Replication); err != nil {
-		return left, err
+		return nil, nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(alter)) {
 		res, err := admin.AlterTopicConfigs(ctx, alter[name], name)
@@ -179,10 +182,10 @@ func Apply(ctx context.Context, client *kgo.Client, diffs []Difference, o Option
 			_, err = res.On(name, func(r *kadm.AlterConfigsResponse) error { return r.Err })
 		}
 		if err != nil {
-			return left, fmt.Errorf("change the settings of topic %s: %w", name, err)
+			return nil, nil, fmt.Errorf("change the settings of topic %s: %w", name, err)
 		}
 	}
-	return left, nil
+	return done, left, nil
 }
 
 // Create creates the topics that do not exist yet, in one request. Those that exist are

@@ -49,12 +49,12 @@ func TestReconcile(t *testing.T) {
 		{Name: "b", Partitions: 6},
 	}
 	missing := wantDifferences(t, c, declared, Difference{Topic: "a", Kind: Missing}, Difference{Topic: "b", Kind: Missing})
-	if left, err := Apply(t.Context(), c, missing, Options{}); err != nil || len(left) != 0 {
+	if _, left, err := Apply(t.Context(), c, missing, Options{}); err != nil || len(left) != 0 {
 		t.Fatalf("left %v, %v", left, err)
 	}
 	wantDifferences(t, c, declared)
 	// Twice, as two deployments at once would.
-	if left, err := Apply(t.Context(), c, missing, Options{}); err != nil || len(left) != 0 {
+	if _, left, err := Apply(t.Context(), c, missing, Options{}); err != nil || len(left) != 0 {
 		t.Fatalf("again: left %v, %v", left, err)
 	}
 
@@ -80,16 +80,16 @@ func TestReconcile(t *testing.T) {
 		Difference{Topic: "a", Kind: Undeclared, Config: "max.message.bytes", Have: size},
 		Difference{Topic: "a", Kind: Setting, Config: "retention.ms", Want: "-1", Have: retention},
 		grown, stranger)
-	if left, err := Apply(t.Context(), c, changed, Options{}); err != nil || len(left) != 2 {
+	if _, left, err := Apply(t.Context(), c, changed, Options{}); err != nil || len(left) != 2 {
 		t.Fatalf("left %v, %v; want the partitions and the stranger", left, err)
 	}
 	last := wantDifferences(t, c, declared, grown, stranger)
-	if left, err := Apply(t.Context(), c, last, Options{Grow: true}); err != nil || len(left) != 1 {
+	if _, left, err := Apply(t.Context(), c, last, Options{Grow: true}); err != nil || len(left) != 1 {
 		t.Fatalf("left %v, %v; want the stranger", left, err)
 	}
 	declared[1].Partitions = 2 // no topic gets fewer
 	fewer := wantDifferences(t, c, declared, Difference{Topic: "b", Kind: Partitions, Want: "2", Have: "8"}, stranger)
-	if left, err := Apply(t.Context(), c, fewer, Options{Grow: true}); err != nil || len(left) != 2 {
+	if _, left, err := Apply(t.Context(), c, fewer, Options{Grow: true}); err != nil || len(left) != 2 {
 		t.Fatalf("left %v, %v; want both", left, err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,11 +41,7 @@ func topicsDiffCommand(e *env, f *topicsFlags) *cobra.Command {
 		Short: "Lists what differs; exit code 1 when something does that apply would change",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd.Context(), e, func(ctx context.Context, client *kgo.Client) error {
-				diffs, err := topics.Compare(ctx, client, stack.Topics())
-				if err != nil {
-					return err
-				}
+			return f.compared(cmd.Context(), e, func(_ context.Context, _ *kgo.Client, diffs []topics.Difference) error {
 				if err := f.print(e, section{"differences", diffs}); err != nil {
 					return err
 				}
@@ -63,20 +58,10 @@ func topicsApplyCommand(e *env, f *topicsFlags) *cobra.Command {
 		Short: "Creates topics and changes settings until they are as declared; deletes nothing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd.Context(), e, func(ctx context.Context, client *kgo.Client) error {
-				diffs, err := topics.Compare(ctx, client, stack.Topics())
+			return f.compared(cmd.Context(), e, func(ctx context.Context, client *kgo.Client, diffs []topics.Difference) error {
+				done, left, err := topics.Apply(ctx, client, diffs, o)
 				if err != nil {
 					return err
-				}
-				left, err := topics.Apply(ctx, client, diffs, o)
-				if err != nil {
-					return err
-				}
-				var done []topics.Difference
-				for _, d := range diffs {
-					if !slices.ContainsFunc(left, func(l topics.Difference) bool { return l.String() == d.String() }) {
-						done = append(done, d)
-					}
 				}
 				if err := f.print(e, section{"done", done}, section{"left", left}); err != nil {
 					return err
@@ -126,8 +111,8 @@ func (f *topicsFlags) print(e *env, sections ...section) error {
 	return nil
 }
 
-// with connects to the cluster and waits until it answers.
-func (f *topicsFlags) with(ctx context.Context, e *env, do func(ctx context.Context, client *kgo.Client) error) error {
+// compared connects to the cluster, waits until it answers, and gives do the differences.
+func (f *topicsFlags) compared(ctx context.Context, e *env, do func(ctx context.Context, client *kgo.Client, diffs []topics.Difference) error) error {
 	brokers := strings.FieldsFunc(f.brokers, func(r rune) bool { return r == ',' })
 	if len(brokers) == 0 {
 		s, err := e.open()
@@ -149,7 +134,11 @@ func (f *topicsFlags) with(ctx context.Context, e *env, do func(ctx context.Cont
 	defer tick.Stop()
 	for {
 		if err = client.Ping(waiting); err == nil {
-			return do(ctx, client)
+			diffs, err := topics.Compare(ctx, client, stack.Topics())
+			if err != nil {
+				return err
+			}
+			return do(ctx, client, diffs)
 		}
 		select {
 		case <-tick.C:
