@@ -101,7 +101,8 @@ type Envelope struct {
 	Time time.Time
 	// CorrelationID is the same for all that follows from one request. May be empty.
 	CorrelationID string
-	// CausationID is the ID of the event that caused this one. Empty when a request did.
+	// CausationID is the ID of the event that caused this one; the event's own ID when a
+	// request did. May be empty.
 	CausationID string
 	// ContentType is the format of the value, normally ContentTypeAvro.
 	ContentType string
@@ -110,7 +111,9 @@ type Envelope struct {
 }
 
 // Headers returns the envelope as Kafka headers in a fixed order. Optional attributes
-// that are empty are left out. Time is written in UTC, cut to microseconds.
+// that are empty are left out, but for tracestate beside a traceparent: an empty one is
+// allowed, and where both are always there Debezium can send the same headers. Time is
+// written in UTC, cut to microseconds.
 func (e Envelope) Headers() []Header {
 	headers := []Header{
 		{HeaderSpecVersion, []byte(SpecVersion)},
@@ -128,7 +131,7 @@ func (e Envelope) Headers() []Header {
 		{HeaderTraceParent, e.TraceParent},
 		{HeaderTraceState, e.TraceState},
 	} {
-		if optional.value != "" {
+		if optional.value != "" || optional.key == HeaderTraceState && e.TraceParent != "" {
 			headers = append(headers, Header{optional.key, []byte(optional.value)})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
+	"eventshop.example/pkg/telemetry"
 )
 
 func newAppendFixture(t *testing.T) (*fixture, *schema.Codec) {
@@ -71,8 +72,13 @@ func TestAppendedEventsArriveDecodableAndInOrder(t *testing.T) {
 	if a.Source != "/eventshop/order" || a.Subject != "o-1" || a.AggregateVersion != 3 || b.Subject != "agg" {
 		t.Errorf("envelopes %+v and %+v", a, b)
 	}
-	if b.CorrelationID != b.ID.String() || b.CausationID != "" {
-		t.Errorf("an event without a cause starts a conversation, got %+v", b)
+	if id := b.ID.String(); b.CorrelationID != id || b.CausationID != id || !telemetry.ValidTraceParent(b.TraceParent) {
+		t.Errorf("an event without a cause starts a conversation and a trace, got %+v", b)
+	}
+	for i, r := range records {
+		if len(r.Headers) != 12 {
+			t.Errorf("event %d has %d headers, and no outbox row may lack one: %v", i, len(r.Headers), r.Headers)
+		}
 	}
 	if n := len(kafkatest.ReadAll(t, f.brokers, events.TopicOrderNotifications)); n != 1 {
 		t.Errorf("%d notifications, want 1", n)

@@ -14,6 +14,7 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/telemetry"
 )
 
 const (
@@ -45,6 +46,7 @@ func Component() postgres.Component {
 			{Table: "outbox_lease", App: "SELECT, UPDATE"},
 			{Table: "outbox_relay", App: "SELECT, INSERT, UPDATE, DELETE"},
 			{Table: "outbox_hold", App: "SELECT, INSERT, UPDATE, DELETE"},
+			{Table: "outbox_mode", App: "SELECT, UPDATE", CDC: "SELECT"},
 		},
 	}
 }
@@ -66,7 +68,8 @@ func New(codec *schema.Codec, source string) *Outbox {
 
 // Cause says what led to an event: the ids that tie a saga together and the
 // W3C trace context. An empty CorrelationID makes the event the start of its own
-// conversation.
+// conversation, an empty CausationID its own cause, and without a valid TraceParent it
+// starts a trace: an event always has all headers.
 type Cause struct {
 	CorrelationID, CausationID, TraceParent, TraceState string
 }
@@ -164,8 +167,15 @@ func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
 	if r.envelope.Subject == "" {
 		r.envelope.Subject = e.Event.AggregateKey()
 	}
+	// No column is NULL: Debezium makes a header without a value of one.
 	if r.envelope.CorrelationID == "" {
 		r.envelope.CorrelationID = id.String()
+	}
+	if r.envelope.CausationID == "" {
+		r.envelope.CausationID = id.String()
+	}
+	if !telemetry.ValidTraceParent(r.envelope.TraceParent) {
+		r.envelope.TraceParent, r.envelope.TraceState = telemetry.NewTraceParent(), ""
 	}
 	// What no consumer would accept must not be published: it would become a
 	// dead letter in every group, long after the cause.

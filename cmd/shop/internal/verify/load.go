@@ -125,7 +125,7 @@ func collect[T any](ctx context.Context, c *pgx.Conn, sql string, scan func(pgx.
 func outboxes(ctx context.Context, conns map[string]*pgx.Conn) ([]OutboxRow, error) {
 	var out []OutboxRow
 	for service, c := range conns {
-		rows, err := collect(ctx, c, `SELECT id, topic, event_type, aggregate_id, coalesce(ce_causationid, ''),
+		rows, err := collect(ctx, c, `SELECT id, topic, event_type, aggregate_id, coalesce(nullif(ce_causationid, id::text), ''),
 			published_at IS NOT NULL, ce_specversion IS NULL FROM outbox`,
 			func(r pgx.CollectableRow) (o OutboxRow, err error) {
 				o.Service = service
