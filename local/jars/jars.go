@@ -24,7 +24,8 @@ import (
 
 // Sets.
 const (
-	Kafka = "kafka" // Apache Kafka's broker and tools
+	Kafka   = "kafka"   // Apache Kafka's broker and tools
+	Connect = "connect" // Kafka Connect with Debezium
 )
 
 //go:embed *.xml

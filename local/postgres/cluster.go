@@ -136,7 +136,10 @@ func (c *Cluster) Spec(binDir string, port int, log string) (process.Spec, error
 		"log_line_prefix=%m [%p] ", "log_timezone=UTC", "timezone=UTC",
 		// Five services of up to nine processes with a pool of 8 each, and the commands
 		// that look on. A connection nobody opens takes some kilobytes.
-		"max_connections=400")
+		"max_connections=400",
+		// So that change data capture can be switched on (it decodes nothing until then); a
+		// reader that stays away loses its place before it fills the disk.
+		"wal_level=logical", "max_slot_wal_keep_size=1GB")
 	if err != nil {
 		return process.Spec{}, err
 	}
