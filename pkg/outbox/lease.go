@@ -39,7 +39,7 @@ WITH alive AS (
 	FROM wanted w WHERE l.shard = w.shard
 	RETURNING l.shard
 )
-SELECT coalesce(array_agg(shard), '{}'), coalesce((SELECT reason FROM held), '') FROM claimed`
+SELECT coalesce(array_agg(shard), '{}'), coalesce((SELECT reason FROM held), ''), (SELECT mode FROM outbox_mode) FROM claimed`
 
 // leaseLoop keeps the leases until ctx is done. It renews three times per
 // lifetime, so that one lost renewal costs nothing.
@@ -81,9 +81,11 @@ func (r *Relay) leaseLoop(ctx context.Context, fail context.CancelCauseFunc) {
 }
 
 func (r *Relay) claim(ctx context.Context) (shards []int16, held string, err error) {
-	if err := r.pool.QueryRow(ctx, claimShards, r.id, r.cfg.Lease).Scan(&shards, &held); err != nil {
+	var mode Mode
+	if err := r.pool.QueryRow(ctx, claimShards, r.id, r.cfg.Lease).Scan(&shards, &held, &mode); err != nil {
 		return nil, "", fmt.Errorf("renew outbox leases: %w", postgres.Classify(err))
 	}
+	r.mode.Store(&mode)
 	return shards, held, nil
 }
 

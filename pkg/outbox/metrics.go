@@ -17,6 +17,9 @@ type metrics struct {
 	published   *prometheus.CounterVec
 	errors      *prometheus.CounterVec
 	seconds     prometheus.Histogram
+
+	debezium prometheus.Gauge
+	slot     *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -51,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"topic"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eventshop_outbox_errors_total",
-			Help: "Failures that will be tried again, by operation: read, produce, mark, lease, measure.",
+			Help: "Failures that will be tried again, by operation: read, produce, mark, lease, measure, confirm.",
 		}, []string{"operation"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "eventshop_outbox_publish_seconds",
@@ -59,10 +62,44 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 18), // 1 ms to 2 min
 		}),
 	}
+	m.debezium = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "eventshop_outbox_debezium",
+		Help: "1 while Debezium relays the events, 0 while the polling relay does.",
+	})
+	m.slot = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "eventshop_outbox_slot",
+		Help: "The replication slot, in mode debezium: active and lost are 0 or 1; lag_bytes of the log are not confirmed yet, retained_bytes are kept for it, safe_bytes can be written until it is lost.",
+	}, []string{"what"})
 	if reg != nil {
-		reg.MustRegister(m.unpublished, m.oldest, m.inFlight, m.held, m.leased, m.onHold, m.published, m.errors, m.seconds)
+		reg.MustRegister(m.debezium, m.slot, m.unpublished, m.oldest, m.inFlight, m.held, m.leased, m.onHold, m.published, m.errors, m.seconds)
 	}
 	return m
+}
+
+// capture shows the mode and the slot. What the server does not tell is not shown.
+func (m *metrics) capture(now RelayMode) {
+	m.slot.Reset()
+	m.debezium.Set(0)
+	if now.Mode != Debezium {
+		return
+	}
+	m.debezium.Set(1)
+	m.slot.WithLabelValues("lost").Set(flag(now.Lost != ""))
+	m.slot.WithLabelValues("active").Set(flag(now.State != nil && now.State.Active))
+	if s := now.State; s != nil {
+		m.slot.WithLabelValues("lag_bytes").Set(float64(s.LagBytes))
+		m.slot.WithLabelValues("retained_bytes").Set(float64(s.Retained))
+		if s.SafeBytes != nil {
+			m.slot.WithLabelValues("safe_bytes").Set(float64(*s.SafeBytes))
+		}
+	}
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // measureEvery is the age that gauges may have. Counting a backlog of a million

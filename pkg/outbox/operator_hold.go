@@ -36,6 +36,8 @@ const quietPoll = 50 * time.Millisecond
 // lease has run out; thawed, it can send of each key the one record that it had at the
 // producer.
 //
+// In mode debezium the error is errs.Conflict: nothing here stops a connector.
+//
 // When ctx ends first, the error is errs.Transient and the hold is in force; a relay that
 // publishes still is named by Describe.
 func (o *Outbox) Hold(ctx context.Context, pool *pgxpool.Pool, reason string) error {
@@ -63,7 +65,7 @@ func (o *Outbox) Release(ctx context.Context, pool *pgxpool.Pool) error {
 func takeHold(ctx context.Context, pool *pgxpool.Pool, name string, owner uuid.UUID, reason string, lasts *time.Duration) (taken bool, err error) {
 	const q = `
 		INSERT INTO outbox_hold (name, owner, reason, expires_at)
-		VALUES ($1, $2, $3, coalesce(clock_timestamp() + $4::interval, 'infinity'))
+		SELECT $1, $2, $3, coalesce(clock_timestamp() + $4::interval, 'infinity') FROM outbox_mode WHERE mode = 'polling'
 		ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, reason = excluded.reason, expires_at = excluded.expires_at
 			WHERE outbox_hold.owner = excluded.owner OR outbox_hold.expires_at <= clock_timestamp()`
 	var b pgx.Batch
@@ -73,9 +75,14 @@ func takeHold(ctx context.Context, pool *pgxpool.Pool, name string, owner uuid.U
 		taken = tag.RowsAffected() == 1
 		return nil
 	})
+	var mode Mode
+	b.Queue(`SELECT mode FROM outbox_mode`).QueryRow(func(row pgx.Row) error { return row.Scan(&mode) })
 	b.Queue(`COMMIT`)
 	if err := pool.SendBatch(ctx, &b).Close(); err != nil {
 		return false, postgres.Classify(fmt.Errorf("hold the outbox: %w", err))
+	}
+	if mode == Debezium {
+		return false, errs.New(errs.Conflict, "hold the outbox: Debezium relays it, which this does not stop; change the mode to polling first")
 	}
 	return taken, nil
 }

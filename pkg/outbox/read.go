@@ -25,7 +25,12 @@ import (
 // order of the index and so lets LIMIT end the scan, whereas an anti-join would
 // sort the whole backlog. The join with the lease makes a relay that lost its
 // shards read nothing. The running sum bounds memory; the first row always comes.
-const readRows = `
+const readRows = readFrom + readOn + ` AND EXISTS (SELECT FROM outbox_mode WHERE mode = 'polling')` + readTo
+
+// readRest is for mode debezium: raw rows, and what is published again. See Mode.
+const readRest = readFrom + ` AND (o.ce_specversion IS NULL OR o.publication > 1)` + readOn + readTo
+
+const readFrom = `
 SELECT seq, id, shard, topic, key, payload, created_at, size, publication,
 	event_type, aggregate_id, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid,
 	content_type, traceparent, tracestate, headers
@@ -35,14 +40,18 @@ FROM (
 		SELECT o.*, coalesce(octet_length(o.payload), 0) + coalesce(octet_length(o.key), 0)
 			+ coalesce(pg_column_size(o.headers), 0) AS size
 		FROM outbox o
-		WHERE o.shard = l.shard AND o.published_at IS NULL
+		WHERE o.shard = l.shard AND o.published_at IS NULL`
+
+const readOn = `
 			AND o.seq NOT IN (SELECT unnest($3::bigint[]))
 			AND o.topic <> ALL ($4::text[])
 			AND (o.topic, coalesce(o.key, '')) NOT IN (SELECT t, k FROM unnest($5::text[], $6::bytea[]) AS held (t, k))
 		ORDER BY o.seq
 		LIMIT $7
 	) r
-	WHERE l.holder = $1 AND l.shard = ANY ($2::smallint[]) AND l.expires_at > clock_timestamp()
+	WHERE l.holder = $1 AND l.shard = ANY ($2::smallint[]) AND l.expires_at > clock_timestamp()`
+
+const readTo = `
 ) w
 WHERE before < $8
 ORDER BY seq`
@@ -114,7 +123,11 @@ func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (mo
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	perShard := (limit + len(v.shards) - 1) / len(v.shards)
-	rows, err := r.pool.Query(ctx, readRows, r.id, v.shards, v.inFlight, v.topics, v.laneTopics, v.laneKeys, perShard, limitBytes)
+	query := readRows
+	if *r.mode.Load() == Debezium {
+		query = readRest
+	}
+	rows, err := r.pool.Query(ctx, query, r.id, v.shards, v.inFlight, v.topics, v.laneTopics, v.laneKeys, perShard, limitBytes)
 	if err != nil {
 		return false, fmt.Errorf("read outbox: %w", postgres.Classify(err))
 	}

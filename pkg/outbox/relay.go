@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +50,7 @@ func (c RelayConfig) withDefaults() RelayConfig {
 // share, and one that is alone leads them all.
 //
 // It has three loops: one reads and sends, one marks what was acknowledged, one
-// renews the leases. An order's way from commit to broker is one query and one
+// renews the leases; and in mode debezium one marks what Debezium has sent. An order's way from commit to broker is one query and one
 // produce request; marks and leases are beside that way.
 type Relay struct {
 	id      uuid.UUID // of this run; never reused, so that a successor is somebody else
@@ -60,6 +61,7 @@ type Relay struct {
 	flight  *flight
 	client  *kgo.Client     // set by Run
 	readOf  map[string]bool // topics of the rows read so far; the read loop's
+	mode    atomic.Pointer[Mode]
 
 	mu       sync.Mutex
 	troubles map[string]error // by what fails now: read, mark, lease
@@ -69,12 +71,14 @@ type Relay struct {
 
 	recreated map[string]bool // topics that the client must forget, see followRecreated
 	released  bool            // a hold has ended; the topics of readOf are to be forgotten too
+
+	capture error // why Debezium does not relay, in mode debezium
 }
 
 // NewRelay returns a relay for the outbox table in pool, woken by o. It does
 // nothing until Run.
 func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
-	return &Relay{
+	r := &Relay{
 		id:       uuid.New(),
 		pool:     pool,
 		out:      o,
@@ -86,6 +90,9 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 		recreated: map[string]bool{},
 		readOf:    map[string]bool{},
 	}
+	mode := Polling
+	r.mode.Store(&mode)
+	return r
 }
 
 // Run publishes until ctx is done, then waits up to DrainTimeout for what is at
@@ -126,6 +133,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	loops.Go(func() { r.leaseLoop(background, fail) })
 	loops.Go(func() { r.markLoop(background, fail) })
 	loops.Go(func() { r.measureLoop(ctx) })
+	loops.Go(func() { r.confirmLoop(ctx) })
 
 	err = r.readLoop(ctx)
 	fail(err)
@@ -168,16 +176,19 @@ func (r *Relay) drain() {
 const askTimeout = 500 * time.Millisecond
 
 // Ready returns nil when nothing general keeps the relay from publishing, else
-// the reason: an operator holds it, the database or the broker does not answer, or a
-// topic refuses records. Single records that are refused show in the metrics only, since
+// the reason: an operator holds it, the database or the broker does not answer, Debezium
+// does not read its slot or has lost it, or a topic refuses records. Single records that are refused show in the metrics only, since
 // everything else goes on.
 func (r *Relay) Ready() error {
 	if err := r.anyTrouble(); err != nil {
 		return fmt.Errorf("outbox relay: %w", err)
 	}
 	r.mu.Lock()
-	held := r.heldFor
+	held, capture := r.heldFor, r.capture
 	r.mu.Unlock()
+	if capture != nil {
+		return fmt.Errorf("outbox relay: %w", capture)
+	}
 	if held != "" {
 		return fmt.Errorf("outbox relay: held (%s)", held)
 	}

@@ -54,9 +54,10 @@ const (
 // Running it twice repeats records and nothing else. When it fails or its process dies
 // nothing is marked, and the relays go on, within 15 s at the latest. It is one
 // transaction for that reason, of about 20 s for each million rows; appends do not wait for
-// it, and dropping old partitions does. Services are not ready meanwhile. Where Debezium publishes instead of the relay it has no effect.
+// it, and dropping old partitions does. Services are not ready meanwhile.
 //
-// Errors: errs.Conflict while another one runs; errs.Transient when the database is away;
+// Errors: errs.Conflict while another one runs, and in mode debezium, since Debezium would
+// go on with later events meanwhile; errs.Transient when the database is away;
 // that of ctx when it ends first, also because the relays do not stop.
 func (o *Outbox) Republish(ctx context.Context, pool *pgxpool.Pool, s Selection) (rows int64, err error) {
 	if s.DryRun {

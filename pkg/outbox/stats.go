@@ -30,8 +30,7 @@ const daysAhead = 3
 
 // Upkeep creates the partitions of the coming days and drops those whose rows
 // are all older than keep and all published. keep (0: postgres.KeepOutbox) bounds how far back published rows can be compared with the
-// topics or sent again. Where another relay (Debezium) publishes from the log and
-// marks nothing, no row ever counts as published and nothing is dropped.
+// topics or sent again.
 func (o *Outbox) Upkeep(pool *pgxpool.Pool, keep time.Duration) postgres.Upkeep {
 	keep = cmp.Or(keep, postgres.KeepOutbox)
 	return postgres.Upkeep{
