@@ -89,6 +89,8 @@ func Handler(cfg Config) (http.Handler, error) {
 	r.Post("/outbox/republish", endpoint(a.republish))
 	r.Post("/outbox/hold", endpoint(a.hold))
 	r.Post("/outbox/release", endpoint(a.release))
+	r.Get("/outbox/relay", endpoint(a.relay))
+	r.Put("/outbox/relay", endpoint(a.setRelay))
 	return httpapi.Gate(cfg.Prepared, r), nil
 }
 

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"eventshop.example/pkg/httpapi"
@@ -74,6 +75,38 @@ func (a *api) hold(r *http.Request) (any, error) {
 		return nil, err
 	}
 	a.Logger.InfoContext(ctx, "outbox on hold", "operator", actor, "reason", in.Reason)
+	return nil, nil
+}
+
+// relay answers GET /outbox/relay.
+func (a *api) relay(r *http.Request) (any, error) {
+	var upTo int64
+	if text := r.URL.Query().Get("upTo"); text != "" {
+		var err error
+		if upTo, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, badParameter("upTo", "must be a number")
+		}
+	}
+	return a.Outbox.RelayMode(r.Context(), a.Pool, upTo)
+}
+
+// setRelay answers PUT /outbox/relay.
+func (a *api) setRelay(r *http.Request) (any, error) {
+	actor, err := actorOf(r)
+	if err != nil {
+		return nil, err
+	}
+	in, err := httpapi.Decode[struct {
+		Mode outbox.Mode `json:"mode"`
+		Slot string      `json:"slot"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Outbox.SetRelayMode(r.Context(), a.Pool, in.Mode, in.Slot, actor); err != nil {
+		return nil, err
+	}
+	a.Logger.InfoContext(r.Context(), "outbox relay changed", "operator", actor, "mode", in.Mode, "slot", in.Slot)
 	return nil, nil
 }
 

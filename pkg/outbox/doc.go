@@ -44,4 +44,5 @@
 // and polling publisher. Each value that a record carries, except of raw
 // headers, has a column of its own, so that Debezium's outbox event router sends
 // the same bytes, key and headers from the same table.
+// It can relay the events in place of the relay here, see Mode.
 package outbox
