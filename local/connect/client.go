@@ -87,6 +87,12 @@ func (c *Client) Status(ctx context.Context, name string) (Status, error) {
 	return Status{State: out.Connector.State, Tasks: out.Tasks}, err
 }
 
+// Config returns a connector's configuration. Errors: ErrNotFound.
+func (c *Client) Config(ctx context.Context, name string) (map[string]string, error) {
+	var out map[string]string
+	return out, c.do(ctx, http.MethodGet, path(name)+"/config", nil, &out)
+}
+
 // Put makes a connector or gives it a new configuration. A new one runs at once; one that
 // is stopped stays so.
 func (c *Client) Put(ctx context.Context, name string, settings map[string]string) error {
@@ -104,6 +110,11 @@ func (c *Client) Stop(ctx context.Context, name string) error {
 	if err := c.do(ctx, http.MethodPut, path(name)+"/stop", nil, nil); err != nil {
 		return err
 	}
+	return c.AwaitStopped(ctx, name)
+}
+
+// AwaitStopped returns when the connector is there, stopped, and has no task.
+func (c *Client) AwaitStopped(ctx context.Context, name string) error {
 	return c.await(ctx, name, "stop", func(s Status) bool { return s.State == "STOPPED" && len(s.Tasks) == 0 })
 }
 
@@ -117,9 +128,18 @@ func (c *Client) Restart(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodPost, path(name)+"/restart?includeTasks=true&onlyFailed=true", nil, nil)
 }
 
-// ForgetOffsets deletes the position of a stopped connector: it begins where its slot is.
-func (c *Client) ForgetOffsets(ctx context.Context, name string) error {
-	return c.do(ctx, http.MethodDelete, path(name)+"/offsets", nil, nil)
+// Begin gives a stopped connector the position in the log, lsn as a number, at which it is
+// to begin, in place of any it had. Without one it would begin at its slot as well, but
+// also make that when it is missing, and go on behind a gap without a word. One that has a
+// position fails then.
+func (c *Client) Begin(ctx context.Context, conn Connector, lsn int64) error {
+	offsets := path(conn.Name()) + "/offsets"
+	if err := c.do(ctx, http.MethodDelete, offsets, nil, nil); err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodPatch, offsets, map[string]any{"offsets": []any{map[string]any{
+		"partition": map[string]string{"server": conn.Service}, "offset": map[string]int64{"lsn": lsn},
+	}}}, nil)
 }
 
 // Delete deletes a connector. Its offsets stay. One that is not there is none to delete.
