@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,7 +29,7 @@ func readTopics(ctx context.Context, src Sources, codec *schema.Codec, f *Facts)
 	}
 	var names []string
 	for _, t := range listed.Names() {
-		if !listed[t].IsInternal {
+		if !listed[t].IsInternal && !strings.HasPrefix(t, "_") { // heartbeats, Kafka Connect's own
 			names = append(names, t)
 		}
 	}
@@ -57,7 +58,7 @@ func readTopics(ctx context.Context, src Sources, codec *schema.Codec, f *Facts)
 	if left == 0 {
 		return nil
 	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(src.Brokers...), kgo.ConsumePartitions(starts))
+	reader, err := kgo.NewClient(kgo.SeedBrokers(src.Brokers...), kgo.ConsumePartitions(starts), kgo.KeepControlRecords()) // a transaction's may be the last of a partition
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func readTopics(ctx context.Context, src Sources, codec *schema.Codec, f *Facts)
 				return
 			}
 			switch {
-			case r.Offset >= end:
+			case r.Offset >= end, r.Attrs.IsControl():
 			case own(r.Topic):
 				f.sort(r.Topic, r.Key, r.Value, headersOf(r), r.Timestamp)
 			default:
