@@ -55,6 +55,11 @@ func TestChangeDataCapture(t *testing.T) {
 		run  func(*testing.T, *world)
 	}{
 		{"both relays send the same records", bothRelaysSendTheSame},
+		{"switching under writes", switchingUnderWrites},
+		{"Connect away and back", connectAwayAndBack},
+		{"PostgreSQL killed", postgresKilled},
+		{"a slot that is lost", slotLost},
+		{"heartbeats move the slot", heartbeatsMoveTheSlot},
 	} {
 		if !t.Run(test.name, func(t *testing.T) { test.run(t, w) }) {
 			w.showLogs(t)
@@ -85,6 +90,11 @@ func newWorld(t *testing.T) *world {
 
 	dir := t.TempDir()
 	w := &world{runner: process.Runner{Dir: dir}, pgPort: freePort(t)}
+	t.Cleanup(func() { // whoever started them again
+		for _, name := range []string{connectProcess, postgresProcess, kafkaProcess} {
+			_ = w.runner.Kill(context.Background(), name) // one that is not there is fine
+		}
+	})
 	node := apache.Node{Java: java, Jars: kafkaJars, Dir: filepath.Join(dir, "kafka"), Port: freePort(t), Controller: freePort(t)}
 	address := net.JoinHostPort("127.0.0.1", itoa(node.Port))
 	w.brokers = []string{address}
@@ -118,7 +128,6 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.startPostgres(t)
-	t.Cleanup(func() { _ = w.runner.Kill(context.Background(), postgresProcess) })
 
 	if err := w.runner.AwaitReady(ctx, kafkaProcess, func(ctx context.Context) error { return broker.Ping(ctx, address) }); err != nil {
 		t.Fatal(err)
@@ -132,7 +141,6 @@ func (w *world) launch(t *testing.T, spec process.Spec) {
 	if _, err := w.runner.Start(spec); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.runner.Kill(context.Background(), spec.Name) })
 }
 
 func (w *world) startConnect(t *testing.T) {

@@ -1,0 +1,157 @@
+package cdc
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"eventshop.example/local/connect"
+	"eventshop.example/pkg/outbox"
+)
+
+// switchingUnderWrites: there and back, twice, each time after attempts that were cut off.
+func switchingUnderWrites(t *testing.T, w *world) {
+	s := w.shop(t, "switching")
+	r, _ := s.relay(t)
+	control, service := s.control(t)
+	writers := s.write(t)
+	writers.more(t, 200)
+	for round := range 2 {
+		for _, after := range []time.Duration{300 * time.Millisecond, 1500 * time.Millisecond} {
+			ctx, cancel := context.WithTimeout(t.Context(), after+time.Duration(round)*700*time.Millisecond)
+			t.Logf("cut off after %s: %v", after, control.UseDebezium(ctx, service))
+			cancel()
+			writers.more(t, 50)
+		}
+		for range 2 { // the second time it only looks
+			if err := control.UseDebezium(t.Context(), service); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writers.more(t, 600)
+		waitReady(t, r)
+		if round == 0 {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			t.Logf("cut off on the way back: %v", control.UsePolling(ctx, service))
+			cancel()
+		}
+		for range 2 {
+			if err := control.UsePolling(t.Context(), service); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writers.more(t, 300)
+	}
+	writers.verify(t)
+}
+
+// connectAwayAndBack: killed, it goes on where it was; the polling relay does not step in.
+func connectAwayAndBack(t *testing.T, w *world) {
+	s := w.shop(t, "away")
+	s.relay(t)
+	control, service := s.control(t)
+	if err := control.UseDebezium(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	writers := s.write(t)
+	for range 3 {
+		writers.more(t, 300)
+		w.kill(t, connectProcess)
+		writers.more(t, 300)
+		w.startConnect(t)
+	}
+	writers.more(t, 300)
+	writers.verify(t)
+}
+
+// postgresKilled: the connector comes back by itself.
+func postgresKilled(t *testing.T, w *world) {
+	s := w.shop(t, "killed")
+	r, _ := s.relay(t)
+	control, service := s.control(t)
+	if err := control.UseDebezium(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	writers := s.write(t)
+	for range 2 {
+		writers.more(t, 300)
+		w.kill(t, postgresProcess)
+		w.startPostgres(t)
+		writers.more(t, 300)
+		until(t, "the connector to read again", func() bool {
+			m, err := s.out.RelayMode(t.Context(), s.pool, 0)
+			return err == nil && m.State != nil && m.State.Active
+		})
+	}
+	waitReady(t, r)
+	writers.verify(t)
+}
+
+// slotLost: the connector does not go on with a gap, the service says what is wrong, and
+// recover sends everything.
+func slotLost(t *testing.T, w *world) {
+	s := w.shop(t, "lost")
+	r, _ := s.relay(t)
+	control, service := s.control(t)
+	if err := control.UseDebezium(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	writers := s.write(t)
+	writers.more(t, 300)
+	w.kill(t, connectProcess)
+	writers.more(t, 300)
+	until(t, "the slot to be free", func() bool {
+		m, err := s.out.RelayMode(t.Context(), s.pool, 0)
+		return err == nil && m.State != nil && !m.State.Active
+	})
+	w.admin(t, s.name, `SELECT pg_drop_replication_slot('`+service.Slot()+`')`)
+	// Connect is back at once: it must not make a slot of its own and go on from there.
+	w.startConnect(t)
+	until(t, "the connector to fail", func() bool {
+		status, err := w.connect.Status(t.Context(), connect.NameOf(s.name))
+		return err == nil && strings.Contains(status.Failure(), "no longer available")
+	})
+	until(t, "the service to say so", func() bool {
+		err := r.Ready()
+		return err != nil && strings.Contains(err.Error(), "does not exist any more")
+	})
+	writers.more(t, 100)
+	if err := control.UseDebezium(t.Context(), service); err == nil || !strings.Contains(err.Error(), "recover") {
+		t.Errorf("use debezium with a lost slot: %v", err)
+	}
+	if err := control.Recover(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	writers.more(t, 300)
+	waitReady(t, r)
+	writers.verify(t)
+}
+
+// heartbeatsMoveTheSlot on while nothing is published and another database writes.
+func heartbeatsMoveTheSlot(t *testing.T, w *world) {
+	s := w.shop(t, "idle")
+	s.relay(t)
+	control, service := s.control(t)
+	if err := control.UseDebezium(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	mode := func() outbox.RelayMode {
+		t.Helper()
+		m, err := s.out.RelayMode(t.Context(), s.pool, 0)
+		if err != nil || m.State == nil {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		return m
+	}
+	before := mode()
+	const written = 32 << 20
+	w.admin(t, "postgres", `CREATE TABLE noise AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 32768)`, `DROP TABLE noise`)
+	until(t, "the slot to pass what the other database wrote", func() bool { return mode().State.LagBytes < written/8 })
+	t.Logf("lag %d bytes before, %d after 32 MiB by another database", before.State.LagBytes, mode().State.LagBytes)
+	w.kill(t, connectProcess) // and from there it begins again
+	w.startConnect(t)
+	s.append(t, s.event("o-1", 1), s.event("o-2", 1))
+	until(t, "the events of after", func() bool { return len(s.records(t)) == 2 })
+	until(t, "them to count as published", func() bool { return s.count(t, "published_at IS NULL") == 0 })
+}
