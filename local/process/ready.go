@@ -130,6 +130,26 @@ func HTTPReady(base string) func(context.Context) error {
 	}
 }
 
+// HTTPAnswers returns a probe of a URL: ready when it answers with 200.
+func HTTPAnswers(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // as in HTTPReady
+		res, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("it says %s", res.Status)
+		}
+		return nil
+	}
+}
+
 // Ended reports whether no process with the id lives: there is none, or one that
 // has ended and that nobody has waited for.
 func Ended(pid int) bool {

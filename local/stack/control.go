@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -23,55 +22,6 @@ const (
 	// stopWithin is what a process gets to stop politely.
 	stopWithin = 20 * time.Second
 )
-
-// spec is the program, arguments and environment of a process.
-func (s *Stack) spec(name string) (process.Spec, error) {
-	f := s.file
-	port := fmt.Sprint(f.Ports[name])
-	data := filepath.Join(s.State, name)
-	spec := process.Spec{Name: name, Log: s.LogFile(name), Dir: s.State}
-	env := map[string]string{"ADDR": address(f.Ports[name])}
-	service := "" // that the process is a replica of
-	switch name {
-	case Postgres:
-		cluster, err := postgres.OpenCluster(s.postgresDir())
-		if err != nil {
-			return spec, err
-		}
-		return cluster.Spec(f.PostgresBin, f.Ports[Postgres], spec.Log)
-	case Broker:
-		if f.KafkaSource == Apache {
-			return s.node().Spec(name, spec.Log), nil
-		}
-		fallthrough
-	case Registry:
-		spec.Path, spec.Args = s.Self, []string{"serve", name, "--listen", port, "--data", data}
-	case Gateway, Carrier:
-		spec.Path, env["DATA_DIR"] = s.bin(name), data
-	default:
-		service = serviceOf(name)
-		spec.Path = s.bin(service)
-		env["OPERATOR_ADDR"] = address(f.Ports[operator(name)])
-		env["DATABASE_URL"] = f.DSN[service]
-		env["KAFKA_BROKERS"] = strings.Join(f.Kafka, ",")
-		env["SCHEMA_REGISTRY_URL"] = f.URL[Registry]
-		env["GATEWAY_URL"] = f.URL[Gateway]
-		env["CARRIER_URL"] = f.URL[Carrier]
-		// Five services share a small machine; the collector works a little more.
-		env["GOMEMLIMIT"] = "48MiB"
-	}
-	if service == "inventory" {
-		env["INITIAL_STOCK"] = "WIDGET-01=100,GADGET-05=100,UNICORN-00=1"
-	}
-	spec.Env = os.Environ()
-	// A service's settings are its replicas' too; one replica's own come last and win.
-	for _, vars := range []map[string]string{env, f.Env[service], f.Env[name]} {
-		for k, v := range vars {
-			spec.Env = append(spec.Env, k+"="+v)
-		}
-	}
-	return spec, nil
-}
 
 // startAll starts processes side by side, those that do not run, and waits until
 // they are ready.
@@ -95,39 +45,24 @@ func (s *Stack) start(ctx context.Context, name string) error {
 
 // launch starts a process that does not run.
 func (s *Stack) launch(ctx context.Context, name string) error {
-	st, err := s.runner.Status(name)
+	all, err := s.runs().Status([]string{name})
 	if err != nil {
 		return err
 	}
 	switch {
-	case st.State == process.Paused:
+	case all[name].State == process.Paused:
 		return fmt.Errorf("start %s: it is frozen; thaw it with `shop resume %s`", name, name)
-	case st.PID != 0:
+	case all[name].PID != 0:
 		return nil
 	}
-	spec, err := s.spec(name)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
-	defer cancel()
-	if name == Postgres {
-		return postgres.Start(ctx, s.runner, spec, s.file.Admin)
-	}
-	if name == Broker && s.file.KafkaSource == Apache {
-		if err := s.node().Prepare(ctx); err != nil {
-			return err
-		}
-	}
-	_, err = s.runner.Start(spec)
-	return err
+	return s.runs().Start(ctx, name)
 }
 
 // await waits until a process that was started is ready.
 func (s *Stack) await(ctx context.Context, began time.Time, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	if err := s.runner.AwaitReady(ctx, name, s.probe(name)); err != nil {
+	if err := s.runs().AwaitReady(ctx, name, s.probe(name)); err != nil {
 		return err
 	}
 	s.step(began, name+" is ready")
@@ -159,9 +94,14 @@ func (s *Stack) probe(name string) func(ctx context.Context) error {
 		return func(ctx context.Context) error { return postgres.Ping(ctx, s.file.Admin) }
 	case Broker:
 		return func(ctx context.Context) error { return broker.Ping(ctx, s.file.Kafka...) }
-	default:
-		return process.HTTPReady(s.file.URL[name])
 	}
+	if service := ownDatabaseOf(name); service != "" {
+		return func(ctx context.Context) error { return postgres.Ping(ctx, s.file.DSN[service]) }
+	}
+	if name == Registry && s.file.Compose { // it may be anybody's: what they share is the API
+		return process.HTTPAnswers(s.file.URL[name] + "/subjects")
+	}
+	return process.HTTPReady(s.file.URL[name])
 }
 
 // Start starts one process again and waits until it is ready. While it waits, other
@@ -172,12 +112,12 @@ func (s *Stack) Start(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	err = s.launch(ctx, name)
+	err = s.each(name, func(name string) error { return s.launch(ctx, name) })
 	release()
 	if err != nil {
 		return err
 	}
-	return s.await(ctx, began, name)
+	return s.awaitAll(ctx, began, s.members(name))
 }
 
 // Kill ends a process with SIGKILL.
@@ -185,7 +125,7 @@ func (s *Stack) Kill(ctx context.Context, name string) error {
 	if err := s.known(name); err != nil {
 		return err
 	}
-	return s.runner.Kill(ctx, name)
+	return s.each(name, func(name string) error { return s.runs().Kill(ctx, name) })
 }
 
 // Stop ends one process politely.
@@ -195,8 +135,7 @@ func (s *Stack) Stop(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	_, err = s.runner.Stop(ctx, name, stopWithin)
-	return err
+	return s.each(name, func(name string) error { return s.runs().Stop(ctx, name) })
 }
 
 // Pause freezes a process (SIGSTOP).
@@ -204,7 +143,7 @@ func (s *Stack) Pause(name string) error {
 	if err := s.known(name); err != nil {
 		return err
 	}
-	return s.runner.Pause(name)
+	return s.each(name, s.runs().Pause)
 }
 
 // Resume thaws a process (SIGCONT).
@@ -212,7 +151,28 @@ func (s *Stack) Resume(name string) error {
 	if err := s.known(name); err != nil {
 		return err
 	}
-	return s.runner.Resume(name)
+	return s.each(name, s.runs().Resume)
+}
+
+// Logs writes the last lines of a process's log, and goes on with follow until ctx ends.
+// The error matches [os.ErrNotExist] when there is none.
+func (s *Stack) Logs(ctx context.Context, name string, out io.Writer, lines int, follow bool) error {
+	if err := s.known(name); err != nil {
+		return err
+	}
+	return s.runs().Logs(ctx, name, out, lines, follow)
+}
+
+// each does something to a process, or side by side to all that its name stands for.
+func (s *Stack) each(name string, do func(name string) error) error {
+	names := s.members(name)
+	failures := make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { failures[i] = do(name) })
+	}
+	wg.Wait()
+	return errors.Join(failures...)
 }
 
 // Down stops everything: services first, what they stand on last.
@@ -231,54 +191,25 @@ func (s *Stack) Down(ctx context.Context) error {
 // stopAll stops all processes but those kept, in the order of Down.
 func (s *Stack) stopAll(ctx context.Context, keep map[string]int) error {
 	var failures []error
-	for _, names := range [][]string{s.services(), {Gateway, Carrier}, {Registry, Broker, Postgres}} {
+	for _, names := range [][]string{s.services(), {Gateway, Carrier}, append(s.databases(), Registry, Broker)} {
 		errs := make([]error, len(names))
 		var wg sync.WaitGroup
 		for i, name := range names {
 			if _, kept := keep[name]; !kept {
-				wg.Go(func() { _, errs[i] = s.runner.Stop(ctx, name, stopWithin) })
+				wg.Go(func() { errs[i] = s.runs().Stop(ctx, name) })
 			}
 		}
 		wg.Wait()
 		failures = append(failures, errs...)
 	}
+	if s.file.Compose && len(keep) == 0 {
+		failures = append(failures, s.stopJobs(ctx))
+	}
 	return errors.Join(failures...)
 }
 
-// Wipe deletes the data of a stack that is down. The built programs stay.
-func (s *Stack) Wipe() error {
-	release, err := s.exclusive(context.Background())
-	if err != nil {
-		return err
-	}
-	defer release()
-	running, err := s.Running()
-	if err != nil {
-		return err
-	}
-	if len(running) > 0 {
-		return fmt.Errorf("%d processes run; take the shop down first", len(running))
-	}
-	dirs := []string{filepath.Join(s.State, "run"), filepath.Join(s.State, "logs"), s.path()}
-	for _, name := range Processes() {
-		if name != Postgres {
-			dirs = append(dirs, filepath.Join(s.State, name))
-		}
-	}
-	if err := postgres.Wipe(s.postgresDir()); err != nil {
-		return err
-	}
-	for _, dir := range dirs {
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
-	}
-	s.file = File{}
-	return freed(s.State)
-}
-
 func (s *Stack) known(name string) error {
-	if !slices.Contains(s.Processes(), name) {
+	if names := s.members(name); !slices.Contains(s.Processes(), names[0]) {
 		return fmt.Errorf("there is no process %q; there are %s", name, strings.Join(s.Processes(), ", "))
 	}
 	if !s.Known() {

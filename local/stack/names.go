@@ -22,8 +22,40 @@ func Processes() []string {
 // Processes lists all processes of this stack, in start order, the replicas of a
 // service side by side.
 func (s *Stack) Processes() []string {
-	names := []string{Postgres, Broker, Registry, Gateway, Carrier}
+	names := append(s.databases(), Broker, Registry, Gateway, Carrier)
 	return append(names, s.services()...)
+}
+
+// databases lists the database servers.
+func (s *Stack) databases() []string {
+	if !s.file.Compose {
+		return []string{Postgres}
+	}
+	var names []string
+	for _, service := range Services() {
+		names = append(names, ownDatabase(service))
+	}
+	return names
+}
+
+// members lists the processes that a name stands for: itself, or with [Postgres] all
+// database servers.
+func (s *Stack) members(name string) []string {
+	if name == Postgres {
+		return s.databases()
+	}
+	return []string{name}
+}
+
+// ownDatabase is the name of the database server of one service.
+func ownDatabase(service string) string { return Postgres + "-" + service }
+
+// ownDatabaseOf returns the service whose database server a process is; "" for the others.
+func ownDatabaseOf(process string) string {
+	if service, ok := strings.CutPrefix(process, Postgres+"-"); ok && slices.Contains(Services(), service) {
+		return service
+	}
+	return ""
 }
 
 // services lists the processes of all services.

@@ -76,7 +76,7 @@ func (s *Stack) listen(ports map[string]int) {
 		switch url := "http://" + address(port); {
 		case strings.HasSuffix(name, operatorSuffix):
 			f.Operators[ownerOf(name)] = url
-		case ownerOf(name) == name && name != Postgres && name != Broker:
+		case ownerOf(name) == name && name != Postgres && name != Broker && ownDatabaseOf(name) == "":
 			f.URL[name] = url
 		}
 	}

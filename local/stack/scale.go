@@ -61,6 +61,11 @@ func (s *Stack) scale(ctx context.Context, service string, n int) (started []str
 	if len(running) == 0 {
 		return nil, nil
 	}
+	if s.file.Compose {
+		if err := s.writeOverride(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range s.replicas(service) {
 		if _, runs := running[name]; runs {
 			continue
@@ -81,7 +86,11 @@ func (s *Stack) stopSurplus(ctx context.Context, service string, n int) error {
 	failures := make([]error, len(surplus))
 	var wg sync.WaitGroup
 	for i, name := range surplus {
-		wg.Go(func() { _, failures[i] = s.runner.Stop(ctx, name, stopWithin) })
+		wg.Go(func() {
+			if failures[i] = s.runs().Stop(ctx, name); failures[i] == nil {
+				failures[i] = s.runs().Forget(ctx, name)
+			}
+		})
 	}
 	wg.Wait()
 	return errors.Join(failures...)

@@ -1,8 +1,9 @@
-// Package stack is the embedded shop: which processes it consists of, how they are
-// started and told where the others are, and where it keeps its state.
+// Package stack is the shop on one machine: which processes it consists of, how they are
+// started and told where the others are, and where it keeps its state. The processes are
+// programs, or containers of deploy/compose.yaml.
 //
-// All state is in one folder (except the database's files where the user its
-// server runs as cannot get into that; Up says so). A stack that was stopped, or
+// All state of programs is in one folder (except the database's files where the user its
+// server runs as cannot get into that; Up says so), that of containers in Docker's volumes. A stack that was stopped, or
 // whose processes were killed, goes on with its data when it is started again.
 package stack
 
@@ -37,6 +38,9 @@ func DefaultPorts() map[string]int {
 		"order-operator": 9181, "payment-operator": 9182, "inventory-operator": 9183,
 		"shipping-operator": 9184, "projection-operator": 9185,
 		"broker-controller": 19093, // used by Apache Kafka only
+		// In containers each service has a server of its own.
+		"postgres-order": 15431, "postgres-payment": 15432, "postgres-inventory": 15433,
+		"postgres-shipping": 15434, "postgres-projection": 15435,
 	}
 }
 
@@ -47,8 +51,8 @@ type Stack struct {
 	Self  string // this program, which serves as broker and registry too
 	Out   io.Writer
 
-	runner process.Runner
-	file   File
+	processes process.Runner // of programs
+	file      File
 }
 
 // File is state.json: what is needed to start a process again or to talk to it.
@@ -59,13 +63,15 @@ type File struct {
 	Replicas    map[string]int               `json:"replicas,omitempty"` // how many processes a scaled service has; others have one
 	DSN         map[string]string            `json:"databases"`          // of each service
 	Kafka       []string                     `json:"kafka"`
-	Admin       string                       `json:"adminDatabase"` // the superuser's URL
+	Admin       string                       `json:"adminDatabase"` // the superuser's URL; "" where each service has a server of its own
 	Source      postgres.Source              `json:"postgresSource"`
 	PostgresBin string                       `json:"postgresBin,omitempty"`
 	KafkaSource KafkaSource                  `json:"kafkaSource,omitempty"` // "" is Embedded
 	Java        string                       `json:"java,omitempty"`        // the program that runs Apache Kafka
 	KafkaJars   string                       `json:"kafkaJars,omitempty"`
-	Env         map[string]map[string]string `json:"env"` // settings given by hand, by process
+	Compose     bool                         `json:"compose,omitempty"` // the processes are containers
+	Secrets     string                       `json:"secrets,omitempty"` // folder of the containers' passwords
+	Env         map[string]map[string]string `json:"env"`               // settings given by hand, by process
 }
 
 // Open returns the stack in a state folder. It need not exist yet.
@@ -74,7 +80,7 @@ func Open(state, root, self string, out io.Writer) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{State: state, Root: root, Self: self, Out: out, runner: process.Runner{Dir: filepath.Join(state, "run")}}
+	s := &Stack{State: state, Root: root, Self: self, Out: out, processes: process.Runner{Dir: filepath.Join(state, "run")}}
 	return s, s.load()
 }
 
@@ -125,15 +131,7 @@ func (s *Stack) LogFile(name string) string { return filepath.Join(s.State, "log
 
 // Status returns what became of each process.
 func (s *Stack) Status() (map[string]process.Status, error) {
-	all := map[string]process.Status{}
-	for _, name := range s.Processes() {
-		st, err := s.runner.Status(name)
-		if err != nil {
-			return nil, err
-		}
-		all[name] = st
-	}
-	return all, nil
+	return s.runs().Status(s.Processes())
 }
 
 // Running returns the pids of the processes that live.

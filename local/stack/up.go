@@ -25,6 +25,8 @@ type Options struct {
 	Postgres  postgres.Source              // where the database server comes from; "" is as last time
 	Env       map[string]map[string]string // by process; a service's go to all its replicas
 	Kafka     KafkaSource                  // which broker; "" is as last time
+	Compose   bool                         // containers; false is as last time
+	Images    bool                         // the containers' images are built first
 	SkipBuild bool                         // the programs in the state folder are right
 }
 
@@ -38,6 +40,9 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer release()
+	if err := s.settleCompose(ctx, o); err != nil {
+		return err
+	}
 	if err := s.settleKafka(o.Kafka); err != nil {
 		return err
 	}
@@ -51,10 +56,8 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	if s.Known() && len(running) == len(s.expected()) {
-		for _, name := range s.expected() {
-			if st, err := s.runner.Status(name); err == nil && st.State == process.Paused {
-				return fmt.Errorf("%s is frozen; thaw it with `shop resume %s`", name, name)
-			}
+		if err := s.nothingFrozen(); err != nil {
+			return err
 		}
 		fmt.Fprintf(s.Out, "the shop is up already (%d processes, state in %s)\n", len(running), s.State)
 		// A broker that lost its data has lost its topics.
@@ -68,6 +71,13 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	}
 	if err := s.save(); err != nil {
 		return err
+	}
+	if s.file.Compose {
+		if err := s.upContainers(ctx, o.Images); err != nil {
+			return err
+		}
+		s.step(began, "the shop is open")
+		return nil
 	}
 	// Building is the long part, and the database can be made beside it.
 	var wg sync.WaitGroup
@@ -89,6 +99,19 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.step(began, "the shop is open")
+	return nil
+}
+
+func (s *Stack) nothingFrozen() error {
+	all, err := s.Status()
+	if err != nil {
+		return err
+	}
+	for _, name := range s.expected() {
+		if all[name].State == process.Paused {
+			return fmt.Errorf("%s is frozen; thaw it with `shop resume %s`", name, name)
+		}
+	}
 	return nil
 }
 

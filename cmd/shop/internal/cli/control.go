@@ -117,13 +117,20 @@ func downCommand(e *env) *cobra.Command {
 
 func wipeCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "wipe",
-		Short: "Deletes the data of a shop that is down",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Use:   "wipe [broker]",
+		Short: "Deletes the data of a shop that is down, or of a broker that does not run",
+		Long: `Deletes the data of a shop that is down. "wipe broker" deletes only what the broker has
+stored, as the loss of its disk would, while the rest of the shop may run; "shop up" then
+brings up an empty one with its topics.`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{stack.Broker},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.open()
 			if err != nil {
 				return err
+			}
+			if len(args) == 1 {
+				return s.WipeBroker(cmd.Context())
 			}
 			return s.Wipe()
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eventshop.example/local/compose"
 	"eventshop.example/local/jars"
 	"eventshop.example/local/stack"
 	"eventshop.example/pkg/postgres/server"
@@ -44,10 +45,19 @@ func doctorCommand(e *env) *cobra.Command {
 					fmt.Fprintf(e.out, "      %-12s → %s\n", "", remedy)
 				}
 			}
-			found, ok := goVersion(cmd.Context())
-			tell(ok, "go", found, "install Go 1.26 or newer from https://go.dev/dl/")
-			found, ok = database(cmd.Context())
-			tell(ok, "postgresql", found, "install PostgreSQL 15 or newer, or give one with --postgres URL")
+			if s.File().Compose {
+				found, remedy := "it answers", ""
+				err := compose.Missing(cmd.Context())
+				if err != nil {
+					found, remedy = err.Error(), "the shop's processes are containers"
+				}
+				tell(err == nil, "docker", found, remedy)
+			} else {
+				found, ok := goVersion(cmd.Context())
+				tell(ok, "go", found, "install Go 1.26 or newer from https://go.dev/dl/")
+				found, ok = database(cmd.Context())
+				tell(ok, "postgresql", found, "install PostgreSQL 15 or newer, or give one with --postgres URL")
+			}
 
 			if s.File().KafkaSource == stack.Apache {
 				java, err := jars.Java(cmd.Context())

@@ -1,15 +1,12 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"sync"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -88,34 +85,16 @@ func logsCommand(e *env) *cobra.Command {
 				names = s.Processes()
 			}
 			for _, name := range names {
-				f, err := os.Open(s.LogFile(name))
+				if len(names) > 1 {
+					fmt.Fprintf(e.out, "==> %s\n", name)
+				}
+				err := s.Logs(cmd.Context(), name, e.out, lines, follow && len(names) == 1)
 				if errors.Is(err, os.ErrNotExist) {
 					fmt.Fprintf(e.out, "%s has no log\n", name)
 					continue
 				}
 				if err != nil {
 					return err
-				}
-				defer f.Close()
-				if len(names) > 1 {
-					fmt.Fprintf(e.out, "==> %s\n", name)
-				}
-				if err := tail(e.out, f, lines); err != nil {
-					return err
-				}
-				if follow && len(names) == 1 {
-					tick := time.NewTicker(200 * time.Millisecond)
-					defer tick.Stop()
-					for {
-						if _, err := io.Copy(e.out, f); err != nil {
-							return err
-						}
-						select {
-						case <-cmd.Context().Done():
-							return nil
-						case <-tick.C:
-						}
-					}
 				}
 			}
 			return nil
@@ -124,20 +103,4 @@ func logsCommand(e *env) *cobra.Command {
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing (one process)")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 50, "how many lines")
 	return cmd
-}
-
-// tail prints the last lines of a file and leaves it at its end.
-func tail(out io.Writer, f io.Reader, lines int) error {
-	var last []string
-	in := bufio.NewScanner(f)
-	in.Buffer(nil, 1<<20)
-	for in.Scan() {
-		if last = append(last, in.Text()); len(last) > lines {
-			last = last[1:]
-		}
-	}
-	for _, l := range last {
-		fmt.Fprintln(out, l)
-	}
-	return in.Err()
 }
