@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"eventshop.example/local/compose"
 	clients "eventshop.example/local/load"
 )
 
@@ -64,9 +65,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if ok, code := dockerThere(); !ok {
+		return code
+	}
 	s, err := up(dir)
 	if s != nil {
-		defer s.command("down") //nolint:errcheck // it says so itself
+		defer s.gone()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "the stack did not come up:", err)
@@ -81,18 +85,41 @@ func run(m *testing.M) int {
 }
 
 // stackVariable is the environment variable that says what the system under test stands
-// on: embedded (the default) or apache, the same processes with Apache Kafka as broker.
+// on: embedded (the default); apache, the same processes with Apache Kafka as broker; or
+// compose, the containers of deploy/compose.yaml.
 const stackVariable = "EVENTSHOP_E2E_STACK"
 
 func kindOfStack() (string, error) {
 	switch kind := os.Getenv(stackVariable); kind {
 	case "":
 		return "embedded", nil
-	case "embedded", "apache":
+	case "embedded", "apache", "compose":
 		return kind, nil
 	default:
-		return "", fmt.Errorf("%s is %q, want embedded or apache", stackVariable, kind)
+		return "", fmt.Errorf("%s is %q, want embedded, apache or compose", stackVariable, kind)
 	}
+}
+
+// composed tells whether the processes are containers.
+func composed() bool { return os.Getenv(stackVariable) == "compose" }
+
+// dockerThere tells whether there is what the chosen stack needs. Without it the package
+// is left out at a desk and fails in CI.
+func dockerThere() (ok bool, code int) {
+	if !composed() {
+		return true, 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	err := compose.Missing(ctx)
+	if err == nil {
+		return true, 0
+	}
+	fmt.Fprintln(os.Stderr, "not run on compose:", err)
+	if os.Getenv("CI") == "true" {
+		return false, 1
+	}
+	return false, 0
 }
 
 // up builds the shop command and starts a stack with fast parcels.
@@ -111,9 +138,13 @@ func up(dir string) (*stack, error) {
 	if err != nil {
 		return s, err
 	}
-	out, err := s.command("up", "--detach", "--ports", "auto", "--kafka", kind,
+	on := []string{"--kafka", kind}
+	if kind == "compose" {
+		on = []string{"--compose"}
+	}
+	out, err := s.command(append([]string{"up", "--detach", "--ports", "auto",
 		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms",
-		"--env", "order.SNAPSHOT_EVERY=3") // so that every order is loaded from a snapshot and a tail
+		"--env", "order.SNAPSHOT_EVERY=3"}, on...)...) // so that every order is loaded from a snapshot and a tail
 	if err != nil {
 		return s, fmt.Errorf("%w\n%s", err, out)
 	}
@@ -164,18 +195,21 @@ func (s *stack) must(t testing.TB, args ...string) string {
 	return out
 }
 
-func (s *stack) dumpLogs() {
-	files, _ := filepath.Glob(filepath.Join(s.dir, "logs", "*.log"))
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue
+// gone stops the stack and deletes its data, which is not all in its folder.
+func (s *stack) gone() {
+	for _, command := range []string{"down", "wipe"} {
+		if out, err := s.command(command); err != nil {
+			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 		}
-		if len(b) > 4000 {
-			b = b[len(b)-4000:]
-		}
-		fmt.Fprintf(os.Stderr, "--- the end of %s\n%s\n", filepath.Base(f), b)
 	}
+}
+
+func (s *stack) dumpLogs() {
+	out, err := s.command("logs", "--lines", "25")
+	if err != nil {
+		out += err.Error()
+	}
+	fmt.Fprintln(os.Stderr, out)
 }
 
 // answer is an HTTP response read to its end.

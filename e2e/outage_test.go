@@ -162,6 +162,10 @@ func TestRegistryAway(t *testing.T) {
 		}
 	}
 
+	address := strings.TrimPrefix(s.URL["registry"], "http://")
+	if composed() { // as the services know it
+		address = "//registry:8081"
+	}
 	for _, name := range []string{"payment", "order"} {
 		s.must(t, "stop", name)
 		started := make(chan error, 1)
@@ -172,7 +176,7 @@ func TestRegistryAway(t *testing.T) {
 			}
 			started <- err
 		}()
-		s.awaitUnready(t, strings.TrimPrefix(s.URL["registry"], "http://"), name)
+		s.awaitUnready(t, address, name)
 		if name == "payment" {
 			orders = append(orders, s.place(t, "schema", sku, 1)) // it will wait for its charge
 		}

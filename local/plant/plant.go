@@ -81,7 +81,7 @@ type Planted struct {
 	Refused int // how often it has acted; counted only where Times is given
 }
 
-// Refuse plants a fault in the database of the URL, whose role has to own the table.
+// Refuse plants a fault in the database of the URL, whose role has to own the table or be a superuser.
 // remove takes it out again; a second call does nothing.
 func Refuse(ctx context.Context, dsn string, f Fault) (remove func(ctx context.Context) error, err error) {
 	if f.State == "" {
@@ -117,7 +117,8 @@ func plant(ctx context.Context, dsn string, f Fault, condition, action string) (
 		condition = "WHEN (" + condition + ")"
 	}
 	statements = append(statements,
-		fmt.Sprintf("CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", id, literal("BEGIN "+action+" RETURN NEW; END")),
+		// With the planter's rights: the service's role has none on the sequence.
+		fmt.Sprintf("CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %s", id, literal("BEGIN "+action+" RETURN NEW; END")),
 		fmt.Sprintf("COMMENT ON FUNCTION %s() IS %s", id, literal(string(about))),
 		fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT ON %s FOR EACH ROW %s EXECUTE FUNCTION %s()", id, table, condition, id),
 	)

@@ -141,7 +141,7 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 		env["OPERATOR_ADDR"] = address(f.Ports[operator(name)])
 		env["DATABASE_URL"] = f.DSN[service]
 		env["KAFKA_BROKERS"] = strings.Join(f.Kafka, ",")
-		env["SCHEMA_REGISTRY_URL"] = f.URL[Registry]
+		env["SCHEMA_REGISTRY_URL"] = f.RegistryForServices()
 		env["GATEWAY_URL"] = f.URL[Gateway]
 		env["CARRIER_URL"] = f.URL[Carrier]
 		// Five services share a small machine; the collector works a little more.

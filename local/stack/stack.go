@@ -123,6 +123,14 @@ func (s *Stack) save() error {
 // File returns what is known of the stack; its maps are nil when it was never up.
 func (s *Stack) File() File { return s.file }
 
+// RegistryForServices is the registry's URL as the services know it.
+func (f File) RegistryForServices() string {
+	if f.Compose {
+		return "http://registry:8081"
+	}
+	return f.URL[Registry]
+}
+
 // Known tells whether the stack has been up before.
 func (s *Stack) Known() bool { return s.file.Ports != nil }
 

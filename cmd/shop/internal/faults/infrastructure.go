@@ -120,7 +120,7 @@ func registryAtStart(ctx context.Context, t *trial) error {
 	})
 	started := make(chan error, 1)
 	go func() { started <- start(ctx) }()
-	if err := t.unready(ctx, strings.TrimPrefix(t.file.URL[stack.Registry], "http://"), late); err != nil {
+	if err := t.unready(ctx, strings.TrimPrefix(t.file.RegistryForServices(), "http://"), late); err != nil {
 		return err
 	}
 	ids, err := t.placeOwn(ctx, load.Order{}, delivered) // they wait for their charges
