@@ -43,20 +43,52 @@ type line struct {
 	Entry json.RawMessage `json:"entry"`
 }
 
-// journal is an append-only file of lines, locked for one registry. Its first failure
-// to write is final.
-type journal struct {
-	file   *os.File
-	failed chan struct{} // closed at the first failure
+// journal keeps the entries of one registry in their order: a file, or a topic of Kafka.
+// Its first failure to write is final.
+type journal interface {
+	append(e entry) error    // returns when the entry is durable; not called concurrently
+	failed() <-chan struct{} // closed at the first failure
+	failure() error          // nil while there is none
+	close() error
+}
 
-	mu  sync.Mutex // guards err; appends are serialized by the registry
+// final is the first failure of a journal.
+type final struct {
+	c chan struct{}
+
+	mu  sync.Mutex
 	err error
+}
+
+func newFinal() *final { return &final{c: make(chan struct{})} }
+
+// fail is called once, since nothing is tried after it.
+func (f *final) fail(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+	close(f.c)
+	return err
+}
+
+func (f *final) failed() <-chan struct{} { return f.c }
+
+func (f *final) failure() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// fileJournal is an append-only file of lines, locked for one registry.
+type fileJournal struct {
+	*final
+	file *os.File
 }
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// openJournal hands every entry to replay and stops at its first error.
-func openJournal(dir string, replay func(entry) error) (_ *journal, err error) {
+// openFile hands every entry to replay and stops at its first error.
+func openFile(dir string, replay func(entry) error) (_ *fileJournal, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create data folder: %w", err)
 	}
@@ -85,7 +117,7 @@ func openJournal(dir string, replay func(entry) error) (_ *journal, err error) {
 	if err := syncDir(dir); err != nil {
 		return nil, fmt.Errorf("sync data folder: %w", err)
 	}
-	return &journal{file: f, failed: make(chan struct{})}, nil
+	return &fileJournal{final: newFinal(), file: f}, nil
 }
 
 // readLines returns the length of the whole lines, in bytes.
@@ -145,7 +177,7 @@ func syncDir(dir string) error {
 }
 
 // append returns when the entry is on the disk.
-func (j *journal) append(e entry) error {
+func (j *fileJournal) append(e entry) error {
 	if err := j.failure(); err != nil {
 		return fmt.Errorf("journal failed before: %w", err)
 	}
@@ -166,19 +198,4 @@ func (j *journal) append(e entry) error {
 	return nil
 }
 
-func (j *journal) fail(err error) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.err = err
-	close(j.failed)
-	return err
-}
-
-// failure returns the first failure to write, nil while there is none.
-func (j *journal) failure() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.err
-}
-
-func (j *journal) close() error { return j.file.Close() }
+func (j *fileJournal) close() error { return j.file.Close() }

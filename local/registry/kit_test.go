@@ -26,6 +26,11 @@ func open(t testing.TB, dir string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serve(t, r)
+}
+
+func serve(t testing.TB, r *registry.Registry) *server {
+	t.Helper()
 	web := httptest.NewServer(r.Handler())
 	s := &server{t: t, url: web.URL}
 	stopped := false

@@ -4,7 +4,8 @@
 // # What it guarantees
 //
 // What was answered with success was fsynced to a journal before, and is there again
-// after any end of the process and after a power cut. A version is checked against
+// after any end of the process and after a power cut; with a topic of Kafka as the journal
+// ([OpenTopic]) it is as durable as that topic. A version is checked against
 // the earlier ones by Avro's rules of schema resolution, at the subject's level or
 // else the global one, BACKWARD unless set. One schema has one id, counted from 1,
 // whatever the subject, and however often and by how many it is registered at the
@@ -28,6 +29,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -41,7 +43,7 @@ type Registry struct {
 	// writing is held from the check of a change to its effect, so that of two equal
 	// or contradicting changes the second sees the first.
 	writing sync.Mutex
-	journal *journal
+	journal journal
 
 	// mu guards the rest for readers, who need not wait for the disk. It is locked
 	// for writing only by holders of writing.
@@ -70,13 +72,8 @@ type use struct {
 // Open reads the registry in a folder, which is created when missing and belongs to
 // this registry until [Registry.Close].
 func Open(dataDir string) (*Registry, error) {
-	r := &Registry{
-		ids:      map[string]int{},
-		subjects: map[string][]int{},
-		levels:   map[string]Level{},
-		global:   Backward,
-	}
-	j, err := openJournal(dataDir, r.replay)
+	r := empty()
+	j, err := openFile(dataDir, r.replay)
 	if err != nil {
 		return nil, fmt.Errorf("open schema registry: %w", err)
 	}
@@ -84,7 +81,29 @@ func Open(dataDir string) (*Registry, error) {
 	return r, nil
 }
 
-// Close gives up the folder. Writes are refused from then on.
+// OpenTopic reads the registry in a topic, which is created when missing, and waits for
+// Kafka until ctx ends. Of two registries on one topic, the first that writes after the
+// other has written fails, as if it could not write; opened again, it knows what both wrote.
+func OpenTopic(ctx context.Context, t Topic) (*Registry, error) {
+	r := empty()
+	j, err := openTopic(ctx, t, r.replay)
+	if err != nil {
+		return nil, fmt.Errorf("open schema registry: %w", err)
+	}
+	r.journal = j
+	return r, nil
+}
+
+func empty() *Registry {
+	return &Registry{
+		ids:      map[string]int{},
+		subjects: map[string][]int{},
+		levels:   map[string]Level{},
+		global:   Backward,
+	}
+}
+
+// Close gives up the folder or topic. Writes are refused from then on.
 func (r *Registry) Close() error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -101,9 +120,9 @@ func (r *Registry) replay(e entry) error {
 	case e.Kind != kindVersion:
 		return fmt.Errorf("unknown kind of entry %q", e.Kind)
 	case e.Version != len(r.subjects[e.Subject])+1:
-		return fmt.Errorf("version %d of %s follows version %d", e.Version, e.Subject, len(r.subjects[e.Subject]))
-	case e.ID < 1 || e.ID > len(r.schemas)+1:
-		return fmt.Errorf("schema id %d follows id %d", e.ID, len(r.schemas))
+		return overtaken(fmt.Sprintf("version %d of %s follows version %d", e.Version, e.Subject, len(r.subjects[e.Subject])))
+	case e.ID < 1 || e.ID > len(r.schemas)+1 || e.Schema != "" && e.ID <= len(r.schemas):
+		return overtaken(fmt.Sprintf("schema id %d follows id %d", e.ID, len(r.schemas)))
 	case e.ID == len(r.schemas)+1:
 		canonical, err := schema.Canonical(e.Schema)
 		if err != nil {

@@ -21,13 +21,21 @@ const (
 type Config struct {
 	Addr    string // "127.0.0.1:port"
 	DataDir string // created when missing; one registry uses it at a time
+	Topic   Topic  // in place of DataDir when it has a name
+}
+
+func (c Config) open(ctx context.Context) (*Registry, error) {
+	if c.Topic.Name != "" {
+		return OpenTopic(ctx, c.Topic)
+	}
+	return Open(c.DataDir)
 }
 
 // Run serves until ctx ends, then lets requests under way finish and returns nil. It
 // returns an error at once when the address is taken or the data cannot be read, and
 // later when the data cannot be written.
 func Run(ctx context.Context, cfg Config) (err error) {
-	r, err := Open(cfg.DataDir)
+	r, err := cfg.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,13 +49,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		ReadHeaderTimeout: requestTimeout,
 		ReadTimeout:       requestTimeout,
 	}
-	slog.Info("schema registry listens", "addr", listener.Addr().String(), "data", cfg.DataDir)
+	slog.Info("schema registry listens", "addr", listener.Addr().String(), "data", cfg.DataDir, "topic", cfg.Topic.Name)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve schema registry on %s: %w", cfg.Addr, err)
-	case <-r.journal.failed:
+	case <-r.journal.failed():
 		return errors.Join(fmt.Errorf("schema registry: %w", r.journal.failure()), stop(server))
 	case <-ctx.Done():
 		slog.Info("schema registry stops")

@@ -1,11 +1,16 @@
 // Command registry is the embedded stack's schema registry as a program of its own, for
 // places where the image of a real one cannot be had. It understands the variables of
-// Karapace that say where to listen, and ignores arguments, so that it can be started in
-// Karapace's place.
+// Karapace that say where to listen and where to keep schemas, and ignores arguments, so
+// that it can be started in Karapace's place. What it keeps is not in Karapace's format.
 //
-//	KARAPACE_HOST      address to listen on, default 127.0.0.1
-//	KARAPACE_PORT      default 8081
-//	REGISTRY_DATA_DIR  folder of its journal, default /var/lib/registry
+//	KARAPACE_HOST                address to listen on, default 127.0.0.1
+//	KARAPACE_PORT                default 8081
+//	KARAPACE_BOOTSTRAP_URI       brokers, host:port[,host:port], default 127.0.0.1:9092
+//	KARAPACE_TOPIC_NAME          default _schemas
+//	KARAPACE_REPLICATION_FACTOR  of that topic if it is missing, default 1
+//
+// It waits for Kafka, and ends with an error when it cannot write or another registry
+// writes to its topic: start it again.
 package main
 
 import (
@@ -14,6 +19,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"eventshop.example/local/registry"
@@ -24,10 +30,18 @@ func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	env := service.NewEnv(os.LookupEnv)
-	err := registry.Run(ctx, registry.Config{
-		Addr:    net.JoinHostPort(env.String("KARAPACE_HOST", "127.0.0.1"), env.String("KARAPACE_PORT", "8081")),
-		DataDir: env.String("REGISTRY_DATA_DIR", "/var/lib/registry"),
-	})
+	cfg := registry.Config{
+		Addr: net.JoinHostPort(env.String("KARAPACE_HOST", "127.0.0.1"), env.String("KARAPACE_PORT", "8081")),
+		Topic: registry.Topic{
+			Brokers:     strings.Split(env.String("KARAPACE_BOOTSTRAP_URI", "127.0.0.1:9092"), ","),
+			Name:        env.String("KARAPACE_TOPIC_NAME", "_schemas"),
+			Replication: int16(env.Int("KARAPACE_REPLICATION_FACTOR", 1, 1, 100)),
+		},
+	}
+	err := env.Err()
+	if err == nil {
+		err = registry.Run(ctx, cfg)
+	}
 	if err != nil {
 		slog.Error("schema registry", "error", err)
 		os.Exit(1)
