@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"eventshop.example/local/load"
+)
+
+func loadCommand(e *env) *cobra.Command {
+	var m load.Mix
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use:   "load",
+		Short: "Places orders at a steady pace, some declined, out of stock or cancelled, and counts what becomes of them",
+		Long: `Places orders at a steady pace and follows each until it is confirmed or cancelled. Of nine, one
+is declined (with --gateway), one is out of stock and one is cancelled by its customer. Without
+--orders it goes on until it is stopped. The exit code is 1 when something went wrong: no answer,
+or an order that was not decided in time.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if m.PerSecond < 1 || m.PerSecond > 1000 {
+				return errors.New("--rate must be from 1 to 1000")
+			}
+			if m.Order == "" {
+				s, err := e.open()
+				if err != nil {
+					return err
+				}
+				if !s.Known() {
+					return errors.New("there is no shop here (shop up), and no --order")
+				}
+				u := s.File().URL
+				m.Order, m.Inventory, m.Gateway = u["order"], u["inventory"], u["gateway"]
+			}
+			c := m.Run(cmd.Context(), every, func(c load.Counts) { fmt.Fprintln(e.out, counted(c)) })
+			fmt.Fprintln(e.out, counted(c))
+			if n := c.Failures(); n > 0 {
+				return fmt.Errorf("%d times something went wrong, at last: %s", n, c.Example)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&m.Order, "order", "", "base URL of the order service (default the shop's own, with inventory and gateway)")
+	cmd.Flags().StringVar(&m.Inventory, "inventory", "", "base URL of inventory, to restock what was ordered")
+	cmd.Flags().StringVar(&m.Gateway, "gateway", "", "base URL of the sandbox's card gateway, to decline a customer's card")
+	cmd.Flags().IntVar(&m.PerSecond, "rate", 2, "orders a second")
+	cmd.Flags().IntVar(&m.Orders, "orders", 0, "how many; 0 until it is stopped")
+	cmd.Flags().DurationVar(&m.Patience, "patience", 2*time.Minute, "how long to wait for an answer, and for an order to be decided")
+	cmd.Flags().DurationVar(&every, "every", 10*time.Second, "how often to print the counts")
+	return cmd
+}
+
+// counted is a line such as: 90 placed, 60 confirmed, 20 cancelled (10 out_of_stock, 10 payment_failed), 10 waiting.
+func counted(c load.Counts) string {
+	cancelled := 0
+	for _, n := range c.Cancelled {
+		cancelled += n
+	}
+	text := fmt.Sprintf("%d placed, %d confirmed, %d cancelled%s, %d waiting", c.Placed, c.Confirmed, cancelled, each(c.Cancelled), c.Waiting)
+	if n := c.Failures(); n > 0 {
+		text += fmt.Sprintf(", %d went wrong%s", n, each(c.Failed))
+	}
+	return text
+}
+
+func each(counts map[string]int) string {
+	if len(counts) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[name], name))
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
