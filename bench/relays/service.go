@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
+)
+
+// asService as the first argument makes this program the service of a run: a process of
+// its own, so that its processor time can be told from that of the observer.
+const asService = "service"
+
+// writers is how many transactions are open at a time. At 200 a second one would do if
+// every commit took less than 5 ms.
+const writers = 4
+
+// serve runs the relay until its standard input ends. A line "N PERIOD" on that has it
+// append N events, one in a transaction, one each period; "key version time", the time
+// after the commit in nanoseconds, is its answer to each.
+func serve(ctx context.Context, database, registry, broker string) error {
+	pool, err := postgres.Open(ctx, postgres.Config{URL: database, MaxConns: 12})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	out := outbox.New(schema.NewCodec(schema.NewClient(registry)), "/bench")
+	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: []string{broker}})
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var parts errgroup.Group
+	parts.Go(func() error { return relay.Run(ctx) })
+
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		var n int
+		var period string
+		if _, err := fmt.Sscan(lines.Text(), &n, &period); err != nil {
+			return fmt.Errorf("told %q: %w", lines.Text(), err)
+		}
+		every, err := time.ParseDuration(period)
+		if err == nil {
+			err = write(ctx, pool, out, n, every)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	stop()
+	return errors.Join(lines.Err(), parts.Wait())
+}
+
+// write appends n events at a rate that does not depend on how long it takes.
+func write(ctx context.Context, pool *pgxpool.Pool, out *outbox.Outbox, n int, every time.Duration) error {
+	var mu sync.Mutex
+	answers := bufio.NewWriter(os.Stdout)
+	due := make(chan int, n)
+	group, ctx := errgroup.WithContext(ctx)
+	for range writers {
+		group.Go(func() error {
+			for i := range due {
+				e := orderCreated(uuid.Must(uuid.NewV7()).String(), 1, i)
+				err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return out.Append(ctx, tx, e) })
+				if err != nil {
+					return err
+				}
+				committed := time.Now().UnixNano()
+				out.Wake()
+				mu.Lock()
+				fmt.Fprintln(answers, e.AggregateID, e.Version, committed)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for i := range n {
+		<-tick.C
+		due <- i
+	}
+	close(due)
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	fmt.Fprintln(answers, "done")
+	return answers.Flush()
+}
+
+// orderCreated is an event of a usual size, about 200 bytes as Avro and 500 in headers.
+func orderCreated(key string, version int64, n int) outbox.Entry {
+	now := time.Now().UTC()
+	return outbox.Entry{AggregateID: key, Version: version, Event: events.OrderCreated{
+		OrderID:         key,
+		Customer:        events.Customer{ID: fmt.Sprintf("customer-%06d", n), Name: "Grace Hopper", Email: "grace@example.com"},
+		ShippingAddress: events.Address{Street: "Analytical Street 7", PostalCode: "1843", City: "Arlington", Country: "US"},
+		Items: []events.OrderItem{
+			{SKU: "WIDGET-01", Quantity: 2, UnitPrice: 1999},
+			{SKU: "GADGET-05", Quantity: 1, UnitPrice: 4999},
+		},
+		TotalAmount: 8997, Currency: "EUR", ConfirmBy: now.Add(time.Hour), OccurredAt: now,
+	}}
+}
+
+// service is the process.
+type service struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	out   *bufio.Scanner
+}
+
+func startService(ctx context.Context, database, registry, broker string) (*service, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, asService, database, registry, broker)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &service{cmd: cmd, stdin: stdin, out: bufio.NewScanner(stdout)}, cmd.Start()
+}
+
+// write has it append, and returns when each event's transaction had committed.
+func (s *service) write(n int, every time.Duration) (map[occurrence]time.Time, error) {
+	if _, err := fmt.Fprintln(s.stdin, n, every); err != nil {
+		return nil, err
+	}
+	at := map[occurrence]time.Time{}
+	for s.out.Scan() {
+		line := s.out.Text()
+		if line == "done" {
+			return at, nil
+		}
+		var e occurrence
+		var nanos int64
+		if _, err := fmt.Fscan(strings.NewReader(line), &e.key, &e.version, &nanos); err != nil {
+			return nil, fmt.Errorf("the service said %q: %w", line, err)
+		}
+		at[e] = time.Unix(0, nanos)
+	}
+	return nil, errors.Join(errors.New("the service has ended"), s.out.Err())
+}
+
+func (s *service) stop() error {
+	return errors.Join(s.stdin.Close(), s.cmd.Wait())
+}
