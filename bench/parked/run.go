@@ -22,6 +22,7 @@ import (
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/postgres/server"
@@ -168,7 +169,7 @@ func (b *bench) run(ctx context.Context, failures bool) (r result, err error) {
 			orders = t
 		}
 	}
-	if err := broker.CreateTopics(ctx, brokers, orders, events.RetryTopic(topic, group), events.DeadLetterTopic(topic, group)); err != nil {
+	if err := broker.CreateTopics(ctx, kafka.Cluster{Brokers: brokers}, orders, events.RetryTopic(topic, group), events.DeadLetterTopic(topic, group)); err != nil {
 		return r, err
 	}
 	if err := b.produce(ctx, brokers); err != nil {

@@ -18,6 +18,7 @@ import (
 	"eventshop.example/local/registry"
 	"eventshop.example/local/rig"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/postgres/server"
@@ -69,7 +70,7 @@ func newBench(ctx context.Context, say func(string)) (b *bench, err error) {
 			topic = t
 		}
 	}
-	return b, broker.CreateTopics(ctx, b.rig.Brokers, topic)
+	return b, broker.CreateTopics(ctx, kafka.Cluster{Brokers: b.rig.Brokers}, topic)
 }
 
 func (b *bench) close() error {
@@ -123,7 +124,7 @@ func (b *bench) newRun(ctx context.Context, mode outbox.Mode) (r *run, err error
 // capture prepares Debezium: the slot has everything from now on, and the connector that
 // is to read it waits.
 func (r *run) capture(ctx context.Context) error {
-	if err := broker.CreateTopics(ctx, r.rig.Brokers, connect.HeartbeatTopic(r.name)); err != nil {
+	if err := broker.CreateTopics(ctx, kafka.Cluster{Brokers: r.rig.Brokers}, connect.HeartbeatTopic(r.name)); err != nil {
 		return err
 	}
 	var lsn int64

@@ -16,6 +16,7 @@ import (
 	"eventshop.example/local/broker"
 	"eventshop.example/local/connect"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
@@ -64,7 +65,7 @@ func (w *world) shop(t *testing.T, name string) *shop {
 	if err := postgres.EnsurePartitions(t.Context(), pool, "outbox", time.Now(), time.Now().AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := broker.CreateTopics(t.Context(), w.brokers, events.Topic{Name: s.topic, Partitions: 6}, connect.HeartbeatTopic(name)); err != nil {
+	if err := broker.CreateTopics(t.Context(), kafka.Cluster{Brokers: w.brokers}, events.Topic{Name: s.topic, Partitions: 6}, connect.HeartbeatTopic(name)); err != nil {
 		t.Fatal(err)
 	}
 	s.out = outbox.New(schema.NewCodec(schema.NewClient(schematest.Start(t).URL)), "/eventshop/"+name)

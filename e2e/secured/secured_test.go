@@ -4,8 +4,10 @@ package secured
 
 import (
 	"bytes"
+	"context"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,11 +16,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/local/apache"
+	"eventshop.example/local/broker"
+	"eventshop.example/local/jars"
+	"eventshop.example/local/process"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/postgres/server"
@@ -36,10 +44,10 @@ func TestServicesWithCredentials(t *testing.T) {
 	ca := kafkatest.NewAuthority(t)
 	certFile, keyFile := ca.Issue(t, "service")
 	registryURL, registryCA := startRegistry(t)
-	brokers := kafkatest.StartSecured(t, "SCRAM-SHA-512", kafkaPassword, ca.Server(t), topics()...)
+	brokers := startKafka(t, ca)
 	databases := startPostgres(t)
 	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin)
+	build := exec.Command("go", "build", "-o", bin, "./cmd/shop")
 	for _, name := range services() {
 		build.Args = append(build.Args, "./services/"+name+"/cmd/"+name)
 	}
@@ -56,6 +64,17 @@ func TestServicesWithCredentials(t *testing.T) {
 		"DATABASE_PASSWORD_FILE="+write(t, databasePassword),
 		"GATEWAY_URL=http://127.0.0.1:1", "CARRIER_URL=http://127.0.0.1:1", // asked when there is an order
 	)
+	// As the job of a deployment makes them.
+	apply := exec.Command(filepath.Join(bin, "shop"), "topics", "apply", "--brokers", strings.Join(brokers, ","))
+	apply.Env = env
+	if out, err := apply.CombinedOutput(); err != nil || !strings.Contains(string(out), "order.events") {
+		t.Fatalf("shop topics apply: %v\n%s", err, out)
+	}
+	apply.Env = append(env[:len(env):len(env)], "KAFKA_SASL_PASSWORD_FILE="+write(t, "wrong"))
+	apply = &exec.Cmd{Path: apply.Path, Args: append(apply.Args, "--wait", "2s"), Env: apply.Env}
+	if out, err := apply.CombinedOutput(); err == nil {
+		t.Errorf("shop topics apply with a wrong password: %s", out)
+	}
 	for _, name := range services() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,14 +102,56 @@ func TestServicesWithCredentials(t *testing.T) {
 
 func services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
 
-func topics() []events.Topic {
-	all := events.Topics()
-	for _, group := range services() {
-		for _, topic := range events.Topics() {
-			all = append(all, events.RetryTopic(topic.Name, group))
-		}
+// startKafka starts the broker of the stack under test with a listener that asks for the
+// user's password over TLS, and Apache Kafka also for a certificate.
+func startKafka(t *testing.T, ca kafkatest.Authority) (brokers []string) {
+	t.Helper()
+	if os.Getenv("EVENTSHOP_E2E_STACK") != "apache" {
+		return kafkatest.StartSecured(t, "SCRAM-SHA-512", kafkaPassword, ca.Server(t))
 	}
-	return all
+	java, err := jars.Java(t.Context())
+	var dir string
+	if err == nil {
+		dir, err = jars.Fetch(t.Context(), jars.Kafka, func(what string) { t.Log(what) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := func() int {
+		_, text, _ := net.SplitHostPort(freeAddr(t))
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	node := apache.Node{
+		Java: java, Jars: dir, Dir: t.TempDir(), Port: port(), Controller: port(),
+		Secure: &apache.Secure{Port: port(), KeyStore: ca.KeyStore(t), Users: []apache.User{{Mechanism: "SCRAM-SHA-512", Name: "shop", Password: kafkaPassword}}},
+		Config: map[string]string{
+			"listener.name.secure.ssl.client.auth": "required",
+			"ssl.truststore.type":                  "PEM", "ssl.truststore.location": ca.CAFile,
+		},
+	}
+	if err := node.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runner := process.Runner{Dir: t.TempDir()}
+	if _, err := runner.Start(node.Spec("kafka", filepath.Join(node.Dir, "kafka.log"))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := runner.Kill(context.Background(), "kafka"); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	open := kafka.Cluster{Brokers: []string{fmt.Sprintf("127.0.0.1:%d", node.Port)}}
+	if err := runner.AwaitReady(ctx, "kafka", func(ctx context.Context) error { return broker.Ping(ctx, open) }); err != nil {
+		t.Fatal(err)
+	}
+	return []string{fmt.Sprintf("127.0.0.1:%d", node.Secure.Port)}
 }
 
 // start runs a program until the end of the test, which it must end with exit code 0. log

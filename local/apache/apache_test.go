@@ -16,6 +16,7 @@ import (
 	"eventshop.example/local/jars"
 	"eventshop.example/local/process"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafka"
 )
 
 // node returns a node with free ports, or skips where there is no Java or Maven.
@@ -74,7 +75,7 @@ func (r *running) start() {
 		r.t.Fatal(err)
 	}
 	address := r.address()
-	if err := r.runner.AwaitReady(ctx, "kafka", func(ctx context.Context) error { return broker.Ping(ctx, address) }); err != nil {
+	if err := r.runner.AwaitReady(ctx, "kafka", func(ctx context.Context) error { return broker.Ping(ctx, kafka.Cluster{Brokers: []string{address}}) }); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -96,7 +97,7 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	t.Parallel()
 	r := start(t, node(t))
 	topic := events.Topic{Name: "order.events", Partitions: 3, Config: map[string]string{"retention.ms": "-1"}}
-	if err := broker.CreateTopics(t.Context(), []string{r.address()}, topic); err != nil {
+	if err := broker.CreateTopics(t.Context(), kafka.Cluster{Brokers: []string{r.address()}}, topic); err != nil {
 		t.Fatal(err)
 	}
 	const records = 1000

@@ -20,20 +20,7 @@ func TestTLSAndSCRAM(t *testing.T) {
 	t.Parallel()
 	n := node(t)
 	ca := kafkatest.NewAuthority(t)
-	certFile, keyFile := ca.Issue(t, "kafka")
-	store := filepath.Join(t.TempDir(), "kafka.pem")
-	var both []byte
-	for _, file := range []string{keyFile, certFile} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		both = append(both, b...)
-	}
-	if err := os.WriteFile(store, both, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	n.Secure = &Secure{Port: freePort(t), KeyStore: store, Users: []User{
+	n.Secure = &Secure{Port: freePort(t), KeyStore: ca.KeyStore(t), Users: []User{
 		{Mechanism: kafka.ScramSHA512, Name: "order", Password: "right-512"},
 		{Mechanism: kafka.ScramSHA256, Name: "payment", Password: "right-256"},
 	}}

@@ -19,6 +19,7 @@ import (
 
 	"eventshop.example/local/broker"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafka"
 )
 
 // The test binary is also the broker process that the tests kill.
@@ -57,6 +58,8 @@ func newNode(t testing.TB) *node {
 
 func (n *node) addr() string { return fmt.Sprintf("127.0.0.1:%d", n.port) }
 
+func (n *node) cluster() kafka.Cluster { return kafka.Cluster{Brokers: []string{n.addr()}} }
+
 func (n *node) start(t testing.TB) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -78,7 +81,7 @@ func (n *node) start(t testing.TB) {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for broker.Ping(ctx, n.addr()) != nil {
+	for broker.Ping(ctx, n.cluster()) != nil {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -128,7 +131,7 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	n.start(t)
 	topic := events.DeadLetterTopic("order.events", "payment")
 	other := events.Topic{Name: "one", Partitions: 1, Config: map[string]string{"retention.ms": "-1"}}
-	if err := broker.CreateTopics(t.Context(), []string{n.addr()}, topic, other); err != nil {
+	if err := broker.CreateTopics(t.Context(), n.cluster(), topic, other); err != nil {
 		t.Fatal(err)
 	}
 	producer := n.client(t, kgo.DefaultProduceTopic(other.Name))
@@ -209,7 +212,7 @@ func TestAGroupGoesOnAfterSIGKILL(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	n.start(t)
-	if err := broker.CreateTopics(t.Context(), []string{n.addr()}, events.Topic{Name: "t", Partitions: 3}); err != nil {
+	if err := broker.CreateTopics(t.Context(), n.cluster(), events.Topic{Name: "t", Partitions: 3}); err != nil {
 		t.Fatal(err)
 	}
 	producer := n.client(t, kgo.DefaultProduceTopic("t"))
@@ -247,7 +250,7 @@ func BenchmarkProduce(b *testing.B) {
 			n := newNode(b)
 			n.dir, n.sync = filepath.Join(b.TempDir(), "data"), sync
 			n.start(b)
-			if err := broker.CreateTopics(b.Context(), []string{n.addr()}, events.Topic{Name: "t", Partitions: 1}); err != nil {
+			if err := broker.CreateTopics(b.Context(), n.cluster(), events.Topic{Name: "t", Partitions: 1}); err != nil {
 				b.Fatal(err)
 			}
 			c := n.client(b, kgo.DefaultProduceTopic("t"))

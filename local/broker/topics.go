@@ -3,16 +3,15 @@ package broker
 import (
 	"context"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"eventshop.example/local/topics"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafka"
 )
 
 // Ping asks the cluster for its metadata. It tells that the broker answers, not
 // only that the port is open.
-func Ping(ctx context.Context, brokers ...string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+func Ping(ctx context.Context, cluster kafka.Cluster) error {
+	client, err := cluster.Client()
 	if err != nil {
 		return err
 	}
@@ -21,8 +20,8 @@ func Ping(ctx context.Context, brokers ...string) error {
 }
 
 // CreateTopics creates the topics that do not exist yet, as [topics.Create] does.
-func CreateTopics(ctx context.Context, brokers []string, declared ...events.Topic) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+func CreateTopics(ctx context.Context, cluster kafka.Cluster, declared ...events.Topic) error {
+	client, err := cluster.Client()
 	if err != nil {
 		return err
 	}

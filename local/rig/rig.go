@@ -23,6 +23,7 @@ import (
 	"eventshop.example/local/jars"
 	"eventshop.example/local/postgres"
 	"eventshop.example/local/process"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/postgres/server"
 )
 
@@ -104,7 +105,7 @@ func (r *Rig) start(ctx context.Context, say func(string)) error {
 		return err
 	}
 
-	ping := func(ctx context.Context) error { return broker.Ping(ctx, r.Brokers[0]) }
+	ping := func(ctx context.Context) error { return broker.Ping(ctx, kafka.Cluster{Brokers: r.Brokers}) }
 	if err := r.Runner.AwaitReady(ctx, Kafka, ping); err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (s *Stack) probe(name string) func(ctx context.Context) error {
 	case Postgres:
 		return func(ctx context.Context) error { return postgres.Ping(ctx, s.file.Admin) }
 	case Broker:
-		return func(ctx context.Context) error { return broker.Ping(ctx, s.file.Kafka...) }
+		return func(ctx context.Context) error { return broker.Ping(ctx, s.file.Cluster()) }
 	}
 	if service := ownDatabaseOf(name); service != "" {
 		return func(ctx context.Context) error { return postgres.Ping(ctx, s.file.DSN[service]) }

@@ -10,6 +10,7 @@ import (
 	"eventshop.example/local/apache"
 	"eventshop.example/local/broker"
 	"eventshop.example/local/jars"
+	"eventshop.example/pkg/kafka"
 )
 
 // KafkaSource says which broker a stack has: Embedded, Apache, or the addresses of a
@@ -47,13 +48,22 @@ func (k KafkaSource) Addresses() []string {
 	return strings.Split(string(k), ",")
 }
 
+// Cluster is how clients connect to the stack's Kafka.
+func (f File) Cluster() kafka.Cluster {
+	return kafka.Cluster{Brokers: f.Kafka, Security: f.KafkaSecurity}
+}
+
 // settleKafka takes over the choice of a broker. A stack stays with the one it began
 // with: what is in the outboxes counts as published, and another broker has none of it.
-func (s *Stack) settleKafka(chosen KafkaSource) error {
+// How to connect to a cluster of somebody else's may change, as a password's file may.
+func (s *Stack) settleKafka(chosen KafkaSource, security kafka.Security) error {
+	f := &s.file
+	if chosen == "" {
+		chosen = f.KafkaSource
+	}
 	if chosen == "" {
 		return nil
 	}
-	f := &s.file
 	if had := f.KafkaSource; s.Known() && had != chosen && (had != "" || chosen != Embedded) {
 		if had == "" {
 			had = Embedded
@@ -61,6 +71,9 @@ func (s *Stack) settleKafka(chosen KafkaSource) error {
 		return fmt.Errorf("this shop's events are on Kafka %q; to begin anew on %q: shop down, shop wipe", had, chosen)
 	}
 	f.KafkaSource = chosen
+	if chosen.External() && security != (kafka.Security{}) {
+		f.KafkaSecurity = security
+	}
 	return nil
 }
 
@@ -81,10 +94,10 @@ func (s *Stack) kafka(ctx context.Context) error {
 		if err := s.startAll(ctx, []string{Broker}); err != nil {
 			return err
 		}
-	} else if err := broker.Ping(ctx, f.Kafka...); err != nil {
+	} else if err := broker.Ping(ctx, f.Cluster()); err != nil {
 		return fmt.Errorf("the given Kafka at %s does not answer: %w", strings.Join(f.Kafka, ","), err)
 	}
-	return broker.CreateTopics(ctx, f.Kafka, Topics()...)
+	return broker.CreateTopics(ctx, f.Cluster(), Topics()...)
 }
 
 // node is the stack's Apache Kafka.

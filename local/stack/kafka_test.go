@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"eventshop.example/pkg/kafka"
 )
 
 func TestParseKafkaSource(t *testing.T) {
@@ -52,7 +54,7 @@ func TestAStackStaysWithItsBroker(t *testing.T) {
 		if !c.fresh {
 			s.file.Ports = DefaultPorts()
 		}
-		err = s.settleKafka(c.chosen)
+		err = s.settleKafka(c.chosen, kafka.Security{})
 		if (err != nil) != c.refused || err == nil && s.file.KafkaSource != c.want {
 			t.Errorf("%q chosen with %q: %q, %v", c.chosen, c.had, s.file.KafkaSource, err)
 		}

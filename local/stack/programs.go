@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,6 +142,7 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 		env["OPERATOR_ADDR"] = address(f.Ports[operator(name)])
 		env["DATABASE_URL"] = f.DSN[service]
 		env["KAFKA_BROKERS"] = strings.Join(f.Kafka, ",")
+		maps.Copy(env, f.KafkaSecurity.Env())
 		env["SCHEMA_REGISTRY_URL"] = f.RegistryForServices()
 		env["GATEWAY_URL"] = f.URL[Gateway]
 		env["CARRIER_URL"] = f.URL[Carrier]

@@ -17,6 +17,7 @@ import (
 
 	"eventshop.example/local/postgres"
 	"eventshop.example/local/process"
+	"eventshop.example/pkg/kafka"
 )
 
 // Names of the processes that serve the services, in start order.
@@ -57,21 +58,23 @@ type Stack struct {
 
 // File is state.json: what is needed to start a process again or to talk to it.
 type File struct {
-	Ports       map[string]int               `json:"ports"`              // as DefaultPorts names them
-	URL         map[string]string            `json:"urls"`               // of every process that speaks HTTP
-	Operators   map[string]string            `json:"operators"`          // of each service process, for operators
-	Replicas    map[string]int               `json:"replicas,omitempty"` // how many processes a scaled service has; others have one
-	DSN         map[string]string            `json:"databases"`          // of each service
-	Kafka       []string                     `json:"kafka"`
-	Admin       string                       `json:"adminDatabase"` // the superuser's URL; "" where each service has a server of its own
-	Source      postgres.Source              `json:"postgresSource"`
-	PostgresBin string                       `json:"postgresBin,omitempty"`
-	KafkaSource KafkaSource                  `json:"kafkaSource,omitempty"` // "" is Embedded
-	Java        string                       `json:"java,omitempty"`        // the program that runs Apache Kafka
-	KafkaJars   string                       `json:"kafkaJars,omitempty"`
-	Compose     bool                         `json:"compose,omitempty"` // the processes are containers
-	Secrets     string                       `json:"secrets,omitempty"` // folder of the containers' passwords
-	Env         map[string]map[string]string `json:"env"`               // settings given by hand, by process
+	Ports       map[string]int    `json:"ports"`              // as DefaultPorts names them
+	URL         map[string]string `json:"urls"`               // of every process that speaks HTTP
+	Operators   map[string]string `json:"operators"`          // of each service process, for operators
+	Replicas    map[string]int    `json:"replicas,omitempty"` // how many processes a scaled service has; others have one
+	DSN         map[string]string `json:"databases"`          // of each service
+	Kafka       []string          `json:"kafka"`
+	Admin       string            `json:"adminDatabase"` // the superuser's URL; "" where each service has a server of its own
+	Source      postgres.Source   `json:"postgresSource"`
+	PostgresBin string            `json:"postgresBin,omitempty"`
+	KafkaSource KafkaSource       `json:"kafkaSource,omitempty"` // "" is Embedded
+	// KafkaSecurity is that of a cluster of somebody else's.
+	KafkaSecurity kafka.Security               `json:"kafkaSecurity,omitzero"`
+	Java          string                       `json:"java,omitempty"` // the program that runs Apache Kafka
+	KafkaJars     string                       `json:"kafkaJars,omitempty"`
+	Compose       bool                         `json:"compose,omitempty"` // the processes are containers
+	Secrets       string                       `json:"secrets,omitempty"` // folder of the containers' passwords
+	Env           map[string]map[string]string `json:"env"`               // settings given by hand, by process
 }
 
 // Open returns the stack in a state folder. It need not exist yet.

@@ -16,6 +16,7 @@ import (
 	"eventshop.example/local/postgres"
 	"eventshop.example/local/process"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafka"
 )
 
 // Options are what Up can be told.
@@ -25,6 +26,7 @@ type Options struct {
 	Postgres  postgres.Source              // where the database server comes from; "" is as last time
 	Env       map[string]map[string]string // by process; a service's go to all its replicas
 	Kafka     KafkaSource                  // which broker; "" is as last time
+	Security  kafka.Security               // of a cluster of somebody else's; none is as last time
 	Compose   bool                         // containers; false is as last time
 	Images    bool                         // the containers' images are built first
 	SkipBuild bool                         // the programs in the state folder are right
@@ -43,7 +45,7 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	if err := s.settleCompose(ctx, o); err != nil {
 		return err
 	}
-	if err := s.settleKafka(o.Kafka); err != nil {
+	if err := s.settleKafka(o.Kafka, o.Security); err != nil {
 		return err
 	}
 	running, err := s.Running()
@@ -61,7 +63,7 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		}
 		fmt.Fprintf(s.Out, "the shop is up already (%d processes, state in %s)\n", len(running), s.State)
 		// A broker that lost its data has lost its topics.
-		return broker.CreateTopics(ctx, s.file.Kafka, Topics()...)
+		return broker.CreateTopics(ctx, s.file.Cluster(), Topics()...)
 	}
 	if err := s.settle(o, running); err != nil {
 		return err

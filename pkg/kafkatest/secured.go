@@ -86,6 +86,22 @@ func (a Authority) Server(t testing.TB) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 }
 
+// KeyStore returns a PEM file with the key and the certificate of a server, as Apache Kafka
+// wants them: in one file, the key first.
+func (a Authority) KeyStore(t testing.TB) string {
+	t.Helper()
+	certFile, keyFile := a.Issue(t, "broker")
+	var both []byte
+	for _, file := range []string{keyFile, certFile} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, b...)
+	}
+	return write(t, "keystore.pem", both)
+}
+
 // Refusal is what Apache Kafka says about a wrong password.
 const Refusal = "Authentication failed: Invalid username or password"
 

@@ -96,6 +96,6 @@ func endpoints(s *stack.Stack) demo.Endpoints {
 	return demo.Endpoints{
 		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"],
 		Projection: u["projection"], Gateway: u[stack.Gateway], Carrier: u[stack.Carrier],
-		Operators: s.File().Operators, Databases: s.File().DSN, Kafka: s.File().Kafka,
+		Operators: s.File().Operators, Databases: s.File().DSN, Kafka: s.File().Cluster(),
 	}
 }

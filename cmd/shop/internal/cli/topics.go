@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 
 	"eventshop.example/local/stack"
 	"eventshop.example/local/topics"
+	"eventshop.example/pkg/kafka"
+	"eventshop.example/pkg/service"
 )
 
 // topicsFlags are the flags of both commands.
@@ -28,7 +31,7 @@ func topicsCommand(e *env) *cobra.Command {
 		Use:   "topics",
 		Short: "Compares the topics of a cluster with those declared, and makes them so",
 	}
-	cmd.PersistentFlags().StringVar(&f.brokers, "brokers", "", "host:port,… of the cluster (default the shop's own)")
+	cmd.PersistentFlags().StringVar(&f.brokers, "brokers", "", "host:port,… of the cluster, secured as KAFKA_TLS… and KAFKA_SASL_… say (default the shop's own)")
 	cmd.PersistentFlags().DurationVar(&f.wait, "wait", time.Minute, "how long to wait for the cluster to answer")
 	cmd.PersistentFlags().BoolVar(&f.json, "json", false, "one JSON document instead of lines")
 	cmd.AddCommand(topicsDiffCommand(e, &f), topicsApplyCommand(e, &f))
@@ -75,6 +78,13 @@ func topicsApplyCommand(e *env, f *topicsFlags) *cobra.Command {
 	return cmd
 }
 
+// kafkaSecurity reads the variables that the services read.
+func kafkaSecurity() (kafka.Security, error) {
+	env := service.NewEnv(os.LookupEnv)
+	s := kafka.SecurityFromEnv(env)
+	return s, env.Err()
+}
+
 // differing is the error of a command that found differences; unknown topics are none.
 func differing(diffs []topics.Difference) error {
 	n := 0
@@ -113,17 +123,21 @@ func (f *topicsFlags) print(e *env, sections ...section) error {
 
 // compared connects to the cluster, waits until it answers, and gives do the differences.
 func (f *topicsFlags) compared(ctx context.Context, e *env, do func(ctx context.Context, client *kgo.Client, diffs []topics.Difference) error) error {
-	brokers := strings.FieldsFunc(f.brokers, func(r rune) bool { return r == ',' })
-	if len(brokers) == 0 {
+	security, err := kafkaSecurity()
+	if err != nil {
+		return err
+	}
+	cluster := kafka.Cluster{Brokers: strings.FieldsFunc(f.brokers, func(r rune) bool { return r == ',' }), Security: security}
+	if len(cluster.Brokers) == 0 {
 		s, err := e.open()
 		if err != nil {
 			return err
 		}
-		if brokers = s.File().Kafka; len(brokers) == 0 {
+		if cluster = s.File().Cluster(); len(cluster.Brokers) == 0 {
 			return errors.New("there is no shop here; name a cluster with --brokers")
 		}
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	client, err := cluster.Client()
 	if err != nil {
 		return err
 	}
@@ -143,7 +157,7 @@ func (f *topicsFlags) compared(ctx context.Context, e *env, do func(ctx context.
 		select {
 		case <-tick.C:
 		case <-waiting.Done():
-			return fmt.Errorf("no answer from %s within %s: %w", strings.Join(brokers, ","), f.wait, err)
+			return fmt.Errorf("no answer from %s within %s: %w", strings.Join(cluster.Brokers, ","), f.wait, err)
 		}
 	}
 }

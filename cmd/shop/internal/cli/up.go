@@ -59,6 +59,10 @@ func (f *upFlags) options() (stack.Options, error) {
 		}
 		o.Kafka = source
 	}
+	var err error
+	if o.Security, err = kafkaSecurity(); err != nil {
+		return o, err
+	}
 	if f.allPorts != "" && f.allPorts != "auto" {
 		return o, fmt.Errorf(`--ports: %q is not "auto"`, f.allPorts)
 	}

@@ -46,7 +46,7 @@ const settleWithin = 30 * time.Second
 func (e *env) verify(ctx context.Context, s *stack.Stack, settle time.Duration) error {
 	f := s.File()
 	facts, err := verify.Load(ctx, verify.Sources{
-		DSN: f.DSN, Brokers: f.Kafka, RegistryURL: f.URL[stack.Registry], GatewayURL: f.URL[stack.Gateway],
+		DSN: f.DSN, Kafka: f.Cluster(), RegistryURL: f.URL[stack.Registry], GatewayURL: f.URL[stack.Gateway],
 	}, settle)
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"eventshop.example/pkg/kafka"
 )
 
 // Endpoints are the base URLs of what the demo talks to.
@@ -22,7 +24,7 @@ type Endpoints struct {
 	Gateway, Carrier                                string
 	Operators                                       map[string]string // by process
 	Databases                                       map[string]string // by service, to plant faults in
-	Kafka                                           []string          // addresses of brokers
+	Kafka                                           kafka.Cluster
 }
 
 // shop is a client of all services, with a printer for what it sees.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/cmd/shop/internal/ops"
 	"eventshop.example/pkg/events"
@@ -183,7 +182,7 @@ func (s *shop) settled(ctx context.Context, rule string) (n int, err error) {
 
 // lag is how many records wait for payment.
 func (s *shop) lag(ctx context.Context) (int64, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...))
+	client, err := s.Kafka.Client()
 	if err != nil {
 		return 0, err
 	}

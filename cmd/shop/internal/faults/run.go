@@ -147,6 +147,6 @@ func (t *trial) cleanUp(ctx context.Context, done bool) error {
 
 // facts reads everything, when the shop has come to rest.
 func (w *world) facts(ctx context.Context) (verify.Facts, error) {
-	return verify.Load(ctx, verify.Sources{DSN: w.file.DSN, Brokers: w.file.Kafka,
+	return verify.Load(ctx, verify.Sources{DSN: w.file.DSN, Kafka: w.file.Cluster(),
 		RegistryURL: w.file.URL[stack.Registry], GatewayURL: w.file.URL[stack.Gateway]}, settleWithin)
 }

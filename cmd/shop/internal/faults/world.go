@@ -41,7 +41,7 @@ func newWorld(open func() (*stack.Stack, error), sizes Sizes) (*world, error) {
 		return nil, err
 	}
 	var err error
-	if w.kafka, err = kgo.NewClient(kgo.SeedBrokers(w.file.Kafka...)); err != nil {
+	if w.kafka, err = w.file.Cluster().Client(); err != nil {
 		return nil, err
 	}
 	w.admin = kadm.NewClient(w.kafka)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/schema"
 )
 
@@ -14,7 +15,7 @@ import (
 // payment, inventory, shipping and projection.
 type Sources struct {
 	DSN         map[string]string
-	Brokers     []string
+	Kafka       kafka.Cluster
 	RegistryURL string
 	GatewayURL  string
 }

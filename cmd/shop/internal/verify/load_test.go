@@ -22,6 +22,7 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/eventstore"
 	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
@@ -127,7 +128,7 @@ func (s *shop) facts(t *testing.T) Facts {
 	if f.Failures, err = failures(t.Context(), s.conns, s.codec); err != nil {
 		t.Fatal(err)
 	}
-	if err := readTopics(t.Context(), Sources{Brokers: s.brokers}, s.codec, &f); err != nil {
+	if err := readTopics(t.Context(), Sources{Kafka: kafka.Cluster{Brokers: s.brokers}}, s.codec, &f); err != nil {
 		t.Fatal(err)
 	}
 	return f

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/consumer"
 )
@@ -30,7 +29,7 @@ const (
 // settle is over it returns nil all the same: what still moves is then for the checks to
 // report.
 func rest(ctx context.Context, src Sources, conns map[string]*pgx.Conn, settle time.Duration) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(src.Brokers...))
+	cl, err := src.Kafka.Client()
 	if err != nil {
 		return err
 	}

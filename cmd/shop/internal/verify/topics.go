@@ -17,7 +17,7 @@ import (
 // readTopics reads every topic from offset 0 to the end as of now: those of the
 // catalogue into Records, the groups' own into Retries and Copies.
 func readTopics(ctx context.Context, src Sources, codec *schema.Codec, f *Facts) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(src.Brokers...))
+	cl, err := src.Kafka.Client()
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func readTopics(ctx context.Context, src Sources, codec *schema.Codec, f *Facts)
 	if left == 0 {
 		return nil
 	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(src.Brokers...), kgo.ConsumePartitions(starts), kgo.KeepControlRecords()) // a transaction's may be the last of a partition
+	reader, err := src.Kafka.Client(kgo.ConsumePartitions(starts), kgo.KeepControlRecords()) // a transaction's may be the last of a partition
 	if err != nil {
 		return err
 	}

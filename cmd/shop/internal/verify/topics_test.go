@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
@@ -68,7 +69,7 @@ func TestReadsTopics(t *testing.T) {
 	}
 
 	var f Facts
-	if err := readTopics(ctx, Sources{Brokers: brokers}, codec, &f); err != nil {
+	if err := readTopics(ctx, Sources{Kafka: kafka.Cluster{Brokers: brokers}}, codec, &f); err != nil {
 		t.Fatal(err)
 	}
 	shipped := func(offset int64) Record {
