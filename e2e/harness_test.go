@@ -142,13 +142,18 @@ func up(dir string) (*stack, error) {
 	if kind == "compose" {
 		on = []string{"--compose"}
 	}
+	return s, s.up(on...)
+}
+
+// up starts the stack on what the flags say.
+func (s *stack) up(on ...string) error {
 	out, err := s.command(append([]string{"up", "--detach", "--ports", "auto",
 		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms",
 		"--env", "order.SNAPSHOT_EVERY=3"}, on...)...) // so that every order is loaded from a snapshot and a tail
 	if err != nil {
-		return s, fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return s, s.readState()
+	return s.readState()
 }
 
 // readState learns addresses from the state file.

@@ -1,5 +1,6 @@
-// Package apache runs Apache Kafka as a process on this machine: one node in KRaft mode,
-// broker and controller in one, from the jars that package jars downloads.
+// Package apache runs Apache Kafka as a process on this machine: a node in KRaft mode,
+// broker and controller in one, from the jars that package jars downloads. A shop has one;
+// [Cluster] makes three of one cluster for whoever wants to lose one of them.
 //
 // # What it guarantees
 //
@@ -17,6 +18,7 @@
 package apache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +45,8 @@ type Node struct {
 	Secure *Secure
 	// Config adds to server.properties or overrides it, for example message.max.bytes.
 	Config map[string]string
+	// ID is the cluster's, which all its nodes share; "" draws one when the storage is formatted.
+	ID string
 }
 
 // heap is what a node needs for a shop: it holds up for weeks of playing, and with the
@@ -72,8 +76,8 @@ func (n Node) Prepare(ctx context.Context) error {
 	if err := os.RemoveAll(n.data()); err != nil {
 		return fmt.Errorf("prepare Kafka: %w", err)
 	}
-	id := uuid.New()
-	args := append(n.program("kafka.tools.StorageTool"), "format", "--cluster-id", clusterID(id), "--config", filepath.Join(n.Dir, "server.properties"))
+	id := cmp.Or(n.ID, clusterID(uuid.New()))
+	args := append(n.program("kafka.tools.StorageTool"), "format", "--cluster-id", id, "--config", filepath.Join(n.Dir, "server.properties"))
 	for _, u := range n.Secure.users() {
 		args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", u.Mechanism, u.Name, u.Password))
 	}

@@ -1,0 +1,47 @@
+package apache
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Ports are where a node of a cluster listens on 127.0.0.1.
+type Ports struct{ Client, Controller int }
+
+// Cluster makes a node for each pair of ports, all of one cluster: each is a broker and a
+// voter of the controllers' quorum. New topics, the groups' offsets among them, have a copy
+// on every node, and a write is acknowledged once all but one have it. So any one of three
+// nodes can be lost without a loss and without a halt. like gives what the nodes have in
+// common; its folder gets a folder for each.
+func Cluster(like Node, ports ...Ports) []Node {
+	id := clusterID(uuid.New())
+	var voters []string
+	for i, p := range ports {
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, p.Controller))
+	}
+	copies, enough := strconv.Itoa(len(ports)), strconv.Itoa(max(1, len(ports)-1))
+	nodes := make([]Node, len(ports))
+	for i, p := range ports {
+		n := like
+		n.ID, n.Port, n.Controller = id, p.Client, p.Controller
+		n.Dir = filepath.Join(like.Dir, strconv.Itoa(i+1))
+		n.Config = map[string]string{
+			"node.id":                                  strconv.Itoa(i + 1),
+			"controller.quorum.voters":                 strings.Join(voters, ","),
+			"default.replication.factor":               copies,
+			"min.insync.replicas":                      enough,
+			"offsets.topic.replication.factor":         copies,
+			"transaction.state.log.replication.factor": copies,
+			"transaction.state.log.min.isr":            enough,
+			"replica.lag.time.max.ms":                  "5000",
+		}
+		maps.Copy(n.Config, like.Config)
+		nodes[i] = n
+	}
+	return nodes
+}
