@@ -25,6 +25,7 @@ type record struct {
 	// publication of the row when it was read: the mark is for no later one.
 	publication int32
 	sentAt      time.Time // zero while it waits behind an earlier record of its lane
+	alone       bool      // it must not share a batch
 }
 
 // flight holds the rows that this relay has read and not yet marked.

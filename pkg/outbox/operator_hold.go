@@ -130,7 +130,7 @@ func (r *Relay) stand(shards []int16, reason string) (idle []int16) {
 	r.metrics.onHold.Set(1)
 	idle = r.flight.part(shards, now)
 	if _, sent, _, _ := r.flight.counts(); sent > 0 && now.Sub(since) > r.cfg.DrainTimeout {
-		r.client.UnsafeAbortBufferedRecords()
+		r.abort()
 	}
 	return idle
 }

@@ -79,7 +79,7 @@ func TestHoldInForceWhenTheWaitEnds(t *testing.T) {
 	slow := quick
 	slow.DrainTimeout = time.Hour
 	r := f.start(t, slow)
-	t.Cleanup(func() { r.client.UnsafeAbortBufferedRecords() }) // so that the relay can end
+	t.Cleanup(func() { r.abort() }) // so that the relay can end
 	f.append(t, keys(20, 10)...)
 	kafkatest.Eventually(t, "records at the producer", func() bool { _, sent, _, _ := r.flight.counts(); return sent == 10 })
 	ctx, cancel := context.WithTimeout(t.Context(), 2*testLease)

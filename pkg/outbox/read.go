@@ -177,10 +177,11 @@ func (r *Relay) followRecreated() {
 	if len(topics) > 0 {
 		r.cfg.Logger.Warn("topics were made again, or may have been, while the outbox relay runs", "topics", topics)
 		r.client.PurgeTopicsFromProducing(topics...)
+		r.lone.PurgeTopicsFromProducing(topics...)
 	}
 }
 
-// sent is the producer's promise. It is called for one record at a time.
+// sent is the producers' promise.
 func (r *Relay) sent(rec *record, err error) {
 	now := time.Now()
 	if err == nil {
@@ -189,6 +190,9 @@ func (r *Relay) sent(rec *record, err error) {
 		if next := r.flight.acknowledged(rec, now); next != nil {
 			r.send(next)
 		}
+		return
+	}
+	if r.sendAgainAlone(rec, err) {
 		return
 	}
 	if errors.Is(err, kerr.UnknownTopicID) {

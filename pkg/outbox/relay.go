@@ -49,8 +49,9 @@ func (c RelayConfig) withDefaults() RelayConfig {
 // replicas of a service, share the table's four shards; each aims for its fair
 // share, and one that is alone leads them all.
 //
-// It has three loops: one reads and sends, one marks what was acknowledged, one
-// renews the leases; and in mode debezium one marks what Debezium has sent. An order's way from commit to broker is one query and one
+// It has four loops: one reads and sends, one marks what was acknowledged, one
+// renews the leases, one sends what must not share a batch; and in mode debezium one marks
+// what Debezium has sent. An order's way from commit to broker is one query and one
 // produce request; marks and leases are beside that way.
 type Relay struct {
 	id      uuid.UUID // of this run; never reused, so that a successor is somebody else
@@ -59,7 +60,9 @@ type Relay struct {
 	cfg     RelayConfig
 	metrics *metrics
 	flight  *flight
-	client  *kgo.Client     // set by Run
+	client  *kgo.Client     // set by Run, as lone is
+	lone    *kgo.Client     // see clients
+	alone   chan *record    // to be sent by lone
 	readOf  map[string]bool // topics of the rows read so far; the read loop's
 	mode    atomic.Pointer[Mode]
 
@@ -90,6 +93,7 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 		recreated: map[string]bool{},
 		readOf:    map[string]bool{},
 	}
+	r.alone = make(chan *record, r.most())
 	mode := Polling
 	r.mode.Store(&mode)
 	return r
@@ -99,30 +103,12 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 // the producer, hands its shards back, and returns nil. It returns an error only
 // for a misconfiguration that no retry can heal. It is called once.
 func (r *Relay) Run(ctx context.Context) error {
-	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(r.cfg.Brokers...),
-		kgo.RequiredAcks(kgo.AllISRAcks()), // the default, and a promise of this package; idempotence is on by default
-		kgo.ProducerLinger(0),              // the default of 10 ms would be paid four times by each order
-		// The default of Kafka's brokers, see MaxRaw.
-		kgo.ProducerBatchMaxBytes(1_048_588),
-		// The hash of the Java client, so that Debezium or another producer
-		// puts a key into the same partition.
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		// After a broker comes back or a partition moves, the backlog should
-		// not wait for the defaults of several seconds.
-		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(pause(max(0, fails-1)), time.Second) }),
-		// Never reached, since flight bounds the rows: a read may bring a few more
-		// than there is room for, and a record counts here until its promise has
-		// returned. Produce would block at this limit, also inside a promise, where it
-		// would wait for itself.
-		kgo.MaxBufferedRecords(2*r.cfg.MaxInFlight + r.cfg.BatchSize + shards),
-	}, r.cfg.KgoOpts...)...)
-	if err != nil {
-		return fmt.Errorf("make the outbox relay's Kafka client: %w", err)
+	var err error
+	if r.client, r.lone, err = r.clients(); err != nil {
+		return fmt.Errorf("make the outbox relay's Kafka clients: %w", err)
 	}
-	r.client = client
-	defer client.Close()
+	defer r.client.Close()
+	defer r.lone.Close()
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -134,11 +120,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	loops.Go(func() { r.markLoop(background, fail) })
 	loops.Go(func() { r.measureLoop(ctx) })
 	loops.Go(func() { r.confirmLoop(ctx) })
+	loops.Go(func() { r.aloneLoop(background) })
 
 	err = r.readLoop(ctx)
 	fail(err)
 	r.drain()
 	stop()
+	r.lone.Close() // ends what aloneLoop may wait for
 	loops.Wait()
 	r.release(context.WithoutCancel(ctx))
 	if cause := context.Cause(ctx); err == nil && permanent(cause) {
@@ -149,6 +137,31 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// options are those of a producer whose batches are at most so large.
+func (r *Relay) options(batchBytes int32) []kgo.Opt {
+	return append([]kgo.Opt{
+		kgo.SeedBrokers(r.cfg.Brokers...),
+		kgo.RequiredAcks(kgo.AllISRAcks()), // the default, and a promise of this package; idempotence is on by default
+		kgo.ProducerLinger(0),              // the default of 10 ms would be paid four times by each order
+		kgo.ProducerBatchMaxBytes(batchBytes),
+		// The hash of the Java client, so that Debezium or another producer
+		// puts a key into the same partition.
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		// After a broker comes back or a partition moves, the backlog should
+		// not wait for the defaults of several seconds.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(pause(max(0, fails-1)), time.Second) }),
+		// Never reached, since flight bounds the rows: a read may bring a few more
+		// than there is room for, and a record counts here until its promise has
+		// returned. Produce would block at this limit, also inside a promise, where it
+		// would wait for itself.
+		kgo.MaxBufferedRecords(r.most()),
+	}, r.cfg.KgoOpts...)
+}
+
+// most is more than the records that can be at the producers.
+func (r *Relay) most() int { return 2*r.cfg.MaxInFlight + r.cfg.BatchSize + shards }
 
 // drain waits until the producer is empty and everything acknowledged is marked.
 // What stays is published again by the next leader.
