@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"eventshop.example/local/connect"
 	"eventshop.example/pkg/outbox"
 )
@@ -24,10 +26,12 @@ func switchingUnderWrites(t *testing.T, w *world) {
 			cancel()
 			writers.more(t, 50)
 		}
-		for range 2 { // the second time it only looks
-			if err := control.UseDebezium(t.Context(), service); err != nil {
-				t.Fatal(err)
-			}
+		var people errgroup.Group
+		for range 3 { // at once; the later ones only look
+			people.Go(func() error { return control.UseDebezium(t.Context(), service) })
+		}
+		if err := people.Wait(); err != nil {
+			t.Fatal(err)
 		}
 		writers.more(t, 600)
 		waitReady(t, r)
@@ -120,6 +124,41 @@ func slotLost(t *testing.T, w *world) {
 	if err := control.UseDebezium(t.Context(), service); err == nil || !strings.Contains(err.Error(), "recover") {
 		t.Errorf("use debezium with a lost slot: %v", err)
 	}
+	if err := control.Recover(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	writers.more(t, 300)
+	waitReady(t, r)
+	writers.verify(t)
+}
+
+// slotOutrun: Connect is away for longer than the server keeps its log for it.
+func slotOutrun(t *testing.T, w *world) {
+	w.kill(t, postgresProcess)
+	w.startPostgres(t, "max_slot_wal_keep_size=1MB")
+	defer func() { // as it was for the other tests
+		w.kill(t, postgresProcess)
+		w.startPostgres(t)
+	}()
+	s := w.shop(t, "outrun")
+	r, _ := s.relay(t)
+	control, service := s.control(t)
+	if err := control.UseDebezium(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	writers := s.write(t)
+	writers.more(t, 300)
+	w.kill(t, connectProcess)
+	writers.more(t, 300)
+	until(t, "the service to say that its slot is lost", func() bool {
+		w.admin(t, "postgres", `CREATE TABLE noise AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)`, `DROP TABLE noise`,
+			`SELECT pg_switch_wal()`, `CHECKPOINT`)
+		err := r.Ready()
+		return err != nil && strings.Contains(err.Error(), "max_slot_wal_keep_size")
+	})
+	t.Log(r.Ready())
+	w.startConnect(t)
+	writers.more(t, 100)
 	if err := control.Recover(t.Context(), service); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ func TestChangeDataCapture(t *testing.T) {
 		{"Connect away and back", connectAwayAndBack},
 		{"PostgreSQL killed", postgresKilled},
 		{"a slot that is lost", slotLost},
+		{"a slot that is outrun", slotOutrun},
 		{"heartbeats move the slot", heartbeatsMoveTheSlot},
 	} {
 		if !t.Run(test.name, func(t *testing.T) { test.run(t, w) }) {

@@ -117,4 +117,6 @@ logger.configs.name = org.apache.kafka.common.config.AbstractConfig
 logger.configs.level = warn
 logger.reflections.name = org.reflections
 logger.reflections.level = error
+logger.rest.name = org.apache.kafka.connect.runtime.rest.RestServer
+logger.rest.level = warn
 `

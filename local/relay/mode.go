@@ -10,23 +10,19 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"eventshop.example/pkg/outbox"
 )
 
-// Mode is what a service says of its relay; see the operators' API, GET /outbox/relay.
-type Mode struct {
-	Mode    string `json:"mode"` // polling or debezium
-	Slot    string `json:"slot"`
-	Lost    string `json:"lost"`
-	Newest  int64  `json:"newest"`
-	Waiting int64  `json:"waiting"`
-}
+// Mode is what the service says of its relay; see the operators' API, GET /outbox/relay.
+func (s Service) Mode(ctx context.Context) (outbox.RelayMode, error) { return s.mode(ctx, 0) }
 
-func (s Service) mode(ctx context.Context, upTo int64) (m Mode, err error) {
+func (s Service) mode(ctx context.Context, upTo int64) (m outbox.RelayMode, err error) {
 	return m, s.ask(ctx, http.MethodGet, fmt.Sprintf("/outbox/relay?upTo=%d", upTo), "", nil, &m)
 }
 
-func (s Service) set(ctx context.Context, mode, slot, by string) error {
-	in := map[string]string{"mode": mode}
+func (s Service) set(ctx context.Context, mode outbox.Mode, slot, by string) error {
+	in := map[string]string{"mode": string(mode)}
 	if slot != "" {
 		in["slot"] = slot
 	}

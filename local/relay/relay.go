@@ -3,7 +3,7 @@
 //
 // # What it guarantees
 //
-// A change loses no event and reorders no first occurrence, also under writes, also when it
+// One change of a service's relay goes on at a time; others wait. A change loses no event and reorders no first occurrence, also under writes, also when it
 // is cut off at any step: it can be run again from the beginning, as often as needed, and
 // ends in the same state. Events are repeated at a change, as they are after a crash.
 //
@@ -32,6 +32,7 @@ import (
 	"eventshop.example/local/connect"
 	"eventshop.example/local/topics"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/outbox"
 )
 
 // Service is one whose relay can change.
@@ -69,7 +70,7 @@ func (c Control) say(s Service, format string, args ...any) {
 // UseDebezium has Debezium relay the service's events. Of a service for which it does
 // already it makes the connector what it should be, and runs it.
 func (c Control) UseDebezium(ctx context.Context, s Service) error {
-	if err := c.useDebezium(ctx, s); err != nil {
+	if err := alone(ctx, s.Database, func() error { return c.useDebezium(ctx, s) }); err != nil {
 		return fmt.Errorf("have Debezium relay %s: %w", s.Name, err)
 	}
 	return nil
@@ -86,7 +87,7 @@ func (c Control) useDebezium(ctx context.Context, s Service) error {
 	if err := topics.Create(ctx, c.Kafka, []events.Topic{connect.HeartbeatTopic(s.Name)}, 0); err != nil {
 		return err
 	}
-	if m.Mode == "debezium" {
+	if m.Mode == outbox.Debezium {
 		return c.keepRunning(ctx, s, m.Slot)
 	}
 
@@ -114,7 +115,7 @@ func (c Control) useDebezium(ctx context.Context, s Service) error {
 	if err := c.running(ctx, s, conn); err != nil {
 		return err
 	}
-	if err := s.set(ctx, "debezium", s.Slot(), c.By); err != nil {
+	if err := s.set(ctx, outbox.Debezium, s.Slot(), c.By); err != nil {
 		return err
 	}
 	c.say(s, "Debezium relays")
@@ -221,7 +222,7 @@ func (c Control) drained(ctx context.Context, s Service) error {
 // UsePolling has the polling relay send the service's events. Without a client of Connect
 // it is up to the caller that no worker runs the connector, nor ever goes on with it.
 func (c Control) UsePolling(ctx context.Context, s Service) error {
-	if err := c.usePolling(ctx, s); err != nil {
+	if err := alone(ctx, s.Database, func() error { return c.usePolling(ctx, s) }); err != nil {
 		return fmt.Errorf("have polling relay %s: %w", s.Name, err)
 	}
 	return nil
@@ -246,7 +247,7 @@ func (c Control) usePolling(ctx context.Context, s Service) error {
 	if err := awaitSlot(ctx, s.Database, slot, false); err != nil {
 		return err
 	}
-	if err := s.set(ctx, "polling", "", c.By); err != nil {
+	if err := s.set(ctx, outbox.Polling, "", c.By); err != nil {
 		return err
 	}
 	c.say(s, "polling relays")
@@ -267,7 +268,7 @@ func (c Control) Recover(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	if m.Mode == "debezium" && m.Lost == "" {
+	if m.Mode == outbox.Debezium && m.Lost == "" {
 		c.say(s, "the slot %s is not lost", m.Slot)
 		return nil
 	}

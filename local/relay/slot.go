@@ -19,6 +19,18 @@ func onDatabase(ctx context.Context, url string, do func(*pgx.Conn) error) error
 	return do(conn)
 }
 
+// alone runs do while nobody else changes the relay of the service: slot and connector are
+// made and removed in several steps, and two that take them at once would undo each other's.
+// It waits for others; the lock ends with the connection, and so with whoever holds it.
+func alone(ctx context.Context, url string, do func() error) error {
+	return onDatabase(ctx, url, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(hashtextextended('eventshop relay', 0))`); err != nil {
+			return fmt.Errorf("wait for who else changes it: %w", err)
+		}
+		return do()
+	})
+}
+
 // createSlot waits for the transactions that write at this moment.
 func createSlot(ctx context.Context, url, slot string) error {
 	return onDatabase(ctx, url, func(conn *pgx.Conn) error {

@@ -68,6 +68,9 @@ func (s *Stack) project() compose.Project {
 		}
 		p.Env = append(p.Env, fmt.Sprintf("%s=%d", portVariable(listener), port))
 	}
+	if s.file.Capture {
+		p.Env = append(p.Env, "COMPOSE_PROFILES=cdc")
+	}
 	if _, err := os.Stat(s.overrideFile()); err == nil {
 		p.Files = append(p.Files, s.overrideFile())
 	}

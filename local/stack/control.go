@@ -98,6 +98,9 @@ func (s *Stack) probe(name string) func(ctx context.Context) error {
 	if service := ownDatabaseOf(name); service != "" {
 		return func(ctx context.Context) error { return postgres.Ping(ctx, s.file.DSN[service]) }
 	}
+	if name == Connect {
+		return process.HTTPAnswers(s.file.URL[name] + "/connectors")
+	}
 	if name == Registry && s.file.Compose { // it may be anybody's: what they share is the API
 		return process.HTTPAnswers(s.file.URL[name] + "/subjects")
 	}
@@ -191,7 +194,7 @@ func (s *Stack) Down(ctx context.Context) error {
 // stopAll stops all processes but those kept, in the order of Down.
 func (s *Stack) stopAll(ctx context.Context, keep map[string]int) error {
 	var failures []error
-	for _, names := range [][]string{s.services(), {Gateway, Carrier}, append(s.databases(), Registry, Broker)} {
+	for _, names := range [][]string{s.services(), s.beside(), append(s.databases(), Registry, Broker)} {
 		errs := make([]error, len(names))
 		var wg sync.WaitGroup
 		for i, name := range names {
@@ -206,6 +209,14 @@ func (s *Stack) stopAll(ctx context.Context, keep map[string]int) error {
 		failures = append(failures, s.stopJobs(ctx))
 	}
 	return errors.Join(failures...)
+}
+
+// beside lists what needs databases and broker, and the services do not stop for.
+func (s *Stack) beside() []string {
+	if s.file.Capture {
+		return []string{Gateway, Carrier, Connect}
+	}
+	return []string{Gateway, Carrier}
 }
 
 func (s *Stack) known(name string) error {

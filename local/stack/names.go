@@ -22,8 +22,11 @@ func Processes() []string {
 // Processes lists all processes of this stack, in start order, the replicas of a
 // service side by side.
 func (s *Stack) Processes() []string {
-	names := append(s.databases(), Broker, Registry, Gateway, Carrier)
-	return append(names, s.services()...)
+	names := append(s.databases(), Broker, Registry)
+	if s.file.Capture {
+		names = append(names, Connect)
+	}
+	return append(append(names, Gateway, Carrier), s.services()...)
 }
 
 // databases lists the database servers.

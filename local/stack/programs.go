@@ -48,6 +48,11 @@ func (p programs) Start(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	if name == Connect {
+		if err := p.stack.worker().Prepare(); err != nil {
+			return err
+		}
+	}
 	_, err = p.runner.Start(spec)
 	return err
 }
@@ -134,6 +139,8 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 		fallthrough
 	case Registry:
 		spec.Path, spec.Args = s.Self, []string{"serve", name, "--listen", port, "--data", data}
+	case Connect:
+		return s.worker().Spec(name, spec.Log), nil
 	case Gateway, Carrier:
 		spec.Path, env["DATA_DIR"] = s.bin(name), data
 	default:

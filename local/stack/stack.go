@@ -25,6 +25,7 @@ const (
 	Postgres = "postgres"
 	Broker   = "broker"
 	Registry = "registry"
+	Connect  = "connect" // Kafka Connect, in a shop with change data capture
 	Gateway  = "gateway"
 	Carrier  = "carrier"
 )
@@ -39,6 +40,7 @@ func DefaultPorts() map[string]int {
 		"order-operator": 9181, "payment-operator": 9182, "inventory-operator": 9183,
 		"shipping-operator": 9184, "projection-operator": 9185,
 		"broker-controller": 19093, // used by Apache Kafka only
+		Connect:             18083, // for change data capture only
 		// In containers each service has a server of its own.
 		"postgres-order": 15431, "postgres-payment": 15432, "postgres-inventory": 15433,
 		"postgres-shipping": 15434, "postgres-projection": 15435,
@@ -73,6 +75,8 @@ type File struct {
 	Java          string                       `json:"java,omitempty"` // the program that runs Apache Kafka
 	KafkaJars     string                       `json:"kafkaJars,omitempty"`
 	Compose       bool                         `json:"compose,omitempty"` // the processes are containers
+	Capture       bool                         `json:"capture,omitempty"` // there is Kafka Connect, for change data capture
+	ConnectJars   string                       `json:"connectJars,omitempty"`
 	Secrets       string                       `json:"secrets,omitempty"` // folder of the containers' passwords
 	Env           map[string]map[string]string `json:"env"`               // settings given by hand, by process
 }

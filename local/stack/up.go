@@ -28,6 +28,7 @@ type Options struct {
 	Kafka     KafkaSource                  // which broker; "" is as last time
 	Security  kafka.Security               // of a cluster of somebody else's; none is as last time
 	Compose   bool                         // containers; false is as last time
+	Capture   bool                         // Kafka Connect, and Debezium relays; false is as last time
 	Images    bool                         // the containers' images are built first
 	SkipBuild bool                         // the programs in the state folder are right
 }
@@ -48,6 +49,9 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	if err := s.settleKafka(o.Kafka, o.Security); err != nil {
 		return err
 	}
+	if err := s.settleCapture(o.Capture); err != nil {
+		return err
+	}
 	running, err := s.Running()
 	if err != nil {
 		return err
@@ -63,7 +67,10 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		}
 		fmt.Fprintf(s.Out, "the shop is up already (%d processes, state in %s)\n", len(running), s.State)
 		// A broker that lost its data has lost its topics.
-		return broker.CreateTopics(ctx, s.file.Cluster(), Topics()...)
+		if err := broker.CreateTopics(ctx, s.file.Cluster(), Topics()...); err != nil {
+			return err
+		}
+		return s.capture(ctx)
 	}
 	if err := s.settle(o, running); err != nil {
 		return err
@@ -76,6 +83,9 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	}
 	if s.file.Compose {
 		if err := s.upContainers(ctx, o.Images); err != nil {
+			return err
+		}
+		if err := s.capture(ctx); err != nil {
 			return err
 		}
 		s.step(began, "the shop is open")
@@ -98,6 +108,9 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if err := s.startAll(ctx, append([]string{Gateway, Carrier}, s.services()...)); err != nil {
+		return err
+	}
+	if err := s.capture(ctx); err != nil {
 		return err
 	}
 	s.step(began, "the shop is open")
@@ -152,7 +165,9 @@ func (s *Stack) base(ctx context.Context) error {
 	var dbErr, brokerErr, registryErr error
 	wg.Go(func() { dbErr = s.database(ctx) })
 	wg.Go(func() {
-		brokerErr = s.kafka(ctx)
+		if brokerErr = s.kafka(ctx); brokerErr == nil && s.file.Capture {
+			brokerErr = s.startConnect(ctx)
+		}
 	})
 	wg.Go(func() { registryErr = s.startAll(ctx, []string{Registry}) })
 	wg.Wait()

@@ -22,6 +22,7 @@ type upFlags struct {
 	kafka    string
 	compose  bool
 	images   bool
+	capture  bool
 }
 
 func (f *upFlags) add(cmd *cobra.Command) {
@@ -31,13 +32,14 @@ func (f *upFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.kafka, "kafka", "", "which broker: embedded, apache (Apache Kafka from its jars; needs Java 17 and, the first time, Maven), or HOST:PORT,… of a cluster (default SHOP_KAFKA, else as last time, at first embedded)")
 	cmd.Flags().BoolVar(&f.compose, "compose", false, "run deploy/compose.yaml: every process in a container, by Docker (later as last time)")
 	cmd.Flags().BoolVar(&f.images, "build", false, "with --compose: build the images first; without it only those that are missing")
+	cmd.Flags().BoolVar(&f.capture, "cdc", false, "start Kafka Connect too and have Debezium relay the events (with --compose, or --kafka=apache or HOST:PORT; later as last time)")
 	cmd.Flags().StringVar(&f.postgres, "postgres", "", "where PostgreSQL comes from: auto, download, the folder of its binaries, or the URL of a server (default SHOP_POSTGRES, else as last time, at first auto)")
 }
 
 func (f *upFlags) options() (stack.Options, error) {
 	o := stack.Options{
 		Ports: map[string]int{}, Env: map[string]map[string]string{},
-		AutoPorts: f.allPorts == "auto", Compose: f.compose, Images: f.images,
+		AutoPorts: f.allPorts == "auto", Compose: f.compose, Images: f.images, Capture: f.capture,
 	}
 	if f.postgres == "" {
 		f.postgres = os.Getenv("SHOP_POSTGRES")
