@@ -85,7 +85,8 @@ func run(m *testing.M) int {
 }
 
 // stackVariable is the environment variable that says what the system under test stands
-// on: embedded (the default); apache, the same processes with Apache Kafka as broker; or
+// on: embedded (the default); apache, the same processes with Apache Kafka as broker;
+// debezium, that with Debezium in place of the polling relays; or
 // compose, the containers of deploy/compose.yaml.
 const stackVariable = "EVENTSHOP_E2E_STACK"
 
@@ -93,10 +94,10 @@ func kindOfStack() (string, error) {
 	switch kind := os.Getenv(stackVariable); kind {
 	case "":
 		return "embedded", nil
-	case "embedded", "apache", "compose":
+	case "embedded", "apache", "compose", "debezium":
 		return kind, nil
 	default:
-		return "", fmt.Errorf("%s is %q, want embedded, apache or compose", stackVariable, kind)
+		return "", fmt.Errorf("%s is %q, want embedded, apache, compose or debezium", stackVariable, kind)
 	}
 }
 
@@ -139,8 +140,11 @@ func up(dir string) (*stack, error) {
 		return s, err
 	}
 	on := []string{"--kafka", kind}
-	if kind == "compose" {
+	switch kind {
+	case "compose":
 		on = []string{"--compose"}
+	case "debezium":
+		on = []string{"--kafka", "apache", "--cdc"}
 	}
 	return s, s.up(on...)
 }

@@ -106,7 +106,9 @@ func New(cfg Config) (*Consumer, error) {
 
 // options are those of the client that reads the subscribed topics.
 func (c *Consumer) options() []kgo.Opt {
-	return groupOptions(c.cfg.Brokers, c.cfg.Group, c.topics, c.cfg.KgoOpts)
+	// The end of a transaction of Kafka is a record, too. Who does not see it never commits an
+	// offset behind it, and its group looks for ever as if it had one record to read.
+	return append(groupOptions(c.cfg.Brokers, c.cfg.Group, c.topics, c.cfg.KgoOpts), kgo.KeepControlRecords())
 }
 
 // RetryGroup is the name of the consumer group that reads the retry topics of a group.

@@ -189,6 +189,38 @@ func TestAHopelessHandlerErrorIsADeadLetter(t *testing.T) {
 	}
 }
 
+// TestTheEndOfATransactionIsPassed: Kafka Connect leaves them in the topics. They are no
+// events, and a group that has read everything has no lag.
+func TestTheEndOfATransactionIsPassed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cl := kafkatest.NewClient(t, b.brokers, kgo.TransactionalID("connect"))
+	for version := range int64(2) {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(t.Context(), b.record(delivered("o-1"), version+1)).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}})
+	b.awaitEffects(2)
+	adm := kadm.NewClient(kafkatest.NewClient(t, b.brokers))
+	kafkatest.Eventually(t, "no lag", func() bool {
+		lags, err := adm.Lag(t.Context(), group)
+		if err != nil || lags.Error() != nil {
+			t.Fatal(err, lags.Error())
+		}
+		return lags[group].State == "Stable" && lags[group].Lag.Total() == 0
+	})
+	if n := b.deadLetters(); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
 func TestUnsubscribedEventsAreCountedAsIgnored(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -20,7 +20,7 @@ type kind int
 const (
 	undecoded  kind = iota // not looked at yet, or the registry was needed and down
 	subscribed             // an event with a line in the subscription table
-	foreign                // an event without one
+	foreign                // an event without one, or the end of a transaction of Kafka
 	rubbish                // can never be handled
 )
 
@@ -61,6 +61,10 @@ type item struct {
 // be known now (the registry is needed and down).
 func (c *Consumer) decode(ctx context.Context, it *item) error {
 	r := it.record
+	if r.Attrs.IsControl() {
+		it.kind = foreign
+		return nil
+	}
 	env, err := events.ParseEnvelope(headers(r))
 	if err != nil {
 		it.condemn(rubbishID(r), err)
