@@ -69,6 +69,29 @@ func connectAwayAndBack(t *testing.T, w *world) {
 	writers.verify(t)
 }
 
+// kafkaAwayAndBack: away for so long that the worker leaves its group and stops the tasks.
+func kafkaAwayAndBack(t *testing.T, w *world) {
+	s := w.shop(t, "adrift")
+	r, _ := s.relay(t)
+	control, service := s.control(t)
+	if err := control.UseDebezium(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	writers := s.write(t)
+	writers.more(t, 300)
+	w.kill(t, kafkaProcess)
+	down := time.Now()
+	until(t, "the worker to notice", func() bool {
+		writers.more(t, 50)
+		return time.Since(down) > 15*time.Second
+	})
+	w.startKafka(t)
+	writers.more(t, 300)
+	waitReady(t, r)
+	writers.verify(t)
+	t.Logf("all of it is published %s after the broker's start", time.Since(down).Round(time.Second)-15*time.Second)
+}
+
 // postgresKilled: the connector comes back by itself.
 func postgresKilled(t *testing.T, w *world) {
 	s := w.shop(t, "killed")

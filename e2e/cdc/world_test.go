@@ -25,6 +25,7 @@ const patience = 2 * time.Minute
 
 // Names of the processes.
 const (
+	kafkaProcess    = rig.Kafka
 	connectProcess  = rig.Connect
 	postgresProcess = rig.Postgres
 )
@@ -50,6 +51,7 @@ func TestChangeDataCapture(t *testing.T) {
 		{"both relays send the same records", bothRelaysSendTheSame},
 		{"switching under writes", switchingUnderWrites},
 		{"Connect away and back", connectAwayAndBack},
+		{"Kafka away and back", kafkaAwayAndBack},
 		{"PostgreSQL killed", postgresKilled},
 		{"a slot that is lost", slotLost},
 		{"a slot that is outrun", slotOutrun},
@@ -85,6 +87,15 @@ func (w *world) startConnect(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := w.rig.StartConnect(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) startKafka(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := w.rig.StartKafka(ctx); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -43,6 +43,7 @@ type Rig struct {
 	AdminURL     string // of PostgreSQL's superuser
 	PostgresPort int
 
+	node     apache.Node
 	postgres process.Spec
 	data     string // of PostgreSQL; it may be outside of the folder
 }
@@ -83,6 +84,7 @@ func (r *Rig) start(ctx context.Context, say func(string)) error {
 	if err := node.Prepare(ctx); err != nil {
 		return err
 	}
+	r.node = node
 	if _, err := r.Runner.Start(node.Spec(Kafka, r.log(Kafka))); err != nil {
 		return err
 	}
@@ -105,8 +107,7 @@ func (r *Rig) start(ctx context.Context, say func(string)) error {
 		return err
 	}
 
-	ping := func(ctx context.Context) error { return broker.Ping(ctx, kafka.Cluster{Brokers: r.Brokers}) }
-	if err := r.Runner.AwaitReady(ctx, Kafka, ping); err != nil {
+	if err := r.awaitKafka(ctx); err != nil {
 		return err
 	}
 	r.Worker = connect.Worker{Java: java, Jars: connectJars, Dir: filepath.Join(dir, Connect), Port: ports[3], Brokers: r.Brokers}
@@ -115,6 +116,18 @@ func (r *Rig) start(ctx context.Context, say func(string)) error {
 		return err
 	}
 	return r.StartConnect(ctx)
+}
+
+// StartKafka starts the broker, the first time or after its end, and waits until it answers.
+func (r *Rig) StartKafka(ctx context.Context) error {
+	if _, err := r.Runner.Start(r.node.Spec(Kafka, r.log(Kafka))); err != nil {
+		return err
+	}
+	return r.awaitKafka(ctx)
+}
+
+func (r *Rig) awaitKafka(ctx context.Context) error {
+	return r.Runner.AwaitReady(ctx, Kafka, func(ctx context.Context) error { return broker.Ping(ctx, kafka.Cluster{Brokers: r.Brokers}) })
 }
 
 // StartConnect starts the worker, the first time or after its end.
