@@ -1,6 +1,9 @@
 // Package rules checks the house rules that a compiler does not: who may import
 // whom, what a package may not contain, and that the documents name things that
 // exist. It reads source files only, so it needs nothing running.
+//
+// Run it with -count=1, as scripts/test does: go test notices changes of the files that a
+// test reads in the test's own module alone, and most of these are in others.
 package rules
 
 import (
