@@ -35,7 +35,7 @@ type shop struct {
 
 // listeners are the variables of compose.yaml by which ports are moved.
 func listeners() []string {
-	names := []string{"KAFKA_PORT", "REGISTRY_PORT", "GATEWAY_PORT", "CARRIER_PORT"}
+	names := []string{"KAFKA_PORT", "REGISTRY_PORT", "GATEWAY_PORT", "CARRIER_PORT", "CONNECT_PORT"}
 	for _, s := range services() {
 		s = strings.ToUpper(s)
 		names = append(names, s+"_PORT", s+"_OPERATOR_PORT", "POSTGRES_"+s+"_PORT")
