@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -222,8 +223,8 @@ func outboxReleaseCommand(o *operator) *cobra.Command {
 	return cmd
 }
 
-// eachOutbox does something to the outbox of every service, one after the other, and says
-// what came of it.
+// eachOutbox does something to the outbox of every service, at once: what a dead broker does
+// not answer is waited for, and meanwhile the others would go on. It says what came of it.
 func (o *operator) eachOutbox(service, done string, do func(g ops.Group) error) error {
 	f, err := o.fleet()
 	if err != nil {
@@ -233,10 +234,15 @@ func (o *operator) eachOutbox(service, done string, do func(g ops.Group) error) 
 	if err != nil {
 		return err
 	}
-	var failures []error
-	for _, g := range groups {
-		if err := do(g); err != nil {
-			failures = append(failures, fmt.Errorf("%s: %w", g.Name, err))
+	failures := make([]error, len(groups))
+	var all sync.WaitGroup
+	for i, g := range groups {
+		all.Go(func() { failures[i] = do(g) })
+	}
+	all.Wait()
+	for i, g := range groups {
+		if failures[i] != nil {
+			failures[i] = fmt.Errorf("%s: %w", g.Name, failures[i])
 			continue
 		}
 		fmt.Fprintf(o.out, "%-10s %s\n", g.Name, done)
