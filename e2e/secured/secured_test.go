@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,8 +27,7 @@ import (
 	"eventshop.example/local/process"
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
-	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/postgres/server"
+	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema/schematest"
 )
 
@@ -45,7 +43,7 @@ func TestServicesWithCredentials(t *testing.T) {
 	certFile, keyFile := ca.Issue(t, "service")
 	registryURL, registryCA := startRegistry(t)
 	brokers := startKafka(t, ca)
-	databases := startPostgres(t)
+	_, databases := pgtest.Strict(t, databasePassword, services()...)
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", bin, "./cmd/shop")
 	for _, name := range services() {
@@ -196,63 +194,6 @@ func startRegistry(t *testing.T) (address, caFile string) {
 	}))
 	t.Cleanup(front.Close)
 	return front.URL, write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})))
-}
-
-// startPostgres runs a server with a database and a role for each service; the roles have to
-// show their password. The URLs lack it.
-func startPostgres(t *testing.T) (urlOf func(service string) string) {
-	t.Helper()
-	bin, err := server.FindBinaries(t.Context())
-	if errors.Is(err, server.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skipf("this test needs PostgreSQL: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "hba-") // t.TempDir is closed to the server's user
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	hba := filepath.Join(dir, "pg_hba.conf")
-	if err := os.WriteFile(hba, []byte("local all postgres trust\nlocal all all scram-sha-256\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Own(dir); err != nil {
-		t.Fatal(err)
-	}
-	srv, err := server.StartTemporary(t.Context(), bin, "hba_file="+hba)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := srv.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	admin, err := postgres.Open(t.Context(), postgres.Config{URL: srv.URL("postgres")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer admin.Close()
-	for _, name := range services() {
-		for _, sql := range []string{
-			`CREATE ROLE "` + name + `" LOGIN PASSWORD '` + databasePassword + `'`,
-			`CREATE DATABASE "` + name + `" OWNER "` + name + `"`,
-		} {
-			if _, err := admin.Exec(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return func(service string) string {
-		u, err := url.Parse(srv.URL(service))
-		if err != nil {
-			t.Fatal(err)
-		}
-		u.User = url.User(service)
-		return u.String()
-	}
 }
 
 func freeAddr(t *testing.T) string {

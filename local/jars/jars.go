@@ -19,7 +19,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"eventshop.example/local/lockfile"
 )
 
 // Sets.
@@ -87,11 +88,11 @@ func Fetch(ctx context.Context, set string, say func(what string)) (dir string, 
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", fmt.Errorf("fetch %s: %w", set, err)
 	}
-	release, err := lock(dir + ".lock")
+	turn, err := lockfile.Open(dir+".lock", 0o644) // somebody else may be downloading the same
 	if err != nil {
 		return "", fmt.Errorf("fetch %s: %w", set, err)
 	}
-	defer release()
+	defer turn.Close()
 	if complete(dir) { // somebody else did it meanwhile
 		return dir, nil
 	}
@@ -132,20 +133,4 @@ func download(ctx context.Context, pom []byte, dir string) error {
 		return fmt.Errorf("maven left no jars in %s: %w", out, err)
 	}
 	return os.Rename(out, dir)
-}
-
-// lock waits until no other process downloads the same.
-func lock(path string) (release func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }

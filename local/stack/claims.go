@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"eventshop.example/local/lockfile"
 )
 
 // claims is the user's book of drawn ports: which stack each was given to. That nobody
@@ -21,17 +22,10 @@ type claims struct {
 // state folder of its stack.
 func openClaims() (*claims, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("eventshop-ports-%d.json", os.Getuid()))
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	// Held for as long as it takes to draw a few ports; no need to give up waiting.
+	f, err := lockfile.Open(path, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("claim ports: %w", err)
-	}
-	// Held for as long as it takes to draw a few ports; no need to give up waiting.
-	for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("claim ports: lock %s: %w", path, err)
 	}
 	c := &claims{file: f, owner: map[int]string{}}
 	// A book that cannot be read, after a full disk for example, is begun again.

@@ -34,6 +34,7 @@ func inContainers(t *testing.T) *Stack {
 func TestNamesAreThoseOfTheComposeFile(t *testing.T) {
 	t.Parallel()
 	s := inContainers(t)
+	s.file.Capture = true
 	b, err := os.ReadFile(s.composeFile())
 	if err != nil {
 		t.Fatal(err)

@@ -48,6 +48,7 @@ func TestWhereAPortComesFrom(t *testing.T) {
 			want := DefaultPorts()
 			want["order"] = c.want
 			delete(want, "broker-controller") // only Apache Kafka has one
+			delete(want, Connect)             // only with change data capture
 			for _, service := range Services() {
 				delete(want, ownDatabase(service)) // only in containers
 			}

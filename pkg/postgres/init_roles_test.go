@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 )
 
@@ -24,8 +25,8 @@ func TestInitRoles(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	admin, shopURL := strictServer(t)
-	u, err := url.Parse(shopURL)
+	admin, urlOf := pgtest.Strict(t, "first", "shop")
+	u, err := url.Parse(urlOf("shop"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,8 @@
 package postgres_test
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,52 +13,9 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/postgres/server"
 )
-
-// strictServer runs a server that asks every role but postgres for its password, and has the
-// database and role shop.
-func strictServer(t *testing.T) (admin *pgxpool.Pool, shopURL string) {
-	t.Helper()
-	bin, err := server.FindBinaries(t.Context())
-	if errors.Is(err, server.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skipf("this test needs PostgreSQL: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "hba-") // t.TempDir is closed to the server's user
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	hba := filepath.Join(dir, "pg_hba.conf")
-	if err := os.WriteFile(hba, []byte("local all postgres trust\nlocal all all scram-sha-256\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Own(dir); err != nil {
-		t.Fatal(err)
-	}
-	srv, err := server.StartTemporary(t.Context(), bin, "hba_file="+hba)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := srv.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	admin = openPool(t, postgres.Config{URL: srv.URL("postgres")})
-	exec(t, admin, "CREATE ROLE shop LOGIN PASSWORD 'first'")
-	exec(t, admin, "CREATE DATABASE shop OWNER shop")
-	u, err := url.Parse(srv.URL("shop"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.User("shop")
-	return admin, u.String()
-}
 
 func openPool(t *testing.T, cfg postgres.Config) *pgxpool.Pool {
 	t.Helper()
@@ -84,7 +39,8 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 // connections work, without a new pool.
 func TestPasswordFile(t *testing.T) {
 	t.Parallel()
-	admin, shopURL := strictServer(t)
+	admin, urlOf := pgtest.Strict(t, "first", "shop")
+	shopURL := urlOf("shop")
 	file := filepath.Join(t.TempDir(), "password")
 	put := func(password string) {
 		t.Helper()
