@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"eventshop.example/local/connect"
+	"eventshop.example/local/relay"
 	"eventshop.example/pkg/outbox"
 )
 
@@ -50,109 +51,106 @@ func switchingUnderWrites(t *testing.T, w *world) {
 	writers.verify(t)
 }
 
-// connectAwayAndBack: killed, it goes on where it was; the polling relay does not step in.
-func connectAwayAndBack(t *testing.T, w *world) {
-	s := w.shop(t, "away")
-	s.relay(t)
-	control, service := s.control(t)
-	if err := control.UseDebezium(t.Context(), service); err != nil {
+// captured is a shop whose events Debezium relays, and what writes them.
+type captured struct {
+	shop    *shop
+	relay   *outbox.Relay
+	control relay.Control
+	service relay.Service
+	writers *writers
+}
+
+func (w *world) captured(t *testing.T, name string) captured {
+	t.Helper()
+	c := captured{shop: w.shop(t, name)}
+	c.relay, _ = c.shop.relay(t)
+	c.control, c.service = c.shop.control(t)
+	if err := c.control.UseDebezium(t.Context(), c.service); err != nil {
 		t.Fatal(err)
 	}
-	writers := s.write(t)
+	c.writers = c.shop.write(t)
+	return c
+}
+
+// connectAwayAndBack: killed, it goes on where it was; the polling relay does not step in.
+func connectAwayAndBack(t *testing.T, w *world) {
+	c := w.captured(t, "away")
 	for range 3 {
-		writers.more(t, 300)
+		c.writers.more(t, 300)
 		w.kill(t, connectProcess)
-		writers.more(t, 300)
+		c.writers.more(t, 300)
 		w.startConnect(t)
 	}
-	writers.more(t, 300)
-	writers.verify(t)
+	c.writers.more(t, 300)
+	c.writers.verify(t)
 }
 
 // kafkaAwayAndBack: away for so long that the worker leaves its group and stops the tasks.
 func kafkaAwayAndBack(t *testing.T, w *world) {
-	s := w.shop(t, "adrift")
-	r, _ := s.relay(t)
-	control, service := s.control(t)
-	if err := control.UseDebezium(t.Context(), service); err != nil {
-		t.Fatal(err)
-	}
-	writers := s.write(t)
-	writers.more(t, 300)
+	c := w.captured(t, "adrift")
+	c.writers.more(t, 300)
 	w.kill(t, kafkaProcess)
 	down := time.Now()
 	until(t, "the worker to notice", func() bool {
-		writers.more(t, 50)
+		c.writers.more(t, 50)
 		return time.Since(down) > 15*time.Second
 	})
 	w.startKafka(t)
-	writers.more(t, 300)
-	waitReady(t, r)
-	writers.verify(t)
+	c.writers.more(t, 300)
+	waitReady(t, c.relay)
+	c.writers.verify(t)
 	t.Logf("all of it is published %s after the broker's start", time.Since(down).Round(time.Second)-15*time.Second)
 }
 
 // postgresKilled: the connector comes back by itself.
 func postgresKilled(t *testing.T, w *world) {
-	s := w.shop(t, "killed")
-	r, _ := s.relay(t)
-	control, service := s.control(t)
-	if err := control.UseDebezium(t.Context(), service); err != nil {
-		t.Fatal(err)
-	}
-	writers := s.write(t)
+	c := w.captured(t, "killed")
 	for range 2 {
-		writers.more(t, 300)
+		c.writers.more(t, 300)
 		w.kill(t, postgresProcess)
 		w.startPostgres(t)
-		writers.more(t, 300)
+		c.writers.more(t, 300)
 		until(t, "the connector to read again", func() bool {
-			m, err := s.out.RelayMode(t.Context(), s.pool, 0)
+			m, err := c.shop.out.RelayMode(t.Context(), c.shop.pool, 0)
 			return err == nil && m.State != nil && m.State.Active
 		})
 	}
-	waitReady(t, r)
-	writers.verify(t)
+	waitReady(t, c.relay)
+	c.writers.verify(t)
 }
 
 // slotLost: the connector does not go on with a gap, the service says what is wrong, and
 // recover sends everything.
 func slotLost(t *testing.T, w *world) {
-	s := w.shop(t, "lost")
-	r, _ := s.relay(t)
-	control, service := s.control(t)
-	if err := control.UseDebezium(t.Context(), service); err != nil {
-		t.Fatal(err)
-	}
-	writers := s.write(t)
-	writers.more(t, 300)
+	c := w.captured(t, "lost")
+	c.writers.more(t, 300)
 	w.kill(t, connectProcess)
-	writers.more(t, 300)
+	c.writers.more(t, 300)
 	until(t, "the slot to be free", func() bool {
-		m, err := s.out.RelayMode(t.Context(), s.pool, 0)
+		m, err := c.shop.out.RelayMode(t.Context(), c.shop.pool, 0)
 		return err == nil && m.State != nil && !m.State.Active
 	})
-	w.admin(t, s.name, `SELECT pg_drop_replication_slot('`+service.Slot()+`')`)
+	w.admin(t, c.shop.name, `SELECT pg_drop_replication_slot('`+c.service.Slot()+`')`)
 	// Connect is back at once: it must not make a slot of its own and go on from there.
 	w.startConnect(t)
 	until(t, "the connector to fail", func() bool {
-		status, err := w.connect.Status(t.Context(), connect.NameOf(s.name))
+		status, err := w.connect.Status(t.Context(), connect.NameOf(c.shop.name))
 		return err == nil && strings.Contains(status.Failure(), "no longer available")
 	})
 	until(t, "the service to say so", func() bool {
-		err := r.Ready()
+		err := c.relay.Ready()
 		return err != nil && strings.Contains(err.Error(), "does not exist any more")
 	})
-	writers.more(t, 100)
-	if err := control.UseDebezium(t.Context(), service); err == nil || !strings.Contains(err.Error(), "recover") {
+	c.writers.more(t, 100)
+	if err := c.control.UseDebezium(t.Context(), c.service); err == nil || !strings.Contains(err.Error(), "recover") {
 		t.Errorf("use debezium with a lost slot: %v", err)
 	}
-	if err := control.Recover(t.Context(), service); err != nil {
+	if err := c.control.Recover(t.Context(), c.service); err != nil {
 		t.Fatal(err)
 	}
-	writers.more(t, 300)
-	waitReady(t, r)
-	writers.verify(t)
+	c.writers.more(t, 300)
+	waitReady(t, c.relay)
+	c.writers.verify(t)
 }
 
 // slotOutrun: Connect is away for longer than the server keeps its log for it.
@@ -163,31 +161,25 @@ func slotOutrun(t *testing.T, w *world) {
 		w.kill(t, postgresProcess)
 		w.startPostgres(t)
 	}()
-	s := w.shop(t, "outrun")
-	r, _ := s.relay(t)
-	control, service := s.control(t)
-	if err := control.UseDebezium(t.Context(), service); err != nil {
-		t.Fatal(err)
-	}
-	writers := s.write(t)
-	writers.more(t, 300)
+	c := w.captured(t, "outrun")
+	c.writers.more(t, 300)
 	w.kill(t, connectProcess)
-	writers.more(t, 300)
+	c.writers.more(t, 300)
 	until(t, "the service to say that its slot is lost", func() bool {
 		w.admin(t, "postgres", `CREATE TABLE noise AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)`, `DROP TABLE noise`,
 			`SELECT pg_switch_wal()`, `CHECKPOINT`)
-		err := r.Ready()
+		err := c.relay.Ready()
 		return err != nil && strings.Contains(err.Error(), "max_slot_wal_keep_size")
 	})
-	t.Log(r.Ready())
+	t.Log(c.relay.Ready())
 	w.startConnect(t)
-	writers.more(t, 100)
-	if err := control.Recover(t.Context(), service); err != nil {
+	c.writers.more(t, 100)
+	if err := c.control.Recover(t.Context(), c.service); err != nil {
 		t.Fatal(err)
 	}
-	writers.more(t, 300)
-	waitReady(t, r)
-	writers.verify(t)
+	c.writers.more(t, 300)
+	waitReady(t, c.relay)
+	c.writers.verify(t)
 }
 
 // heartbeatsMoveTheSlot on while nothing is published and another database writes.
