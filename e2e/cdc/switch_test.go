@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -85,21 +86,26 @@ func connectAwayAndBack(t *testing.T, w *world) {
 	c.writers.verify(t)
 }
 
-// kafkaAwayAndBack: away for so long that the worker leaves its group and stops the tasks.
+// kafkaAwayAndBack: away for so long that the worker leaves its group and its task has to
+// stop; and when it is long, that the task is left behind, with its slot.
 func kafkaAwayAndBack(t *testing.T, w *world) {
 	c := w.captured(t, "adrift")
 	c.writers.more(t, 300)
 	w.kill(t, kafkaProcess)
+	away := 15 * time.Second
+	if os.Getenv("EVENTSHOP_E2E_LONG") != "" { // the tests of outages as long as those of the field
+		away = 45 * time.Second
+	}
 	down := time.Now()
-	until(t, "the worker to notice", func() bool {
+	until(t, "the outage to be over", func() bool {
 		c.writers.more(t, 50)
-		return time.Since(down) > 15*time.Second
+		return time.Since(down) > away
 	})
 	w.startKafka(t)
 	c.writers.more(t, 300)
 	waitReady(t, c.relay)
 	c.writers.verify(t)
-	t.Logf("all of it is published %s after the broker's start", time.Since(down).Round(time.Second)-15*time.Second)
+	t.Logf("all of it is published %s after the broker's start", (time.Since(down) - away).Round(time.Second))
 }
 
 // postgresKilled: the connector comes back by itself.

@@ -20,8 +20,9 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// patience bounds each wait: Connect takes up to 30 s to start on a busy machine.
-const patience = 2 * time.Minute
+// patience bounds each wait: Connect takes up to 30 s to start on a busy machine, and
+// Debezium two minutes to take over from a task that was left behind.
+const patience = 4 * time.Minute
 
 // Names of the processes.
 const (

@@ -75,9 +75,15 @@ func (c Connector) Settings() map[string]string {
 		"database.user":     c.User,
 		"database.password": c.Password,
 
-		"plugin.name":                 "pgoutput",
-		"slot.name":                   c.Slot,
-		"slot.drop.on.stop":           "false",
+		"plugin.name":       "pgoutput",
+		"slot.name":         c.Slot,
+		"slot.drop.on.stop": "false",
+		// A task that was left behind reads its slot for ever, which no other can any more: told
+		// to stop it asks for its offset first, fails, and does not stop (BaseSourceTask.stop, 3.3
+		// to 3.5). So a new one ends who reads it, unless that has just begun: this is said on
+		// every connection, the reader's own for heartbeats too.
+		"database.initial.statements": fmt.Sprintf(`SELECT pg_terminate_backend(r.active_pid) FROM pg_replication_slots r
+			JOIN pg_stat_activity a ON a.pid = r.active_pid WHERE r.slot_name = '%s' AND a.backend_start < now() - interval '20 s'`, c.Slot),
 		"publication.name":            Publication,
 		"publication.autocreate.mode": "disabled",
 		"table.include.list":          "public.outbox",

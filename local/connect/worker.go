@@ -98,10 +98,10 @@ func Settings(brokers []string) map[string]string {
 		// See the package comment. A new cluster needs no preparing phase.
 		"exactly.once.source.support": "enabled",
 		"offset.flush.interval.ms":    "1000",
-		// A task that has not stopped by then is left behind, and Debezium's then reads its slot
-		// for ever, which no other can any more: it asks for its offset first, fails, and does
-		// not stop (BaseSourceTask.stop, 3.3 to 3.5). While the broker is away no task stops.
-		"task.shutdown.graceful.timeout.ms": "600000",
+		// While the broker is away no task can stop, and one that has not by then is left behind;
+		// what Debezium makes of that is said in Connector.Settings. Longer would not do: a task
+		// that is told to stop while it starts waits for the worker, which waits for it.
+		"task.shutdown.graceful.timeout.ms": "30000",
 		// A worker that died is missed after the session; the default is 5 min until its
 		// connectors go elsewhere.
 		"scheduled.rebalance.max.delay.ms": "5000",
