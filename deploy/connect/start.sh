@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Starts a worker of Kafka Connect in Debezium's image, by its own configuration alone.
 set -euo pipefail
-# Connectors name these files. Kafka's provider takes a newline at the end for a part of
-# the password, and editors like to put one there.
+# Connectors name these files. Kafka's provider takes a line's end for a part of the
+# password, and editors like to put one there.
 mkdir -p /tmp/secrets
 for f in /run/secrets/*; do
-  printf %s "$(cat "$f")" >"/tmp/secrets/${f##*/}"
+  password=$(cat "$f")
+  printf %s "${password%$'\r'}" >"/tmp/secrets/${f##*/}"
 done
 # Of the image's many connectors only this one: each that is found costs memory.
 mkdir -p /tmp/plugins

@@ -27,7 +27,7 @@ role() { # name, options
   [[ -r $file && -s $file ]] || { echo "$file is missing, empty, or closed to $(id -un)" >&2; exit 1; }
   run <<SQL
 SELECT 'CREATE ROLE $name' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$name') \gexec
-\set password \`cat '$file'\`
+\set password \`tr -d '\r' <'$file'\`
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 SET log_min_duration_statement = -1;

@@ -86,6 +86,28 @@ func connectAwayAndBack(t *testing.T, w *world) {
 	c.writers.verify(t)
 }
 
+// connectGoneForGood: nobody can be asked to stop the connector. Should its worker come back
+// all the same, the connector finds no slot and does nothing.
+func connectGoneForGood(t *testing.T, w *world) {
+	c := w.captured(t, "gone")
+	c.writers.more(t, 300)
+	w.kill(t, connectProcess)
+	c.writers.more(t, 300)
+	alone := c.control
+	alone.Connect = nil
+	if err := alone.UsePolling(t.Context(), c.service); err != nil {
+		t.Fatal(err)
+	}
+	c.writers.more(t, 300)
+	waitReady(t, c.relay)
+	w.startConnect(t)
+	until(t, "the connector to fail", func() bool {
+		status, err := w.connect.Status(t.Context(), connect.NameOf(c.shop.name))
+		return err == nil && strings.Contains(status.Failure(), "no longer available")
+	})
+	c.writers.verify(t)
+}
+
 // kafkaAwayAndBack: away for so long that the worker leaves its group and its task has to
 // stop; and when it is long, that the task is left behind, with its slot.
 func kafkaAwayAndBack(t *testing.T, w *world) {

@@ -52,6 +52,7 @@ func TestChangeDataCapture(t *testing.T) {
 		{"both relays send the same records", bothRelaysSendTheSame},
 		{"switching under writes", switchingUnderWrites},
 		{"Connect away and back", connectAwayAndBack},
+		{"Connect gone for good", connectGoneForGood},
 		{"Kafka away and back", kafkaAwayAndBack},
 		{"PostgreSQL killed", postgresKilled},
 		{"a slot that is lost", slotLost},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
@@ -180,19 +181,48 @@ func TestWhatCommitsLateIsNotConfirmedEarly(t *testing.T) {
 	}
 }
 
+// slotMetrics are the values of eventshop_outbox_slot by their label.
+func slotMetrics(t *testing.T, reg *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != "eventshop_outbox_slot" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			all[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+		}
+	}
+	return all
+}
+
 // TestALostSlot is told, confirms nothing any more, also when a slot of its name appears,
 // and the way back sends all that is not confirmed.
 func TestALostSlot(t *testing.T) {
 	t.Parallel()
 	f := newLogicalFixture(t)
 	f.capture(t)
-	r := f.start(t, quick)
+	measured := quick
+	reg := prometheus.NewRegistry()
+	measured.Registerer = reg
+	r := f.start(t, measured)
 	f.append(t, keys(30, 3)...)
+	kafkatest.Eventually(t, "the slot in the metrics", func() bool {
+		slot := slotMetrics(t, reg)
+		return slot["lost"] == 0 && slot["lag_bytes"] > 0 && slot["retained_bytes"] >= slot["lag_bytes"]
+	})
 	f.exec(t, `SELECT pg_drop_replication_slot($1)`, testSlot)
 	kafkatest.Eventually(t, "the relay to say so", func() bool {
 		err := r.Ready()
 		return err != nil && strings.Contains(err.Error(), testSlot+" does not exist") && strings.Contains(err.Error(), "shop relay recover")
 	})
+	if slot := slotMetrics(t, reg); slot["lost"] != 1 || len(slot) != 2 {
+		t.Errorf("metrics of a slot that is lost: %v", slot)
+	}
 	f.exec(t, `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, testSlot)
 	if m := f.mode(t); m.Lost == "" || m.Waiting != 30 {
 		t.Errorf("%+v", m)

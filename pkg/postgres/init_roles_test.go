@@ -31,9 +31,9 @@ func TestInitRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := t.TempDir()
-	put := func(role, password string) {
+	put := func(role, password string) { // with an end of the line that not everybody likes
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(secrets, "order_"+role+"_password"), []byte(password+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(secrets, "order_"+role+"_password"), []byte(password+"\r\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -49,7 +49,8 @@ func relayCommand(e *env) *cobra.Command {
 }
 
 func relayUseCommand(f *relayFlags) *cobra.Command {
-	return &cobra.Command{
+	var gone bool
+	cmd := &cobra.Command{
 		Use:       "use debezium|polling [SERVICE…]",
 		Short:     "Changes who relays the events of the services, or of all",
 		Args:      cobra.MinimumNArgs(1),
@@ -57,14 +58,24 @@ func relayUseCommand(f *relayFlags) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch outbox.Mode(args[0]) {
 			case outbox.Debezium:
+				if gone {
+					return errors.New("Debezium runs in Kafka Connect: --without-connect is for polling")
+				}
 				return f.each(cmd.Context(), args[1:], relay.Control.UseDebezium)
 			case outbox.Polling:
-				return f.each(cmd.Context(), args[1:], relay.Control.UsePolling)
+				return f.each(cmd.Context(), args[1:], func(c relay.Control, ctx context.Context, s relay.Service) error {
+					if gone {
+						c.Connect = nil
+					}
+					return c.UsePolling(ctx, s)
+				})
 			default:
 				return fmt.Errorf("%q is neither %s nor %s", args[0], outbox.Debezium, outbox.Polling)
 			}
 		},
 	}
+	cmd.Flags().BoolVar(&gone, "without-connect", false, "Kafka Connect is gone for good, and is not asked to stop the connector: no worker may ever run it again")
+	return cmd
 }
 
 func relayRecoverCommand(f *relayFlags) *cobra.Command {

@@ -81,7 +81,7 @@ func (f *relayFlags) find(control *relay.Control) ([]relay.Service, kafka.Cluste
 	}
 	var all []relay.Service
 	for name := range strings.SplitSeq(names, ",") {
-		s, err := f.service(name)
+		s, err := f.service(strings.TrimSpace(name))
 		if err != nil {
 			return nil, kafka.Cluster{}, err
 		}
@@ -93,9 +93,9 @@ func (f *relayFlags) find(control *relay.Control) ([]relay.Service, kafka.Cluste
 // service is one of those that the flags say.
 func (f *relayFlags) service(name string) (relay.Service, error) {
 	of := func(pattern string) string { return strings.ReplaceAll(pattern, "{service}", name) }
-	for flag, value := range map[string]string{"brokers": f.brokers, "operators": f.operators, "database": f.database} {
-		if value == "" {
-			return relay.Service{}, fmt.Errorf("--connect needs --%s", flag)
+	for _, needed := range []struct{ flag, value string }{{"brokers", f.brokers}, {"operators", f.operators}, {"database", f.database}} {
+		if needed.value == "" {
+			return relay.Service{}, fmt.Errorf("--connect needs --%s", needed.flag)
 		}
 	}
 	u, err := url.Parse(of(f.database))

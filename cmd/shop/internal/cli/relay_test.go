@@ -65,12 +65,13 @@ func TestRelayFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		"neither mode":           {append([]string{"relay", "use", "pulling"}, all...), `"pulling" is neither debezium nor polling`},
-		"no such service":        {append([]string{"relay", "use", "polling", "projection"}, all...), `no service "projection"`},
-		"a password in sight":    {append([]string{"relay", "show"}, with("--database", "postgres://{service}:secret@127.0.0.1/x")...), "--password-file"},
-		"no database":            {append([]string{"relay", "show"}, with("--database", "")...), "--connect needs --database"},
-		"no such password file":  {append([]string{"relay", "show"}, with("--password-file", filepath.Join(t.TempDir(), "{service}"))...), "--password-file"},
-		"a shop without Connect": {[]string{"relay", "show"}, "shop up --cdc"},
+		"neither mode":             {append([]string{"relay", "use", "pulling"}, all...), `"pulling" is neither debezium nor polling`},
+		"Debezium without Connect": {append([]string{"relay", "use", "debezium", "--without-connect"}, all...), "is for polling"},
+		"no such service":          {append([]string{"relay", "use", "polling", "projection"}, all...), `no service "projection"`},
+		"a password in sight":      {append([]string{"relay", "show"}, with("--database", "postgres://{service}:secret@127.0.0.1/x")...), "--password-file"},
+		"no database":              {append([]string{"relay", "show"}, with("--database", "")...), "--connect needs --database"},
+		"no such password file":    {append([]string{"relay", "show"}, with("--password-file", filepath.Join(t.TempDir(), "{service}"))...), "--password-file"},
+		"a shop without Connect":   {[]string{"relay", "show"}, "shop up --cdc"},
 	} {
 		if out, err := s.run(c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it\n%s", name, err, c.want, out)
