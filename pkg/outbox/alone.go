@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,53 +20,95 @@ const (
 
 // clients returns the producer of the many records that share batches, and that of those
 // which must not: larger ones, which the first refuses by itself, and those that the broker
-// found too large in the batch they were in. The second has one record at a time.
-func (r *Relay) clients() (company, lone *kgo.Client, err error) {
+// found too large in the batch they were in. The second has one record of a partition at a
+// time, see lone.
+func (r *Relay) clients() (company, alone *kgo.Client, err error) {
 	if company, err = kgo.NewClient(r.options(companyBytes)...); err != nil {
 		return nil, nil, err
 	}
-	if lone, err = kgo.NewClient(r.options(aloneBytes)...); err != nil {
+	if alone, err = kgo.NewClient(r.options(aloneBytes)...); err != nil {
 		company.Close()
 		return nil, nil, err
 	}
-	return company, lone, nil
+	return company, alone, nil
 }
 
-// sendAgainAlone hands a record on that was too large for the batch it was in, and tells
-// whether it did: one that was alone is too large by itself.
+// partition is where records share batches.
+type partition struct {
+	topic string
+	id    int32
+}
+
+// lone holds the records that are sent alone. Of each partition the first is at the producer,
+// so that no two are in one batch; a partition that takes none holds up its own only.
+type lone struct {
+	mu     sync.Mutex
+	queues map[partition][]*record
+}
+
+// add takes a record and tells whether it is to be sent now.
+func (l *lone) add(rec *record) (now bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := partition{rec.kafka.Topic, rec.kafka.Partition}
+	rec.partition = p // the producer that sends it again writes to the other
+	l.queues[p] = append(l.queues[p], rec)
+	return len(l.queues[p]) == 1
+}
+
+// done forgets a record that was sent, and returns the next of its partition.
+func (l *lone) done(rec *record) (next *record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	queue := l.queues[rec.partition][1:]
+	if len(queue) == 0 {
+		delete(l.queues, rec.partition)
+		return nil
+	}
+	l.queues[rec.partition] = queue
+	return queue[0]
+}
+
+// clear forgets the records that are not at the producer, and returns them.
+func (l *lone) clear() (waiting []*record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p, queue := range l.queues {
+		waiting = append(waiting, queue[1:]...)
+		l.queues[p] = queue[:1:1]
+	}
+	return waiting
+}
+
+// sendAgainAlone sends a record that was too large for the batch it was in, and tells
+// whether it does: one that was alone is too large by itself.
 func (r *Relay) sendAgainAlone(rec *record, err error) bool {
 	if rec.alone || !errors.Is(err, kerr.MessageTooLarge) {
 		return false
 	}
 	rec.alone = true
-	r.alone <- rec // has room for all that flight admits
+	if r.lone.add(rec) {
+		r.sendAlone(rec)
+	}
 	return true
 }
 
-// abort takes from the producers what they have. What aloneLoop has in hand at this moment
-// and not given to its producer yet, the next call takes.
-func (r *Relay) abort() {
-	r.client.UnsafeAbortBufferedRecords()
-	for {
-		select {
-		case rec := <-r.alone:
-			r.sent(rec, kgo.ErrAborting)
-		default:
-			r.lone.UnsafeAbortBufferedRecords()
-			return
+// sendAlone is send for these.
+func (r *Relay) sendAlone(rec *record) {
+	r.alone.Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) {
+		next := r.lone.done(rec)
+		r.sent(rec, err)
+		if next != nil {
+			r.sendAlone(next)
 		}
-	}
+	})
 }
 
-// aloneLoop sends one record after the other until ctx is done.
-func (r *Relay) aloneLoop(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case rec := <-r.alone:
-			// Not by ctx, see send.
-			r.sent(rec, r.lone.ProduceSync(context.Background(), rec.kafka).FirstErr())
-		}
+// abort takes from the producers what they have, and what waits for them.
+func (r *Relay) abort() {
+	r.client.UnsafeAbortBufferedRecords()
+	for _, rec := range r.lone.clear() {
+		r.sent(rec, kgo.ErrAborting)
 	}
+	r.alone.UnsafeAbortBufferedRecords()
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +16,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"eventshop.example/pkg/kafkatest"
 )
@@ -133,6 +137,47 @@ func TestATopicWithALowLimit(t *testing.T) {
 	}
 }
 
+// One partition that takes nothing holds up its own large records, and no others.
+func TestAPartitionInTroubleHoldsUpItsOwn(t *testing.T) {
+	t.Parallel()
+	// Requests go to brokers: the partition in trouble has one for itself.
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.SeedTopics(testTopic.Partitions, testTopic.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	for p := range testTopic.Partitions {
+		if err := cluster.MoveTopicPartition(testTopic.Name, p, min(p, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var well atomic.Bool
+	cluster.ControlKey(produceKey, func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		req := kreq.(*kmsg.ProduceRequest)
+		ill := func(p kmsg.ProduceRequestTopicPartition) bool { return p.Partition == 0 }
+		if well.Load() || !slices.ContainsFunc(req.Topics[0].Partitions, ill) {
+			return nil, nil, false
+		}
+		return answer(req, func([]byte) int16 { return kerr.NotEnoughReplicas.Code }), nil, true // to be sent again
+	})
+	f := newFixture(t, cluster.ListenAddrs())
+	f.start(t, quick)
+	tx := f.begin(t)
+	const large = 30
+	f.raws(t, tx, 2*companyBytes, keys(large, large)...)
+	commit(t, tx)
+	kafkatest.Eventually(t, "the other partitions to have theirs", func() bool {
+		n := f.stats(t).Unpublished
+		return n > 0 && n < large*2/3
+	})
+	well.Store(true)
+	f.awaitPublished(t)
+	if n := len(kafkatest.ReadAll(t, f.brokers, testTopic.Name)); n != large {
+		t.Errorf("%d records, want %d", n, large)
+	}
+}
+
 // A hold takes what waits to be sent alone from the relay, too.
 func TestAHoldStopsWhatIsSentAlone(t *testing.T) {
 	t.Parallel()
@@ -149,8 +194,8 @@ func TestAHoldStopsWhatIsSentAlone(t *testing.T) {
 	if err := f.out.Hold(t.Context(), f.pool, "x"); err != nil {
 		t.Fatal(err)
 	}
-	if rows, _, _, _ := r.flight.counts(); rows != 0 || len(r.alone) != 0 {
-		t.Errorf("%d rows in flight, %d to be sent alone", rows, len(r.alone))
+	if rows, _, _, _ := r.flight.counts(); rows != 0 || len(r.lone.clear()) != 0 {
+		t.Errorf("%d rows in flight, some to be sent alone", rows)
 	}
 	if s := f.stats(t); s.Unpublished != 5 {
 		t.Errorf("%d unpublished, want 5", s.Unpublished)

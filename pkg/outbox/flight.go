@@ -26,6 +26,7 @@ type record struct {
 	publication int32
 	sentAt      time.Time // zero while it waits behind an earlier record of its lane
 	alone       bool      // it must not share a batch
+	partition   partition // where it waits to be sent alone
 }
 
 // flight holds the rows that this relay has read and not yet marked.

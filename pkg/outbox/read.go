@@ -177,7 +177,7 @@ func (r *Relay) followRecreated() {
 	if len(topics) > 0 {
 		r.cfg.Logger.Warn("topics were made again, or may have been, while the outbox relay runs", "topics", topics)
 		r.client.PurgeTopicsFromProducing(topics...)
-		r.lone.PurgeTopicsFromProducing(topics...)
+		r.alone.PurgeTopicsFromProducing(topics...)
 	}
 }
 

@@ -49,9 +49,8 @@ func (c RelayConfig) withDefaults() RelayConfig {
 // replicas of a service, share the table's four shards; each aims for its fair
 // share, and one that is alone leads them all.
 //
-// It has four loops: one reads and sends, one marks what was acknowledged, one
-// renews the leases, one sends what must not share a batch; and in mode debezium one marks
-// what Debezium has sent. An order's way from commit to broker is one query and one
+// It has three loops: one reads and sends, one marks what was acknowledged, one
+// renews the leases; and in mode debezium one marks what Debezium has sent. An order's way from commit to broker is one query and one
 // produce request; marks and leases are beside that way.
 type Relay struct {
 	id      uuid.UUID // of this run; never reused, so that a successor is somebody else
@@ -60,9 +59,9 @@ type Relay struct {
 	cfg     RelayConfig
 	metrics *metrics
 	flight  *flight
-	client  *kgo.Client     // set by Run, as lone is
-	lone    *kgo.Client     // see clients
-	alone   chan *record    // to be sent by lone
+	client  *kgo.Client     // set by Run, as alone is
+	alone   *kgo.Client     // see clients
+	lone    lone            // what is sent by it
 	readOf  map[string]bool // topics of the rows read so far; the read loop's
 	mode    atomic.Pointer[Mode]
 
@@ -88,12 +87,12 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 		cfg:      cfg.withDefaults(),
 		metrics:  newMetrics(cfg.Registerer),
 		flight:   newFlight(),
+		lone:     lone{queues: map[partition][]*record{}},
 		troubles: map[string]error{},
 
 		recreated: map[string]bool{},
 		readOf:    map[string]bool{},
 	}
-	r.alone = make(chan *record, r.most())
 	mode := Polling
 	r.mode.Store(&mode)
 	return r
@@ -104,11 +103,11 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 // for a misconfiguration that no retry can heal. It is called once.
 func (r *Relay) Run(ctx context.Context) error {
 	var err error
-	if r.client, r.lone, err = r.clients(); err != nil {
+	if r.client, r.alone, err = r.clients(); err != nil {
 		return fmt.Errorf("make the outbox relay's Kafka clients: %w", err)
 	}
 	defer r.client.Close()
-	defer r.lone.Close()
+	defer r.alone.Close()
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -120,13 +119,11 @@ func (r *Relay) Run(ctx context.Context) error {
 	loops.Go(func() { r.markLoop(background, fail) })
 	loops.Go(func() { r.measureLoop(ctx) })
 	loops.Go(func() { r.confirmLoop(ctx) })
-	loops.Go(func() { r.aloneLoop(background) })
 
 	err = r.readLoop(ctx)
 	fail(err)
 	r.drain()
 	stop()
-	r.lone.Close() // ends what aloneLoop may wait for
 	loops.Wait()
 	r.release(context.WithoutCancel(ctx))
 	if cause := context.Cause(ctx); err == nil && permanent(cause) {
