@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -286,8 +287,17 @@ func TestSetRelayModeRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close(t.Context())
-	go reader.PgConn().Exec(t.Context(), `START_REPLICATION SLOT `+testSlot+` LOGICAL 0/0 ("proto_version" '1', "publication_names" 'eventshop_outbox')`).ReadAll() //nolint:errcheck // ends with the server
+	reading, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	defer func() {
+		stop()
+		<-ended // the connection is the goroutine's until then
+		reader.Close(context.WithoutCancel(t.Context()))
+	}()
+	go func() {
+		defer close(ended)
+		reader.PgConn().Exec(reading, `START_REPLICATION SLOT `+testSlot+` LOGICAL 0/0 ("proto_version" '1', "publication_names" 'eventshop_outbox')`).ReadAll() //nolint:errcheck // it is cut off
+	}()
 	kafkatest.Eventually(t, "the slot to be read", func() bool { m := f.mode(t); return m.State != nil && m.State.Active })
 	conflict(set(Polling, ""), "is being read")
 }

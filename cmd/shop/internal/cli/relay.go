@@ -59,7 +59,7 @@ func relayUseCommand(f *relayFlags) *cobra.Command {
 			switch outbox.Mode(args[0]) {
 			case outbox.Debezium:
 				if gone {
-					return errors.New("Debezium runs in Kafka Connect: --without-connect is for polling")
+					return errors.New("--without-connect is for polling: Debezium runs in Kafka Connect")
 				}
 				return f.each(cmd.Context(), args[1:], relay.Control.UseDebezium)
 			case outbox.Polling:
