@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +26,7 @@ import (
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
+	"eventshop.example/pkg/postgres/server"
 	"eventshop.example/pkg/schema/schematest"
 )
 
@@ -115,17 +114,9 @@ func startKafka(t *testing.T, ca kafkatest.Authority) (brokers []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := func() int {
-		_, text, _ := net.SplitHostPort(freeAddr(t))
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
 	node := apache.Node{
-		Java: java, Jars: dir, Dir: t.TempDir(), Port: port(), Controller: port(),
-		Secure: &apache.Secure{Port: port(), KeyStore: ca.KeyStore(t), Users: []apache.User{{Mechanism: "SCRAM-SHA-512", Name: "shop", Password: kafkaPassword}}},
+		Java: java, Jars: dir, Dir: t.TempDir(), Port: freePort(t), Controller: freePort(t),
+		Secure: &apache.Secure{Port: freePort(t), KeyStore: ca.KeyStore(t), Users: []apache.User{{Mechanism: "SCRAM-SHA-512", Name: "shop", Password: kafkaPassword}}},
 		Config: map[string]string{
 			"listener.name.secure.ssl.client.auth": "required",
 			"ssl.truststore.type":                  "PEM", "ssl.truststore.location": ca.CAFile,
@@ -198,12 +189,16 @@ func startRegistry(t *testing.T) (address, caFile string) {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return fmt.Sprintf("127.0.0.1:%d", freePort(t))
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	port, err := server.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return port
 }
 
 func write(t *testing.T, content string) (path string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"eventshop.example/local/process"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafka"
+	"eventshop.example/pkg/postgres/server"
 )
 
 // node returns a node with free ports, or skips where there is no Java or Maven.
@@ -41,12 +41,11 @@ func node(t *testing.T) Node {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := server.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // running is a started node.

@@ -2,8 +2,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/postgres/server"
 )
@@ -24,13 +23,7 @@ const testSlot = "eventshop_test"
 // newLogicalFixture has a server of its own whose log can be decoded.
 func newLogicalFixture(t *testing.T) *fixture {
 	t.Helper()
-	bin, err := server.FindBinaries(t.Context())
-	if errors.Is(err, server.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skipf("this test needs PostgreSQL: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := pgtest.Binaries(t)
 	srv, err := server.StartTemporary(t.Context(), bin, "wal_level=logical", "max_wal_senders=4",
 		"synchronous_commit=on") // a slot gives out what is flushed
 	if err != nil {

@@ -13,10 +13,9 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// Strict runs a server of the test's own that asks every role but postgres for its password,
-// and has for each name a role and a database that it owns. The URLs lack the password. It
-// skips the test where there is no PostgreSQL, but not in CI.
-func Strict(t testing.TB, password string, names ...string) (admin *pgxpool.Pool, urlOf func(name string) string) {
+// Binaries returns the folder of the server's programs, for tests that start servers of their
+// own. It skips the test where there are none, but not in CI.
+func Binaries(t testing.TB) string {
 	t.Helper()
 	bin, err := server.FindBinaries(t.Context())
 	if errors.Is(err, server.ErrNotFound) && os.Getenv("CI") != "true" {
@@ -25,6 +24,14 @@ func Strict(t testing.TB, password string, names ...string) (admin *pgxpool.Pool
 	if err != nil {
 		t.Fatal(err)
 	}
+	return bin
+}
+
+// Strict runs a server of the test's own that asks every role but postgres for its password,
+// and has for each name a role and a database that it owns. The URLs lack the password.
+func Strict(t testing.TB, password string, names ...string) (admin *pgxpool.Pool, urlOf func(name string) string) {
+	t.Helper()
+	bin := Binaries(t)
 	dir, err := os.MkdirTemp("", "hba-") // t.TempDir is closed to the server's user
 	if err != nil {
 		t.Fatal(err)
