@@ -5,12 +5,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-
-	"eventshop.example/pkg/errs"
 )
 
 // Names of the Kafka headers of an event. Those with the prefix "ce_" are attributes of
@@ -136,93 +133,4 @@ func (e Envelope) Headers() []Header {
 		}
 	}
 	return headers
-}
-
-// ParseEnvelope reads an envelope from a record's headers. Headers it does not know are
-// ignored. Whatever it returns can be stored and logged: attributes are valid UTF-8 of
-// bounded length without control characters.
-//
-// The error is of kind errs.Hopeless and names the first header that is missing, given
-// twice or malformed.
-func ParseEnvelope(headers []Header) (Envelope, error) {
-	attributes, err := collect(headers)
-	if err != nil {
-		return Envelope{}, err
-	}
-	for _, required := range []string{
-		HeaderSpecVersion, HeaderID, HeaderSource, HeaderType, HeaderSubject,
-		HeaderTime, HeaderAggregateVersion, HeaderContentType,
-	} {
-		if attributes[required] == "" {
-			return Envelope{}, errs.New(errs.Hopeless, "header %s is missing", required)
-		}
-	}
-	if v := attributes[HeaderSpecVersion]; v != SpecVersion {
-		return Envelope{}, errs.New(errs.Hopeless, "header %s is %q, not %q", HeaderSpecVersion, v, SpecVersion)
-	}
-	id, err := parseID(attributes[HeaderID])
-	if err != nil {
-		return Envelope{}, err
-	}
-	at, err := time.Parse(time.RFC3339Nano, attributes[HeaderTime])
-	if err != nil {
-		return Envelope{}, errs.New(errs.Hopeless, "header %s: %w", HeaderTime, err)
-	}
-	version, err := strconv.ParseInt(attributes[HeaderAggregateVersion], 10, 64)
-	if err != nil || version < 1 {
-		return Envelope{}, errs.New(errs.Hopeless, "header %s is %q, not a number from 1",
-			HeaderAggregateVersion, attributes[HeaderAggregateVersion])
-	}
-	return Envelope{
-		ID:               id,
-		Source:           attributes[HeaderSource],
-		Type:             attributes[HeaderType],
-		Subject:          attributes[HeaderSubject],
-		AggregateVersion: version,
-		Time:             at.UTC().Truncate(time.Microsecond),
-		CorrelationID:    attributes[HeaderCorrelationID],
-		CausationID:      attributes[HeaderCausationID],
-		ContentType:      attributes[HeaderContentType],
-		TraceParent:      attributes[HeaderTraceParent],
-		TraceState:       attributes[HeaderTraceState],
-	}, nil
-}
-
-// collect picks the envelope's headers out of all headers of a record.
-func collect(headers []Header) (map[string]string, error) {
-	attributes := make(map[string]string, 12)
-	for _, h := range headers {
-		switch h.Key {
-		case HeaderSpecVersion, HeaderID, HeaderSource, HeaderType, HeaderSubject, HeaderTime,
-			HeaderAggregateVersion, HeaderCorrelationID, HeaderCausationID, HeaderContentType,
-			HeaderTraceParent, HeaderTraceState:
-		default:
-			continue
-		}
-		if _, twice := attributes[h.Key]; twice {
-			return nil, errs.New(errs.Hopeless, "header %s is given twice", h.Key)
-		}
-		if len(h.Value) > maxAttribute {
-			return nil, errs.New(errs.Hopeless, "header %s has %d bytes, more than %d", h.Key, len(h.Value), maxAttribute)
-		}
-		value := string(h.Value)
-		if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
-			return nil, errs.New(errs.Hopeless, "header %s is not plain text", h.Key)
-		}
-		attributes[h.Key] = value
-	}
-	return attributes, nil
-}
-
-// parseID insists on the form the outbox writes. Other versions of UUIDs carry no time,
-// so the inbox could not tell when to forget them.
-func parseID(s string) (uuid.UUID, error) {
-	id, err := uuid.Parse(s)
-	if err != nil {
-		return uuid.Nil, errs.New(errs.Hopeless, "header %s: %w", HeaderID, err)
-	}
-	if id.Version() != 7 || id.Variant() != uuid.RFC4122 || id.String() != s {
-		return uuid.Nil, errs.New(errs.Hopeless, "header %s is %q, not a UUIDv7", HeaderID, s)
-	}
-	return id, nil
 }
