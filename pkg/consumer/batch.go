@@ -19,14 +19,14 @@ import (
 
 // limit is how many records the next batch may hold.
 func (c *Consumer) limit() int {
-	switch {
-	case c.alone:
-		return 1
-	case c.careful:
-		return min(carefulBatch, c.cfg.MaxBatch)
-	default:
-		return c.cfg.MaxBatch
+	limit := c.cfg.MaxBatch
+	if c.careful {
+		limit = min(carefulBatch, limit)
 	}
+	if c.narrow > 0 {
+		limit = min(c.narrow, limit)
+	}
+	return limit
 }
 
 // batch handles what is due in one transaction.
@@ -194,6 +194,9 @@ func (c *Consumer) committed(shares []share, started time.Time) {
 // count counts and logs what the committed transaction made of a record.
 func (c *Consumer) count(it *item) {
 	c.metrics.records.WithLabelValues(it.record.Topic, it.typeName(), string(it.outcome)).Inc()
+	for _, header := range it.replaced {
+		c.metrics.replaced.WithLabelValues(it.record.Topic, header).Inc()
+	}
 	switch it.outcome {
 	case retrying:
 		c.failed(it, it.failure, slog.LevelWarn, "record failed; it will be tried again, and its key waits")
@@ -208,7 +211,7 @@ func (c *Consumer) failed(it *item, err error, level slog.Level, what string) {
 	c.metrics.failures.WithLabelValues(it.record.Topic, it.typeName(), kind).Inc()
 	c.log.Log(context.Background(), level, what,
 		"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
-		"type", it.typeName(), "event_id", it.id, "order_id", string(it.record.Key),
+		"type", it.typeName(), "event_id", it.id, "order_id", shortened(it.record.Key),
 		"correlation_id", it.event.envelope.CorrelationID, "kind", kind, "error", err)
 }
 
@@ -246,8 +249,19 @@ func (c *Consumer) settle() {
 
 // contextOf gives a handler's log lines the ids of its event.
 func (c *Consumer) contextOf(ctx context.Context, it *item) context.Context {
-	return telemetry.With(ctx, string(it.record.Key), it.id.String(), it.event.envelope.CorrelationID)
+	return telemetry.With(ctx, shortened(it.record.Key), it.id.String(), it.event.envelope.CorrelationID)
 }
+
+// shortened is a record's key for the log: a stranger's may be as large as a record.
+func shortened(key []byte) string {
+	if len(key) <= maxLoggedKey {
+		return string(key)
+	}
+	return string(key[:maxLoggedKey]) + "…"
+}
+
+// maxLoggedKey is in bytes; an order id has 36.
+const maxLoggedKey = 100
 
 // typeName is the type as a label: one that this group knows, whatever the sender wrote.
 func (it *item) typeName() string {

@@ -52,7 +52,7 @@ type Consumer struct {
 	client        *member                 // made by Run; the loop's
 	backlog       *backlog
 	careful       bool // the last batch held a record that failed: see transact
-	alone         bool // likewise, and not even savepoints told which
+	narrow        int  // likewise, and not even savepoints told which: the most records in a batch; 0 is no bound
 
 	mu      sync.Mutex
 	running *member // the client, for Ready; nil before Run

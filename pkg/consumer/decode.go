@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,6 +14,7 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/retry"
+	"eventshop.example/pkg/telemetry"
 )
 
 // kind is what a record turned out to be.
@@ -47,6 +50,9 @@ type item struct {
 	event received     // its envelope alone when the rest could not be read
 	cause error        // known before its transaction: why it is rubbish, or its call's failure
 	parks bool         // it has a place in its key's order, so that its key waits when it is given up
+	bare  error        // why its failure could not be stored with its bytes: a dead letter without them
+
+	replaced []string // headers whose advice was wrong
 
 	attempts int   // failed before, when it is a retry
 	result   any   // of sub.call
@@ -58,19 +64,29 @@ type item struct {
 }
 
 // decode finds out what a record is. It returns an error only when that cannot
-// be known now (the registry is needed and down).
+// be known now (the registry is needed and down). What only advises, tracing and
+// correlation among it, never condemns a record: see [events.ReadEnvelope].
 func (c *Consumer) decode(ctx context.Context, it *item) error {
 	r := it.record
 	if r.Attrs.IsControl() {
 		it.kind = foreign
 		return nil
 	}
-	env, err := events.ParseEnvelope(headers(r))
+	env, replaced, err := events.ReadEnvelope(headers(r), r.Timestamp)
 	if err != nil {
+		parks, undecided := c.ofItsKey(ctx, r)
+		if undecided != nil {
+			return undecided
+		}
 		it.condemn(rubbishID(r), err)
+		it.parks = parks
 		return nil
 	}
-	it.id, it.event.envelope = env.ID, env
+	if env.TraceParent != "" && !telemetry.ValidTraceParent(env.TraceParent) {
+		env.TraceParent, env.TraceState = "", ""
+		replaced = append(replaced, events.HeaderTraceParent)
+	}
+	it.id, it.event.envelope, it.replaced = env.ID, env, replaced
 	sub, ok := c.subscriptions[env.Type]
 	if !ok {
 		it.kind = foreign
@@ -103,6 +119,30 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 	return nil
 }
 
+// ofItsKey reports whether a record without a usable identity is an event of its key all
+// the same: it bears an envelope, and its bytes are an event this group waits for, with the
+// record's key. What comes after it must not be handled as if it had never been. Bytes
+// without any envelope, or of another key, have no place in the key's order.
+func (c *Consumer) ofItsKey(ctx context.Context, r *kgo.Record) (bool, error) {
+	enveloped := slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return strings.HasPrefix(h.Key, "ce_") })
+	if len(r.Key) == 0 || !enveloped {
+		return false, nil
+	}
+	for _, sub := range c.subscriptions {
+		if sub.Type.Topic != r.Topic {
+			continue
+		}
+		data, err := c.cfg.Codec.Decode(ctx, sub.Type, r.Value)
+		switch {
+		case err == nil:
+			return data.AggregateKey() == string(r.Key), nil
+		case errs.KindOf(err) != errs.Hopeless:
+			return false, fmt.Errorf("decode %s: %w", sub.Type.Name, err)
+		}
+	}
+	return false, nil
+}
+
 // condemn makes a record a dead letter. Its inbox id is that of its place (see
 // rubbishID), not the event id it claims: rubbish that bears a real event's id
 // must not make that event look handled.
@@ -112,14 +152,14 @@ func (it *item) condemn(id uuid.UUID, cause error) {
 
 // lane is what the record's order is kept by.
 func (it *item) lane() retry.Key {
-	return retry.Key{Topic: it.record.Topic, Key: string(it.record.Key)}
+	return retry.KeyOf(it.record.Topic, it.record.Key)
 }
 
 // original is the record as the store of failed ones keeps it.
 func (it *item) original() retry.Record {
 	r := it.record
 	return retry.Record{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp,
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: events.StorableTime(r.Timestamp),
 		Key: r.Key, Value: r.Value, Headers: headers(r),
 	}
 }
@@ -151,7 +191,7 @@ func headers(r *kgo.Record) []events.Header {
 func rubbishID(r *kgo.Record) uuid.UUID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d", r.Topic, r.Partition, r.Offset))
 	id := uuid.UUID(sum[:16])
-	ms := max(r.Timestamp.UnixMilli(), 0)
+	ms := max(events.StorableTime(r.Timestamp).UnixMilli(), 0) // 48 bits reach the year 10889
 	var be [8]byte
 	binary.BigEndian.PutUint64(be[:], uint64(ms))
 	copy(id[:6], be[2:]) // RFC 9562 section 5.7: 48 bits of Unix time in ms

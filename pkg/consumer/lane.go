@@ -9,6 +9,7 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/inbox"
+	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/retry"
 )
 
@@ -42,6 +43,9 @@ func (l *lane) run(ctx context.Context, it *item) error {
 		return l.follow(ctx)
 	}
 	failure, err := l.handle(ctx, it)
+	if failure != nil {
+		failure = l.blame(ctx, failure)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -69,6 +73,11 @@ func (l *lane) handle(ctx context.Context, it *item) (failure, err error) {
 	}
 	_, failure, err = savepoints{l.tx}.run(ctx, 1, func(int) error { return l.effect(ctx, it, l.head.InboxID) })
 	return failure, err
+}
+
+// blame is blame of a transaction of retries.
+func (l *lane) blame(ctx context.Context, failure error) error {
+	return blame(failure, func() error { return postgres.Probe(ctx, l.tx) })
 }
 
 // settle tells what needs no handler, and what is wrong with it if anything is.
@@ -106,7 +115,11 @@ func (l *lane) effect(ctx context.Context, it *item, inboxID uuid.UUID) error {
 // moved is false when the key goes on without it.
 func (l *lane) failed(ctx context.Context, it *item, h retry.Head, cause error) (moved bool, err error) {
 	it.failure = cause
-	if errs.KindOf(cause) == errs.Hopeless || h.Attempts >= it.sub.Retry.Attempts {
+	if it.bare != nil {
+		h.Record = h.Bare()
+		h.Message = retry.Failure{}.Failed(unstored(cause, it.bare), nil, l.now).Message
+	}
+	if errs.KindOf(cause) == errs.Hopeless || it.bare != nil || h.Attempts >= it.sub.Retry.Attempts {
 		it.outcome = deadLetter
 		_, moved, err = l.store.BuryHead(ctx, l.tx, l.head.ID, h, it.event.envelope.ID)
 		return moved, err
@@ -207,7 +220,7 @@ func (l *lane) handleSome(ctx context.Context, followers []follower) (done int, 
 	if failure == nil {
 		return n, false, nil
 	}
-	stop, err = l.followerFailed(ctx, followers[n], failure)
+	stop, err = l.followerFailed(ctx, followers[n], l.blame(ctx, failure))
 	return n + 1, stop, err
 }
 

@@ -7,6 +7,7 @@ import (
 type metrics struct {
 	records  *prometheus.CounterVec
 	failures *prometheus.CounterVec
+	replaced *prometheus.CounterVec
 	batch    prometheus.Histogram
 	seconds  prometheus.Histogram
 	lag      *prometheus.GaugeVec
@@ -24,6 +25,10 @@ func newMetrics(reg prometheus.Registerer, group string) *metrics {
 			Name: "eventshop_consumer_failures_total", ConstLabels: labels,
 			Help: "Tries of a record that failed and will be repeated, by error kind.",
 		}, []string{"topic", "type", "kind"}),
+		replaced: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eventshop_consumer_metadata_replaced_total", ConstLabels: labels,
+			Help: "Headers that only advise (tracing, correlation, time) and were wrong, doubled or too long; the event was handled without them.",
+		}, []string{"topic", "header"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "eventshop_consumer_batch_records", ConstLabels: labels,
 			Help:    "Records committed by one transaction.",
@@ -44,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, group string) *metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.records, m.failures, m.batch, m.seconds, m.lag, m.paused)
+		reg.MustRegister(m.records, m.failures, m.replaced, m.batch, m.seconds, m.lag, m.paused)
 	}
 	return m
 }

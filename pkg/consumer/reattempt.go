@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -30,8 +31,10 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 		return nil
 	}
 	// A transaction that fails though no handler did (a constraint checked at its commit)
-	// is made again without followers, then as the head's own failure.
-	for _, solo := range []bool{false, true, true} {
+	// is made again without followers, then as the head's own failure, then as a dead letter
+	// without the head's bytes.
+	for try := range 4 {
+		solo := try > 0
 		var l *lane
 		err = postgres.InTx(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
 			l = &lane{retries: r, tx: tx, now: time.Now(), head: h, solo: solo}
@@ -44,11 +47,15 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 			}
 			return nil
 		}
+		err = postgres.Settle(ctx, r.cfg.Pool, err)
 		if errs.KindOf(err) == errs.Transient || ctx.Err() != nil {
 			return err
 		}
-		if solo {
-			rec.cause = err
+		switch {
+		case try == 1:
+			rec.cause = cmp.Or(rec.cause, err)
+		case try == 2:
+			rec.bare = err
 		}
 	}
 	return err

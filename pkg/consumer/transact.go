@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,11 +38,17 @@ func (c *Consumer) transact(ctx context.Context, shares []share, started time.Ti
 	for len(shares) > 0 {
 		failures, err := c.attempt(ctx, shares)
 		if err == nil {
-			c.careful, c.alone = failures > 0, false
+			c.careful = failures > 0
+			if c.narrow *= 2; c.narrow >= c.cfg.MaxBatch {
+				c.narrow = 0
+			}
 			c.committed(shares, started)
 			return
 		}
 		at, own := errors.AsType[*recordError](err)
+		if !own {
+			err = postgres.Settle(ctx, c.cfg.Pool, err)
+		}
 		switch {
 		case ctx.Err() != nil, !own && errs.KindOf(err) == errs.Transient:
 			// Not one record's fault: the database is away, or ctx has ended.
@@ -51,21 +58,38 @@ func (c *Consumer) transact(ctx context.Context, shares []share, started time.Ti
 			shares = c.cut(shares, at.item, at.error, true)
 		case !c.careful:
 			c.careful = true
-		case !c.alone:
-			// No handler failed, the commit did: a constraint that is checked then. Whose it
-			// is shows when each record has a transaction of its own.
-			c.alone = true
+		case size(shares) > 1:
+			// No handler failed, but the commit did (a constraint that is checked then), or what
+			// is written about failures. Whose it is shows when the record is alone.
+			c.narrow = size(shares) / 2
 			return
 		default:
 			only := shares[0].items()[0]
-			if only.cause != nil {
-				only.cause = nil
-				c.later(shares, err)
+			switch {
+			case only.cause == nil:
+				only.cause = err
+			case only.bare == nil:
+				only.bare = err
+			default:
+				// The database takes other writes, and of this record not even its place.
+				if only.bare = nil; only.kind != rubbish {
+					only.cause = nil
+				}
+				c.later(shares, fmt.Errorf("record %s/%d/%d cannot be stored as a dead letter; an operator can skip it: %w",
+					only.record.Topic, only.record.Partition, only.record.Offset, err))
 				return
 			}
-			only.cause = err
 		}
 	}
+}
+
+// size is the number of records in a batch.
+func size(shares []share) int {
+	n := 0
+	for _, s := range shares {
+		n += s.n
+	}
+	return n
 }
 
 // later lets all partitions of a batch wait.
@@ -85,6 +109,7 @@ func (c *Consumer) attempt(ctx context.Context, shares []share) (failures int, e
 	defer cancel()
 	err = postgres.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error {
 		t := &transaction{Consumer: c, tx: tx, now: time.Now()}
+		t.probe = sync.OnceValue(func() error { return postgres.Probe(ctx, tx) })
 		if err := t.open(ctx, shares); err != nil {
 			return err
 		}
@@ -116,6 +141,7 @@ type transaction struct {
 
 	fresh  map[uuid.UUID]bool // received for the first time and not decided about yet
 	parked map[retry.Key]bool
+	probe  func() error // postgres.Probe, once
 
 	pending   []*item // decided to be handled, and not handled yet
 	followers []retry.Follower
@@ -165,6 +191,9 @@ func (t *transaction) apply(ctx context.Context, it *item) error {
 		}
 	}
 	switch {
+	case it.bare != nil:
+		t.buryBare(it)
+		return nil
 	case it.parks && t.parked[it.lane()]:
 		t.follow(it)
 		return nil
@@ -209,6 +238,9 @@ func (t *transaction) flush(ctx context.Context) error {
 		t.pending = nil
 		if failure == nil {
 			return nil
+		}
+		if t.careful && ctx.Err() == nil {
+			failure = blame(failure, t.probe)
 		}
 		if ctx.Err() != nil || errs.KindOf(failure) == errs.Transient {
 			return &recordError{items[done], failure}
@@ -256,6 +288,34 @@ func (t *transaction) bury(it *item, cause error) {
 		Record: it.original(), InboxID: it.id, EventID: it.event.envelope.ID, EventType: it.event.envelope.Type,
 		Failure: retry.Failure{}.Failed(cause, stackOf(cause), t.now), Parks: it.parks,
 	})
+}
+
+// buryBare gives a record up whose failure could not be stored with its bytes: the dead
+// letter says where it lies. A key that is parked already stays with what parks it.
+func (t *transaction) buryBare(it *item) {
+	it.outcome, it.failure = deadLetter, unstored(it.cause, it.bare)
+	l := retry.Letter{
+		Record: it.original().Bare(), InboxID: it.id, EventType: it.sub.Type.Name,
+		Failure: retry.Failure{}.Failed(it.failure, nil, t.now), Parks: it.parks && !t.parked[it.lane()],
+	}
+	if it.parks {
+		t.parked[it.lane()] = true
+	}
+	t.letters = append(t.letters, l)
+}
+
+// unstored is why a record was given up, and why its dead letter has none of its bytes.
+func unstored(cause, bare error) error {
+	return errs.New(errs.KindOf(cause), "%w; its bytes, which lie in Kafka, could not be stored: %w", cause, bare)
+}
+
+// blame is errs.Transient for a failure in doubt where a harmless write fails as well: then
+// the environment is to blame, which spends no attempts.
+func blame(failure error, probe func() error) error {
+	if !postgres.InDoubt(failure) {
+		return failure
+	}
+	return postgres.Blame(failure, probe())
 }
 
 // close writes what was decided.

@@ -118,7 +118,7 @@ func writable(ctx context.Context, tx pgx.Tx) ([]probed, error) {
 			coalesce(array_agg(quote_ident(a.attname) ORDER BY a.attnum)
 				FILTER (WHERE has_column_privilege(c.oid, a.attnum, 'INSERT') AND has_column_privilege(c.oid, a.attnum, 'SELECT')), '{}'),
 			coalesce(min(quote_ident(a.attname))
-				FILTER (WHERE has_column_privilege(c.oid, a.attnum, 'UPDATE') AND a.attidentity <> 'a'), '')
+				FILTER (WHERE has_column_privilege(c.oid, a.attnum, 'UPDATE') AND has_table_privilege(c.oid, 'SELECT') AND a.attidentity <> 'a'), '')
 		FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''

@@ -182,13 +182,13 @@ func (s *Store) letFollow(ctx context.Context, tx pgx.Tx, d Details) (followers 
 	// With the row locked nobody appends, so the count, a statement of its own, stays true.
 	var head uuid.UUID
 	err = tx.QueryRow(ctx, `SELECT head FROM parked_keys WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4 FOR UPDATE`,
-		s.group, key.Topic, laneBytes(d.Original.Key), d.ID).Scan(&head)
+		s.group, key.Topic, []byte(key.Key), d.ID).Scan(&head)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, errs.New(errs.Internal, "key %q of %s is not parked by %s", key.Key, key.Topic, d.ID)
 	}
 	if err == nil {
 		err = tx.QueryRow(ctx, `SELECT count(*) FROM parked_records WHERE consumer_group = $1 AND topic = $2 AND key = $3`,
-			s.group, key.Topic, laneBytes(d.Original.Key)).Scan(&followers)
+			s.group, key.Topic, []byte(key.Key)).Scan(&followers)
 	}
 	switch {
 	case err != nil:

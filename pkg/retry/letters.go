@@ -92,7 +92,8 @@ const columns = `d.id, d.consumer_group, d.topic, d.record_partition, d.record_o
 	CASE WHEN d.status NOT IN ('open', 'resubmitted') THEN 0 ELSE (
 		SELECT count(*) FROM parked_keys k JOIN parked_records r USING (consumer_group, topic, key)
 		WHERE k.consumer_group = d.consumer_group AND k.topic = d.topic AND (d.parks OR k.head = d.retry_id)
-		  AND k.key = coalesce(CASE WHEN d.edited_headers IS NULL THEN d.record_key ELSE d.edited_key END, '')) END`
+		  AND k.key = (SELECT ` + laneOf + ` FROM (
+			SELECT coalesce(CASE WHEN d.edited_headers IS NULL THEN d.record_key ELSE d.edited_key END, '') AS key) AS record)) END`
 
 // nullable are the columns that a DeadLetter holds as zero values.
 type nullable struct {

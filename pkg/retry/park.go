@@ -78,7 +78,7 @@ func (s *Store) Follow(ctx context.Context, tx pgx.Tx, followers ...Follower) er
 	types, partitions, offsets, times := make([]string, n), make([]int32, n), make([]int64, n), make([]time.Time, n)
 	payloads, headers := make([][]byte, n), make([]string, n)
 	for i, f := range followers {
-		topics[i], keys[i], recordKeys[i], inbox[i], types[i] = f.Topic, laneBytes(f.Key), f.Key, f.InboxID, f.EventType
+		topics[i], keys[i], recordKeys[i], inbox[i], types[i] = f.Topic, []byte(f.Lane().Key), f.Key, f.InboxID, f.EventType
 		partitions[i], offsets[i], times[i], payloads[i] = f.Partition, f.Offset, f.Time, f.Value
 		if f.DeadLetter != uuid.Nil {
 			letters[i] = &followers[i].DeadLetter
@@ -139,7 +139,7 @@ func (s *Store) queuePark(b *pgx.Batch, k Key, state string, head uuid.UUID, h H
 		INSERT INTO parked_keys (consumer_group, topic, key, head, state, event_type, attempts, not_before, last_error, payload)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT DO NOTHING`,
-		s.group, k.Topic, laneBytes([]byte(k.Key)), head, state, h.EventType, h.Attempts, h.NotBefore, h.Message, payload,
+		s.group, k.Topic, []byte(k.Key), head, state, h.EventType, h.Attempts, h.NotBefore, h.Message, payload,
 	).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
 			return errs.New(errs.Transient, "key %q of %s was parked meanwhile", k.Key, k.Topic)
@@ -163,7 +163,7 @@ func (s *Store) move(ctx context.Context, tx pgx.Tx, k Key, from uuid.UUID, stat
 	tag, err := tx.Exec(ctx, `
 		UPDATE parked_keys SET head = $5, state = $6, event_type = $7, attempts = $8, not_before = $9, last_error = $10, payload = $11
 		WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4`,
-		s.group, k.Topic, laneBytes([]byte(k.Key)), from, to, state, h.EventType, h.Attempts, h.NotBefore, h.Message, payload)
+		s.group, k.Topic, []byte(k.Key), from, to, state, h.EventType, h.Attempts, h.NotBefore, h.Message, payload)
 	switch {
 	case err != nil:
 		return postgres.Classify(fmt.Errorf("move on parked key: %w", err))
@@ -219,7 +219,7 @@ func (s *Store) Current(ctx context.Context, q postgres.Querier, h Head) (curren
 func (s *Store) look(ctx context.Context, q postgres.Querier, h Head, suffix string) (current bool, payload []byte, err error) {
 	err = q.QueryRow(ctx, `SELECT payload FROM parked_keys
 		WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4 AND state = 'retrying'`+suffix,
-		s.group, h.Topic, laneBytes(h.Key), h.ID).Scan(&payload)
+		s.group, h.Topic, []byte(h.Lane().Key), h.ID).Scan(&payload)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil, nil
@@ -234,7 +234,7 @@ func (s *Store) Followers(ctx context.Context, tx pgx.Tx, k Key, limit int) ([]F
 	rows, err := tx.Query(ctx, `
 		SELECT position, record_key, inbox_id, dead_letter, event_type, record_partition, record_offset, record_time, payload, headers
 		FROM parked_records WHERE consumer_group = $1 AND topic = $2 AND key = $3 ORDER BY position LIMIT $4`,
-		s.group, k.Topic, laneBytes([]byte(k.Key)), limit)
+		s.group, k.Topic, []byte(k.Key), limit)
 	if err != nil {
 		return nil, postgres.Classify(fmt.Errorf("read parked records: %w", err))
 	}
@@ -267,17 +267,9 @@ func (s *Store) Drop(ctx context.Context, tx pgx.Tx, positions ...int64) error {
 // Release ends the parking of a key. Its queue must be empty.
 func (s *Store) Release(ctx context.Context, tx pgx.Tx, k Key) error {
 	_, err := tx.Exec(ctx, `DELETE FROM parked_keys WHERE consumer_group = $1 AND topic = $2 AND key = $3`,
-		s.group, k.Topic, laneBytes([]byte(k.Key)))
+		s.group, k.Topic, []byte(k.Key))
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("release parked key: %w", err))
 	}
 	return nil
-}
-
-// laneBytes is a record's key as the parking knows it: a missing key is an empty one.
-func laneBytes(key []byte) []byte {
-	if key == nil {
-		return []byte{}
-	}
-	return key
 }

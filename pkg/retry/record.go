@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"crypto/sha256"
 	"embed"
 	"io/fs"
 	"strings"
@@ -54,14 +55,46 @@ type Record struct {
 	Headers   []events.Header
 }
 
-// Key is what order is kept by: records of one key on one topic.
+// Key is what order is kept by: records of one key on one topic. KeyOf makes it.
 type Key struct {
 	Topic string
-	Key   string // bytes; empty for records without key
+	Key   string // bytes; see KeyOf
 }
 
 // Lane returns the key the record is ordered by.
-func (r Record) Lane() Key { return Key{r.Topic, string(r.Key)} }
+func (r Record) Lane() Key { return KeyOf(r.Topic, r.Key) }
+
+// Bare returns what is known of a record without its bytes: where it lies, and the key it is
+// ordered by. A dead letter of it always fits.
+func (r Record) Bare() Record {
+	key := r.Key
+	if key != nil {
+		key = []byte(r.Lane().Key)
+	}
+	return Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Time, Key: key}
+}
+
+const (
+	// maxLaneKey is how many bytes of a record's key stand in an index as they are. A row of
+	// an index holds some 2,700 bytes at most (a third of a page), and topic and group are
+	// in the same row.
+	maxLaneKey = 512
+	// hashedKey begins the key of a longer one, before its SHA-256.
+	hashedKey = "sha256:"
+)
+
+// KeyOf returns what records with the given key on a topic are ordered by: the key itself, or
+// where it has more than 512 bytes "sha256:" and its SHA-256. A missing key is an empty one.
+func KeyOf(topic string, key []byte) Key {
+	if len(key) <= maxLaneKey {
+		return Key{topic, string(key)}
+	}
+	sum := sha256.Sum256(key)
+	return Key{topic, hashedKey + string(sum[:])}
+}
+
+// laneOf is KeyOf in SQL, of a column named key.
+const laneOf = `CASE WHEN octet_length(key) > 512 THEN '` + hashedKey + `'::bytea || sha256(key) ELSE key END`
 
 // Failure is what is known about a record's failed attempts. The zero Failure means
 // that there was none yet.
