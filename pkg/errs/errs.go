@@ -69,8 +69,9 @@ func (k Kind) String() string {
 
 // kinded gives an error its kind without changing its text.
 type kinded struct {
-	kind Kind
-	err  error
+	kind    Kind
+	err     error
+	derived bool // by a rule that knows the error and not what was attempted
 }
 
 func (e *kinded) Error() string { return e.err.Error() }
@@ -78,7 +79,23 @@ func (e *kinded) Unwrap() error { return e.err }
 
 // New makes an error of a kind. The format is that of fmt.Errorf: %w wraps.
 func New(kind Kind, format string, args ...any) error {
-	return &kinded{kind, fmt.Errorf(format, args...)}
+	return &kinded{kind: kind, err: fmt.Errorf(format, args...)}
+}
+
+// Derive gives err a kind that follows from what it is and not from what was attempted, as
+// package postgres does by the SQLSTATE. The kind counts as any other; Derived tells it
+// from one that the code which knows the input gave. A nil err stays nil.
+func Derive(kind Kind, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &kinded{kind: kind, err: err, derived: true}
+}
+
+// Derived reports whether the kind that KindOf returns comes from Derive.
+func Derived(err error) bool {
+	k, ok := errors.AsType[*kinded](err)
+	return ok && k.derived
 }
 
 // Wrap gives err a kind and says what was attempted: "reserve stock: …".
@@ -87,7 +104,7 @@ func Wrap(kind Kind, err error, what string) error {
 	if err == nil {
 		return nil
 	}
-	return &kinded{kind, fmt.Errorf("%s: %w", what, err)}
+	return &kinded{kind: kind, err: fmt.Errorf("%s: %w", what, err)}
 }
 
 // KindOf returns the outermost kind in err's chain. Without one, a deadline

@@ -98,3 +98,26 @@ func TestKindString(t *testing.T) {
 		t.Errorf("an unknown kind is called %s", got)
 	}
 }
+
+func TestDerived(t *testing.T) {
+	cause := errors.New("duplicate key")
+	err := errs.Derive(errs.Conflict, cause)
+	if errs.KindOf(err) != errs.Conflict || err.Error() != cause.Error() || !errors.Is(err, cause) {
+		t.Errorf("kind %v of %v, want Conflict with the cause's text and chain", errs.KindOf(err), err)
+	}
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"nil":                        {errs.Derive(errs.Conflict, nil), false},
+		"derived":                    {err, true},
+		"derived, wrapped":           {fmt.Errorf("append: %w", err), true},
+		"given":                      {errs.New(errs.Conflict, "taken: %w", cause), false},
+		"given over what is derived": {errs.Wrap(errs.Conflict, err, "append"), false},
+		"no kind":                    {cause, false},
+	} {
+		if got := errs.Derived(tt.err); got != tt.want {
+			t.Errorf("%s: derived %v, want %v", name, got, tt.want)
+		}
+	}
+}

@@ -17,12 +17,10 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/postgres"
@@ -89,8 +87,7 @@ func Append(ctx context.Context, tx pgx.Tx, streamID string, expected int64, rec
 	if err == nil {
 		stored, err = pgx.CollectRows(rows, scan)
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "23503") {
+	if state := postgres.State(err); state == "23505" || state == "23503" {
 		return nil, errs.New(errs.Conflict, "append to stream %s: it is not at version %d: %w", streamID, expected, err)
 	}
 	if err != nil {

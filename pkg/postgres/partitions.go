@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -66,8 +64,7 @@ func PartitionDay(table, partition string) (time.Time, bool) {
 func EnsurePartitions(ctx context.Context, pool *pgxpool.Pool, table string, from, to time.Time) error {
 	for day := from.UTC().Truncate(24 * time.Hour); !day.After(to); day = day.AddDate(0, 0, 1) {
 		err := ensurePartition(ctx, pool, table, day)
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && pg.Code == "23514" {
+		if State(err) == "23514" {
 			slog.WarnContext(ctx, "partition skipped: the default partition holds rows of its range",
 				"table", table, "partition", PartitionName(table, day))
 			continue

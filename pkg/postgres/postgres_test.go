@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"eventshop.example/pkg/errs"
@@ -179,72 +178,4 @@ func backend(t *testing.T, pool *pgxpool.Pool) (pid int) {
 		t.Fatal(err)
 	}
 	return pid
-}
-
-func TestKindsOfRealErrors(t *testing.T) {
-	t.Parallel()
-	pool := newNotes(t)
-	if err := insert(t.Context(), pool, "taken"); err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct {
-		name, sql string
-		want      errs.Kind
-	}{
-		{"unique violation", "INSERT INTO notes VALUES ('taken')", errs.Conflict},
-		{"check violation", "INSERT INTO notes VALUES ('')", errs.Invalid},
-		{"not null violation", "INSERT INTO notes VALUES (NULL)", errs.Invalid},
-		{"number out of range", "SELECT 2147483647 + 1", errs.Invalid},
-		{"connection killed by the administrator", "SELECT pg_terminate_backend(pg_backend_pid())", errs.Transient},
-		{"statement timeout", "SET LOCAL statement_timeout = 1; SELECT pg_sleep(60)", errs.Transient},
-		{"syntax error", "SELEC", errs.Internal},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-				_, err := tx.Exec(t.Context(), tc.sql, pgx.QueryExecModeSimpleProtocol)
-				return err
-			})
-			if got := errs.KindOf(err); err == nil || got != tc.want {
-				t.Errorf("kind %v of %v, want %v", got, err, tc.want)
-			}
-		})
-	}
-}
-
-func TestKindsOfStates(t *testing.T) {
-	t.Parallel()
-	for code, want := range map[string]errs.Kind{
-		"08006": errs.Transient, // connection failure
-		"40001": errs.Transient, // serialization failure
-		"40P01": errs.Transient, // deadlock
-		"53100": errs.Transient, // disk full
-		"53300": errs.Transient, // too many connections
-		"57P01": errs.Transient, // admin shutdown
-		"57P02": errs.Transient, // crash shutdown
-		"57P03": errs.Transient, // cannot connect now
-		"55P03": errs.Transient, // lock timeout
-		"25006": errs.Transient, // read-only: a standby after a failover
-		"58030": errs.Transient, // I/O error
-		"23503": errs.Conflict,  // foreign key
-		"23P01": errs.Conflict,  // exclusion
-		"22003": errs.Invalid,   // numeric value out of range
-		"28P01": errs.Transient, // wrong password: it may be in rotation
-		"42P01": errs.Internal,  // undefined table
-		"":      errs.Internal,
-	} {
-		err := postgres.Classify(fmt.Errorf("do it: %w", &pgconn.PgError{Code: code}))
-		if got := errs.KindOf(err); got != want {
-			t.Errorf("state %q: kind %v, want %v", code, got, want)
-		}
-	}
-	if err := postgres.Classify(nil); err != nil {
-		t.Errorf("no error became %v", err)
-	}
-	if err := postgres.Classify(pgx.ErrNoRows); errs.KindOf(err) != errs.Internal || !errors.Is(err, pgx.ErrNoRows) {
-		t.Errorf("a missing row became %v", err)
-	}
-	given := errs.New(errs.Hopeless, "rule broken: %w", &pgconn.PgError{Code: "40001"})
-	if got := errs.KindOf(postgres.Classify(given)); got != errs.Hopeless {
-		t.Errorf("a kind that was given became %v", got)
-	}
 }

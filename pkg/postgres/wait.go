@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"eventshop.example/pkg/errs"
@@ -96,8 +94,7 @@ func applied(ctx context.Context, pool *pgxpool.Pool, table string, versions []i
 	err = pool.QueryRow(ctx, `SELECT count(*) FROM (
 		SELECT DISTINCT ON (version_id) version_id, is_applied FROM `+pgx.Identifier{table}.Sanitize()+`
 		WHERE version_id = ANY ($1) ORDER BY version_id, id DESC) latest WHERE is_applied`, versions).Scan(&n)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42501") {
+	if state := State(err); state == "42P01" || state == "42501" {
 		return 0, nil
 	}
 	return n, err
