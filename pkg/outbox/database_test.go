@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -82,39 +81,32 @@ func TestDatabaseDownAndBack(t *testing.T) {
 	t.Logf("%d repetitions", f.verify(t))
 }
 
-func TestMissingTableEndsRun(t *testing.T) {
+// TestRelayWaitsForWhatTheDatabaseRefuses: what an operator takes away for a while, a table, a
+// grant or the login of the role, holds the relay up and does not end it.
+func TestRelayWaitsForWhatTheDatabaseRefuses(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, kafkatest.Start(t))
-	for _, table := range []string{"outbox", "outbox_relay"} {
-		if _, err := f.owner(t).Exec(t.Context(), "DROP TABLE "+table); err != nil {
+	f := newFixture(t, kafkatest.Start(t, testTopic))
+	role := f.db.Roles.App
+	owner := f.owner(t)
+	r := f.start(t, RelayConfig{Lease: testLease, PollEvery: 10 * time.Millisecond})
+	for _, tc := range []struct{ name, away, back string }{
+		{"the table", `ALTER TABLE outbox RENAME TO outbox_away`, `ALTER TABLE outbox_away RENAME TO outbox`},
+		{"the leases' table", `ALTER TABLE outbox_lease RENAME TO lease_away`, `ALTER TABLE lease_away RENAME TO outbox_lease`},
+		{"a grant", `REVOKE ALL ON outbox_lease FROM ` + role, `GRANT SELECT, UPDATE ON outbox_lease TO ` + role},
+		{"a column", `ALTER TABLE outbox RENAME COLUMN headers TO headers_away`, `ALTER TABLE outbox RENAME COLUMN headers_away TO headers`},
+	} {
+		f.append(t, keys(10, 3)...)
+		f.awaitPublished(t)
+		if _, err := owner.Exec(t.Context(), tc.away); err != nil {
 			t.Fatal(err)
 		}
-		err := NewRelay(f.pool, f.out, RelayConfig{Brokers: f.brokers}).Run(t.Context())
-		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != "42P01" {
-			t.Errorf("Run without table %s: %v, want undefined_table", table, err)
+		kafkatest.Eventually(t, "the relay to say that it waits for "+tc.name, func() bool { return r.Ready() != nil })
+		if _, err := owner.Exec(t.Context(), tc.back); err != nil {
+			t.Fatal(err)
 		}
-	}
-}
-
-// TestPermanent: what ends a relay, and what it waits for.
-func TestPermanent(t *testing.T) {
-	t.Parallel()
-	for code, want := range map[string]bool{
-		"42P01": true,  // no such table
-		"42501": true,  // no privilege
-		"28000": true,  // no such role
-		"3D000": true,  // no such database
-		"28P01": false, // wrong password: it may be in rotation
-		"57P01": false, // shutdown
-		"53100": false, // disk full
-	} {
-		if got := permanent(fmt.Errorf("read: %w", &pgconn.PgError{Code: code})); got != want {
-			t.Errorf("%s: permanent %v, want %v", code, got, want)
-		}
-	}
-	if permanent(errors.New("broken pipe")) {
-		t.Error("an error without a code is permanent")
+		f.append(t, keys(10, 3)...)
+		f.awaitPublished(t)
+		kafkatest.Eventually(t, "the relay to be ready again with "+tc.name, func() bool { return r.Ready() == nil })
 	}
 }
 

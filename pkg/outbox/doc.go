@@ -30,8 +30,8 @@
 // loses none. A record that the broker refuses holds back the later records of
 // its topic and key (or of its topic, when the topic is the cause) and nothing
 // else; it is tried again with backoff until it succeeds or an operator removes
-// it. Only a misconfiguration that no retry can heal, such as a missing table or
-// a wrong password, ends Run with an error.
+// it. Nothing that the database or the broker says ends Run: a missing table, a grant or a
+// login that was taken away are waited for as well.
 //
 // # What operators can do
 //

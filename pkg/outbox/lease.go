@@ -43,7 +43,7 @@ SELECT coalesce(array_agg(shard), '{}'), coalesce((SELECT reason FROM held), '')
 
 // leaseLoop keeps the leases until ctx is done. It renews three times per
 // lifetime, so that one lost renewal costs nothing.
-func (r *Relay) leaseLoop(ctx context.Context, fail context.CancelCauseFunc) {
+func (r *Relay) leaseLoop(ctx context.Context) {
 	every := r.cfg.Lease / 3
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -68,10 +68,6 @@ func (r *Relay) leaseLoop(ctx context.Context, fail context.CancelCauseFunc) {
 		}
 		r.metrics.leased.Set(float64(len(shards)))
 		r.trouble("lease", err)
-		if permanent(err) {
-			fail(err)
-			return
-		}
 		select {
 		case <-ctx.Done():
 			return

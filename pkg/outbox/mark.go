@@ -34,7 +34,7 @@ WHERE id = ANY ($1) AND id BETWEEN $2 AND $3 AND publication = $4 AND coalesce(p
 // markLoop marks acknowledged rows until ctx is done. It never gives up a row:
 // while the database is away they wait in memory, count against MaxInFlight, and
 // so stop the reads.
-func (r *Relay) markLoop(ctx context.Context, fail context.CancelCauseFunc) {
+func (r *Relay) markLoop(ctx context.Context) {
 	failures := 0
 	for {
 		select {
@@ -58,10 +58,6 @@ func (r *Relay) markLoop(ctx context.Context, fail context.CancelCauseFunc) {
 				continue
 			}
 			r.flight.unmarked(batch)
-			if permanent(err) {
-				fail(err)
-				return
-			}
 			sleep(ctx, min(pause(failures), 5*time.Second))
 			failures++
 		}

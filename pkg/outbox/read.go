@@ -56,8 +56,8 @@ const readTo = `
 WHERE before < $8
 ORDER BY seq`
 
-// readLoop reads and sends until ctx is done or an error is permanent.
-func (r *Relay) readLoop(ctx context.Context) error {
+// readLoop reads and sends until ctx is done.
+func (r *Relay) readLoop(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
 		v := r.flight.view(time.Now())
@@ -72,12 +72,9 @@ func (r *Relay) readLoop(ctx context.Context) error {
 		}
 		more, err := r.readOnce(ctx, v, min(room, r.cfg.BatchSize), roomBytes)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		r.trouble("read", err)
-		if permanent(err) {
-			return err
-		}
 		if err != nil {
 			sleep(ctx, min(pause(failures), 5*time.Second))
 			failures++
@@ -88,7 +85,6 @@ func (r *Relay) readLoop(ctx context.Context) error {
 			r.wait(ctx, v.nextDue, r.out.wake)
 		}
 	}
-	return nil
 }
 
 // wait returns on a wake-up, when there is news from the producer and no

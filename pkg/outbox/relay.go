@@ -3,7 +3,6 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -100,7 +98,8 @@ func NewRelay(pool *pgxpool.Pool, o *Outbox, cfg RelayConfig) *Relay {
 
 // Run publishes until ctx is done, then waits up to DrainTimeout for what is at
 // the producer, hands its shards back, and returns nil. It returns an error only
-// for a misconfiguration that no retry can heal. It is called once.
+// when the configuration makes no Kafka client; whatever the database or the broker
+// refuses is tried again until ctx is done. It is called once.
 func (r *Relay) Run(ctx context.Context) error {
 	var err error
 	if r.client, r.alone, err = r.clients(); err != nil {
@@ -109,29 +108,20 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer r.client.Close()
 	defer r.alone.Close()
 
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
 	// Marks and leases go on while the drain waits for the broker.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var loops sync.WaitGroup
-	loops.Go(func() { r.leaseLoop(background, fail) })
-	loops.Go(func() { r.markLoop(background, fail) })
+	loops.Go(func() { r.leaseLoop(background) })
+	loops.Go(func() { r.markLoop(background) })
 	loops.Go(func() { r.measureLoop(ctx) })
 	loops.Go(func() { r.confirmLoop(ctx) })
 
-	err = r.readLoop(ctx)
-	fail(err)
+	r.readLoop(ctx)
 	r.drain()
 	stop()
 	loops.Wait()
 	r.release(context.WithoutCancel(ctx))
-	if cause := context.Cause(ctx); err == nil && permanent(cause) {
-		err = cause
-	}
-	if err != nil {
-		return fmt.Errorf("outbox relay: %w", err)
-	}
 	return nil
 }
 
@@ -251,21 +241,6 @@ func (r *Relay) anyTrouble() error {
 		return err
 	}
 	return nil
-}
-
-// permanent tells errors that no retry can heal: the server understood us and
-// says that the table, column, privilege or role is not there. Everything else may be a
-// restart, a failover, a full disk, or a password that is being rotated.
-func permanent(err error) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || len(pg.Code) != 5 || pg.Code == "28P01" {
-		return false
-	}
-	switch pg.Code[:2] {
-	case "42", "28", "3D":
-		return true
-	}
-	return false
 }
 
 // sleep waits for d or until ctx is done.

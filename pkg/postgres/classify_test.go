@@ -135,7 +135,7 @@ func TestInDoubt(t *testing.T) {
 		{"check violation", &pgconn.PgError{Code: "23514"}, true},
 		{"not null", &pgconn.PgError{Code: "23502"}, true},
 		{"out of range", &pgconn.PgError{Code: "22003"}, true},
-				{"no such table", &pgconn.PgError{Code: "42P01"}, false},
+		{"no such table", &pgconn.PgError{Code: "42P01"}, false},
 		{"known to be transient", errs.New(errs.Transient, "probe: %w", &pgconn.PgError{Code: "54000"}), false},
 		{"known to be the input", errs.New(errs.Invalid, "name: %w", &pgconn.PgError{Code: "22021"}), true},
 		{"not the server's", errors.New("bug"), false},
