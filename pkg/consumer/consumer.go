@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,9 +55,10 @@ type Consumer struct {
 	careful       bool // the last batch held a record that failed: see transact
 	narrow        int  // likewise, and not even savepoints told which: the most records in a batch; 0 is no bound
 
-	mu      sync.Mutex
-	running *member // the client, for Ready; nil before Run
-	trouble error   // what some partition waits for, nil when none does
+	mu           sync.Mutex
+	running      []*member // the clients, for Ready: of new records, then of retries; empty before Run
+	trouble      error     // what some partition waits for, nil when none does
+	retryTrouble error     // what some retry waits for, likewise
 }
 
 // New checks the configuration. It does not connect: a member of a group owns
@@ -134,20 +136,20 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.cfg.StopGrace, stop) })()
 
-	client, err := join(c.options(), c.log, c.cfg.StopGrace, func(tp topicPartition) {
+	client, err := join(c.options(), c.log, c.watchCommits(c.cfg.Group), c.cfg.StopGrace, func(tp topicPartition) {
 		c.metrics.lag.DeleteLabelValues(tp.topic, strconv.Itoa(int(tp.partition)))
 	})
 	if err != nil {
 		return err
 	}
-	second, err := join(c.retryOptions(), c.log, c.cfg.StopGrace, func(topicPartition) {})
+	second, err := join(c.retryOptions(), c.log, c.watchCommits(RetryGroup(c.cfg.Group)), c.cfg.StopGrace, func(topicPartition) {})
 	if err != nil {
 		client.leave()
 		return err
 	}
 	c.client = client
 	c.mu.Lock()
-	c.running = client
+	c.running = []*member{client, second}
 	c.mu.Unlock()
 
 	// What is tried again must not hold up what comes for the first time, and the other
@@ -175,18 +177,26 @@ func (c *Consumer) Run(ctx context.Context) error {
 // work, else the reason why not.
 func (c *Consumer) Ready(ctx context.Context) error {
 	c.mu.Lock()
-	client, trouble := c.running, c.trouble
+	members, trouble := c.running, cmp.Or(c.trouble, c.retryTrouble)
 	c.mu.Unlock()
-	if client == nil {
+	if len(members) == 0 {
 		return errors.New("not started: waiting for the database")
 	}
-	if err := client.Ping(ctx); err != nil {
+	if err := members[0].Ping(ctx); err != nil {
 		return fmt.Errorf("broker does not answer: %w", err)
 	}
-	if !client.isAssigned() {
+	if !members[0].isAssigned() {
 		return errors.New("waiting for the consumer group to assign partitions")
 	}
-	return trouble
+	if trouble != nil {
+		return trouble
+	}
+	for _, m := range members {
+		if err := m.commits.Trouble(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // poll moves fetched records into the backlog. It blocks until there is something

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/consumer"
@@ -34,6 +35,7 @@ const group = "testers"
 type bench struct {
 	t        *testing.T
 	pool     *pgxpool.Pool
+	cluster  *kfake.Cluster
 	brokers  []string
 	codec    *schema.Codec
 	outbox   *outbox.Outbox
@@ -47,7 +49,8 @@ func newBench(t *testing.T) *bench {
 	for _, t := range events.Topics() {
 		topics = append(topics, events.RetryTopic(t.Name, group), events.DeadLetterTopic(t.Name, group))
 	}
-	b.brokers = kafkatest.Start(t, topics...)
+	b.cluster = kafkatest.StartCluster(t, topics...)
+	b.brokers = b.cluster.ListenAddrs()
 	if _, err := b.pool.Exec(t.Context(), `CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text, what text)`); err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +121,13 @@ func (b *bench) awaitEffects(n int) []string {
 // stopped at the end of the test in any case.
 func (b *bench) run(cfg consumer.Config) (stop func()) {
 	b.t.Helper()
+	_, stop = b.start(cfg)
+	return stop
+}
+
+// start is run for a test that asks the consumer something.
+func (b *bench) start(cfg consumer.Config) (c *consumer.Consumer, stop func()) {
+	b.t.Helper()
 	cfg.Brokers, cfg.Pool, cfg.Codec, cfg.Outbox = b.brokers, b.pool, b.codec, b.outbox
 	if cfg.Group == "" {
 		cfg.Group = group
@@ -145,7 +155,7 @@ func (b *bench) run(cfg consumer.Config) (stop func()) {
 		}
 	})
 	b.t.Cleanup(stop)
-	return stop
+	return c, stop
 }
 
 // record makes a record of an event as the relay would send it.

@@ -48,10 +48,11 @@ func groupOptions(brokers []string, group string, topics []string, extra []kgo.O
 // has told it. join makes it.
 type member struct {
 	*kgo.Client
-	log   *slog.Logger
-	gone  func(topicPartition) // told when a partition is ours no more
-	cut   context.CancelFunc   // ends the client's requests at once
-	grace time.Duration
+	log     *slog.Logger
+	commits *commits
+	gone    func(topicPartition) // told when a partition is ours no more
+	cut     context.CancelFunc   // ends the client's requests at once
+	grace   time.Duration
 
 	mu       sync.Mutex
 	revoked  []topicPartition // told by the group, not yet dropped by the loop
@@ -63,8 +64,8 @@ type member struct {
 }
 
 // join makes the client; its first poll joins the group.
-func join(opts []kgo.Opt, log *slog.Logger, grace time.Duration, gone func(topicPartition)) (*member, error) {
-	m := &member{log: log, grace: grace, gone: gone, replaced: map[string]bool{}, paused: map[topicPartition]bool{}}
+func join(opts []kgo.Opt, log *slog.Logger, commits *commits, grace time.Duration, gone func(topicPartition)) (*member, error) {
+	m := &member{log: log, commits: commits, grace: grace, gone: gone, replaced: map[string]bool{}, paused: map[topicPartition]bool{}}
 	online, cut := context.WithCancel(context.Background())
 	m.cut = cut
 	client, err := kgo.NewClient(append(opts,
@@ -72,6 +73,7 @@ func join(opts []kgo.Opt, log *slog.Logger, grace time.Duration, gone func(topic
 		kgo.OnPartitionsAssigned(m.onAssigned),
 		kgo.OnPartitionsRevoked(m.onRevoked),
 		kgo.OnPartitionsLost(m.onLost),
+		kgo.AutoCommitCallback(commits.done),
 	)...)
 	if err != nil {
 		cut()

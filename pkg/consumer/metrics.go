@@ -12,6 +12,8 @@ type metrics struct {
 	seconds  prometheus.Histogram
 	lag      *prometheus.GaugeVec
 	paused   prometheus.Gauge
+	waiting  prometheus.Gauge
+	commits  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, group string) *metrics {
@@ -47,9 +49,17 @@ func newMetrics(reg prometheus.Registerer, group string) *metrics {
 			Name: "eventshop_consumer_paused_partitions", ConstLabels: labels,
 			Help: "Partitions waiting to try their first record again.",
 		}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eventshop_consumer_waiting_retries", ConstLabels: labels,
+			Help: "Retry records that are due and wait for something of ours that is down.",
+		}),
+		commits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eventshop_consumer_offset_commits_refused_total", ConstLabels: labels,
+			Help: "Commits of offsets that the broker refused or did not answer, by the consumer group they were for.",
+		}, []string{"committing"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.records, m.failures, m.replaced, m.batch, m.seconds, m.lag, m.paused)
+		reg.MustRegister(m.records, m.failures, m.replaced, m.batch, m.seconds, m.lag, m.paused, m.waiting, m.commits)
 	}
 	return m
 }

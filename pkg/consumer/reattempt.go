@@ -90,6 +90,11 @@ func (r *retries) prepare(ctx context.Context, h *retry.Head, omitted bool) (*it
 	return rec, r.callFor(ctx, *h, rec)
 }
 
+// outsideError is what a call waits for. That is not ours, and no reason not to be ready.
+type outsideError struct{ error }
+
+func (e *outsideError) Unwrap() error { return e.error }
+
 // callFor makes the call of a head. Its failure is the record's, unless
 // it is that something is down.
 func (r *retries) callFor(ctx context.Context, h retry.Head, it *item) error {
@@ -101,7 +106,7 @@ func (r *retries) callFor(ctx context.Context, h retry.Head, it *item) error {
 	}
 	if err := r.call(ctx, it); err != nil {
 		if errs.KindOf(err) == errs.Transient {
-			return err
+			return &outsideError{err}
 		}
 		it.cause = err
 	}

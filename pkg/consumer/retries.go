@@ -1,7 +1,10 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -47,6 +50,7 @@ type retryItem struct {
 	omitted bool      // its payload is in the key's row
 	due     time.Time // of the next attempt
 	waits   int       // attempts in a row that met something that is down; refusals of a breaker are none
+	trouble error     // of ours, that it waits for: a reason not to be ready
 	done    bool
 }
 
@@ -98,9 +102,24 @@ func (r *retries) add(rec *kgo.Record) {
 		r.metrics.records.WithLabelValues(rec.Topic, "rubbish", string(ignored)).Inc()
 		it.done = true
 	}
-	it.due = it.head.NotBefore
+	it.due = r.dueOf(it.head, time.Now())
 	w.items = append(w.items, it)
 	w.bytes += len(rec.Value)
+}
+
+// dueOf is when a retry record seen now has its next attempt: when it says, and never later
+// than the longest wait between attempts, counted from now. A clock that was ahead when the
+// record was written would else hold its key up until the clocks agree.
+func (r *retries) dueOf(h retry.Head, seen time.Time) time.Time {
+	policy := r.cfg.Retry.Backoff
+	if sub, ok := r.subscriptions[h.EventType]; ok {
+		policy = sub.Retry.Backoff
+	}
+	longest := seen.Add(policy.withDefaults().Max)
+	if h.NotBefore.After(longest) {
+		return longest
+	}
+	return h.NotBefore
 }
 
 // attemptDue makes every attempt that is due, several keys at once. Two records of one
@@ -116,11 +135,14 @@ func (r *retries) attemptDue(ctx context.Context) {
 			}
 			g.Go(func() error {
 				err := r.attempt(ctx, it)
-				it.done = err == nil
+				it.done, it.trouble = err == nil, nil
 				if err != nil {
+					if _, outside := errors.AsType[*outsideError](err); !outside {
+						it.trouble = fmt.Errorf("retry of %s/%d/%d: %w", it.head.Topic, it.head.Partition, it.head.Offset, err)
+					}
 					it.due, it.waits = r.cfg.Backoff.after(it.waits, err)
 					r.log.Warn("retry has to wait", "topic", it.head.Topic, "partition", it.head.Partition, "offset", it.head.Offset,
-						"order_id", string(it.head.Key), "kind", errs.KindOf(err).String(), "error", err)
+						"order_id", shortened(it.head.Key), "kind", errs.KindOf(err).String(), "error", err)
 				}
 				return nil
 			})
@@ -129,11 +151,19 @@ func (r *retries) attemptDue(ctx context.Context) {
 	_ = g.Wait() // the functions keep their errors
 }
 
-// advance marks what is done up to the first record that is not, and pauses the
-// fetching of partitions with a full window.
+// advance marks what is done up to the first record that is not, pauses the fetching of
+// partitions with a full window, and tells Ready and the metrics what waits.
 func (r *retries) advance() {
 	full := map[topicPartition]bool{}
+	var trouble error
+	waiting := 0
 	for tp, w := range r.windows {
+		for _, it := range w.items {
+			if it.trouble != nil {
+				trouble = cmp.Or(trouble, it.trouble)
+				waiting++
+			}
+		}
 		n := slices.IndexFunc(w.items, func(it *retryItem) bool { return !it.done })
 		if n < 0 {
 			n = len(w.items)
@@ -150,4 +180,8 @@ func (r *retries) advance() {
 		}
 	}
 	r.client.pauseOnly(full)
+	r.metrics.waiting.Set(float64(waiting))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retryTrouble = trouble
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,6 +22,8 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/retry"
 )
 
 // quickly is a retry policy for tests.
@@ -401,4 +404,28 @@ func TestASubscriptionHasItsOwnRetries(t *testing.T) {
 	if n := b.rows(`SELECT topic FROM outbox WHERE topic LIKE '%.retry' AND key = 'a'`); len(n) != 0 {
 		t.Errorf("%d retries of a record that has none", len(n))
 	}
+}
+
+// A retry record written while a clock was an hour ahead is not held for an hour: the longest
+// wait is that between two attempts, counted from when the record is seen.
+func TestAClockThatWasAheadHoldsNoRetryUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := retry.New(group, b.outbox)
+	r := b.record(delivered("a"), 1)
+	err := postgres.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+		ahead := time.Now().Add(time.Hour)
+		return s.Park(t.Context(), tx, retry.Head{
+			Record:  retry.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: kafkatest.Headers(r), Time: time.Now()},
+			InboxID: uuid.Must(uuid.NewV7()), EventType: "OrderDelivered",
+			Failure: retry.Failure{}.Failed(errors.New("once"), nil, ahead), NotBefore: ahead,
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.outbox.Wake()
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(5)})
+	b.awaitEffects(1)
+	b.awaitNothingParked()
 }
