@@ -99,7 +99,7 @@ func TestBooksThatTheEnvironmentRefusesWait(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '54000'; END $$`)
-			cons, _ := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(2)})
+			cons := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(2)})
 			rubbish := func() *kgo.Record { return &kgo.Record{Topic: events.TopicOrderEvents, Value: []byte("x")} }
 			// A row in every table, as in a database that has been in use.
 			b.place(rubbish())
@@ -206,7 +206,7 @@ func TestARecordThatNoDeadLetterTakesWaits(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.refuse("dead_letters", "NEW.record_offset = 1", "54000")
-	c, _ := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(2)})
+	c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(2)})
 	b.place(b.record(delivered("a"), 1), &kgo.Record{Topic: events.TopicOrderEvents, Value: []byte("x")}, b.record(delivered("b"), 1))
 	b.place(on(1, b.record(delivered("c"), 1)), on(1, b.record(delivered("d"), 1)))
 	b.awaitWaiting(c, "record order.events/0/1 cannot be stored")
@@ -227,7 +227,7 @@ func TestRefusedWritesOfHandlers(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			c, _ := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(3)})
+			c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(3)})
 			b.place(b.record(delivered("before"), 1))
 			b.awaitEffects(1)
 
@@ -263,7 +263,7 @@ func TestRefusedWritesOfRetries(t *testing.T) {
 		}
 		return simply(ctx, tx, e)
 	}
-	c, _ := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: consumer.Retry{Attempts: 1000, Backoff: quickly(2).Backoff}})
+	c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: consumer.Retry{Attempts: 1000, Backoff: quickly(2).Backoff}})
 	b.place(b.record(delivered("before"), 1), b.record(delivered("a"), 1), b.record(delivered("a"), 2))
 	b.awaitEffects(1)
 	kafkatest.Eventually(t, "the key parked with a follower", func() bool { return len(b.rows(`SELECT 'x' FROM parked_records`)) == 1 })

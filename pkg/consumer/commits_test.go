@@ -40,7 +40,7 @@ func TestRefusedOffsetCommitsAreShown(t *testing.T) {
 		return resp, nil, true
 	})
 	reg := prometheus.NewRegistry()
-	c, _ := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Registerer: reg})
+	c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Registerer: reg})
 	b.place(b.record(delivered("a"), 1))
 	b.awaitEffects(1)
 	b.awaitWaiting(c, "offsets of group testers are not committed")

@@ -121,12 +121,18 @@ func (b *bench) awaitEffects(n int) []string {
 // stopped at the end of the test in any case.
 func (b *bench) run(cfg consumer.Config) (stop func()) {
 	b.t.Helper()
-	_, stop = b.start(cfg)
+	_, stop = b.runs(cfg)
 	return stop
 }
 
-// start is run for a test that asks the consumer something.
-func (b *bench) start(cfg consumer.Config) (c *consumer.Consumer, stop func()) {
+// start is run for a test that looks at the consumer.
+func (b *bench) start(cfg consumer.Config) *consumer.Consumer {
+	b.t.Helper()
+	c, _ := b.runs(cfg)
+	return c
+}
+
+func (b *bench) runs(cfg consumer.Config) (c *consumer.Consumer, stop func()) {
 	b.t.Helper()
 	cfg.Brokers, cfg.Pool, cfg.Codec, cfg.Outbox = b.brokers, b.pool, b.codec, b.outbox
 	if cfg.Group == "" {

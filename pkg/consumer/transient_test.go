@@ -1,0 +1,321 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/retry"
+)
+
+// raise makes the database fail a statement with a SQLSTATE.
+func raise(ctx context.Context, tx pgx.Tx, state string) error {
+	_, err := tx.Exec(ctx, `DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '`+state+`'; END $$`)
+	return err
+}
+
+// TestAFaultOfTheDatabaseSpendsNoAttempt: a serialization failure, a deadlock or a timeout
+// under a savepoint is no record's fault, whether the record is new, its key's head, or a
+// follower whose turn has come.
+func TestAFaultOfTheDatabaseSpendsNoAttempt(t *testing.T) {
+	t.Parallel()
+	for _, state := range []string{"40001", "40P01", "57014", "55P03"} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			var mu sync.Mutex
+			attempts := map[string][]int{} // of "order version", in the order of its runs
+			// What meets the fault: how often it fails by itself before.
+			own := map[string]int{"x 1": 1, "new 1": 0, "head 1": 1, "front 1": 1, "front 2": 0}
+			handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+				id := fmt.Sprint(e.Data.OrderID, " ", e.AggregateVersion)
+				mu.Lock()
+				attempts[id] = append(attempts[id], e.Attempt)
+				runs := len(attempts[id])
+				faulty := slices.Contains([]string{"new 1", "head 1", "front 2"}, id)
+				mu.Unlock()
+				switch {
+				case e.Attempt <= own[id]:
+					return errors.New("its own fault")
+				case faulty && runs < 5:
+					return raise(ctx, tx, state)
+				}
+				return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+			}
+			// The first makes the batch have savepoints before the others are run.
+			b.together(b.record(delivered("x"), 1), b.record(delivered("head"), 1),
+				b.record(delivered("front"), 1), b.record(delivered("front"), 2), b.record(delivered("new"), 1))
+			b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(2)})
+			got := b.awaitEffects(5)
+			slices.Sort(got)
+			if diff := cmp.Diff([]string{"front 1", "front 2", "head 1", "new 1", "x 1"}, got); diff != "" {
+				t.Errorf("effects (-want +got):\n%s", diff)
+			}
+			b.awaitNothingParked()
+			if n := b.deadLetters(); n != 0 {
+				t.Errorf("%d dead letters, want none", n)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for id, fails := range own {
+				if last := slices.Max(attempts[id]); last != fails+1 {
+					t.Errorf("%s: attempts %v, want the last to be number %d", id, attempts[id], fails+1)
+				}
+			}
+		})
+	}
+}
+
+// TestACommitThatHasToWaitHoldsTheBatch: no handler failed and no record is to blame.
+func TestACommitThatHasToWaitHoldsTheBatch(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, sql := range []string{
+		`CREATE TABLE down (really boolean)`, `INSERT INTO down VALUES (true)`,
+		`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF EXISTS (SELECT FROM down) THEN RAISE EXCEPTION 'not now' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$`,
+		`CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`,
+	} {
+		if _, err := b.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var runs atomic.Int32
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		runs.Add(1)
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.Attempt))
+	}
+	b.together(b.record(delivered("a"), 1), b.record(delivered("b"), 1))
+	c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(1)})
+	kafkatest.Eventually(t, "several tries", func() bool { return runs.Load() >= 12 })
+	if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "batch not committed") {
+		t.Errorf("ready says %v", err)
+	}
+	if n := b.deadLetters(); n != 0 || len(b.effects()) != 0 || len(b.rows(`SELECT event_type FROM inbox`)) != 0 {
+		t.Errorf("%d dead letters, effects %v", n, b.effects())
+	}
+	if _, err := b.pool.Exec(t.Context(), `DELETE FROM down`); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a 1", "b 1"}, b.awaitEffects(2)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	kafkatest.Eventually(t, "it to be ready", func() bool { return c.Ready(t.Context()) == nil })
+}
+
+// TestAFollowersFailureAtTheCommitIsItsOwn: the head before it has its effect, and what
+// fails at the commit is found to be the follower.
+func TestAFollowersFailureAtTheCommitIsItsOwn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if _, err := b.pool.Exec(t.Context(), `ALTER TABLE effects ADD UNIQUE (order_id, what) DEFERRABLE INITIALLY DEFERRED`); err != nil {
+		t.Fatal(err)
+	}
+	var mended atomic.Bool
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		switch {
+		case e.AggregateVersion > 1:
+		case e.Attempt == 1:
+			return errors.New("not this time")
+		case !mended.Load():
+			return errs.New(errs.Transient, "not yet")
+		}
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion%3)) // 4 says what 1 said
+	}
+	b.together(b.record(delivered("a"), 1), b.record(delivered("a"), 2), b.record(delivered("a"), 4), b.record(delivered("a"), 6))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(3)})
+	kafkatest.Eventually(t, "the others to wait", func() bool { return len(b.rows(`SELECT topic FROM parked_records`)) == 3 })
+	mended.Store(true)
+	s := retry.New(group, b.outbox)
+	l := b.letters(s, retry.StatusOpen, 1)[0]
+	if diff := cmp.Diff([]string{"a 1", "a 2"}, b.effects()); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	if l.Attempts != 3 || l.Offset != 2 {
+		t.Errorf("dead letter of offset %d after %d attempts, want 2 after 3", l.Offset, l.Attempts)
+	}
+	b.discardAll(s)
+	if diff := cmp.Diff([]string{"a 1", "a 2", "a 0"}, b.awaitEffects(3)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	b.awaitNothingParked()
+}
+
+// TestReadySaysWhatOfOursIsDown, and not what a call waits for: a server that is not ours
+// is no reason to take this one out.
+func TestReadySaysWhatOfOursIsDown(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		sub func(b *bench, down *atomic.Bool) consumer.Subscription
+		say string // "" stays ready
+	}{
+		"a handler's": {func(_ *bench, down *atomic.Bool) consumer.Subscription {
+			return consumer.On(func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+				if down.Load() {
+					return errs.New(errs.Transient, "the stock is being counted")
+				}
+				return effect(ctx, tx, e.Data.OrderID, "delivered")
+			})
+		}, "the stock is being counted"},
+		"a call's": {func(_ *bench, down *atomic.Bool) consumer.Subscription {
+			return consumer.OnCall(func(context.Context, consumer.Event[events.OrderDelivered]) (string, error) {
+				if down.Load() {
+					return "", errs.New(errs.Transient, "the bank is closed")
+				}
+				return "delivered", nil
+			}, func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
+				return effect(ctx, tx, e.Data.OrderID, answer)
+			})
+		}, ""},
+		"the registry's": {func(b *bench, down *atomic.Bool) consumer.Subscription {
+			b.codec = newCodecWithoutCache(b)
+			b.registry.SetDown(true)
+			return consumer.On(onDelivered)
+		}, "decode OrderDelivered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			var down atomic.Bool
+			down.Store(true)
+			b.together(b.record(delivered("a"), 1))
+			reg := prometheus.NewRegistry()
+			c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{tc.sub(b, &down)}, Registerer: reg, Backoff: consumer.Backoff{Base: 20 * time.Millisecond, Max: 50 * time.Millisecond}})
+			kafkatest.Eventually(t, "failed tries", func() bool { return counter(t, reg, "eventshop_consumer_failures_total") >= 2 })
+			err := c.Ready(t.Context())
+			if tc.say == "" && err != nil || tc.say != "" && (err == nil || !strings.Contains(err.Error(), tc.say)) {
+				t.Errorf("ready says %v, want %q", err, tc.say)
+			}
+			down.Store(false)
+			b.registry.SetDown(false)
+			b.awaitEffects(1)
+			kafkatest.Eventually(t, "it to be ready", func() bool { return c.Ready(t.Context()) == nil })
+		})
+	}
+}
+
+// sharing returns n keys whose records lie on one partition.
+func sharing(n int) (keys []string) {
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("any")
+	for i := 0; len(keys) < n; i++ {
+		key := fmt.Sprint("k", i)
+		if p.Partition(&kgo.Record{Key: []byte(key)}, int(events.Partitions)) == 0 {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// committed returns the offset up to which the retries are committed on partition 0.
+func (b *bench) committedRetries() int64 {
+	b.t.Helper()
+	all, err := kadm.NewClient(kafkatest.NewClient(b.t, b.brokers)).FetchOffsets(b.t.Context(), consumer.RetryGroup(group))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	o, ok := all.Lookup(events.RetryTopic(events.TopicOrderEvents, group).Name, 0)
+	if !ok {
+		return 0
+	}
+	return max(o.At, 0)
+}
+
+// TestRetriesCommitUpToWhatIsUndone: a retry that waits is read again after a restart,
+// though others behind it on its partition are done.
+func TestRetriesCommitUpToWhatIsUndone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	keys := sharing(2)
+	var mended atomic.Bool
+	var waits atomic.Int32
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		switch {
+		case e.Attempt == 1:
+			return errors.New("not this time")
+		case e.Data.OrderID == keys[0] && !mended.Load():
+			waits.Add(1)
+			return errs.New(errs.Transient, "not yet")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	cfg := consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(2)}
+	stop := b.run(cfg)
+	kafkatest.Produce(t, b.brokers, b.record(delivered(keys[0]), 1))
+	kafkatest.Eventually(t, "the first to wait", func() bool { return waits.Load() > 0 })
+	kafkatest.Produce(t, b.brokers, b.record(delivered(keys[1]), 1))
+	if got := b.awaitEffects(1); got[0] != keys[1]+" delivered" {
+		t.Errorf("effects %v", got)
+	}
+	stop()
+	if at := b.committedRetries(); at != 0 {
+		t.Errorf("retries are committed up to %d, and the first is undone", at)
+	}
+	mended.Store(true)
+	stop = b.run(cfg)
+	b.awaitEffects(2)
+	b.awaitNothingParked()
+	stop()
+	if at := b.committedRetries(); at != 2 {
+		t.Errorf("retries are committed up to %d, want 2", at)
+	}
+}
+
+// TestARetryWaitsUntilItIsDue, and those of other keys behind it do not.
+func TestARetryWaitsUntilItIsDue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	keys := sharing(2)
+	const wait = time.Second
+	var mu sync.Mutex
+	ran := map[string][]time.Time{}
+	slow := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		mu.Lock()
+		ran[e.Data.OrderID] = append(ran[e.Data.OrderID], time.Now())
+		mu.Unlock()
+		if e.Attempt == 1 {
+			return errors.New("not this time")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	quick := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderConfirmed]) error {
+		if e.Attempt == 1 {
+			return errors.New("not this time")
+		}
+		return effect(ctx, tx, e.Data.OrderID, "confirmed")
+	}
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{
+		consumer.On(slow).WithRetry(consumer.Retry{Attempts: 2, Backoff: consumer.Backoff{Base: wait, Max: wait}}),
+		consumer.On(quick).WithRetry(quickly(2)),
+	}})
+	kafkatest.Produce(t, b.brokers, b.record(delivered(keys[0]), 1))
+	kafkatest.Eventually(t, "the first's retry record", func() bool {
+		return len(kafkatest.ReadAll(t, b.brokers, events.RetryTopic(events.TopicOrderEvents, group).Name)) == 1
+	})
+	kafkatest.Produce(t, b.brokers, b.record(confirmed(keys[1]), 1))
+	got := b.awaitEffects(2)
+	mu.Lock()
+	defer mu.Unlock()
+	runs := ran[keys[0]]
+	if d := runs[len(runs)-1].Sub(runs[0]); d < wait {
+		t.Errorf("the second attempt came %s after the first, want at least %s", d, wait)
+	}
+	if want := []string{keys[1] + " confirmed", keys[0] + " delivered"}; !slices.Equal(got, want) {
+		t.Errorf("effects %v, want %v", got, want)
+	}
+}
