@@ -109,7 +109,12 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 	default:
 		return fmt.Errorf("decode %s: %w", env.Type, err)
 	}
-	if key := data.AggregateKey(); key != string(r.Key) {
+	switch key := data.AggregateKey(); {
+	case key == "":
+		// Its order would be that of all records without a key.
+		it.condemn(rubbishID(r), errs.New(errs.Hopeless, "a %s without a key is of no aggregate", env.Type))
+		return nil
+	case key != string(r.Key):
 		// A wrong key would break the order per aggregate for everybody after.
 		it.condemn(rubbishID(r), errs.New(errs.Hopeless, "record key %q is not the event's key %q", r.Key, key))
 		return nil
