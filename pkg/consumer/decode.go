@@ -104,7 +104,7 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 		// An event by its envelope, and one this group waits for: what comes after it
 		// must not be handled as if it had never been.
 		it.condemn(rubbishID(r), err)
-		it.parks = true
+		it.parks = len(r.Key) > 0
 		return nil
 	default:
 		return fmt.Errorf("decode %s: %w", env.Type, err)

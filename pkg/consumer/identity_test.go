@@ -29,7 +29,6 @@ func TestARecordThatIsNoEventOfItsKeyIsNoEvent(t *testing.T) {
 		"no key":        func(r *kgo.Record) { r.Key = nil },
 		"the empty key": func(r *kgo.Record) { r.Key = []byte{} },
 		"another topic": func(r *kgo.Record) { r.Topic = events.TopicPaymentEvents },
-		"no version":    func(r *kgo.Record) { setHeader(r, events.HeaderAggregateVersion, "0") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
