@@ -33,7 +33,7 @@ const group = "testers"
 // bench is one consumer group's world: broker, registry, database with inbox,
 // outbox and a table of effects.
 type bench struct {
-	t        *testing.T
+	t        testing.TB
 	pool     *pgxpool.Pool
 	cluster  *kfake.Cluster
 	brokers  []string
@@ -42,7 +42,7 @@ type bench struct {
 	registry *schematest.Registry
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component(), retry.Component()), registry: schematest.Start(t)}
 	topics := events.Topics()
@@ -184,7 +184,7 @@ func confirmed(order string) events.OrderConfirmed {
 }
 
 // counter reads a metric's value by the labels given, summed over the others.
-func counter(t *testing.T, reg *prometheus.Registry, name string, labels ...string) float64 {
+func counter(t testing.TB, reg *prometheus.Registry, name string, labels ...string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
 	if err != nil {
