@@ -1,10 +1,9 @@
 package schema
 
 import (
-	"encoding/json"
 	"fmt"
 
-	"github.com/hamba/avro/v2"
+	"github.com/twmb/avro"
 
 	"eventshop.example/pkg/errs"
 )
@@ -14,7 +13,7 @@ import (
 // schema is Compatible(new, old), FORWARD is Compatible(old, new), FULL is both.
 //
 // It is stricter than the Avro specification in one point: a logical type may not
-// change, for milliseconds read as microseconds are wrong and nobody notices. Schemas
+// change, for milliseconds read as microseconds are wrong and nothing shows it. Schemas
 // may be recursive here, though the Codec refuses to read one recursive record as
 // another.
 //
@@ -40,58 +39,41 @@ func Compatible(reader, writer string) error {
 // aliases, docs and logical types, because schemas that differ in these are different
 // versions. The error is of kind errs.Invalid.
 func Canonical(schema string) (string, error) {
-	parsed, err := parse(schema)
+	s, err := parse(schema)
 	if err != nil {
 		return "", errs.New(errs.Invalid, "%w", err)
 	}
-	b, err := json.Marshal(parsed)
+	text, err := s.root.canonical()
 	if err != nil {
 		return "", errs.New(errs.Invalid, "write schema: %w", err)
 	}
-	return string(b), nil
+	return text, nil
 }
 
-// parse reads a schema that stands for itself. The library's Parse would look up names
-// in a cache of everything parsed before, so that a schema with an undefined name is
-// valid or not depending on history.
-func parse(schema string) (parsed avro.Schema, err error) {
+// parsed is a schema in two forms: as the Avro library compiled it, which fills and reads
+// Go structs, and as a tree of this package, by which bytes are checked and shown.
+type parsed struct {
+	library *avro.Schema
+	root    *node
+}
+
+// parse reads a schema that stands for itself: a name is defined in it or the error says
+// so. The library judges what a valid schema is.
+func parse(schema string) (s *parsed, err error) {
 	defer recoverInto(&err, "parse schema")
-	if !json.Valid([]byte(schema)) {
-		// The library takes a text that is no JSON for the name of a type.
-		return nil, fmt.Errorf("parse schema: not JSON")
-	}
-	parsed, err = avro.ParseWithCache(schema, "", &avro.SchemaCache{})
+	library, err := avro.Parse(schema)
 	if err != nil {
 		return nil, fmt.Errorf("parse schema: %w", err)
 	}
-	return parsed, nil
-}
-
-func logicalType(s avro.Schema) avro.LogicalType {
-	if l, ok := s.(avro.LogicalTypeSchema); ok && l.Logical() != nil {
-		return l.Logical().Type()
+	root, err := parseNode(schema)
+	if err != nil {
+		return nil, fmt.Errorf("parse schema: %w", err)
 	}
-	return ""
-}
-
-// deref follows a reference to a named type that was defined earlier in the schema.
-func deref(s avro.Schema) avro.Schema {
-	if ref, ok := s.(*avro.RefSchema); ok {
-		return ref.Schema()
-	}
-	return s
-}
-
-// typeName returns the fully-qualified name of a named type, else the type.
-func typeName(s avro.Schema) string {
-	if named, ok := s.(avro.NamedSchema); ok {
-		return named.FullName()
-	}
-	return string(s.Type())
+	return &parsed{library, root}, nil
 }
 
 // recoverInto turns a panic of the Avro library into an error: what it is given comes
-// from outside, and a record nobody can read must not end the process.
+// from outside, and a record that cannot be read must not end the process.
 func recoverInto(err *error, attempt string) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%s: the Avro library panicked: %v", attempt, p)

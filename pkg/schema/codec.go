@@ -2,12 +2,10 @@ package schema
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/hamba/avro/v2"
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
@@ -19,17 +17,16 @@ type Codec struct {
 	client *Client
 
 	mu         sync.RWMutex
-	registered map[string]encoder   // by type name
-	problems   map[string]error     // types to be registered that are not yet; why
-	writers    map[int]avro.Schema  // by schema id
-	decoders   map[decoding]decoder // by writer and reader
+	registered map[string]encoder      // by type name
+	problems   map[string]error        // types to be registered that are not yet; why
+	writers    map[int]*parsed         // by schema id
+	decoders   map[decoding]resolution // by writer and reader
 }
 
 // encoder is what encoding one type takes.
 type encoder struct {
 	id     int
-	api    avro.API
-	schema avro.Schema
+	schema *parsed
 	text   string // the schema as the type states it
 }
 
@@ -39,13 +36,6 @@ type decoding struct {
 	reader   string // the reader's schema
 }
 
-// decoder, like encoder, has an API of its own, for the library caches by a fingerprint
-// that does not tell all schemas apart: it leaves out logical types, for one.
-type decoder struct {
-	api    avro.API
-	schema avro.Schema
-}
-
 // NewCodec returns a codec that knows no schema yet. The types given are those that
 // Ready waits for even before Register was called for them.
 func NewCodec(c *Client, waitFor ...events.Type) *Codec {
@@ -53,8 +43,8 @@ func NewCodec(c *Client, waitFor ...events.Type) *Codec {
 		client:     c,
 		registered: map[string]encoder{},
 		problems:   map[string]error{},
-		writers:    map[int]avro.Schema{},
-		decoders:   map[decoding]decoder{},
+		writers:    map[int]*parsed{},
+		decoders:   map[decoding]resolution{},
 	}
 	for _, t := range waitFor {
 		codec.problems[t.Name] = errs.New(errs.Transient, "schema %s is not registered yet", t.Subject)
@@ -82,7 +72,7 @@ func (c *Codec) Encode(ctx context.Context, e events.Event) ([]byte, error) {
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "encode "+name)
 	}
-	if err := scan(enc.schema, body); err != nil {
+	if err := scan(enc.schema.root, body, nil); err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "encode "+name)
 	}
 	return frame(enc.id, body), nil
@@ -107,7 +97,7 @@ func (c *Codec) Decode(ctx context.Context, t events.Type, b []byte) (events.Eve
 	if err != nil {
 		return nil, errs.Wrap(errs.Hopeless, err, "decode "+t.Name)
 	}
-	if err := scan(writer, body); err != nil {
+	if err := scan(writer.root, body, dec.texts); err != nil {
 		return nil, errs.Wrap(errs.Hopeless, err, "decode "+t.Name)
 	}
 	event := t.New()
@@ -129,15 +119,11 @@ func (c *Codec) DecodeJSON(ctx context.Context, b []byte) (object []byte, subjec
 	if err != nil {
 		return nil, "", errs.Wrap(errs.KindOf(err), err, "decode value")
 	}
-	subject = typeName(writer)
-	if err := scan(writer, body); err != nil {
+	subject = writer.root.typeName()
+	if err := scan(writer.root, body, nil); err != nil {
 		return nil, subject, errs.Wrap(errs.Hopeless, err, "decode "+subject)
 	}
-	var value any
-	if err := unmarshal(decoder{newAPI(), writer}, body, &value); err != nil {
-		return nil, subject, errs.Wrap(errs.Hopeless, err, "decode "+subject)
-	}
-	object, err = json.Marshal(value)
+	object, err = shownValue(writer.root, body)
 	if err != nil {
 		return nil, subject, errs.Wrap(errs.Hopeless, err, "write "+subject+" as JSON")
 	}
@@ -146,7 +132,7 @@ func (c *Codec) DecodeJSON(ctx context.Context, b []byte) (object []byte, subjec
 
 // writer returns the schema with an id, from the cache or the registry. Unknown ids are
 // not cached: a registry's replica may hear of a new schema later than its readers.
-func (c *Codec) writer(ctx context.Context, id int) (avro.Schema, error) {
+func (c *Codec) writer(ctx context.Context, id int) (*parsed, error) {
 	c.mu.RLock()
 	s, ok := c.writers[id]
 	c.mu.RUnlock()
@@ -170,7 +156,7 @@ func (c *Codec) writer(ctx context.Context, id int) (avro.Schema, error) {
 }
 
 // decoder returns how to read what a writer's schema wrote into a type.
-func (c *Codec) decoder(id int, writer avro.Schema, t events.Type) (decoder, error) {
+func (c *Codec) decoder(id int, writer *parsed, t events.Type) (resolution, error) {
 	key := decoding{id, t.Schema}
 	c.mu.RLock()
 	dec, ok := c.decoders[key]
@@ -178,38 +164,35 @@ func (c *Codec) decoder(id int, writer avro.Schema, t events.Type) (decoder, err
 	if ok {
 		return dec, nil
 	}
-	if name := typeName(writer); name != t.Subject {
-		return decoder{}, errs.New(errs.Hopeless, "schema id %d is of %s, not %s", id, name, t.Subject)
+	if name := writer.root.typeName(); name != t.Subject {
+		return resolution{}, errs.New(errs.Hopeless, "schema id %d is of %s, not %s", id, name, t.Subject)
 	}
 	reader, err := parse(t.Schema)
 	if err != nil {
-		return decoder{}, err
+		return resolution{}, err
 	}
-	resolved, err := resolve(reader, writer)
+	dec, err = resolve(reader, writer)
 	if err != nil {
-		return decoder{}, errs.Wrap(errs.Hopeless, err, "resolve schema id "+itoa(id))
+		return resolution{}, errs.Wrap(errs.Hopeless, err, "resolve schema id "+itoa(id))
 	}
-	dec = decoder{newAPI(), resolved}
 	c.mu.Lock()
 	c.decoders[key] = dec
 	c.mu.Unlock()
 	return dec, nil
 }
 
-// newAPI bounds what the library allocates. After scan the input's own length is the
-// real bound; these hold should scan and library ever disagree.
-func newAPI() avro.API {
-	return avro.Config{MaxByteSliceSize: 1 << 20, MaxSliceAllocSize: maxItems}.Freeze()
-}
-
 func marshal(enc encoder, e events.Event) (body []byte, err error) {
 	defer recoverInto(&err, "write Avro")
-	return enc.api.Marshal(enc.schema, e)
+	return enc.schema.library.Encode(e)
 }
 
-func unmarshal(dec decoder, body []byte, into any) (err error) {
+func unmarshal(dec resolution, body []byte, into events.Event) (err error) {
 	defer recoverInto(&err, "read Avro")
-	return dec.api.Unmarshal(dec.schema, body, into)
+	rest, err := dec.library.Decode(body, into)
+	if err == nil && len(rest) > 0 { // scan and library disagree
+		err = fmt.Errorf("%d bytes after the value", len(rest))
+	}
+	return err
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

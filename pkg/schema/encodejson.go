@@ -3,14 +3,13 @@ package schema
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/hamba/avro/v2"
 
 	"eventshop.example/pkg/errs"
 )
@@ -40,30 +39,26 @@ func (c *Codec) EncodeJSON(ctx context.Context, subject string, id int, object [
 	if err != nil {
 		return nil, errs.Wrap(errs.KindOf(err), err, "encode "+subject)
 	}
-	if name := typeName(s); subject != "" && name != subject {
+	if name := s.root.typeName(); subject != "" && name != subject {
 		return nil, errs.New(errs.Hopeless, "encode %s: schema id %d is of %s", subject, id, name)
 	}
 	dec := json.NewDecoder(bytes.NewReader(object))
 	dec.UseNumber()
 	var value any
 	if err := dec.Decode(&value); err != nil {
-		return nil, errs.New(errs.Invalid, "encode %s: read JSON: %w", typeName(s), err)
+		return nil, errs.New(errs.Invalid, "encode %s: read JSON: %w", s.root.typeName(), err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errs.New(errs.Invalid, "encode %s: there is more after the JSON value", typeName(s))
+		return nil, errs.New(errs.Invalid, "encode %s: there is more after the JSON value", s.root.typeName())
 	}
-	var body bytes.Buffer
-	w := jsonWriter{avro.NewWriter(&body, 1024)}
-	if err := w.value("", s, value, 0); err != nil {
+	var w jsonWriter
+	if err := w.value("", s.root, value, 0); err != nil {
 		return nil, err
 	}
-	if err := w.Flush(); err != nil {
-		return nil, errs.Wrap(errs.Invalid, err, "encode "+typeName(s))
+	if err := scan(s.root, w.body, nil); err != nil {
+		return nil, errs.Wrap(errs.Invalid, err, "encode "+s.root.typeName())
 	}
-	if err := scan(s, body.Bytes()); err != nil {
-		return nil, errs.Wrap(errs.Invalid, err, "encode "+typeName(s))
-	}
-	return frame(id, body.Bytes()), nil
+	return frame(id, w.body), nil
 }
 
 // SchemaID returns the id of the schema a value in wire format was written with. The
@@ -73,162 +68,149 @@ func SchemaID(b []byte) (int, error) {
 	return id, err
 }
 
+// maxTried bounds the values that are tried: in a union of records that contain the union,
+// what is wrong far down is found again for each way to it.
+const maxTried = 1_000_000
+
 // jsonWriter writes what encoding/json reads, with json.Number for numbers, as Avro.
-type jsonWriter struct{ *avro.Writer }
+type jsonWriter struct {
+	body  []byte
+	tried int
+}
+
+func (w *jsonWriter) long(n int64) { w.body = binary.AppendVarint(w.body, n) }
 
 // value writes v, whose place in the object is path.
-func (w jsonWriter) value(path string, s avro.Schema, v any, depth int) error {
+func (w *jsonWriter) value(path string, s *node, v any, depth int) error {
 	if depth > maxDepth {
 		return errs.Field(path, "is nested deeper than %d", maxDepth)
 	}
-	switch s := deref(s).(type) {
-	case *avro.NullSchema:
+	if w.tried++; w.tried > maxTried {
+		return errs.Field(path, "is one of more than %d values", maxTried)
+	}
+	switch s.kind {
+	case kindNull:
 		return expect(path, v == nil, "null")
-	case *avro.PrimitiveSchema:
-		return w.primitive(path, s, v)
-	case *avro.RecordSchema:
+	case kindRecord:
 		return w.record(path, s, v, depth)
-	case *avro.ArraySchema:
+	case kindArray:
 		list, ok := v.([]any)
 		if !ok {
 			return expect(path, false, "an array")
 		}
-		return w.blocks(len(list), func(w jsonWriter, i int) error {
-			return w.value(path+"["+strconv.Itoa(i)+"]", s.Items(), list[i], depth+1)
+		return w.blocks(len(list), func(i int) error {
+			return w.value(path+"["+strconv.Itoa(i)+"]", s.items, list[i], depth+1)
 		})
-	case *avro.MapSchema:
+	case kindMap:
 		return w.mapOf(path, s, v, depth)
-	case *avro.UnionSchema:
+	case kindUnion:
 		return w.union(path, s, v, depth)
-	case *avro.EnumSchema:
+	case kindEnum:
 		symbol, ok := v.(string)
-		i := slices.Index(s.Symbols(), symbol)
+		i := slices.Index(s.symbols, symbol)
 		if !ok || i < 0 {
-			return errs.Field(path, "must be one of %s", strings.Join(s.Symbols(), ", "))
+			return errs.Field(path, "must be one of %s", strings.Join(s.symbols, ", "))
 		}
-		w.WriteInt(int32(i)) //nolint:gosec // a schema's text bounds its symbols
+		w.long(int64(i))
 		return nil
-	case *avro.FixedSchema:
-		if s.Logical() != nil {
-			return errs.Field(path, "is of logical type %s, which cannot be written from JSON", s.Logical().Type())
+	case kindFixed:
+		if s.logical != "" {
+			return errs.Field(path, "is of logical type %s, which cannot be written from JSON", s.logical)
 		}
 		b, ok := fixedBytes(v)
-		if !ok || len(b) != s.Size() {
-			return errs.Field(path, "must be %d bytes in base64", s.Size())
+		if !ok || len(b) != s.size {
+			return errs.Field(path, "must be %d bytes in base64", s.size)
 		}
-		_, err := w.Write(b)
-		return err
+		w.body = append(w.body, b...)
+		return nil
 	}
-	return errs.Field(path, "is of a type that cannot be written from JSON: %s", s.Type())
+	return w.primitive(path, s, v)
 }
 
-func (w jsonWriter) record(path string, s *avro.RecordSchema, v any, depth int) error {
+func (w *jsonWriter) record(path string, s *node, v any, depth int) error {
 	object, ok := v.(map[string]any)
 	if !ok {
 		return expect(path, false, "an object")
 	}
-	known := make(map[string]bool, len(s.Fields()))
-	for _, f := range s.Fields() {
-		known[f.Name()] = true
+	known := make(map[string]bool, len(s.fields))
+	for _, f := range s.fields {
+		known[f.name] = true
 	}
 	for _, name := range sortedKeys(object) {
 		if !known[name] {
-			return errs.Field(join(path, name), "is no field of %s", s.FullName())
+			return errs.Field(join(path, name), "is no field of %s", s.name)
 		}
 	}
-	for _, f := range s.Fields() {
-		at := join(path, f.Name())
-		field, given := object[f.Name()]
-		if !given {
-			var err error
-			if field, err = missing(f); err != nil {
-				return errs.Field(at, "%s", err.Error())
-			}
+	for _, f := range s.fields {
+		at := join(path, f.name)
+		v, given := object[f.name]
+		switch nullable := slices.ContainsFunc(f.schema.branches, func(b *node) bool { return b.kind == kindNull }); {
+		case !given && f.hasDefault:
+			w.body = appendDefault(w.body, f.schema, f.value)
+			continue
+		case !given && !nullable:
+			return errs.Field(at, "is required")
 		}
-		if err := w.value(at, f.Type(), field, depth+1); err != nil {
+		if err := w.value(at, f.schema, v, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// missing returns what a field is when nothing is said about it.
-func missing(f *avro.Field) (any, error) {
-	if union, ok := f.Type().(*avro.UnionSchema); !f.HasDefault() && ok && union.Contains(avro.Null) {
-		return nil, nil
-	}
-	if !f.HasDefault() {
-		return nil, errors.New("is required")
-	}
-	text, err := json.Marshal(f.Default())
-	if err != nil {
-		return nil, errors.New("is required: its default has no form in JSON")
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	var v any
-	return v, dec.Decode(&v)
-}
-
-func (w jsonWriter) mapOf(path string, s *avro.MapSchema, v any, depth int) error {
+func (w *jsonWriter) mapOf(path string, s *node, v any, depth int) error {
 	object, ok := v.(map[string]any)
 	if !ok {
 		return expect(path, false, "an object")
 	}
 	names := sortedKeys(object)
-	return w.blocks(len(names), func(w jsonWriter, i int) error {
+	return w.blocks(len(names), func(i int) error {
 		at := join(path, names[i])
 		if err := w.text(at, names[i]); err != nil {
 			return err
 		}
-		return w.value(at, s.Values(), object[names[i]], depth+1)
+		return w.value(at, s.items, object[names[i]], depth+1)
 	})
 }
 
-// blockItems is how many items the Avro library puts into a block, so that what was not
-// changed comes out as the bytes it was.
-const blockItems = 100
-
-// blocks writes the n items of an array or map.
-func (w jsonWriter) blocks(n int, item func(w jsonWriter, i int) error) (err error) {
-	for from := 0; from < n && err == nil; from += blockItems {
-		w.WriteBlockCB(func(block *avro.Writer) int64 {
-			to := min(from+blockItems, n)
-			for i := from; i < to && err == nil; i++ {
-				err = item(jsonWriter{block}, i)
-			}
-			return int64(to - from)
-		})
+// blocks writes the n items of an array or map as the Avro library does, so that what was
+// not changed comes out as the bytes it was.
+func (w *jsonWriter) blocks(n int, item func(i int) error) error {
+	w.body = appendCount(w.body, n)
+	for i := range n {
+		if err := item(i); err != nil {
+			return err
+		}
 	}
-	w.WriteBlockHeader(0, 0)
-	return err
+	w.body = append(w.body, 0)
+	return nil
 }
 
 // union writes the first type of the union that the value fits. A value under the
 // type's name is that type's, and nothing else is tried.
-func (w jsonWriter) union(path string, s *avro.UnionSchema, v any, depth int) error {
+func (w *jsonWriter) union(path string, s *node, v any, depth int) error {
 	if wrapped, ok := v.(map[string]any); ok && len(wrapped) == 1 {
-		for i, t := range s.Types() {
-			if inner, ok := wrapped[typeName(deref(t))]; ok {
-				w.WriteLong(int64(i))
+		for i, t := range s.branches {
+			inner, ok := wrapped[t.branchName()]
+			if !ok {
+				inner, ok = wrapped[t.typeName()]
+			}
+			if ok {
+				w.long(int64(i))
 				return w.value(path, t, inner, depth+1)
 			}
 		}
 	}
 	var first error
-	for i, t := range s.Types() {
-		var body bytes.Buffer
-		branch := jsonWriter{avro.NewWriter(&body, 64)}
-		err := branch.value(path, t, v, depth+1)
+	begin := len(w.body)
+	for i, t := range s.branches {
+		w.long(int64(i))
+		err := w.value(path, t, v, depth+1)
 		if err == nil {
-			err = branch.Flush()
+			return nil
 		}
-		if err == nil {
-			w.WriteLong(int64(i))
-			_, err = w.Write(body.Bytes())
-			return err
-		}
-		if first == nil && t.Type() != avro.Null { // null says the least about what is wrong
+		w.body = w.body[:begin]
+		if first == nil && t.kind != kindNull { // null says the least about what is wrong
 			first = err
 		}
 	}

@@ -8,63 +8,59 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hamba/avro/v2"
-
 	"eventshop.example/pkg/errs"
 )
 
-func (w jsonWriter) primitive(path string, s *avro.PrimitiveSchema, v any) error {
-	switch logical := logicalType(s); logical {
-	case "", avro.UUID:
-	case avro.TimestampMillis, avro.LocalTimestampMillis:
+func (w *jsonWriter) primitive(path string, s *node, v any) error {
+	switch s.logical {
+	case "", logicalUUID:
+	case logicalMillis, logicalLocalMillis:
 		return w.time(path, v, time.Millisecond)
-	case avro.TimestampMicros, avro.LocalTimestampMicros:
+	case logicalMicros, logicalLocalMicros:
 		return w.time(path, v, time.Microsecond)
-	case avro.Date:
+	case logicalDate:
 		return w.date(path, v)
 	default:
-		return errs.Field(path, "is of logical type %s, which cannot be written from JSON", logical)
+		return errs.Field(path, "is of logical type %s, which cannot be written from JSON", s.logical)
 	}
 	number, isNumber := v.(json.Number)
 	text, isText := v.(string)
-	switch s.Type() {
-	case avro.Null: // within a union it is a primitive
-		return expect(path, v == nil, "null")
-	case avro.Boolean:
+	switch s.kind {
+	case kindBoolean:
 		b, ok := v.(bool)
-		w.WriteBool(b)
+		w.body = appendDefault(w.body, s, b)
 		return expect(path, ok, "true or false")
-	case avro.Int:
+	case kindInt:
 		n, err := strconv.ParseInt(string(number), 10, 32)
-		w.WriteInt(int32(n)) //nolint:gosec // ParseInt bounds it
+		w.long(n)
 		return expect(path, isNumber && err == nil, "an integer of 32 bits, without fraction and exponent")
-	case avro.Long:
+	case kindLong:
 		n, err := strconv.ParseInt(string(number), 10, 64)
-		w.WriteLong(n)
+		w.long(n)
 		return expect(path, isNumber && err == nil, "an integer of 64 bits, without fraction and exponent")
-	case avro.Float:
+	case kindFloat:
 		n, err := strconv.ParseFloat(string(number), 32)
-		w.WriteFloat(float32(n))
+		w.body = appendDefault(w.body, s, float32(n))
 		return expect(path, isNumber && err == nil, "a number in the range of 32 bits")
-	case avro.Double:
+	case kindDouble:
 		n, err := strconv.ParseFloat(string(number), 64)
-		w.WriteDouble(n)
+		w.body = appendDefault(w.body, s, n)
 		return expect(path, isNumber && err == nil, "a number")
-	case avro.String:
+	case kindString:
 		if !isText {
 			return expect(path, false, "a text")
 		}
 		return w.text(path, text)
-	case avro.Bytes:
+	case kindBytes:
 		b, err := base64.StdEncoding.DecodeString(text)
-		w.WriteBytes(b)
+		w.body = appendText(w.body, b)
 		return expect(path, isText && err == nil, "bytes in base64")
 	}
-	return errs.Field(path, "is of a type that cannot be written from JSON: %s", s.Type())
+	return errs.Field(path, "is of a type that cannot be written from JSON: %s", s.kind)
 }
 
-func (w jsonWriter) text(path, s string) error {
-	w.WriteString(s)
+func (w *jsonWriter) text(path, s string) error {
+	w.body = appendText(w.body, s)
 	if strings.ContainsRune(s, 0) {
 		return errs.Field(path, "contains the NUL character")
 	}
@@ -72,7 +68,7 @@ func (w jsonWriter) text(path, s string) error {
 }
 
 // time writes a timestamp as the number of units since 1970.
-func (w jsonWriter) time(path string, v any, unit time.Duration) error {
+func (w *jsonWriter) time(path string, v any, unit time.Duration) error {
 	t, err := parseTime(path, v)
 	if err != nil {
 		return err
@@ -81,24 +77,23 @@ func (w jsonWriter) time(path string, v any, unit time.Duration) error {
 		return errs.Field(path, "must not be finer than %s", unit)
 	}
 	if unit == time.Millisecond {
-		w.WriteLong(t.UnixMilli())
+		w.long(t.UnixMilli())
 	} else {
-		w.WriteLong(t.UnixMicro())
+		w.long(t.UnixMicro())
 	}
 	return nil
 }
 
 // date writes the number of days since 1970.
-func (w jsonWriter) date(path string, v any) error {
+func (w *jsonWriter) date(path string, v any) error {
 	t, err := parseTime(path, v)
 	if err != nil {
 		return err
 	}
-	const day = 24 * 60 * 60
-	if t.Unix()%day != 0 || t.Nanosecond() != 0 {
+	if t.Unix()%secondsPerDay != 0 || t.Nanosecond() != 0 {
 		return errs.Field(path, "must be a day: midnight, UTC")
 	}
-	w.WriteInt(int32(t.Unix() / day)) //nolint:gosec // parseTime bounds it
+	w.long(t.Unix() / secondsPerDay)
 	return nil
 }
 

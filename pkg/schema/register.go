@@ -126,7 +126,7 @@ func (c *Codec) register(ctx context.Context, t events.Type) error {
 }
 
 func (c *Codec) newEncoder(ctx context.Context, t events.Type) (encoder, error) {
-	parsed, err := parse(t.Schema)
+	schema, err := parse(t.Schema)
 	if err != nil {
 		return encoder{}, errs.Wrap(errs.Hopeless, err, t.Subject)
 	}
@@ -139,7 +139,7 @@ func (c *Codec) newEncoder(ctx context.Context, t events.Type) (encoder, error) 
 	if err != nil {
 		return encoder{}, hopelessUnlessTransient(err)
 	}
-	return encoder{id: id, api: newAPI(), schema: parsed, text: t.Schema}, nil
+	return encoder{id: id, schema: schema, text: t.Schema}, nil
 }
 
 // encoder returns how to encode a type, registering it when it is in the catalogue and

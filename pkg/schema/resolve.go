@@ -3,116 +3,164 @@ package schema
 import (
 	"fmt"
 
-	"github.com/hamba/avro/v2"
+	"github.com/twmb/avro"
 )
 
-// maxExpanded bounds the types of a schema in which each use of a name counts like its
-// definition. The library copies them so when it resolves: without a bound it does not
-// return for a record that uses another twice, which uses another twice, and so on, and
-// ends the process by a stack overflow for two records that contain themselves. The
-// catalogue's largest schema has 20.
-const maxExpanded = 10_000
+// resolution is how to read what a writer's schema wrote as a value of the reader's.
+type resolution struct {
+	library *avro.Schema
+	// texts are the writer's bytes that the reader takes for texts.
+	texts map[*node]bool
+}
 
-// resolve combines the schema data was written with and the one it is read with into a
-// schema that decodes the former into the latter. A fresh SchemaCompatibility each time,
-// because it caches by a fingerprint that leaves defaults out, on which the answer
-// depends.
-func resolve(reader, writer avro.Schema) (resolved avro.Schema, err error) {
+// resolve combines the schema data was written with and the one it is read with. Two
+// recursive records are refused: the type of no event is recursive.
+func resolve(reader, writer *parsed) (r resolution, err error) {
 	defer recoverInto(&err, "resolve schemas")
-	if err := (pairs{}).sameLogicalTypes(reader, writer); err != nil {
-		return nil, err
+	p := newPairs()
+	if err := p.compare(reader.root, writer.root); err != nil {
+		return r, err
 	}
-	if !resolvable(reader, writer) {
-		return nil, fmt.Errorf("resolve schemas: both are recursive or of more than %d types", maxExpanded)
+	if reader.root.recursive() && writer.root.recursive() {
+		return r, fmt.Errorf("resolve schemas: both are recursive")
 	}
-	return avro.NewSchemaCompatibility().Resolve(reader, writer)
+	library, err := avro.Resolve(writer.library, reader.library)
+	if err != nil {
+		return r, fmt.Errorf("resolve schemas: %w", err)
+	}
+	return resolution{library, p.texts}, nil
 }
 
 // compatible says whether resolve succeeds, and answers for recursive schemas too.
-func compatible(reader, writer avro.Schema) (err error) {
-	if resolvable(reader, writer) {
-		_, err := resolve(reader, writer)
-		return err
-	}
+func compatible(reader, writer *parsed) (err error) {
 	defer recoverInto(&err, "compare schemas")
-	if err := (pairs{}).sameLogicalTypes(reader, writer); err != nil {
+	if err := newPairs().compare(reader.root, writer.root); err != nil {
 		return err
 	}
-	return avro.NewSchemaCompatibility().Compatible(reader, writer)
+	return avro.CheckCompatibility(writer.library, reader.library)
 }
 
-// resolvable says whether the library can resolve the schemas. It goes as deep as both
-// of them do, so that one may be of any size.
-func resolvable(reader, writer avro.Schema) bool {
-	return expansion{}.of(reader) <= maxExpanded || expansion{}.of(writer) <= maxExpanded
-}
-
-// expansion is the number of types in each record met so far, or more than maxExpanded.
-type expansion map[*avro.RecordSchema]int
-
-func (known expansion) of(s avro.Schema) int {
-	n := 1
-	switch s := deref(s).(type) {
-	case *avro.RecordSchema:
-		if n, ok := known[s]; ok {
-			return n
+// recursive says whether a record contains itself.
+func (n *node) recursive() bool {
+	const entered, left = 1, 2
+	state := map[*node]int{}
+	var visit func(*node) bool
+	visit = func(n *node) bool {
+		if n.kind == kindRecord {
+			if s := state[n]; s != 0 {
+				return s == entered
+			}
+			state[n] = entered
+			defer func() { state[n] = left }()
 		}
-		known[s] = maxExpanded + 1 // the answer to whoever asks from within: it is endless
-		for _, f := range s.Fields() {
-			n = min(n+known.of(f.Type()), maxExpanded+1)
+		for _, child := range n.children() {
+			if visit(child) {
+				return true
+			}
 		}
-		known[s] = n
-	case *avro.ArraySchema:
-		n += known.of(s.Items())
-	case *avro.MapSchema:
-		n += known.of(s.Values())
-	case *avro.UnionSchema:
-		for _, t := range s.Types() {
-			n += known.of(t)
-		}
+		return false
 	}
-	return min(n, maxExpanded+1)
+	return visit(n)
 }
 
-// pairs are the records that were compared, or are being compared further up: a record
-// that contains itself would be compared without end, and one that does so in several
-// fields would double the work at each level.
-type pairs map[[2]*avro.RecordSchema]bool
-
-// sameLogicalTypes compares the logical types of fields that both schemas have.
-func (seen pairs) sameLogicalTypes(reader, writer avro.Schema) error {
-	reader, writer = deref(reader), deref(writer)
-	if r, w := logicalType(reader), logicalType(writer); r != w && reader.Type() == writer.Type() {
-		return fmt.Errorf("reader's logical type %q is not the writer's %q", r, w)
+func (n *node) children() []*node {
+	switch n.kind {
+	case kindRecord:
+		var types []*node
+		for _, f := range n.fields {
+			types = append(types, f.schema)
+		}
+		return types
+	case kindArray, kindMap:
+		return []*node{n.items}
+	case kindUnion:
+		return n.branches
 	}
-	switch r := reader.(type) {
-	case *avro.RecordSchema:
-		if w, ok := writer.(*avro.RecordSchema); ok && !seen[[2]*avro.RecordSchema{r, w}] {
-			seen[[2]*avro.RecordSchema{r, w}] = true
-			return seen.sameLogicalTypesOfFields(r, w)
+	return nil
+}
+
+// pairs walks two schemas side by side, where the library's own check does not look.
+type pairs struct {
+	// seen are the pairs that were compared, or are being compared further up: a record
+	// that contains itself would be compared without end, and one that does so in several
+	// fields would double the work at each level.
+	seen  map[[2]*node]bool
+	texts map[*node]bool
+}
+
+func newPairs() pairs { return pairs{map[[2]*node]bool{}, map[*node]bool{}} }
+
+// compare refuses a logical type that is not the writer's, wherever both schemas have a
+// value of the same type, and notes bytes that are read as a text.
+func (p pairs) compare(reader, writer *node) error {
+	if p.seen[[2]*node{reader, writer}] {
+		return nil
+	}
+	p.seen[[2]*node{reader, writer}] = true
+	if reader.kind == kindUnion || writer.kind == kindUnion {
+		return p.branches(reader, writer)
+	}
+	if reader.kind == kindString && writer.kind == kindBytes {
+		p.texts[writer] = true
+	}
+	if reader.kind != writer.kind {
+		return nil
+	}
+	if reader.logical != writer.logical {
+		return fmt.Errorf("reader's logical type %q is not the writer's %q", reader.logical, writer.logical)
+	}
+	switch reader.kind {
+	case kindArray, kindMap:
+		return p.compare(reader.items, writer.items)
+	case kindRecord:
+		return p.fields(reader, writer)
+	}
+	return nil
+}
+
+// branches compares each of the writer's types with the one it is read as: of the same
+// name or kind, or the only one. A reader of both texts and bytes takes bytes for bytes.
+func (p pairs) branches(reader, writer *node) error {
+	for _, w := range writer.alternatives() {
+		read := reader.alternatives()
+		for _, r := range reader.alternatives() {
+			if r.typeName() == w.typeName() {
+				read = []*node{r}
+				break
+			}
 		}
-	case *avro.ArraySchema:
-		if w, ok := writer.(*avro.ArraySchema); ok {
-			return seen.sameLogicalTypes(r.Items(), w.Items())
-		}
-	case *avro.MapSchema:
-		if w, ok := writer.(*avro.MapSchema); ok {
-			return seen.sameLogicalTypes(r.Values(), w.Values())
+		for _, r := range read {
+			if err := p.compare(r, w); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (seen pairs) sameLogicalTypesOfFields(reader, writer *avro.RecordSchema) error {
-	written := make(map[string]avro.Schema, len(writer.Fields()))
-	for _, f := range writer.Fields() {
-		written[f.Name()] = f.Type()
+// alternatives are the types of a union, and a type that is none alone.
+func (n *node) alternatives() []*node {
+	if n.kind == kindUnion {
+		return n.branches
 	}
-	for _, f := range reader.Fields() {
-		if w, ok := written[f.Name()]; ok {
-			if err := seen.sameLogicalTypes(f.Type(), w); err != nil {
-				return fmt.Errorf("field %s: %w", f.Name(), err)
+	return []*node{n}
+}
+
+func (p pairs) fields(reader, writer *node) error {
+	written := make(map[string]*node, len(writer.fields))
+	for _, f := range writer.fields {
+		written[f.name] = f.schema
+	}
+	for _, f := range reader.fields {
+		for _, name := range append([]string{f.name}, f.aliases...) {
+			w, ok := written[name]
+			if !ok {
+				continue
 			}
+			if err := p.compare(f.schema, w); err != nil {
+				return fmt.Errorf("field %s: %w", f.name, err)
+			}
+			break
 		}
 	}
 	return nil

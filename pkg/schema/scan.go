@@ -7,16 +7,17 @@ import (
 	"math"
 	"time"
 	"unicode/utf8"
-
-	"github.com/hamba/avro/v2"
 )
 
 const (
 	// maxDepth bounds nesting, so that a recursive schema cannot exhaust the stack.
 	maxDepth = 64
-	// maxItems bounds the array and map items of one value. Items without content (null,
-	// an empty record) take no bytes, so the input's length alone bounds nothing.
+	// maxItems bounds the array and map items of one value.
 	maxItems = 100_000
+	// maxEmpty bounds what takes no bytes, of which the input's length alone bounds nothing:
+	// null, a record without fields, and what consists of these. A record that uses another
+	// one twice, which uses another one twice, and so on, has 2^64 of them within maxDepth.
+	maxEmpty = 2 * maxItems
 )
 
 // Bounds of the times that RFC 3339 and Postgres can both write.
@@ -25,12 +26,14 @@ var (
 	maxTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// scan checks that b is exactly one value of the schema, without building it. The Avro
-// library trusts lengths: it allocates what a block announces, loops as often as a count
-// says and skips to where a size points. After scan they are all known to be honest.
-func scan(s avro.Schema, b []byte) error {
-	sc := scanner{rest: b}
-	if err := sc.value(s, 0); err != nil {
+// scan checks that b is exactly one value of the schema, without building it: lengths,
+// counts and block sizes are honest, numbers are in range, texts and times can be stored.
+// The codec's bounds are these, whatever a library checks: time and memory grow with the
+// input's length, and with nothing that the input says. Bytes in asText are checked like
+// texts, because they are read as such.
+func scan(n *node, b []byte, asText map[*node]bool) error {
+	sc := scanner{rest: b, asText: asText}
+	if err := sc.value(n, 0); err != nil {
 		return err
 	}
 	if len(sc.rest) > 0 {
@@ -40,118 +43,131 @@ func scan(s avro.Schema, b []byte) error {
 }
 
 type scanner struct {
-	rest  []byte
-	items int // items of arrays and maps so far
+	rest   []byte
+	items  int // items of arrays and maps so far
+	empty  int // values that took no bytes so far
+	asText map[*node]bool
 }
 
-func (sc *scanner) value(s avro.Schema, depth int) error {
+func (sc *scanner) value(n *node, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
-	switch s := deref(s).(type) {
-	case *avro.NullSchema:
-		return nil
-	case *avro.PrimitiveSchema:
-		return sc.primitive(s)
-	case *avro.RecordSchema:
-		for _, f := range s.Fields() {
-			if err := sc.value(f.Type(), depth+1); err != nil {
-				return fmt.Errorf("%s: %w", f.Name(), err)
-			}
-		}
-		return nil
-	case *avro.ArraySchema:
-		return sc.blocks(func() error { return sc.value(s.Items(), depth+1) })
-	case *avro.MapSchema:
-		return sc.blocks(func() error {
-			if err := sc.text(); err != nil {
-				return fmt.Errorf("key: %w", err)
-			}
-			return sc.value(s.Values(), depth+1)
-		})
-	case *avro.UnionSchema:
-		i, err := sc.long()
-		if err != nil {
-			return err
-		}
-		if i < 0 || i >= int64(len(s.Types())) {
-			return fmt.Errorf("%d is not a branch of a union of %d", i, len(s.Types()))
-		}
-		return sc.value(s.Types()[i], depth+1)
-	case *avro.EnumSchema:
-		i, err := sc.long()
-		if err != nil {
-			return err
-		}
-		if i < 0 || i >= int64(len(s.Symbols())) {
-			return fmt.Errorf("%d is not a symbol of an enum of %d", i, len(s.Symbols()))
-		}
-		return nil
-	case *avro.FixedSchema:
-		_, err := sc.take(int64(s.Size()))
+	before := len(sc.rest)
+	if err := sc.content(n, depth); err != nil {
 		return err
-	default:
-		return fmt.Errorf("unknown kind of schema %s", s.Type())
 	}
+	if len(sc.rest) == before {
+		if sc.empty++; sc.empty > maxEmpty {
+			return fmt.Errorf("more than %d values that take no bytes", maxEmpty)
+		}
+	}
+	return nil
 }
 
-func (sc *scanner) primitive(s *avro.PrimitiveSchema) error {
-	switch s.Type() {
-	case avro.Null:
+func (sc *scanner) content(n *node, depth int) error {
+	switch n.kind {
+	case kindNull:
 		return nil
-	case avro.Boolean:
+	case kindBoolean:
 		b, err := sc.take(1)
 		if err == nil && b[0] > 1 {
 			return fmt.Errorf("%d is not a boolean", b[0])
 		}
 		return err
-	case avro.Int:
-		n, err := sc.long()
-		if err == nil && (n < math.MinInt32 || n > math.MaxInt32) {
-			return fmt.Errorf("%d does not fit an int", n)
-		}
-		return err
-	case avro.Long:
-		n, err := sc.long()
-		if err != nil {
-			return err
-		}
-		return checkTime(n, logicalType(s))
-	case avro.Float:
+	case kindInt, kindLong:
+		return sc.number(n)
+	case kindFloat:
 		_, err := sc.take(4)
 		return err
-	case avro.Double:
+	case kindDouble:
 		_, err := sc.take(8)
 		return err
-	case avro.String:
+	case kindString:
 		return sc.text()
-	case avro.Bytes:
-		n, err := sc.long()
+	case kindBytes:
+		if sc.asText[n] {
+			return sc.text()
+		}
+		_, err := sc.sized()
+		return err
+	case kindFixed:
+		_, err := sc.take(int64(n.size))
+		return err
+	case kindRecord:
+		for _, f := range n.fields {
+			if err := sc.value(f.schema, depth+1); err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+		}
+		return nil
+	case kindArray:
+		return sc.blocks(func() error { return sc.value(n.items, depth+1) })
+	case kindMap:
+		return sc.blocks(func() error {
+			if err := sc.text(); err != nil {
+				return fmt.Errorf("key: %w", err)
+			}
+			return sc.value(n.items, depth+1)
+		})
+	case kindUnion:
+		i, err := sc.index("a branch of a union", len(n.branches))
 		if err != nil {
 			return err
 		}
-		_, err = sc.take(n)
+		return sc.value(n.branches[i], depth+1)
+	case kindEnum:
+		_, err := sc.index("a symbol of an enum", len(n.symbols))
 		return err
-	default:
-		return fmt.Errorf("unknown primitive type %s", s.Type())
 	}
+	return fmt.Errorf("unknown kind of schema %s", n.kind)
 }
 
-func checkTime(n int64, logical avro.LogicalType) error {
-	var t time.Time
-	switch logical {
-	case avro.TimestampMillis, avro.LocalTimestampMillis:
-		t = time.UnixMilli(n)
-	case avro.TimestampMicros, avro.LocalTimestampMicros:
-		t = time.UnixMicro(n)
-	default:
-		return nil
+func (sc *scanner) number(n *node) error {
+	v, err := sc.long()
+	if err != nil {
+		return err
 	}
-	if t.Before(minTime) || !t.Before(maxTime) {
-		return fmt.Errorf("%d is a time outside the years 1 to 9999", n)
+	if n.kind == kindInt && (v < math.MinInt32 || v > math.MaxInt32) {
+		return fmt.Errorf("%d does not fit an int", v)
+	}
+	return checkTime(v, n.logical)
+}
+
+// index reads which of several a value is.
+func (sc *scanner) index(what string, of int) (int64, error) {
+	i, err := sc.long()
+	if err != nil {
+		return 0, err
+	}
+	if i < 0 || i >= int64(of) {
+		return 0, fmt.Errorf("%d is not %s of %d", i, what, of)
+	}
+	return i, nil
+}
+
+func checkTime(v int64, logical string) error {
+	if t, ok := timeOf(v, logical); ok && (t.Before(minTime) || !t.Before(maxTime)) {
+		return fmt.Errorf("%d is a time outside the years 1 to 9999", v)
 	}
 	return nil
 }
+
+// timeOf returns the time that a number of a logical type stands for, in UTC. A local time
+// has no zone, and is shown as if its zone were UTC.
+func timeOf(v int64, logical string) (t time.Time, ok bool) {
+	switch logical {
+	case logicalMillis, logicalLocalMillis:
+		return time.UnixMilli(v).UTC(), true
+	case logicalMicros, logicalLocalMicros:
+		return time.UnixMicro(v).UTC(), true
+	case logicalDate:
+		return time.Unix(v*secondsPerDay, 0).UTC(), true // v fits an int
+	}
+	return t, false
+}
+
+const secondsPerDay = 24 * 60 * 60
 
 // blocks checks an array or a map: blocks of items, each with its count, until one with
 // count 0. A negative count is followed by the block's size in bytes.
@@ -192,11 +208,7 @@ func (sc *scanner) blocks(item func() error) error {
 
 // text checks a string: UTF-8 as Avro demands, and no NUL, which Postgres cannot store.
 func (sc *scanner) text() error {
-	n, err := sc.long()
-	if err != nil {
-		return err
-	}
-	b, err := sc.take(n)
+	b, err := sc.sized()
 	if err != nil {
 		return err
 	}
@@ -207,6 +219,15 @@ func (sc *scanner) text() error {
 		return fmt.Errorf("text holds a NUL")
 	}
 	return nil
+}
+
+// sized reads bytes behind their length.
+func (sc *scanner) sized() ([]byte, error) {
+	n, err := sc.long()
+	if err != nil {
+		return nil, err
+	}
+	return sc.take(n)
 }
 
 // long reads a zig-zag encoded integer, which encoding/binary calls a varint too.
