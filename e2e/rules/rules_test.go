@@ -12,6 +12,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -198,10 +199,11 @@ var layers = map[string][]string{
 	"kafkatest":       {"errs", "events"},
 
 	"schema/schematest": {},
+	"events/eventstest": {"events"},
 }
 
 func TestPkgIsLayered(t *testing.T) {
-	kits := []string{"pgtest", "kafkatest", "schema/schematest"}
+	kits := []string{"pgtest", "kafkatest", "schema/schematest", "events/eventstest"}
 	for _, s := range sources(t) {
 		for _, im := range s.imports {
 			ours, ok := strings.CutPrefix(im, prefix)
@@ -233,13 +235,61 @@ func isKit(pkg string) bool {
 	return strings.HasSuffix(last, "test")
 }
 
+// secondOpinion is the one package that compares codecs, in its tests.
+const secondOpinion = "bench/codec"
+
 func TestAvroStaysBehindSchema(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, im := range s.imports {
-			avro := strings.HasPrefix(im, "github.com/hamba/avro") || strings.HasPrefix(im, "github.com/riferrei/srclient")
-			if avro && s.pkg != "pkg/schema" && !s.generated && !strings.HasPrefix(s.pkg, "tools") {
+			hamba := strings.HasPrefix(im, "github.com/hamba/avro")
+			avro := hamba || strings.HasPrefix(im, "github.com/twmb/avro") || strings.HasPrefix(im, "github.com/riferrei/srclient")
+			switch {
+			case !avro, s.pkg == secondOpinion && s.test, s.pkg == "pkg/schema" && !hamba:
+			default:
 				t.Errorf("%s imports %s: Avro and the registry client are pkg/schema's", s.path, im)
 			}
+		}
+	}
+}
+
+// hamba/avro has advisories that no release fixes. It generates pkg/events, and is asked for
+// a second opinion by tests; no program and no package of one may link it.
+func TestNothingThatShipsLinksHamba(t *testing.T) {
+	t.Parallel()
+	list := func(args ...string) []string {
+		cmd := exec.Command("go", append([]string{"list"}, args...)...)
+		cmd.Dir = root(t)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("go list %s: %v\n%s", args, err, out)
+		}
+		return strings.Fields(string(out))
+	}
+	modules := list("-m", "-f", "{{.Dir}}")
+	if len(modules) < 11 {
+		t.Fatalf("only %d modules: %s", len(modules), modules)
+	}
+	args := []string{"-deps"}
+	for _, dir := range modules {
+		args = append(args, dir+"/...")
+		if filepath.Base(dir) == "bench" {
+			continue // requires it for the tests of secondOpinion
+		}
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(mod), "hamba/avro") {
+			t.Errorf("%s requires hamba/avro", filepath.Join(dir, "go.mod"))
+		}
+	}
+	linked := list(args...)
+	if !slices.Contains(linked, "github.com/twmb/avro") || !slices.Contains(linked, prefix+"cmd/shop") {
+		t.Fatalf("%d packages, the shop's and its codec not among them", len(linked))
+	}
+	for _, pkg := range linked {
+		if strings.HasPrefix(pkg, "github.com/hamba/avro") {
+			t.Errorf("a package that is no test links %s", pkg)
 		}
 	}
 }

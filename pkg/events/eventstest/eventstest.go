@@ -14,10 +14,10 @@ import (
 	"eventshop.example/pkg/events"
 )
 
-// First and Last are the bounds of the times that an event may hold.
+// Bounds of the times that an event may hold.
 var (
-	First = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
-	Last  = time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
+	first = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	last  = time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
 )
 
 // Draw returns a pointer to an event of the type, with random texts, numbers and times in
@@ -28,7 +28,7 @@ func Draw(t *rapid.T, typ events.Type) events.Event {
 		text:   func() string { return text.Draw(t, "text") },
 		int:    func() int32 { return rapid.Int32().Draw(t, "int") },
 		long:   func() int64 { return rapid.Int64().Draw(t, "long") },
-		time:   func() int64 { return rapid.Int64Range(First.UnixMicro(), Last.UnixMicro()).Draw(t, "time") },
+		time:   func() int64 { return rapid.Int64Range(first.UnixMicro(), last.UnixMicro()).Draw(t, "time") },
 		length: func() int { return rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(0, 250)).Draw(t, "length") },
 	})
 }
@@ -46,8 +46,8 @@ func Edges(typ events.Type) map[string]events.Event {
 		})
 	}
 	return map[string]events.Event{
-		"least":    same("", math.MinInt32, math.MinInt64, First, 0),
-		"most":     same(strings.Repeat("ä€𝄞", 8), math.MaxInt32, math.MaxInt64, Last, 101), // 72 bytes: a length of two
+		"least":    same("", math.MinInt32, math.MinInt64, first, 0),
+		"most":     same(strings.Repeat("ä€𝄞", 8), math.MaxInt32, math.MaxInt64, last, 101), // 72 bytes: a length of two
 		"nothing":  same("0", 0, 0, time.Unix(0, 0), 1),
 		"negative": same("\x01\t\n\r\"\\<>&\u007f\u2028\ufeff\ufffd", -1, -1, time.UnixMicro(-1), 3),
 		"varint 1": same(strings.Repeat("x", 63), 63, -64, time.UnixMicro(63), 100),
