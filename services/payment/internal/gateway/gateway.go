@@ -189,8 +189,9 @@ func (c *Client) void(ctx context.Context, what, key string, req VoidRequest) (A
 	return Answer{}, reply.unexpected(what)
 }
 
-// Refund gives back a charge, all of it: Refunded. A charge that somebody refunded in
-// full by other means counts as refunded too, with key in place of the refund's id.
+// Refund gives back a charge, all of it: Refunded. A charge that was refunded in full by
+// other means counts as refunded too, with key in place of the refund's id. One that was
+// refunded in part does not: the error has kind errs.Internal and a person has to look.
 func (c *Client) Refund(ctx context.Context, key string, req RefundRequest) (Answer, error) {
 	what := "refund " + key
 	return c.guarded(ctx, what, func(ctx context.Context) (Answer, error) { return c.refund(ctx, what, key, req) })
@@ -201,7 +202,7 @@ func (c *Client) refund(ctx context.Context, what, key string, req RefundRequest
 	switch {
 	case err != nil:
 	case reply.status == http.StatusOK || reply.status == http.StatusCreated:
-		if err = reply.refund.check(); err == nil {
+		if err = reply.refund.check(what, req.Amount); err == nil {
 			return Answer{Outcome: Refunded, RefundID: reply.refund.RefundID, Amount: req.Amount, Currency: reply.refund.Currency}, nil
 		}
 	case reply.status == http.StatusConflict && reply.code == "over_refund":
@@ -209,7 +210,8 @@ func (c *Client) refund(ctx context.Context, what, key string, req RefundRequest
 	default:
 		return Answer{}, reply.unexpected(what)
 	}
-	// Lost, or refunded by other means: the charge tells how much of it went back.
+	// Lost, of another amount, or refunded by other means: the charge tells how much of it
+	// went back.
 	charge, lookupErr := c.lookup(ctx, req.ChargeKey)
 	if lookupErr == nil && charge.Status == string(Captured) && charge.Refunded >= req.Amount && isCurrency(charge.Currency) {
 		return Answer{Outcome: Refunded, RefundID: key, Amount: req.Amount, Currency: charge.Currency}, nil

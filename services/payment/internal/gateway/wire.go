@@ -51,14 +51,19 @@ func (c charge) answer() (Answer, error) {
 type refund struct {
 	RefundID string `json:"refundId"`
 	Status   string `json:"status"`
+	Amount   int64  `json:"amount"` // minor units
 	Currency string `json:"currency"`
 }
 
-// check says, with a noAnswer, what keeps the refund from being believed.
-func (r refund) check() error {
-	if !isID(r.RefundID) || r.Status != string(Refunded) || !isCurrency(r.Currency) {
-		return noAnswer{fmt.Errorf("the gateway reports a refund with unusable id %q, status %q or currency %q",
-			Tidy(r.RefundID), Tidy(r.Status), Tidy(r.Currency))}
+// check says, with a noAnswer, what keeps the refund from being believed, and with an
+// errs.Internal that it is of another amount than the one that was asked for.
+func (r refund) check(what string, amount int64) error {
+	switch {
+	case !isID(r.RefundID) || r.Status != string(Refunded) || r.Amount <= 0 || !isCurrency(r.Currency):
+		return noAnswer{fmt.Errorf("the gateway reports a refund with unusable id %q, status %q, amount %d or currency %q",
+			Tidy(r.RefundID), Tidy(r.Status), r.Amount, Tidy(r.Currency))}
+	case r.Amount != amount:
+		return errs.New(errs.Internal, "%s: asked for %d, the gateway gave back %d %s", what, amount, r.Amount, r.Currency)
 	}
 	return nil
 }
@@ -165,7 +170,7 @@ func read(status int, raw []byte) (reply, error) {
 	}
 	r := reply{
 		status: status, code: Tidy(body.Code), detail: Tidy(body.Detail), charge: body.charge,
-		refund: refund{RefundID: body.RefundID, Status: body.Status, Currency: body.Currency},
+		refund: refund{RefundID: body.RefundID, Status: body.Status, Amount: body.Amount, Currency: body.Currency},
 	}
 	if body.Charge != nil {
 		r.charge = *body.Charge
