@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"sort"
 	"sync"
 	"time"
@@ -41,12 +42,12 @@ type book struct {
 	due       dueHeap
 }
 
-func openBook(path string, cfg Config) (*book, error) {
+func openBook(path string, cfg Config, fsync func(*os.File) error) (*book, error) {
 	b := &book{
 		now: cfg.Now, dispatchAfter: cfg.DispatchAfter, deliverAfter: cfg.DeliverAfter,
 		wake: make(chan struct{}, 1), shipments: map[string]*Shipment{},
 	}
-	j, err := journal.Open(path, func(at journal.Position, e entry) error { return b.apply(int64(at), e) })
+	j, err := journal.OpenOn(path, func(at journal.Position, e entry) error { return b.apply(int64(at), e) }, fsync)
 	if err != nil {
 		return nil, err
 	}

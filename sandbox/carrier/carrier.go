@@ -79,11 +79,14 @@ type Server struct {
 }
 
 // Open replays the journal in the folder.
-func Open(cfg Config) (*Server, error) {
+func Open(cfg Config) (*Server, error) { return openOn(cfg, (*os.File).Sync) }
+
+// openOn is Open on a disk with another fsync.
+func openOn(cfg Config, fsync func(*os.File) error) (*Server, error) {
 	if err := os.MkdirAll(cfg.Folder, 0o750); err != nil {
 		return nil, err
 	}
-	b, err := openBook(filepath.Join(cfg.Folder, "carrier.jsonl"), cfg)
+	b, err := openBook(filepath.Join(cfg.Folder, "carrier.jsonl"), cfg, fsync)
 	if err != nil {
 		return nil, err
 	}

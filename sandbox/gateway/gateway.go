@@ -65,10 +65,15 @@ type Server struct {
 // Open replays the ledger in folder, which is created when missing. now stamps the
 // ledger's entries.
 func Open(folder string, now func() time.Time) (*Server, error) {
+	return openOn(folder, now, (*os.File).Sync)
+}
+
+// openOn is Open on a disk with another fsync.
+func openOn(folder string, now func() time.Time, fsync func(*os.File) error) (*Server, error) {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return nil, err
 	}
-	l, err := openLedger(filepath.Join(folder, "gateway.jsonl"), now)
+	l, err := openLedger(filepath.Join(folder, "gateway.jsonl"), now, fsync)
 	if err != nil {
 		return nil, err
 	}

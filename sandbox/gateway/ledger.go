@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"sync"
 	"time"
 
@@ -111,9 +112,9 @@ type ledger struct {
 	refunds map[string]*Refund
 }
 
-func openLedger(path string, now func() time.Time) (*ledger, error) {
+func openLedger(path string, now func() time.Time, fsync func(*os.File) error) (*ledger, error) {
 	l := &ledger{now: now, charges: map[string]*Charge{}, refunds: map[string]*Refund{}}
-	j, err := journal.Open(path, func(_ journal.Position, e Entry) error { return l.apply(e) })
+	j, err := journal.OpenOn(path, func(_ journal.Position, e Entry) error { return l.apply(e) }, fsync)
 	if err != nil {
 		return nil, err
 	}

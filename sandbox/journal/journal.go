@@ -67,11 +67,17 @@ type Journal[T any] struct {
 // second process on the same data is refused, and fails when a line other than an
 // unfinished last one does not read back.
 func Open[T any](path string, replay func(Position, T) error) (*Journal[T], error) {
+	return OpenOn(path, replay, (*os.File).Sync)
+}
+
+// OpenOn is Open on a disk whose fsync is another function, such as a test's that is slow
+// or fails. The fsync of Open itself stays the file's.
+func OpenOn[T any](path string, replay func(Position, T) error, fsync func(*os.File) error) (*Journal[T], error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	j := &Journal[T]{file: file, fsync: file.Sync, failed: make(chan struct{})}
+	j := &Journal[T]{file: file, fsync: func() error { return fsync(file) }, failed: make(chan struct{})}
 	j.changed = sync.NewCond(&j.mu)
 	if err := j.load(path, replay); err != nil {
 		return nil, errors.Join(err, file.Close())

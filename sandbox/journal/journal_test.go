@@ -71,7 +71,7 @@ func TestUnfinishedLastLineIsCutOff(t *testing.T) {
 	j, _ := open(t, path)
 	write(t, j, "kept")
 	kept := size(t, path)
-	write(t, j, "torn")
+	write(t, j, "torn, and much longer than what is written in its place")
 	closeJournal(t, j)
 	whole, err := os.ReadFile(path)
 	if err != nil {
