@@ -148,6 +148,9 @@ func TestATornTailIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.open(time.Hour)
+	if cut, err := os.ReadFile(path); err != nil || string(cut) != string(whole) {
+		t.Errorf("the file has %d bytes once it is open, want %d: %v", len(cut), len(whole), err)
+	}
 	if a := r.must("POST", "/v1/shipments/k2/cancel", "", `{"orderId":"o2"}`); a.HTTP != 200 {
 		t.Fatalf("cancel = %+v", a)
 	}

@@ -186,12 +186,16 @@ func TestATornTailIsCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Longer than what is written next, so that an uncut one would stand out behind it.
+	// Longer than what is written next: an uncut one would stand behind it for whoever reads
+	// the file.
 	torn := strings.Replace(string(whole[:len(whole)-1]), "o1", strings.Repeat("9", 1<<10), 1)
 	if err := os.WriteFile(path, append(whole, torn...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r.open()
+	if cut, err := os.ReadFile(path); err != nil || string(cut) != string(whole) {
+		t.Errorf("the file has %d bytes once it is open, want %d: %v", len(cut), len(whole), err)
+	}
 	r.wantKinds("o1", KindCapture)
 	if a := r.must("POST", "/v1/charges/k2/void", "", `{"orderId":"o2"}`); a.Status != 200 {
 		t.Fatalf("void = %+v", a)

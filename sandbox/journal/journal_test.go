@@ -85,6 +85,9 @@ func TestUnfinishedLastLineIsCutOff(t *testing.T) {
 		if diff := cmp.Diff([]string{"kept"}, got); diff != "" {
 			t.Fatalf("cut at %d: replayed (-want +got):\n%s", end, diff)
 		}
+		if got := size(t, path); got != kept {
+			t.Fatalf("cut at %d: the file has %d bytes once it is open, want %d", end, got, kept)
+		}
 		write(t, j, "next")
 		closeJournal(t, j)
 		j, got = open(t, path)

@@ -15,6 +15,8 @@ require (
 require (
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
 	github.com/twmb/avro v1.9.1 // indirect
+	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
+	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c // indirect
 )
 
 require (

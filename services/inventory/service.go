@@ -112,7 +112,7 @@ func Run(ctx context.Context, cfg Config) error {
 		service.Component{Name: "migrate", Run: tables.Migrate},
 		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
 		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
-		service.Component{Name: "seed", Run: tables.After(func(ctx context.Context) error { return stock.Seed(ctx, cfg.InitialStock) })},
+		service.Component{Name: "seed", Run: tables.After(func(ctx context.Context) error { return stock.KeepSeeding(ctx, cfg.InitialStock) })},
 		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pool))},
 		service.Component{Name: "relay", Run: tables.After(relay.Run)},
 		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -55,6 +56,30 @@ func (a *App) ReceiveStock(ctx context.Context, tx pgx.Tx, sku string, quantity 
 		return Receipt{}, fmt.Errorf("store receipt: %w", err)
 	}
 	return Receipt{ID: id, Quantity: quantity, Stock: row}, nil
+}
+
+// seedBackoff bounds the pause between two tries of KeepSeeding while the database is away.
+const seedBackoff = 5 * time.Second
+
+// KeepSeeding is Seed until it has worked or ctx has ended, and returns nil in both cases: a
+// database that goes away at this moment must not end the service.
+func (a *App) KeepSeeding(ctx context.Context, initial map[string]int64) error {
+	pause := 50 * time.Millisecond
+	for {
+		err := a.Seed(ctx, initial)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		pause = min(2*pause, seedBackoff)
+		a.log.WarnContext(ctx, "initial stock not counted in; will be tried again", "error", err, "next_try_in", pause.String())
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
 }
 
 // Seed stocks SKUs for the first time; those stocked before keep what they have.

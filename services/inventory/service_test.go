@@ -1,0 +1,188 @@
+package inventory_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/pgtest"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
+	"eventshop.example/services/inventory"
+)
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// start runs the service as its main function does, until stop is called.
+func start(t *testing.T, cfg inventory.Config) (url string, stop func()) {
+	t.Helper()
+	cfg.Addr = freeAddress(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- inventory.Run(ctx, cfg) }()
+	t.Cleanup(cancel)
+	url = "http://" + cfg.Addr
+	kafkatest.Eventually(t, "the service to listen", func() bool {
+		status, _ := get(url + "/healthz")
+		return status != 0
+	})
+	return url, func() {
+		t.Helper()
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Run = %v", err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Error("the service did not stop in 30 s")
+		}
+	}
+}
+
+// get returns status 0 while nobody listens.
+func get(url string) (int, map[string]any) {
+	res, err := http.Get(url)
+	if err != nil {
+		return 0, nil
+	}
+	defer res.Body.Close()
+	var body map[string]any
+	_ = json.NewDecoder(res.Body).Decode(&body) // an answer that is no JSON has no fields
+	return res.StatusCode, body
+}
+
+// TestFromPaymentToDispatch: through Kafka, each record twice, with a restart in between.
+func TestFromPaymentToDispatch(t *testing.T) {
+	t.Parallel()
+	registry := schematest.Start(t)
+	codec := schema.NewCodec(schema.NewClient(registry.URL))
+	db := pgtest.NewSeparate(t, inventory.Components()...)
+	db.Migrate(t)
+	db.Check(t)
+	cfg := inventory.Config{
+		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: kafkatest.Start(t, events.Topics()...),
+		RegistryURL: registry.URL, InitialStock: map[string]int64{"WIDGET-01": 5},
+	}
+	order := uuid.Must(uuid.NewV7()).String()
+	url, stop := start(t, cfg)
+	reservation := func(state string) {
+		t.Helper()
+		kafkatest.Eventually(t, "the reservation to be "+state, func() bool {
+			status, body := get(url + "/reservations/" + order)
+			return status == http.StatusOK && body["state"] == state
+		})
+	}
+	stock := func(available, reserved, shipped float64) {
+		t.Helper()
+		_, body := get(url + "/stock/WIDGET-01")
+		got := []any{body["available"], body["reserved"], body["shipped"], body["initial"]}
+		if diff := cmp.Diff([]any{available, reserved, shipped, 5.0}, got); diff != "" {
+			t.Errorf("stock (-want +got):\n%s", diff)
+		}
+	}
+	created := kafkatest.Record(t, codec, events.OrderCreated{
+		OrderID: order, Customer: events.Customer{ID: "cust-7", Name: "Ada Lovelace", Email: "ada@example.com"},
+		ShippingAddress: events.Address{Street: "123 Babbage Lane", City: "London", PostalCode: "SW1A 1AA"},
+		Items:           []events.OrderItem{{SKU: "WIDGET-01", Quantity: 2, UnitPrice: 2999}},
+		TotalAmount:     5998, Currency: "GBP", ConfirmBy: time.Now().Add(time.Minute), OccurredAt: time.Now(),
+	})
+	paid := kafkatest.Record(t, codec, events.PaymentCompleted{OrderID: order, PaymentID: "p", Amount: 5998, Currency: "GBP", OccurredAt: time.Now()})
+	again := func() { kafkatest.Produce(t, cfg.Brokers, created, paid) }
+	again()
+	reservation("RESERVED")
+	again()
+	stop()
+
+	url, stop = start(t, cfg) // which seeds again
+	kafkatest.Produce(t, cfg.Brokers, kafkatest.Record(t, codec, events.ShipmentDispatched{OrderID: order, ShipmentID: "s", DispatchedAt: time.Now(), OccurredAt: time.Now()}))
+	reservation("SHIPPED")
+	stock(3, 0, 2)
+	var told []string
+	kafkatest.Eventually(t, "the event to be published", func() bool {
+		told = nil
+		for _, r := range kafkatest.ReadAll(t, cfg.Brokers, events.TopicInventoryEvents) {
+			e := kafkatest.Envelope(t, r)
+			told = append(told, fmt.Sprintf("%s@%d of %s", e.Type, e.AggregateVersion, r.Key))
+		}
+		return len(told) > 0
+	})
+	if diff := cmp.Diff([]string{"InventoryReserved@1 of " + order}, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	stop()
+}
+
+// TestEverythingDown: the service lives, says at /readyz what it lacks, answers 503, and
+// stops when told to.
+func TestEverythingDown(t *testing.T) {
+	t.Parallel()
+	const nowhere = "127.0.0.1:1"
+	url, stop := start(t, inventory.Config{
+		DatabaseURL: "postgres://nobody@" + nowhere + "/none", Brokers: []string{nowhere}, RegistryURL: "http://" + nowhere,
+		InitialStock: map[string]int64{"WIDGET-01": 5},
+	})
+	status, report := get(url + "/readyz")
+	checks, _ := report["checks"].(map[string]any)
+	if status != http.StatusServiceUnavailable {
+		t.Errorf("readyz = %d %v", status, report)
+	}
+	for _, check := range []string{"database", "schemas", "consumer"} {
+		if reason, _ := checks[check].(string); reason == "" || reason == "ok" {
+			t.Errorf("check %s says %q", check, reason)
+		}
+	}
+	if status, _ := get(url + "/stock/WIDGET-01"); status != http.StatusServiceUnavailable {
+		t.Errorf("GET /stock = %d", status)
+	}
+	stop()
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	t.Parallel()
+	env := func(values map[string]string) func(string) (string, bool) {
+		return func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+	}
+	good := map[string]string{
+		"ADDR": ":0", "DATABASE_URL": "postgres://x", "KAFKA_BROKERS": "a:1,b:2", "SCHEMA_REGISTRY_URL": "http://x",
+		"INITIAL_STOCK": " WIDGET-01=5, GADGET-05=0 ,",
+	}
+	cfg, err := inventory.ConfigFromEnv(env(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int64{"WIDGET-01": 5, "GADGET-05": 0}, cfg.InitialStock); diff != "" || len(cfg.Brokers) != 2 {
+		t.Errorf("brokers %v, stock (-want +got):\n%s", cfg.Brokers, diff)
+	}
+	for _, bad := range []string{"WIDGET-01", "=5", "WIDGET-01=-1", "WIDGET-01=many", "WIDGET-01=9223372036854775808"} {
+		good["INITIAL_STOCK"] = bad
+		if _, err := inventory.ConfigFromEnv(env(good)); err == nil || !strings.Contains(err.Error(), "INITIAL_STOCK") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	_, err = inventory.ConfigFromEnv(env(nil))
+	for _, name := range []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v does not name %s", err, name)
+		}
+	}
+}
