@@ -178,6 +178,7 @@ func TestAggregatesArePure(t *testing.T) {
 // layers lists what each package of pkg may import of pkg, lowest first.
 var layers = map[string][]string{
 	"errs":            {},
+	"iso4217":         {},
 	"events":          {"errs"},
 	"telemetry":       {"errs"},
 	"breaker":         {"errs"},
@@ -188,7 +189,7 @@ var layers = map[string][]string{
 	"service":         {"errs", "events", "telemetry", "credentials"},
 	"migration":       {"postgres", "service"},
 	"kafka":           {"errs", "credentials", "service"},
-	"httpapi":         {"errs", "events", "postgres", "telemetry"},
+	"httpapi":         {"errs", "events", "postgres", "telemetry", "iso4217"},
 	"outbox":          {"errs", "events", "telemetry", "schema", "postgres"},
 	"inbox":           {"errs", "events", "telemetry", "postgres"},
 	"eventstore":      {"errs", "events", "telemetry", "postgres"},

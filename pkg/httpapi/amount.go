@@ -2,43 +2,17 @@ package httpapi
 
 import (
 	"encoding/json"
+	"math/big"
 	"strconv"
 	"strings"
-	"sync"
-
-	"golang.org/x/text/currency"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/iso4217"
 )
 
-// tender is the set of currencies that are legal tender somewhere today.
-var tender = sync.OnceValue(func() map[string]bool {
-	set := map[string]bool{}
-	for it := currency.Query(); it.Next(); {
-		set[it.Unit().String()] = true
-	}
-	return set
-})
-
-// ValidCurrency tells whether code is the ISO 4217 code, in upper case, of a
-// currency in use as legal tender.
-func ValidCurrency(code string) bool { return tender()[code] }
-
-// decimals returns the digits of the minor unit of ISO 4217. The currency data
-// of golang.org/x/text is CLDR's, which follows usage instead (no decimals for
-// RSD or IQD), and money on the wire follows the standard.
-func decimals(code string) int {
-	switch code {
-	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF",
-		"UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":
-		return 0
-	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
-		return 3
-	case "CLF", "UYW":
-		return 4
-	}
-	return 2
-}
+// ValidCurrency reports whether code is the ISO 4217 code, in upper case, of a
+// currency in use as legal tender (see [iso4217.Tender]).
+func ValidCurrency(code string) bool { return iso4217.Tender(code) }
 
 // ParseAmount converts an exact decimal of the wire to minor units: "29.99" GBP
 // is 2999, "40" and "40.0" JPY are 40. The value counts, not its notation:
@@ -57,7 +31,7 @@ func ParseAmount(n json.Number, code string) (int64, error) {
 	if !onlyDigits(whole) || (point && !onlyDigits(fraction)) || (len(whole) > 1 && whole[0] == '0') {
 		return 0, errs.New(errs.Invalid, "must be a plain decimal number like 29.99")
 	}
-	scale := decimals(code)
+	scale := iso4217.Digits(code)
 	if len(fraction) > scale {
 		if strings.Trim(fraction[scale:], "0") != "" {
 			return 0, errs.New(errs.Invalid, "has more decimals than %s has (%d)", code, scale)
@@ -80,13 +54,25 @@ func onlyDigits(s string) bool {
 }
 
 // FormatAmount is the inverse of ParseAmount: 2999 GBP is 29.99, always with all
-// the currency's decimals. An unknown code is taken to have two.
+// the currency's decimals. It formats what ParseAmount does not accept any more, too:
+// amounts in currencies that were withdrawn. An unknown code is taken to have two.
 func FormatAmount(minor int64, code string) json.Number {
-	text, sign := strconv.FormatInt(minor, 10), ""
-	if minor < 0 {
-		text, sign = text[1:], "-"
+	return format(strconv.FormatInt(minor, 10), code)
+}
+
+// FormatSum is FormatAmount for sums, which may be more than int64 holds.
+func FormatSum(minor *big.Int, code string) json.Number {
+	return format(minor.String(), code)
+}
+
+// format puts the point into a decimal integer.
+func format(text, code string) json.Number {
+	text, negative := strings.CutPrefix(text, "-")
+	sign := ""
+	if negative {
+		sign = "-"
 	}
-	scale := decimals(code)
+	scale := iso4217.Digits(code)
 	if scale == 0 {
 		return json.Number(sign + text)
 	}

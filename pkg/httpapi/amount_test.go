@@ -56,12 +56,12 @@ func TestParseAmountRefuses(t *testing.T) {
 }
 
 func TestValidCurrency(t *testing.T) {
-	for _, code := range []string{"GBP", "EUR", "USD", "JPY", "KWD", "CHF", "INR", "XOF"} {
+	for _, code := range []string{"GBP", "EUR", "USD", "JPY", "KWD", "CHF", "INR", "XOF", "SLE", "VES", "MRU", "ZWG", "XCG"} {
 		if !httpapi.ValidCurrency(code) {
 			t.Errorf("%s is refused", code)
 		}
 	}
-	for _, code := range []string{"", "gbp", "GB", "DEM", "XXX", "XTS", "XAU", "£", "ABC"} {
+	for _, code := range []string{"", "gbp", "GB", "DEM", "XXX", "XTS", "XAU", "£", "ABC", "HRK", "BGN", "CHE"} {
 		if httpapi.ValidCurrency(code) {
 			t.Errorf("%q is accepted", code)
 		}
@@ -76,10 +76,29 @@ func TestFormatAmount(t *testing.T) {
 	}{
 		{2999, "GBP", "29.99"}, {4000, "GBP", "40.00"}, {5, "GBP", "0.05"}, {0, "GBP", "0.00"}, {-5, "GBP", "-0.05"},
 		{500, "JPY", "500"}, {0, "JPY", "0"}, {1, "KWD", "0.001"}, {12345, "CLF", "1.2345"}, {math.MinInt64, "GBP", "-92233720368547758.08"},
+		{2999, "HRK", "29.99"}, {5, "SLL", "0.05"}, {7, "???", "0.07"}, // withdrawn, unknown: read for ever
 	}
 	for _, tt := range tests {
 		if got := httpapi.FormatAmount(tt.minor, tt.currency); got != tt.want {
 			t.Errorf("FormatAmount(%d, %s) = %s, want %s", tt.minor, tt.currency, got, tt.want)
+		}
+	}
+}
+
+// TestFormatSum: sums have all their digits, also beyond int64 and beyond a float.
+func TestFormatSum(t *testing.T) {
+	tests := []struct {
+		minor, currency string
+		want            json.Number
+	}{
+		{"184467440737095516140", "GBP", "1844674407370955161.40"}, {"-184467440737095516140", "JPY", "-184467440737095516140"},
+		{"99999999999999999999999999999999999999", "KWD", "99999999999999999999999999999999999.999"},
+		{"-7", "GBP", "-0.07"}, {"0", "GBP", "0.00"}, {"2999", "GBP", "29.99"},
+	}
+	for _, tt := range tests {
+		minor, _ := new(big.Int).SetString(tt.minor, 10)
+		if got := httpapi.FormatSum(minor, tt.currency); got != tt.want {
+			t.Errorf("FormatSum(%s, %s) = %s, want %s", tt.minor, tt.currency, got, tt.want)
 		}
 	}
 }

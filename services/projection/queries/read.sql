@@ -25,4 +25,7 @@ SELECT * FROM orders WHERE customer_id = @customer_id::text AND status = @status
 ORDER BY order_id DESC LIMIT @max_rows;
 
 -- name: Revenue :many
-SELECT * FROM revenue_days WHERE day >= @from_day AND day <= @to_day ORDER BY day, currency;
+-- The sums are decimal integers of up to 38 digits, as text: int64 cannot hold them all.
+SELECT day, currency, captured::text AS captured, refunded::text AS refunded,
+    (captured - refunded)::text AS net, payments, refunds
+FROM revenue_days WHERE day >= @from_day AND day <= @to_day ORDER BY day, currency;

@@ -41,7 +41,7 @@ type Cause struct {
 	Reason string `json:"reason"`
 }
 
-// Currency ISO 4217 code
+// Currency ISO 4217 code. An order is placed in a currency that is legal tender (no funds code, no metal, none that was withdrawn); older orders show in the currency they were placed in.
 type Currency = string
 
 // Customer defines model for Customer.
@@ -79,7 +79,7 @@ type Order struct {
 	// ConfirmBy The saga's deadline
 	ConfirmBy time.Time `json:"confirmBy"`
 
-	// Currency ISO 4217 code
+	// Currency ISO 4217 code. An order is placed in a currency that is legal tender (no funds code, no metal, none that was withdrawn); older orders show in the currency they were placed in.
 	Currency Currency `json:"currency"`
 	Customer Customer `json:"customer"`
 	Failure  *Cause   `json:"failure,omitempty"`
@@ -114,14 +114,14 @@ type PlaceOrder struct {
 	// ConfirmWithinSeconds The saga's deadline; an order not confirmed by then is cancelled.
 	ConfirmWithinSeconds *int32 `json:"confirmWithinSeconds,omitempty"`
 
-	// Currency ISO 4217 code
+	// Currency ISO 4217 code. An order is placed in a currency that is legal tender (no funds code, no metal, none that was withdrawn); older orders show in the currency they were placed in.
 	Currency        Currency `json:"currency"`
 	Customer        Customer `json:"customer"`
 	Items           []Item   `json:"items"`
 	ShippingAddress Address  `json:"shippingAddress"`
 
-	// TotalAmount Exact decimal with no more decimals than the currency has.
-	TotalAmount Amount `json:"totalAmount"`
+	// TotalAmount The exact sum of the items, with no more decimals than the currency has. More than 0 and at most 1,000,000,000,000,000 minor units (10,000,000,000,000.00 GBP).
+	TotalAmount json.Number `json:"totalAmount"`
 }
 
 // Problem defines model for Problem.

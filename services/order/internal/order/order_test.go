@@ -65,6 +65,8 @@ func TestPlaceNamesTheFieldAtFault(t *testing.T) {
 		"price -1":              {func(p *order.Place) { p.Items[0].UnitPrice = -1 }, "items[0].unitPrice"},
 		"total one too many":    {func(p *order.Place) { p.TotalAmount++ }, "totalAmount"},
 		"total overflows":       {func(p *order.Place) { p.Items[0].UnitPrice = math.MaxInt64/2 + 1 }, "totalAmount"},
+		"a price too high":      {func(p *order.Place) { p.Items[0].UnitPrice = order.MaxAmount + 1 }, "items[0].unitPrice"},
+		"all of int64":          {func(p *order.Place) { p.Items[0].UnitPrice, p.TotalAmount = math.MaxInt64, math.MaxInt64 }, "totalAmount"},
 		"total of nothing":      {func(p *order.Place) { p.Items[0].UnitPrice, p.Items[1].UnitPrice, p.TotalAmount = 0, 0, 0 }, "totalAmount"},
 		"no deadline":           {func(p *order.Place) { p.ConfirmWithin = 0 }, "confirmWithinSeconds"},
 		"deadline too far":      {func(p *order.Place) { p.ConfirmWithin = 25 * time.Hour }, "confirmWithinSeconds"},
@@ -87,6 +89,40 @@ func TestPlaceNamesTheFieldAtFault(t *testing.T) {
 	}
 }
 
+// TestCap: an order may come to MaxAmount and to not one minor unit more, however the
+// lines make it up.
+func TestCap(t *testing.T) {
+	tests := map[string]struct {
+		items []order.Item
+		ok    bool
+	}{
+		"one piece":            {[]order.Item{{SKU: "A", Quantity: 1, UnitPrice: order.MaxAmount}}, true},
+		"one unit more":        {[]order.Item{{SKU: "A", Quantity: 1, UnitPrice: order.MaxAmount + 1}}, false},
+		"a million pieces":     {[]order.Item{{SKU: "A", Quantity: order.MaxQuantity, UnitPrice: order.MaxAmount / order.MaxQuantity}}, true},
+		"dearer by one unit":   {[]order.Item{{SKU: "A", Quantity: order.MaxQuantity, UnitPrice: order.MaxAmount/order.MaxQuantity + 1}}, false},
+		"two lines":            {[]order.Item{{SKU: "A", Quantity: 1, UnitPrice: order.MaxAmount - 1}, {SKU: "B", Quantity: 1, UnitPrice: 1}}, true},
+		"two lines, one more":  {[]order.Item{{SKU: "A", Quantity: 1, UnitPrice: order.MaxAmount}, {SKU: "B", Quantity: 1, UnitPrice: 1}}, false},
+		"wraps around to 2":    {[]order.Item{{SKU: "A", Quantity: 2, UnitPrice: math.MaxInt64}, {SKU: "B", Quantity: 4, UnitPrice: 1}}, false},
+		"free beside the dear": {[]order.Item{{SKU: "A", Quantity: 1, UnitPrice: order.MaxAmount}, {SKU: "B", Quantity: order.MaxQuantity, UnitPrice: 0}}, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := valid()
+			p.Items, p.TotalAmount = tt.items, 0
+			for _, it := range tt.items {
+				p.TotalAmount += int64(it.Quantity) * it.UnitPrice // wraps around, as a careless service would
+			}
+			_, err := p.Events()
+			if (err == nil) != tt.ok {
+				t.Errorf("error %v, want accepted: %t", err, tt.ok)
+			}
+			if fields := errs.Fields(err); !tt.ok && (len(fields) == 0 || fields[0].Field != "totalAmount") {
+				t.Errorf("%v does not name totalAmount first", err)
+			}
+		})
+	}
+}
+
 func TestPlaceSumsExactly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := valid()
@@ -95,7 +131,7 @@ func TestPlaceSumsExactly(t *testing.T) {
 			item := order.Item{
 				SKU:       "S" + strings.Repeat("x", i%60) + string(rune('A'+i/60)),
 				Quantity:  rapid.Int32Range(1, order.MaxQuantity).Draw(t, "quantity"),
-				UnitPrice: rapid.Int64Range(1, 1e9).Draw(t, "price"),
+				UnitPrice: rapid.Int64Range(1, 1e7).Draw(t, "price"), // 100 lines of a million come to MaxAmount,
 			}
 			p.Items = append(p.Items, item)
 			p.TotalAmount += int64(item.Quantity) * item.UnitPrice

@@ -154,12 +154,12 @@ func detailsView(d app.Details) (OrderDetails, error) {
 	return v, nil
 }
 
-func revenueView(row db.RevenueDay) RevenueDay {
+func revenueView(row app.RevenueDay) RevenueDay {
 	return RevenueDay{
 		Day: date(row.Day), Currency: row.Currency,
-		Captured: httpapi.FormatAmount(row.Captured, row.Currency),
-		Refunded: httpapi.FormatAmount(row.Refunded, row.Currency),
-		Net:      httpapi.FormatAmount(row.Captured-row.Refunded, row.Currency),
+		Captured: httpapi.FormatSum(row.Captured, row.Currency),
+		Refunded: httpapi.FormatSum(row.Refunded, row.Currency),
+		Net:      httpapi.FormatSum(row.Net, row.Currency),
 		Payments: row.Payments, Refunds: row.Refunds,
 	}
 }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -58,6 +59,27 @@ func TestRevenue(t *testing.T) {
 		if diff := cmp.Diff(want, got.lines()); diff != "" {
 			t.Errorf("GET %s (-want +got):\n%s", path, diff)
 		}
+	}
+}
+
+// TestRevenueHasAllDigits: sums beyond int64 and beyond a float are written exactly.
+func TestRevenueHasAllDigits(t *testing.T) {
+	s := newShop(t)
+	id := s.order("c", "GBP", 1, 100)
+	for range 3 {
+		hear(s, s.app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: math.MaxInt64, Currency: "GBP", OccurredAt: noon})
+		hear(s, s.app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: math.MaxInt64, Currency: "JPY", OccurredAt: noon})
+	}
+	hear(s, s.app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: 1, Currency: "JPY", OccurredAt: noon})
+	hear(s, s.app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: 1, Currency: "GBP", OccurredAt: noon})
+	var got revenue
+	s.get("/revenue?from=2026-11-24&to=2026-11-24", http.StatusOK, &got)
+	want := []string{
+		"2026-11-24 GBP 276701161105643274.21-0.01=276701161105643274.20 3 1",
+		"2026-11-24 JPY 1-27670116110564327421=-27670116110564327420 1 3",
+	}
+	if diff := cmp.Diff(want, got.lines()); diff != "" {
+		t.Errorf("GET /revenue (-want +got):\n%s", diff)
 	}
 }
 

@@ -14,18 +14,22 @@ import (
 // OnOrderCreated fills in what the other events cannot tell: who ordered what,
 // for how much, to where.
 func (a *App) OnOrderCreated(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderCreated]) error {
-	if err := setStatus(ctx, tx, e, e.Data.OccurredAt, Pending, ""); err != nil {
+	q, o := db.New(tx), e.Data
+	if fresh, err := setStatus(ctx, q, e, o.OccurredAt, Pending, ""); err != nil || !fresh {
 		return err
 	}
-	q, o := db.New(tx), e.Data
-	if err := q.CreateOrder(ctx, db.CreateOrderParams{
+	n, err := q.CreateOrder(ctx, db.CreateOrderParams{
 		OrderID:    o.OrderID,
 		CustomerID: &o.Customer.ID, CustomerName: &o.Customer.Name, CustomerEmail: &o.Customer.Email,
 		Street: &o.ShippingAddress.Street, City: &o.ShippingAddress.City,
 		PostalCode: &o.ShippingAddress.PostalCode, Country: &o.ShippingAddress.Country,
 		Currency: &o.Currency, TotalAmount: &o.TotalAmount, CreatedAt: &o.OccurredAt,
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("create order: %w", err)
+	}
+	if n == 0 {
+		return nil // an order is created once: another OrderCreated came first
 	}
 	for i, it := range o.Items {
 		if err := q.AddItem(ctx, db.AddItemParams{
@@ -39,20 +43,23 @@ func (a *App) OnOrderCreated(ctx context.Context, tx pgx.Tx, e consumer.Event[ev
 
 // OnOrderConfirmed: paid, reserved, scheduled.
 func (a *App) OnOrderConfirmed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderConfirmed]) error {
-	return setStatus(ctx, tx, e, e.Data.OccurredAt, Confirmed, e.Data.TrackingID)
+	_, err := setStatus(ctx, db.New(tx), e, e.Data.OccurredAt, Confirmed, e.Data.TrackingID)
+	return err
 }
 
 // OnOrderCancellationRequested: the way back has begun, its end is open.
 func (a *App) OnOrderCancellationRequested(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderCancellationRequested]) error {
-	return setStatus(ctx, tx, e, e.Data.OccurredAt, Cancelling, e.Data.Reason)
+	_, err := setStatus(ctx, db.New(tx), e, e.Data.OccurredAt, Cancelling, e.Data.Reason)
+	return err
 }
 
 // OnOrderCancelled: everything is undone.
 func (a *App) OnOrderCancelled(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderCancelled]) error {
-	if err := setStatus(ctx, tx, e, e.Data.OccurredAt, Cancelled, e.Data.Reason); err != nil {
+	q := db.New(tx)
+	if fresh, err := setStatus(ctx, q, e, e.Data.OccurredAt, Cancelled, e.Data.Reason); err != nil || !fresh {
 		return err
 	}
-	if err := db.New(tx).SetCancelReason(ctx, db.SetCancelReasonParams{OrderID: e.Data.OrderID, CancelReason: e.Data.Reason}); err != nil {
+	if err := q.SetCancelReason(ctx, db.SetCancelReasonParams{OrderID: e.Data.OrderID, CancelReason: e.Data.Reason}); err != nil {
 		return fmt.Errorf("set cancel reason: %w", err)
 	}
 	return nil
@@ -60,10 +67,11 @@ func (a *App) OnOrderCancelled(ctx context.Context, tx pgx.Tx, e consumer.Event[
 
 // OnOrderShipped: the parcel has left.
 func (a *App) OnOrderShipped(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderShipped]) error {
-	if err := setStatus(ctx, tx, e, e.Data.OccurredAt, Shipped, e.Data.TrackingID); err != nil {
+	q := db.New(tx)
+	if fresh, err := setStatus(ctx, q, e, e.Data.OccurredAt, Shipped, e.Data.TrackingID); err != nil || !fresh {
 		return err
 	}
-	if err := db.New(tx).SetTracking(ctx, db.SetTrackingParams{OrderID: e.Data.OrderID, TrackingID: e.Data.TrackingID}); err != nil {
+	if err := q.SetTracking(ctx, db.SetTrackingParams{OrderID: e.Data.OrderID, TrackingID: e.Data.TrackingID}); err != nil {
 		return fmt.Errorf("set tracking id: %w", err)
 	}
 	return nil
@@ -71,5 +79,6 @@ func (a *App) OnOrderShipped(ctx context.Context, tx pgx.Tx, e consumer.Event[ev
 
 // OnOrderDelivered: the end of the happy path.
 func (a *App) OnOrderDelivered(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-	return setStatus(ctx, tx, e, e.Data.OccurredAt, Delivered, "")
+	_, err := setStatus(ctx, db.New(tx), e, e.Data.OccurredAt, Delivered, "")
+	return err
 }

@@ -15,7 +15,7 @@ import (
 // OnPaymentCompleted counts the money taken on the day it was taken.
 func (a *App) OnPaymentCompleted(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentCompleted]) error {
 	q := db.New(tx)
-	if err := record(ctx, q, e, e.Data.OccurredAt, ""); err != nil {
+	if fresh, err := record(ctx, q, e, e.Data.OccurredAt, ""); err != nil || !fresh {
 		return err
 	}
 	if err := q.AddCapture(ctx, db.AddCaptureParams{
@@ -30,7 +30,7 @@ func (a *App) OnPaymentCompleted(ctx context.Context, tx pgx.Tx, e consumer.Even
 // and ends the need for attention that was raised on the way.
 func (a *App) OnPaymentRefunded(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentRefunded]) error {
 	q := db.New(tx)
-	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
+	if fresh, err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil || !fresh {
 		return err
 	}
 	if err := q.AddRefund(ctx, db.AddRefundParams{
@@ -45,7 +45,7 @@ func (a *App) OnPaymentRefunded(ctx context.Context, tx pgx.Tx, e consumer.Event
 // gets no answer, and somebody has to look at it.
 func (a *App) OnPaymentRefundFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentRefundFailed]) error {
 	q := db.New(tx)
-	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
+	if fresh, err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil || !fresh {
 		return err
 	}
 	return attention(ctx, q, e.Data.OrderID, e.AggregateVersion, true)
@@ -55,7 +55,7 @@ func (a *App) OnPaymentRefundFailed(ctx context.Context, tx pgx.Tx, e consumer.E
 // there is no money to give back. The order's own event sets the status.
 func (a *App) OnPaymentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error {
 	q := db.New(tx)
-	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
+	if fresh, err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil || !fresh {
 		return err
 	}
 	return attention(ctx, q, e.Data.OrderID, e.AggregateVersion, false)
@@ -64,7 +64,7 @@ func (a *App) OnPaymentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[e
 // OnPaymentVoided ends the need for attention as well, for the same reason.
 func (a *App) OnPaymentVoided(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentVoided]) error {
 	q := db.New(tx)
-	if err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil {
+	if fresh, err := record(ctx, q, e, e.Data.OccurredAt, e.Data.Reason); err != nil || !fresh {
 		return err
 	}
 	return attention(ctx, q, e.Data.OrderID, e.AggregateVersion, false)

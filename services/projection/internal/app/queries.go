@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,11 +83,34 @@ func (a *App) Order(ctx context.Context, orderID string) (Details, error) {
 	return d, nil
 }
 
+// RevenueDay is what one UTC day took and gave back in one currency, in minor units. The
+// sums may be greater than int64 holds; Net may be negative.
+type RevenueDay struct {
+	Day                     time.Time
+	Currency                string
+	Captured, Refunded, Net *big.Int
+	Payments, Refunds       int64
+}
+
 // Revenue returns the days from first to last, both included, that have any.
-func (a *App) Revenue(ctx context.Context, first, last time.Time) ([]db.RevenueDay, error) {
+func (a *App) Revenue(ctx context.Context, first, last time.Time) ([]RevenueDay, error) {
 	rows, err := db.New(a.pool).Revenue(ctx, db.RevenueParams{FromDay: first, ToDay: last})
 	if err != nil {
 		return nil, fmt.Errorf("load revenue: %w", err)
 	}
-	return rows, nil
+	days := make([]RevenueDay, len(rows))
+	for i, r := range rows {
+		days[i] = RevenueDay{Day: r.Day, Currency: r.Currency, Payments: r.Payments, Refunds: r.Refunds}
+		for _, sum := range []struct {
+			text string
+			into **big.Int
+		}{{r.Captured, &days[i].Captured}, {r.Refunded, &days[i].Refunded}, {r.Net, &days[i].Net}} {
+			n, ok := new(big.Int).SetString(sum.text, 10)
+			if !ok {
+				return nil, errs.New(errs.Internal, "revenue of %s in the read model is %q", r.Day.Format(time.DateOnly), sum.text)
+			}
+			*sum.into = n
+		}
+	}
+	return days, nil
 }

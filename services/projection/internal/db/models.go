@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Read model: one row an order. status comes from order.events alone, needs_attention from payment.events: the latest version wins.
@@ -40,17 +41,17 @@ type OrderItem struct {
 	UnitPrice int64
 }
 
-// Read model: minor units by UTC day of the event. Sums, so each event must count once: the inbox sees to it.
+// Read model: minor units by UTC day of the event. Sums over the timeline's facts, each counted once.
 type RevenueDay struct {
 	Day      time.Time
 	Currency string
-	Captured int64
-	Refunded int64
+	Captured pgtype.Numeric
+	Refunded pgtype.Numeric
 	Payments int64
 	Refunds  int64
 }
 
-// Read model: the saga of each order, every event of every service.
+// Read model: the saga of each order, every event of every service. One row per fact: only a fresh row has an effect on the other tables.
 type Timeline struct {
 	OrderID    string
 	EventID    uuid.UUID

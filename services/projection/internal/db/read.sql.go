@@ -309,7 +309,9 @@ func (q *Queries) ListTimeline(ctx context.Context, orderID string) ([]Timeline,
 }
 
 const revenue = `-- name: Revenue :many
-SELECT day, currency, captured, refunded, payments, refunds FROM revenue_days WHERE day >= $1 AND day <= $2 ORDER BY day, currency
+SELECT day, currency, captured::text AS captured, refunded::text AS refunded,
+    (captured - refunded)::text AS net, payments, refunds
+FROM revenue_days WHERE day >= $1 AND day <= $2 ORDER BY day, currency
 `
 
 type RevenueParams struct {
@@ -317,20 +319,32 @@ type RevenueParams struct {
 	ToDay   time.Time
 }
 
-func (q *Queries) Revenue(ctx context.Context, arg RevenueParams) ([]RevenueDay, error) {
+type RevenueRow struct {
+	Day      time.Time
+	Currency string
+	Captured string
+	Refunded string
+	Net      string
+	Payments int64
+	Refunds  int64
+}
+
+// The sums are decimal integers of up to 38 digits, as text: int64 cannot hold them all.
+func (q *Queries) Revenue(ctx context.Context, arg RevenueParams) ([]RevenueRow, error) {
 	rows, err := q.db.Query(ctx, revenue, arg.FromDay, arg.ToDay)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []RevenueDay
+	var items []RevenueRow
 	for rows.Next() {
-		var i RevenueDay
+		var i RevenueRow
 		if err := rows.Scan(
 			&i.Day,
 			&i.Currency,
 			&i.Captured,
 			&i.Refunded,
+			&i.Net,
 			&i.Payments,
 			&i.Refunds,
 		); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 const addCapture = `-- name: AddCapture :exec
-INSERT INTO revenue_days AS r (day, currency, captured, payments) VALUES ($1, $2, $3, 1)
+INSERT INTO revenue_days AS r (day, currency, captured, payments) VALUES ($1, $2, $3::bigint, 1)
 ON CONFLICT (day, currency) DO UPDATE SET captured = r.captured + excluded.captured, payments = r.payments + 1
 `
 
@@ -53,7 +53,7 @@ func (q *Queries) AddItem(ctx context.Context, arg AddItemParams) error {
 }
 
 const addRefund = `-- name: AddRefund :exec
-INSERT INTO revenue_days AS r (day, currency, refunded, refunds) VALUES ($1, $2, $3, 1)
+INSERT INTO revenue_days AS r (day, currency, refunded, refunds) VALUES ($1, $2, $3::bigint, 1)
 ON CONFLICT (day, currency) DO UPDATE SET refunded = r.refunded + excluded.refunded, refunds = r.refunds + 1
 `
 
@@ -68,9 +68,10 @@ func (q *Queries) AddRefund(ctx context.Context, arg AddRefundParams) error {
 	return err
 }
 
-const addToTimeline = `-- name: AddToTimeline :exec
+const addToTimeline = `-- name: AddToTimeline :execrows
 INSERT INTO timeline (order_id, event_id, topic, event_type, version, occurred_at, detail)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (order_id, event_id) DO NOTHING
 `
 
 type AddToTimelineParams struct {
@@ -83,8 +84,9 @@ type AddToTimelineParams struct {
 	Detail     string
 }
 
-func (q *Queries) AddToTimeline(ctx context.Context, arg AddToTimelineParams) error {
-	_, err := q.db.Exec(ctx, addToTimeline,
+// No row: the fact is there already, and whatever follows from it too.
+func (q *Queries) AddToTimeline(ctx context.Context, arg AddToTimelineParams) (int64, error) {
+	result, err := q.db.Exec(ctx, addToTimeline,
 		arg.OrderID,
 		arg.EventID,
 		arg.Topic,
@@ -93,14 +95,17 @@ func (q *Queries) AddToTimeline(ctx context.Context, arg AddToTimelineParams) er
 		arg.OccurredAt,
 		arg.Detail,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
-const createOrder = `-- name: CreateOrder :exec
+const createOrder = `-- name: CreateOrder :execrows
 UPDATE orders SET customer_id = $1, customer_name = $2,
     customer_email = $3, street = $4, city = $5, postal_code = $6,
     country = $7, currency = $8, total_amount = $9, created_at = $10
-WHERE order_id = $11
+WHERE order_id = $11 AND created_at IS NULL
 `
 
 type CreateOrderParams struct {
@@ -117,8 +122,9 @@ type CreateOrderParams struct {
 	OrderID       string
 }
 
-func (q *Queries) CreateOrder(ctx context.Context, arg CreateOrderParams) error {
-	_, err := q.db.Exec(ctx, createOrder,
+// No row: another OrderCreated has filled the order in, and its items are there.
+func (q *Queries) CreateOrder(ctx context.Context, arg CreateOrderParams) (int64, error) {
+	result, err := q.db.Exec(ctx, createOrder,
 		arg.CustomerID,
 		arg.CustomerName,
 		arg.CustomerEmail,
@@ -131,7 +137,10 @@ func (q *Queries) CreateOrder(ctx context.Context, arg CreateOrderParams) error 
 		arg.CreatedAt,
 		arg.OrderID,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setCancelReason = `-- name: SetCancelReason :exec
