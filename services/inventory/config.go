@@ -12,6 +12,7 @@ import (
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
+	"eventshop.example/services/inventory/internal/inventory"
 )
 
 // Config is all the service can be told from outside. LOG_LEVEL is read by
@@ -27,7 +28,7 @@ type Config struct {
 	DatabaseURL  string           // DATABASE_URL: postgres://…
 	Brokers      []string         // KAFKA_BROKERS: host:port, comma between
 	RegistryURL  string           // SCHEMA_REGISTRY_URL
-	InitialStock map[string]int64 // INITIAL_STOCK: SKU=pieces, comma between; stocked once, default none
+	InitialStock map[string]int64 // INITIAL_STOCK: SKU=pieces (0 to 10^15), comma between; stocked once, default none
 
 	Migrations postgres.Migrations // MIGRATIONS: run (default), or wait for `migrate` to be run by somebody
 
@@ -88,6 +89,9 @@ func parseStock(list string) (map[string]int64, error) {
 		n, err := strconv.ParseInt(pieces, 10, 64)
 		if !ok || sku == "" || err != nil || n < 0 {
 			return nil, errs.New(errs.Invalid, "INITIAL_STOCK: %q is not SKU=pieces", entry)
+		}
+		if n > inventory.MaxPieces {
+			return nil, errs.New(errs.Invalid, "INITIAL_STOCK: %q is more than %d pieces", entry, inventory.MaxPieces)
 		}
 		stock[sku] = n
 	}

@@ -18,8 +18,10 @@ FROM (SELECT unnest(@skus::text[]) AS sku, unnest(@quantities::bigint[]) AS quan
 INSERT INTO stock (sku, initial, available) VALUES (@sku, @quantity, @quantity) ON CONFLICT (sku) DO NOTHING;
 
 -- name: Restock :one
+-- No row: with this the SKU would have received more than most, all told.
 INSERT INTO stock AS s (sku, restocked, available) VALUES (@sku, @quantity, @quantity)
 ON CONFLICT (sku) DO UPDATE SET restocked = s.restocked + @quantity, available = s.available + @quantity
+WHERE s.initial::numeric + s.restocked + @quantity <= @most::bigint
 RETURNING *;
 
 -- name: AddReceipt :exec

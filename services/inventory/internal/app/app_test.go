@@ -29,6 +29,8 @@ type shelf struct {
 	pool *pgxpool.Pool // of the service's role
 	db   *pgtest.Separate
 	app  *app.App
+
+	codec *schema.Codec
 }
 
 func newShelf(t *testing.T, stock map[string]int64) *shelf {
@@ -41,6 +43,7 @@ func newShelf(t *testing.T, stock map[string]int64) *shelf {
 	if err := codec.Register(t.Context(), events.Catalogue()...); err != nil {
 		t.Fatal(err)
 	}
+	s.codec = codec
 	s.app = app.New(app.Config{Pool: s.pool, Outbox: outbox.New(codec, "/eventshop/inventory")})
 	if err := s.app.Seed(t.Context(), stock); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -79,7 +80,9 @@ func (a *App) reject(ctx context.Context, tx pgx.Tx, row *db.Reservation, s step
 		if !m.Known {
 			e.Reason = reasonUnknownSKU
 		}
-		e.Shortages = append(e.Shortages, events.Shortage{SKU: m.SKU, Requested: int32(m.Requested), Available: m.Available})
+		// The event has 32 bits for what was asked for; the reservation's row has it all.
+		requested := int32(min(max(m.Requested, math.MinInt32), math.MaxInt32))
+		e.Shortages = append(e.Shortages, events.Shortage{SKU: m.SKU, Requested: requested, Available: m.Available})
 	}
 	return a.append(ctx, tx, row, s.cause, e)
 }
@@ -113,6 +116,8 @@ func (a *App) ship(ctx context.Context, q *db.Queries, row db.Reservation) error
 	return moved(n, err, held.items, "ship")
 }
 
+// reservedItems is what an event says is held: Allocate lets nothing through that does not
+// fit its 32 bits.
 func reservedItems(items []inventory.Item) []events.ReservedItem {
 	out := make([]events.ReservedItem, len(items))
 	for i, it := range items {

@@ -11,6 +11,7 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/services/inventory/internal/db"
+	"eventshop.example/services/inventory/internal/inventory"
 )
 
 // Stock returns one SKU; errs.NotFound for one that was never stocked.
@@ -41,14 +42,19 @@ type Receipt struct {
 	Stock    db.Stock
 }
 
-// ReceiveStock counts goods received, in the caller's transaction.
+// ReceiveStock counts goods received, in the caller's transaction. The error is of kind
+// Invalid and names the quantity when the SKU would have received more than
+// inventory.MaxPieces, all told.
 func (a *App) ReceiveStock(ctx context.Context, tx pgx.Tx, sku string, quantity int64) (Receipt, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Receipt{}, err
 	}
 	q := db.New(tx)
-	row, err := q.Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity})
+	row, err := q.Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity, Most: inventory.MaxPieces})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Receipt{}, errs.Field("quantity", "is too much: a SKU receives at most %d pieces, all told", inventory.MaxPieces)
+	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("restock %s: %w", sku, err)
 	}

@@ -28,6 +28,7 @@ type Reservation struct {
 	UpdatedAt     time.Time
 }
 
+// What each order asks for, as its OrderCreated said. Only lines of 1 to 2147483647 pieces are ever reserved.
 type ReservationItem struct {
 	OrderID  string
 	Sku      string

@@ -156,16 +156,19 @@ func (q *Queries) ReserveStock(ctx context.Context, arg ReserveStockParams) (int
 const restock = `-- name: Restock :one
 INSERT INTO stock AS s (sku, restocked, available) VALUES ($1, $2, $2)
 ON CONFLICT (sku) DO UPDATE SET restocked = s.restocked + $2, available = s.available + $2
+WHERE s.initial::numeric + s.restocked + $2 <= $3::bigint
 RETURNING sku, initial, restocked, available, reserved, shipped
 `
 
 type RestockParams struct {
 	Sku      string
 	Quantity int64
+	Most     int64
 }
 
+// No row: with this the SKU would have received more than most, all told.
 func (q *Queries) Restock(ctx context.Context, arg RestockParams) (Stock, error) {
-	row := q.db.QueryRow(ctx, restock, arg.Sku, arg.Quantity)
+	row := q.db.QueryRow(ctx, restock, arg.Sku, arg.Quantity, arg.Most)
 	var i Stock
 	err := row.Scan(
 		&i.Sku,

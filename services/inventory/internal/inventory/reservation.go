@@ -10,7 +10,18 @@ package inventory
 
 import (
 	"cmp"
+	"math"
 	"slices"
+)
+
+const (
+	// MaxPieces bounds what one SKU can ever receive, the initial stock included. The counts
+	// of a SKU are parts of that, so none of their sums overflows, and a client that keeps
+	// numbers as doubles shows each of them exactly.
+	MaxPieces = int64(1_000_000_000_000_000)
+	// maxHeld bounds what one order can hold of a SKU, in pieces: what the events of a
+	// reservation can say. An order has a million pieces a line at most.
+	maxHeld = int64(math.MaxInt32)
 )
 
 // State is where one order's reservation stands. The zero value is None.
@@ -95,12 +106,13 @@ type Shortage struct {
 
 // Allocate checks items against the pieces available by SKU and returns what is
 // missing, sorted by SKU; an empty result means all can be reserved. An order
-// gets everything or nothing. Lines of the same SKU are added up.
+// gets everything or nothing. Lines of the same SKU are added up. What no order can hold,
+// less than a piece or more than 2147483647 of them, is missing whatever there is.
 func Allocate(available map[string]int64, items []Item) []Shortage {
 	var out []Shortage
 	for _, it := range Merge(items) {
 		have, known := available[it.SKU]
-		if !known || have < it.Quantity {
+		if !known || have < it.Quantity || it.Quantity < 1 || it.Quantity > maxHeld {
 			out = append(out, Shortage{SKU: it.SKU, Requested: it.Quantity, Available: have, Known: known})
 		}
 	}
@@ -108,11 +120,17 @@ func Allocate(available map[string]int64, items []Item) []Shortage {
 }
 
 // Merge adds up lines of the same SKU and sorts by SKU: the order in which stock
-// rows are locked, so that two orders never wait for each other.
+// rows are locked, so that two orders never wait for each other. A line of less than a
+// piece is not made good by another: it stands for its SKU.
 func Merge(items []Item) []Item {
 	bySKU := map[string]int64{}
 	for _, it := range items {
-		bySKU[it.SKU] += it.Quantity
+		n, twice := bySKU[it.SKU]
+		if least := min(n, it.Quantity); twice && least < 1 {
+			bySKU[it.SKU] = least
+		} else {
+			bySKU[it.SKU] = n + it.Quantity
+		}
 	}
 	out := make([]Item, 0, len(bySKU))
 	for sku, n := range bySKU {
