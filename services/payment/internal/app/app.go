@@ -169,7 +169,7 @@ func (a *App) lock(ctx context.Context, tx pgx.Tx, orderID string) (db.Payment, 
 // change lets the locked row take the step's inputs in turn and writes what follows. It
 // returns the last decision.
 func (a *App) change(ctx context.Context, tx pgx.Tx, row *db.Payment, s step) (payment.Decision, error) {
-	now := a.now()
+	now, before := a.now(), *row
 	learn(row, s)
 	var d payment.Decision
 	var facts []payment.Fact
@@ -189,9 +189,13 @@ func (a *App) change(ctx context.Context, tx pgx.Tx, row *db.Payment, s step) (p
 	if err := a.tell(ctx, tx, row, s.cause, facts); err != nil {
 		return d, err
 	}
-	row.UpdatedAt = now
-	if err := store(ctx, tx, *row); err != nil {
-		return d, err
+	// A fact that comes again leaves no trace. An attempt that failed has changed the row
+	// before this.
+	if *row != before || s.failure != "" {
+		row.UpdatedAt = now
+		if err := store(ctx, tx, *row); err != nil {
+			return d, err
+		}
 	}
 	if s.failure == "" && payment.State(row.State).Returning() {
 		a.wakeWorker()
