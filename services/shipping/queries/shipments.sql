@@ -14,5 +14,6 @@ SELECT * FROM shipments WHERE order_id = @order_id;
 UPDATE shipments SET
     state = @state, version = @version, customer_id = @customer_id, address = @address, items = @items,
     shipment_id = @shipment_id, tracking_id = @tracking_id, carrier = @carrier, reason = @reason,
-    detail = @detail, dispatched_at = @dispatched_at, delivered_at = @delivered_at, updated_at = @updated_at
+    detail = @detail, dispatched_at = @dispatched_at, delivered_at = @delivered_at,
+    rejected_requests = @rejected_requests, updated_at = @updated_at
 WHERE order_id = @order_id;

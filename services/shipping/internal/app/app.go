@@ -128,6 +128,9 @@ func (a *App) react(ctx context.Context, tx pgx.Tx, s step) error {
 		return err
 	}
 	d = shipping.Once(d, row.DispatchedAt != nil)
+	if answered(row, s) {
+		d = shipping.Again(d)
+	}
 	a.metrics.decided(s.input, d.Action)
 	a.log.InfoContext(ctx, "shipment decided", "input", s.input, "action", d.Action,
 		"carrier", s.answer.Outcome, "from", state, "to", d.Next, "told", d.Emit)

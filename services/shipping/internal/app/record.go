@@ -15,6 +15,9 @@ import (
 // record brings the row to the decision's state with what the step knows.
 func (a *App) record(row *db.Shipment, s step, d shipping.Decision) error {
 	row.UpdatedAt = a.now()
+	if slices.Contains(d.Emit, shipping.ShipmentCancellationRejected) {
+		row.RejectedRequests = append(row.RejectedRequests, s.cause.CausationID)
+	}
 	if s.parcel != nil && row.Address == nil {
 		if err := setParcel(row, *s.parcel); err != nil {
 			return err
@@ -51,6 +54,17 @@ func (a *App) record(row *db.Shipment, s step, d shipping.Decision) error {
 		}
 	}
 	return nil
+}
+
+// rejectedBefore stands in a row for every request: its rejection was told by a release that
+// did not note which.
+const rejectedBefore = "*"
+
+// answered reports whether this very request has had its rejection.
+func answered(row db.Shipment, s step) bool {
+	return s.input == shipping.OrderCancellationRequested && slices.ContainsFunc(row.RejectedRequests, func(id string) bool {
+		return id == s.cause.CausationID || id == rejectedBefore
+	})
 }
 
 // reasonStopped is the reason of a cancellation first heard of from the carrier: as far
@@ -103,7 +117,8 @@ func store(ctx context.Context, q *db.Queries, row db.Shipment) error {
 		OrderID: row.OrderID, State: row.State, Version: row.Version, CustomerID: row.CustomerID,
 		Address: row.Address, Items: row.Items, ShipmentID: row.ShipmentID, TrackingID: row.TrackingID,
 		Carrier: row.Carrier, Reason: row.Reason, Detail: row.Detail,
-		DispatchedAt: row.DispatchedAt, DeliveredAt: row.DeliveredAt, UpdatedAt: row.UpdatedAt,
+		DispatchedAt: row.DispatchedAt, DeliveredAt: row.DeliveredAt,
+		RejectedRequests: row.RejectedRequests, UpdatedAt: row.UpdatedAt,
 	})
 	if err != nil {
 		return fmt.Errorf("store shipment: %w", err)

@@ -33,4 +33,6 @@ type Shipment struct {
 	DeliveredAt   *time.Time
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	// Event ids of the cancellation requests that were rejected; * where a rejection was told before this was noted, and stands for every request.
+	RejectedRequests []string
 }

@@ -11,7 +11,7 @@ import (
 )
 
 const getShipment = `-- name: GetShipment :one
-SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at FROM shipments WHERE order_id = $1
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests FROM shipments WHERE order_id = $1
 `
 
 func (q *Queries) GetShipment(ctx context.Context, orderID string) (Shipment, error) {
@@ -34,12 +34,13 @@ func (q *Queries) GetShipment(ctx context.Context, orderID string) (Shipment, er
 		&i.DeliveredAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.RejectedRequests,
 	)
 	return i, err
 }
 
 const lockShipment = `-- name: LockShipment :one
-SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at FROM shipments WHERE order_id = $1 FOR UPDATE
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests FROM shipments WHERE order_id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockShipment(ctx context.Context, orderID string) (Shipment, error) {
@@ -62,6 +63,7 @@ func (q *Queries) LockShipment(ctx context.Context, orderID string) (Shipment, e
 		&i.DeliveredAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.RejectedRequests,
 	)
 	return i, err
 }
@@ -88,25 +90,27 @@ const updateShipment = `-- name: UpdateShipment :exec
 UPDATE shipments SET
     state = $1, version = $2, customer_id = $3, address = $4, items = $5,
     shipment_id = $6, tracking_id = $7, carrier = $8, reason = $9,
-    detail = $10, dispatched_at = $11, delivered_at = $12, updated_at = $13
-WHERE order_id = $14
+    detail = $10, dispatched_at = $11, delivered_at = $12,
+    rejected_requests = $13, updated_at = $14
+WHERE order_id = $15
 `
 
 type UpdateShipmentParams struct {
-	State        string
-	Version      int64
-	CustomerID   string
-	Address      []byte
-	Items        []byte
-	ShipmentID   string
-	TrackingID   string
-	Carrier      string
-	Reason       string
-	Detail       string
-	DispatchedAt *time.Time
-	DeliveredAt  *time.Time
-	UpdatedAt    time.Time
-	OrderID      string
+	State            string
+	Version          int64
+	CustomerID       string
+	Address          []byte
+	Items            []byte
+	ShipmentID       string
+	TrackingID       string
+	Carrier          string
+	Reason           string
+	Detail           string
+	DispatchedAt     *time.Time
+	DeliveredAt      *time.Time
+	RejectedRequests []string
+	UpdatedAt        time.Time
+	OrderID          string
 }
 
 func (q *Queries) UpdateShipment(ctx context.Context, arg UpdateShipmentParams) error {
@@ -123,6 +127,7 @@ func (q *Queries) UpdateShipment(ctx context.Context, arg UpdateShipmentParams) 
 		arg.Detail,
 		arg.DispatchedAt,
 		arg.DeliveredAt,
+		arg.RejectedRequests,
 		arg.UpdatedAt,
 		arg.OrderID,
 	)

@@ -182,3 +182,10 @@ func Once(d Decision, dispatchTold bool) Decision {
 	}
 	return d
 }
+
+// Again takes from a decision the rejection of a cancellation: the request that asks for it
+// is one that has had it. Another request is answered, every time.
+func Again(d Decision) Decision {
+	d.Emit = slices.DeleteFunc(slices.Clone(d.Emit), func(f Fact) bool { return f == ShipmentCancellationRejected })
+	return d
+}
