@@ -131,6 +131,15 @@ func (a *App) change(ctx context.Context, tx pgx.Tx, orderID string, in order.In
 		return before, order.Decision{}, err
 	}
 	decision := before.Decide(in)
+	if len(decision.Events) > 0 && cause.CausationID != "" {
+		known, err := a.decidedUpon(ctx, tx, orderID, cause.CausationID)
+		if err != nil {
+			return before, order.Decision{}, err
+		}
+		if known {
+			decision = order.Decision{Outcome: order.Duplicate}
+		}
+	}
 	after := before
 	if len(decision.Events) > 0 {
 		if after, err = a.commit(ctx, tx, before, decision.Events, cause); err != nil {
@@ -142,6 +151,26 @@ func (a *App) change(ctx context.Context, tx pgx.Tx, orderID string, in order.In
 	a.log.InfoContext(ctx, "order decided", "input", in.Kind,
 		"outcome", decision.Outcome, "from", before.Status, "to", after.Status, "version", after.Version)
 	return after, decision, nil
+}
+
+// decidedUpon reports whether the order's stream has what followed from the event with the
+// id given. The states answer most facts that come again, after the inbox has forgotten them;
+// not one that contradicted another: it raised attention, and a later state would act on it.
+func (a *App) decidedUpon(ctx context.Context, tx pgx.Tx, orderID, eventID string) (bool, error) {
+	records, err := eventstore.Load(ctx, tx, orderID, 0)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range records {
+		var m metadata
+		if err := json.Unmarshal(r.Metadata, &m); err != nil {
+			return false, errs.Wrap(errs.Internal, err, "decode metadata of order "+orderID)
+		}
+		if m.CausationID == eventID {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // commit writes new domain events and all that goes with them. The order of its
@@ -207,12 +236,17 @@ func (a *App) keepDeadline(ctx context.Context, tx pgx.Tx, before, after order.O
 	return nil
 }
 
+// metadata is what is stored beside an event. CausationID is the id of the event that led to
+// it, "" for a command's.
+type metadata struct {
+	CorrelationID string `json:"correlationId"`
+	CausationID   string `json:"causationId"`
+}
+
 // encode gives the stored form of domain events; the metadata says what led to
 // them.
 func encode(news []order.Event, cause outbox.Cause) ([]eventstore.NewRecord, error) {
-	metadata, err := json.Marshal(map[string]string{
-		"correlationId": cause.CorrelationID, "causationId": cause.CausationID,
-	})
+	origin, err := json.Marshal(metadata{CorrelationID: cause.CorrelationID, CausationID: cause.CausationID})
 	if err != nil {
 		return nil, errs.Wrap(errs.Internal, err, "encode metadata")
 	}
@@ -222,7 +256,7 @@ func encode(news []order.Event, cause outbox.Cause) ([]eventstore.NewRecord, err
 		if err != nil {
 			return nil, err
 		}
-		records[i] = eventstore.NewRecord{Type: e.Name(), Data: data, Metadata: metadata}
+		records[i] = eventstore.NewRecord{Type: e.Name(), Data: data, Metadata: origin}
 	}
 	return records, nil
 }
