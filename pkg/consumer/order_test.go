@@ -27,7 +27,7 @@ import (
 // which starts behind them has them in one batch.
 func (b *bench) together(records ...*kgo.Record) {
 	b.t.Helper()
-	cl := kafkatest.NewClient(b.t, b.brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl := kafkatest.NewClient(b.t, b.brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1_048_588))
 	copies := make([]*kgo.Record, len(records))
 	for i, r := range records {
 		again := *r

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -25,14 +26,15 @@ import (
 
 // point is a place in a handler or a call where a test stops the consumer.
 type point struct {
+	once           sync.Once
 	reached, leave chan struct{}
 }
 
-func newPoint() *point { return &point{make(chan struct{}), make(chan struct{})} }
+func newPoint() *point { return &point{reached: make(chan struct{}), leave: make(chan struct{})} }
 
-// stop is called at the place, once.
+// stop is called at the place. It returns when the test lets the consumer go on.
 func (p *point) stop(ctx context.Context) {
-	close(p.reached)
+	p.once.Do(func() { close(p.reached) })
 	select {
 	case <-p.leave:
 	case <-ctx.Done():
