@@ -223,3 +223,118 @@ func partitionOf(t *testing.T, pool *pgxpool.Pool, id uuid.UUID) (name string) {
 	}
 	return name
 }
+
+// TestBatchesThatOverlapDoNotDeadlock: two batches hold the same messages in opposite
+// orders, and both wait for a third receiver of the one between them.
+func TestBatchesThatOverlapDoNotDeadlock(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, inbox.Component())
+	a, b, c := newID(t), newID(t), newID(t)
+	type receipt struct {
+		fresh map[uuid.UUID]bool
+		err   error
+	}
+	receipts := make(chan receipt, 2)
+	undone := errors.New("the third fails")
+	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		if _, err := inbox.Receive(t.Context(), tx, "payment", messages(b)); err != nil {
+			t.Fatal(err)
+		}
+		for n, ids := range [][]uuid.UUID{{a, b, c}, {c, b, a}} {
+			go func() {
+				var r receipt
+				r.err = postgres.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
+					r.fresh, err = inbox.Receive(t.Context(), tx, "payment", messages(ids...))
+					return err
+				})
+				receipts <- r
+			}()
+			kafkatest.Eventually(t, "it to wait", func() bool { return waiters(t, pool) == n+1 })
+		}
+		return undone
+	})
+	if !errors.Is(err, undone) {
+		t.Fatal(err)
+	}
+	fresh := map[uuid.UUID]int{}
+	for range 2 {
+		r := <-receipts
+		if r.err != nil {
+			t.Errorf("a batch that overlaps another: %v", r.err)
+		}
+		for id := range r.fresh {
+			fresh[id]++
+		}
+	}
+	if diff := cmp.Diff(map[uuid.UUID]int{a: 1, b: 1, c: 1}, fresh); diff != "" {
+		t.Errorf("how often each was fresh (-want +got):\n%s", diff)
+	}
+}
+
+// waiters is how many sessions of this database wait for another's lock.
+func waiters(t *testing.T, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	err := pool.QueryRow(t.Context(), `SELECT count(DISTINCT pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+		WHERE a.datname = current_database() AND NOT l.granted`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestUpkeepMakesAWeekAheadAndKeepsAMonth, unless it is told otherwise.
+func TestUpkeepMakesAWeekAheadAndKeepsAMonth(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, inbox.Component())
+	now := time.Now()
+	maintain(t, pool, now.AddDate(0, 0, -40), week) // makes days 40 to 33 before today
+	maintain(t, pool, now.AddDate(0, 0, -32), 100*week)
+	dropped := maintain(t, pool, now, 0)
+	for age, gone := range map[int]bool{40: true, 33: true, 30: false, 26: false} {
+		name := postgres.PartitionName("inbox", now.AddDate(0, 0, -age))
+		if slices.Contains(dropped, name) != gone {
+			t.Errorf("the day %d days ago: dropped %v, want %v", age, !gone, gone)
+		}
+	}
+	for ahead := range 8 {
+		id := postgres.LowerBound(now.AddDate(0, 0, ahead))
+		receive(t, pool, "payment", id)
+		if got, want := partitionOf(t, pool, id), postgres.PartitionName("inbox", now.AddDate(0, 0, ahead)); got != want {
+			t.Errorf("a message %d days from now is in %s, want %s", ahead, got, want)
+		}
+	}
+}
+
+// TestADayInWhichAMessageIsReceivedWhileItIsDroppedStays: the look before the drop saw
+// nothing, and the condition behind the lock does.
+func TestADayInWhichAMessageIsReceivedWhileItIsDroppedStays(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, inbox.Component())
+	now := time.Now()
+	maintain(t, pool, now.Add(-3*week), week)
+	late := postgres.LowerBound(now.Add(-3 * week))
+	kept := postgres.PartitionName("inbox", now.Add(-3*week))
+	pruned := make(chan []string, 1)
+	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		// Not committed yet: no look can see it. The drop waits for this transaction.
+		if _, err := inbox.Receive(t.Context(), tx, "payment", messages(late)); err != nil {
+			return err
+		}
+		go func() {
+			dropped, err := inbox.Upkeep(pool, func() time.Time { return now }, week).Prune(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			pruned <- dropped
+		}()
+		kafkatest.Eventually(t, "the drop to wait", func() bool { return waiters(t, pool) == 1 })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dropped := <-pruned; slices.Contains(dropped, kept) {
+		t.Errorf("dropped %v with a message that was received meanwhile", dropped)
+	}
+	check(t, "receipt again", receive(t, pool, "payment", late))
+}
