@@ -25,7 +25,9 @@ import (
 // offline is a member whose client finds no broker, and needs none.
 func offline(t *testing.T) *member {
 	t.Helper()
-	m, err := join(groupOptions([]string{"127.0.0.1:1"}, "testers", []string{"t"}, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), time.Second, func(topicPartition) {})
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	watch := (&Consumer{log: log, metrics: newMetrics(nil, "testers")}).watchCommits("testers")
+	m, err := join(groupOptions([]string{"127.0.0.1:1"}, "testers", []string{"t"}, nil), log, watch, time.Second, func(topicPartition) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,9 +111,9 @@ func TestBatchesAreSmallWhileSomethingFails(t *testing.T) {
 	if got := c.limit(); got != carefulBatch {
 		t.Errorf("limit with savepoints %d, want %d", got, carefulBatch)
 	}
-	c.alone = true
-	if got := c.limit(); got != 1 {
-		t.Errorf("limit when the failure is at the commit %d, want 1", got)
+	c.narrow = 7
+	if got := c.limit(); got != 7 {
+		t.Errorf("limit while the failure at the commit is looked for %d, want 7", got)
 	}
 	c = &Consumer{cfg: Config{MaxBatch: 5}, careful: true}
 	if got := c.limit(); got != 5 {
