@@ -30,7 +30,7 @@ type Roles struct {
 // everybody (PUBLIC) may do with database, schema and functions is taken back too. It may
 // run again, and twice at once; it waits for a server that is away until ctx ends.
 func Job(ctx context.Context, cfg Config, roles Roles, comps ...Component) error {
-	hook := asRole(roles.Owner, passwordFrom(cfg.PasswordFile))
+	hook := asRole(roles.Owner, prepare(cfg, &route{}))
 	if err := migrateUntilReached(ctx, cfg.URL, hook, comps); err != nil {
 		return err
 	}

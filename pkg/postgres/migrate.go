@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,7 +49,7 @@ func Migrate(ctx context.Context, url string, comps ...Component) error {
 
 // MigrateWith is [Migrate] for a database whose password is in a file.
 func MigrateWith(ctx context.Context, cfg Config, comps ...Component) error {
-	return migrateUntilReached(ctx, cfg.URL, passwordFrom(cfg.PasswordFile), comps)
+	return migrateUntilReached(ctx, cfg.URL, prepare(cfg, &route{}), comps)
 }
 
 // beforeConnect changes a connection's settings before it is made; nil changes none.
@@ -93,6 +94,11 @@ func migrate(ctx context.Context, url string, hook beforeConnect, comps []Compon
 	if err := db.PingContext(ctx); err != nil {
 		return Classify(fmt.Errorf("connect to the database: %w", err))
 	}
+	unlock, err := lockMigrations(ctx, db)
+	if err != nil {
+		return Classify(fmt.Errorf("wait for another process's migrations: %w", err))
+	}
+	defer unlock()
 	for _, c := range WithPartitions(comps) {
 		if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(c.Name) {
 			return errs.New(errs.Invalid, "migrate: component name %q is not lower-case letters, digits and underscores", c.Name)
@@ -101,14 +107,8 @@ func migrate(ctx context.Context, url string, hook beforeConnect, comps []Compon
 		if err != nil {
 			return fmt.Errorf("migrate %s: %w", c.Name, err)
 		}
-		// One try a second for five minutes: longer than any of these
-		// migrations takes in another replica.
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-		if err != nil {
-			return fmt.Errorf("migrate %s: %w", c.Name, err)
-		}
 		provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-			goose.WithTableName(c.Name+"_migrations"), goose.WithSessionLocker(locker),
+			goose.WithTableName(c.Name+"_migrations"),
 			goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 		if errors.Is(err, goose.ErrNoMigrations) {
 			return fmt.Errorf("migrate %s: no .sql files: %w", c.Name, err)
@@ -124,4 +124,28 @@ func migrate(ctx context.Context, url string, hook beforeConnect, comps []Compon
 		}
 	}
 	return nil
+}
+
+// migrationsWait bounds one wait for the lock; the caller tries again.
+const migrationsWait = "5s"
+
+// lockMigrations lets one process migrate the database. The lock belongs to a transaction on
+// a connection of its own, not to a session: behind a pooler a session's lock would stay with
+// whichever of the server's sessions took it. Its number is that of goose's session locker, so
+// that a process of an earlier release and this one keep each other out.
+func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range []string{
+		`SET LOCAL lock_timeout = '` + migrationsWait + `'`,
+		`SET LOCAL idle_in_transaction_session_timeout = 0`, // it idles while the migrations run
+		fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, lock.DefaultLockID),
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return nil, errors.Join(err, tx.Rollback())
+		}
+	}
+	return func() { _ = tx.Rollback() }, nil // when it fails, the connection is gone and the lock with it
 }

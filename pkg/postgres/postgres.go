@@ -13,8 +13,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,13 +20,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"eventshop.example/pkg/credentials"
 	"eventshop.example/pkg/errs"
 )
 
-// defaultMaxConns suits one small service: a consumer, a relay, and a handful
-// of concurrent requests. Five services with 8 each stay far below the
-// server's default limit of 100 connections.
+// defaultMaxConns suits one small program. A service has [Pools].
 const defaultMaxConns = 8
 
 // rollbackTimeout bounds the rollback after the caller's context has ended.
@@ -39,6 +34,9 @@ type Config struct {
 	URL          string // postgres://user:password@host:port/database?…
 	PasswordFile string // read for each new connection, in place of the URL's password; "" for none
 	MaxConns     int32  // 0 means pool_max_conns of the URL, or else 8
+
+	Bounds   Bounds    // how long users of the pool wait
+	Refusals *Refusals // counts what the database refuses; nil: nothing does
 }
 
 // Querier is what a query needs: a pool, a connection or a transaction.
@@ -52,8 +50,18 @@ type Querier interface {
 // that cannot be read, but not when the server is down: connections are made
 // when they are needed. The connections name the program in pg_stat_activity,
 // use UTC, and give up a transaction that was left idle for ten seconds, so that
-// a frozen process does not hold up for long whoever took over its partitions.
+// a frozen process does not hold up for long the one that took over its partitions.
+//
+// A connection is dropped when the server refuses a write because it is read-only, and after
+// ten seconds when it says that it is; of several hosts in the URL, the one that takes writes
+// is used unless the URL says otherwise (target_session_attrs). Poolers between are noticed:
+// PgBouncer in session or transaction mode works without further settings. In statement mode
+// it refuses transactions, and every use of the pool fails as errs.Transient with its text.
 func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
+	return open(ctx, cfg, &route{})
+}
+
+func open(ctx context.Context, cfg Config, way *route) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
 		return nil, errs.New(errs.Invalid, "read the database URL: %w", err) // pgx hides the password
@@ -61,24 +69,21 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	switch {
 	case cfg.MaxConns > 0:
 		c.MaxConns = cfg.MaxConns
-	case !strings.Contains(cfg.URL, "pool_max_conns"):
+	case !setsMaxConns(cfg):
 		c.MaxConns = defaultMaxConns
 	}
 	c.MaxConnIdleTime = 5 * time.Minute
 	if c.ConnConfig.ConnectTimeout == 0 {
 		c.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
-	params := c.ConnConfig.RuntimeParams
-	for name, value := range map[string]string{
-		"application_name":                    filepath.Base(os.Args[0]),
-		"timezone":                            "UTC",
-		"idle_in_transaction_session_timeout": "10s",
-	} {
-		if _, set := params[name]; !set {
-			params[name] = value
-		}
+	if c.ConnConfig.ValidateConnect == nil && severalHosts(c.ConnConfig) {
+		c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	c.BeforeConnect = passwordFrom(cfg.PasswordFile)
+	w := &watch{bounds: cfg.Bounds, route: way, refusals: cfg.Refusals}
+	c.ConnConfig.Tracer = w
+	c.ConnConfig.OnPgError = w.onError(c.ConnConfig.OnPgError)
+	c.BeforeConnect = prepare(cfg, way)
+	c.PrepareConn = fresh
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, Classify(fmt.Errorf("open the database pool: %w", err))
@@ -86,20 +91,20 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// passwordFrom returns a hook that gives a connection the password that the file holds then,
-// so that a rotation needs no restart; nil without a file.
-func passwordFrom(file string) func(context.Context, *pgx.ConnConfig) error {
-	if file == "" {
-		return nil
+func setsMaxConns(cfg Config) bool { return strings.Contains(cfg.URL, "pool_max_conns") }
+
+// mostConns returns how many connections the configuration allows a service.
+func mostConns(cfg Config) (int32, error) {
+	c, err := pgxpool.ParseConfig(cfg.URL)
+	switch {
+	case err != nil:
+		return 0, errs.New(errs.Invalid, "read the database URL: %w", err)
+	case cfg.MaxConns > 0:
+		return cfg.MaxConns, nil
+	case setsMaxConns(cfg):
+		return c.MaxConns, nil
 	}
-	return func(_ context.Context, c *pgx.ConnConfig) error {
-		password, err := credentials.Password(file)
-		if err != nil {
-			return errs.New(errs.Transient, "read the database password: %w", err)
-		}
-		c.Password = password
-		return nil
-	}
+	return defaultConns, nil
 }
 
 // InTx runs fn in one transaction at the isolation level read committed: it
@@ -107,7 +112,12 @@ func passwordFrom(file string) func(context.Context, *pgx.ConnConfig) error {
 // panics. Errors come back through [Classify], fn's own among them, so a kind
 // that fn gave stays.
 func InTx(ctx context.Context, pool *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
-	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return Classify(fmt.Errorf("get a connection: %w", err))
+	}
+	defer conn.Release()
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: beginOf(conn.Conn())})
 	if err != nil {
 		return Classify(fmt.Errorf("begin transaction: %w", err))
 	}

@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"eventshop.example/pkg/errs"
+)
+
+const (
+	// defaultConns is for one process of a service. Five services on one server have 80, one
+	// of them twice during a roll 96: below the 97 that a server leaves to ordinary roles by
+	// default (max_connections 100, superuser_reserved_connections 3).
+	defaultConns = 16
+	// leastConns leaves two to each pool: one that waits, and one that works meanwhile.
+	leastConns = 8
+)
+
+// Bounds of requests. Their sum is far below what a server gives an answer (service.Serve,
+// 30 s), so that the client is told 503 before its connection is cut.
+const (
+	requestAcquire   = 2 * time.Second
+	requestLock      = 3 * time.Second
+	requestStatement = 8 * time.Second
+)
+
+// Pools are the connections of one process of a service, kept apart by their users, so that
+// none of these takes another's: requests that wait for a lock do not hold up the consumer, a
+// consumer's long transaction does not make the relay lose its lease, and writes do not keep
+// a GET from its answer.
+type Pools struct {
+	Reads  *pgxpool.Pool // requests that only look
+	Writes *pgxpool.Pool // requests that change something
+	Work   *pgxpool.Pool // consumer, retries, deadlines, upkeep, operators
+	Relay  *pgxpool.Pool // the outbox relay with its leases, and the readiness check
+
+	Refusals *Refusals
+}
+
+// OpenPools returns the pools. Together they have at most cfg.MaxConns connections, or
+// pool_max_conns of the URL, or else 16; fewer than 8 are errs.Invalid. cfg.Bounds and
+// cfg.Refusals are theirs to set. Otherwise it is like [Open]: connections are made when they
+// are needed. reg may be nil.
+func OpenPools(ctx context.Context, cfg Config, reg prometheus.Registerer) (*Pools, error) {
+	most, err := mostConns(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if most < leastConns {
+		return nil, errs.New(errs.Invalid, "the database URL allows %d connections (pool_max_conns); a service needs at least %d", most, leastConns)
+	}
+	p := &Pools{Refusals: NewRefusals(reg)}
+	reads, writes, work, relay := shares(most)
+	requests := Bounds{Acquire: requestAcquire, Lock: requestLock, Statement: requestStatement}
+	way := &route{}
+	for _, one := range []struct {
+		pool   **pgxpool.Pool
+		name   string
+		most   int32
+		bounds Bounds
+	}{
+		{&p.Reads, "reads", reads, requests}, {&p.Writes, "writes", writes, requests},
+		{&p.Work, "work", work, Bounds{}}, {&p.Relay, "relay", relay, Bounds{}},
+	} {
+		c := cfg
+		c.MaxConns, c.Bounds, c.Refusals = one.most, one.bounds, p.Refusals
+		if *one.pool, err = open(ctx, c, way); err != nil {
+			p.Close()
+			return nil, fmt.Errorf("pool for %s: %w", one.name, err)
+		}
+	}
+	return p, nil
+}
+
+// Close closes all pools. It waits for connections in use.
+func (p *Pools) Close() {
+	for _, pool := range []*pgxpool.Pool{p.Reads, p.Writes, p.Work, p.Relay} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+}
+
+// shares divides connections. The relay uses three at most (read, mark, renew leases); the
+// work is a consumer's two loops and what runs beside; a write takes longer than a look, since
+// it waits for the disk.
+func shares(most int32) (reads, writes, work, relay int32) {
+	relay = min(max(2, most*3/16), 3)
+	work = max(2, most/4)
+	reads = max(2, most*3/16)
+	return reads, most - reads - work - relay, work, relay
+}
