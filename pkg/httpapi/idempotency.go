@@ -61,8 +61,9 @@ type stored struct {
 //
 // When fn returns an error nothing is written or stored and the error is
 // answered (see WriteError), so the same key can be tried again. An answer is
-// sent only after the commit. If the connection breaks during it the answer is
-// 503, and a repetition under the same key finds out what happened.
+// sent only after the commit. If the connection breaks or the deadline passes during it the
+// answer is 503, and a repetition under the same key finds out what happened. A refusal of the
+// database that may be its own fault is 503 when a harmless write fails as well (postgres.Settle).
 //
 // scope names the operation, such as "POST /orders". fn must do its effects in
 // tx only: it does not run when the answer is replayed.
@@ -95,6 +96,7 @@ func Idempotent(w http.ResponseWriter, r *http.Request, pool *pgxpool.Pool, scop
 		return id.store(r.Context(), tx, out)
 	})
 	if err != nil {
+		err = postgres.Settle(r.Context(), pool, err)
 		restore(w.Header(), before)
 		if errors.Is(err, errInFlight) {
 			w.Header().Set("Retry-After", retryAfterSeconds)

@@ -7,7 +7,14 @@
 // field or parameter, that no input makes it answer 5xx, and that an answer
 // stored under an idempotency key was committed with its effect or not at all.
 // It does not authenticate: the caller is whoever X-Caller-Id says. A database
-// that is down is 503 with Retry-After; a panic of a handler is 500 and logged.
+// that is down, full, read-only or overloaded is 503 with Retry-After; a panic of a handler
+// is 500 and logged.
+//
+// Every request is answered before its connection is cut: a handler has ten seconds
+// (WithDeadline) from when the request was read, and five more are for the answer. At the
+// deadline the answer is 503. Whether an order was placed then is unknown, since the commit
+// may have been on its way: a repetition under the same Idempotency-Key gets the answer, and
+// one without a key may place a second order.
 package httpapi
 
 import (
@@ -19,9 +26,8 @@ import (
 	"reflect"
 	"strconv"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/postgres"
 )
 
 // statusClientGone is what the log and the metrics show when the client left
@@ -69,6 +75,11 @@ func WithStatus(status int, err error) error { return &statusError{status, err} 
 //
 //	Invalid, Hopeless 422 · NotFound 404 · Conflict 409 · Transient 503 · Internal 500
 //
+// An error of the database gets its kind here when the handler gave none. A kind that only
+// follows from a SQLSTATE (errs.Derived) makes no 4xx: the request was valid when it got
+// here, so a row in the way or a value out of range is the server's fault, 500. When the
+// request's deadline has passed, the answer is 503.
+//
 // The detail is the error's text, except for 5xx and for errors of the database,
 // whose text is not the caller's business.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
@@ -82,9 +93,12 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		writeProblem(w, r, p)
 		return
 	}
+	err = postgres.Classify(err)
+	if errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		err = errs.New(errs.Transient, "not done within the request's deadline: %w", err)
+	}
 	kind, status := errs.KindOf(err), statusOf(err)
 	p = Problem{Status: status, Detail: err.Error(), Errors: errs.Fields(err)}
-	var database *pgconn.PgError
 	switch {
 	case status >= 500:
 		slog.ErrorContext(r.Context(), "request failed", "error", err, "kind", kind.String(),
@@ -93,7 +107,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		if status == http.StatusServiceUnavailable {
 			p.Detail = "something the service needs is not available; try again"
 		}
-	case errors.As(err, &database):
+	case postgres.State(err) != "":
 		slog.WarnContext(r.Context(), "request refused by the database", "error", err, "kind", kind.String(),
 			"method", r.Method, "path", r.URL.Path, "status", status)
 		p.Detail = "the stored data does not allow it"
@@ -108,7 +122,11 @@ func statusOf(err error) int {
 	if s, ok := errors.AsType[*statusError](err); ok {
 		return s.status
 	}
-	switch errs.KindOf(err) {
+	kind := errs.KindOf(err)
+	if errs.Derived(err) && kind != errs.Transient {
+		return http.StatusInternalServerError
+	}
+	switch kind {
 	case errs.Invalid, errs.Hopeless:
 		return http.StatusUnprocessableEntity
 	case errs.NotFound:

@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -30,13 +32,14 @@ import (
 //	422  JSON that breaks the schema, naming each field (the first 20; the first one
 //	     of a body above 64 KiB)
 //
-// Defaults of the document are not filled in; handlers know them.
+// Defaults of the document are not filled in; handlers know them. The context of a request
+// that is let through ends after ten seconds (or WithDeadline).
 func Validator(spec *openapi3.T, opts ...Option) (func(http.Handler) http.Handler, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
 	first := append(formats(), openapi3.VisitAsRequest())
-	v := &validator{routes: newRoutes(spec), first: first, all: append(slices.Clone(first), openapi3.MultiErrors()), maxBody: MaxBody}
+	v := &validator{routes: newRoutes(spec), first: first, all: append(slices.Clone(first), openapi3.MultiErrors()), maxBody: MaxBody, deadline: defaultDeadline}
 	for _, opt := range opts {
 		opt(v)
 	}
@@ -46,15 +49,30 @@ func Validator(spec *openapi3.T, opts ...Option) (func(http.Handler) http.Handle
 				WriteError(w, r, err)
 				return
 			}
-			next.ServeHTTP(w, r)
+			// The body has been read; from here on the time is the handler's. The server's own
+			// limit counts from the request's first byte and would cut the connection of a
+			// request that was slow to come.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(v.deadline + answerTimeout)) // a writer without one has no limit
+			ctx, cancel := context.WithTimeout(r.Context(), v.deadline)
+			defer cancel()
+			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}, nil
 }
+
+const (
+	// defaultDeadline is longer than a request may wait for a connection (2 s) and then for a
+	// lock (3 s) or a statement (8 s); see postgres.OpenPools.
+	defaultDeadline = 10 * time.Second
+	// answerTimeout is for a slow client to take the answer.
+	answerTimeout = 5 * time.Second
+)
 
 type validator struct {
 	routes     *routes
 	first, all []openapi3.SchemaValidationOption // stop at the first error, or go on
 	maxBody    int                               // in bytes
+	deadline   time.Duration                     // of a handler
 }
 
 // Option changes what Validator enforces.
@@ -62,6 +80,9 @@ type Option func(*validator)
 
 // WithMaxBody accepts request bodies of up to n bytes.
 func WithMaxBody(n int) Option { return func(v *validator) { v.maxBody = n } }
+
+// WithDeadline gives handlers so long, in place of ten seconds.
+func WithDeadline(d time.Duration) Option { return func(v *validator) { v.deadline = d } }
 
 // largeBody is the size in bytes from which only the first error is looked for:
 // the errors of a body that is wrong everywhere take a hundred times its memory.

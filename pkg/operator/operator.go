@@ -22,6 +22,7 @@ import (
 	_ "embed"
 	"log/slog"
 	"net/http"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -33,6 +34,7 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 )
@@ -41,6 +43,8 @@ const (
 	// maxBody is the largest request body in bytes: a payload as large as Kafka takes
 	// (1 MiB) in base64 or as JSON, which takes a few times its size.
 	maxBody = 4 << 20
+	// deadline is for a handler: publishing many rows again waits for the relays to stop.
+	deadline = time.Minute
 	// defaultLimit is the length of a page unless the caller says another.
 	defaultLimit = 50
 	// headerOperator names who acts.
@@ -72,37 +76,37 @@ func Handler(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := httpapi.NewRouter(doc, prometheus.WrapRegistererWithPrefix("operator_", cfg.Registerer), httpapi.WithMaxBody(maxBody))
+	r, err := httpapi.NewRouter(doc, prometheus.WrapRegistererWithPrefix("operator_", cfg.Registerer), httpapi.WithMaxBody(maxBody), httpapi.WithDeadline(deadline))
 	if err != nil {
 		return nil, err
 	}
 	a := &api{cfg}
-	r.Get("/dead-letters", endpoint(a.list))
-	r.Get("/dead-letters/stats", endpoint(a.stats))
-	r.Get("/dead-letters/{id}", endpoint(a.show))
-	r.Patch("/dead-letters/{id}", endpoint(a.edit))
-	r.Post("/dead-letters/{id}/resubmit", endpoint(a.resubmit))
-	r.Post("/dead-letters/{id}/discard", endpoint(a.discard))
-	r.Get("/parked", endpoint(a.parked))
-	r.Get("/breakers", endpoint(a.breakers))
-	r.Get("/outbox", endpoint(a.outbox))
-	r.Post("/outbox/republish", endpoint(a.republish))
-	r.Post("/outbox/hold", endpoint(a.hold))
-	r.Post("/outbox/release", endpoint(a.release))
-	r.Get("/outbox/relay", endpoint(a.relay))
-	r.Put("/outbox/relay", endpoint(a.setRelay))
+	r.Get("/dead-letters", a.endpoint(a.list))
+	r.Get("/dead-letters/stats", a.endpoint(a.stats))
+	r.Get("/dead-letters/{id}", a.endpoint(a.show))
+	r.Patch("/dead-letters/{id}", a.endpoint(a.edit))
+	r.Post("/dead-letters/{id}/resubmit", a.endpoint(a.resubmit))
+	r.Post("/dead-letters/{id}/discard", a.endpoint(a.discard))
+	r.Get("/parked", a.endpoint(a.parked))
+	r.Get("/breakers", a.endpoint(a.breakers))
+	r.Get("/outbox", a.endpoint(a.outbox))
+	r.Post("/outbox/republish", a.endpoint(a.republish))
+	r.Post("/outbox/hold", a.endpoint(a.hold))
+	r.Post("/outbox/release", a.endpoint(a.release))
+	r.Get("/outbox/relay", a.endpoint(a.relay))
+	r.Put("/outbox/relay", a.endpoint(a.setRelay))
 	return httpapi.Gate(cfg.Prepared, r), nil
 }
 
 type api struct{ Config }
 
 // endpoint answers requests with what answer returns: its error as problem details, an
-// answer as JSON, none as 204.
-func endpoint(answer func(r *http.Request) (any, error)) http.HandlerFunc {
+// answer as JSON, none as 204. An error that may be the database's own is looked into.
+func (a *api) endpoint(answer func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch value, err := answer(r); {
 		case err != nil:
-			httpapi.WriteError(w, r, err)
+			httpapi.WriteError(w, r, postgres.Settle(r.Context(), a.Pool, err))
 		case value == nil:
 			w.WriteHeader(http.StatusNoContent)
 		default:

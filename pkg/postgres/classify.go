@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"net"
@@ -61,7 +63,8 @@ func kindOf(err error) errs.Kind {
 	}
 	var network net.Error
 	switch {
-	case errors.As(err, &network), pgconn.Timeout(err), pgconn.SafeToRetry(err),
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), // of goose's connections
+		errors.As(err, &network), pgconn.Timeout(err), pgconn.SafeToRetry(err),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return errs.Transient
 	case strings.Contains(err.Error(), "conn closed"):

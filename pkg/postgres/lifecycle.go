@@ -29,6 +29,9 @@ const (
 // Migrate and Maintain beside the parts that wait with After.
 type Lifecycle struct {
 	Mode Migrations // set before Migrate
+	// Pools are those of the service: what they were refused is what Ready looks into, with a
+	// connection of the relay's. nil: the lifecycle's own pool, and nothing was refused.
+	Pools *Pools
 
 	url      string
 	pool     *pgxpool.Pool
@@ -38,6 +41,7 @@ type Lifecycle struct {
 	log      *slog.Logger
 	prepared chan struct{} // closed when the tables can be used
 	lacks    atomic.Value  // string: why they cannot yet
+	writes   writeCheck
 }
 
 // NewLifecycle returns the life of the database at url; its password is the pool's. What the upkeep prepares is
@@ -59,6 +63,10 @@ func (l *Lifecycle) Migrate(ctx context.Context) error {
 		err := l.migrate(ctx)
 		if err == nil {
 			err = l.prepare(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			// A server that takes no writes refuses a migration like one that is wrong.
+			err = Settle(ctx, l.pool, err)
 		}
 		switch {
 		case err == nil:
@@ -151,10 +159,42 @@ func (l *Lifecycle) After(run func(context.Context) error) func(context.Context)
 	}
 }
 
-// Ready is the readiness check of the database: nil when it answers and its
-// tables can be used.
+// Once returns the part that does something one time, such as seeding a table, and tries it
+// again every second while it fails by the environment's fault.
+func (l *Lifecycle) Once(what string, do func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		said := ""
+		for {
+			err := Classify(do(ctx))
+			if err != nil && ctx.Err() == nil {
+				err = Settle(ctx, l.pool, err)
+			}
+			switch {
+			case err == nil || ctx.Err() != nil:
+				return nil
+			case errs.KindOf(err) != errs.Transient:
+				return err
+			}
+			if text := err.Error(); text != said {
+				l.log.WarnContext(ctx, what+" not done; will be tried again", "error", err)
+				said = text
+			}
+			if !pause(ctx, retryPause) {
+				return nil
+			}
+		}
+	}
+}
+
+// Ready is the readiness check of the database: nil when it answers, its tables can be used,
+// and it takes writes. After a refusal that may be the server's fault it stays away until a
+// harmless write to every table works (see [Probe]).
 func (l *Lifecycle) Ready(ctx context.Context) error {
-	if err := l.pool.Ping(ctx); err != nil {
+	pool, refusals := l.pool, (*Refusals)(nil)
+	if l.Pools != nil {
+		pool, refusals = l.Pools.Relay, l.Pools.Refusals
+	}
+	if err := pool.Ping(ctx); err != nil {
 		return fmt.Errorf("database does not answer: %w", err)
 	}
 	if !l.Prepared() {
@@ -163,7 +203,7 @@ func (l *Lifecycle) Ready(ctx context.Context) error {
 		}
 		return errors.New("migrations are not done yet")
 	}
-	return nil
+	return l.writes.ask(ctx, pool, refusals)
 }
 
 // Prepared tells whether the tables can be used.

@@ -87,15 +87,6 @@ func (r *Refusals) take() bool {
 	return was
 }
 
-// keep has the next take report again.
-func (r *Refusals) keep() {
-	if r != nil {
-		r.mu.Lock()
-		r.suspect = true
-		r.mu.Unlock()
-	}
-}
-
 // passes reports whether a state is ordinary among transactions that run side by side, or a
 // row's own, so that it is no reason to look at the server.
 func passes(state string) bool {

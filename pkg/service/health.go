@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,7 +61,7 @@ func (h *Health) Check(ctx context.Context) Report {
 		results[i] = make(chan string, 1)
 		go func() {
 			if err := call(ctx, c.run); err != nil {
-				results[i] <- err.Error()
+				results[i] <- reasonOf(err)
 				return
 			}
 			results[i] <- "ok"
@@ -84,6 +85,18 @@ func (h *Health) Check(ctx context.Context) Report {
 		}
 	}
 	return report
+}
+
+// maxReason bounds a reason in bytes: /readyz is read by people and kept by whatever probes.
+const maxReason = 500
+
+// reasonOf returns an error's text on one line, cut where it is long.
+func reasonOf(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + " …"
+	}
+	return text
 }
 
 // Operations serves what operators need:

@@ -61,35 +61,35 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile})
+	pools, err := postgres.OpenPools(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile}, reg)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer pools.Close()
 	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), emits()...)
 	out := outbox.New(codec, "/eventshop/"+name)
 	failed := retry.New(name, out)
-	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
+	relay := outbox.NewRelay(pools.Relay, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
 	orders := app.New(app.Config{
-		Pool: pool, Outbox: out, Log: log, Registerer: reg,
+		Pool: pools.Work, Reads: pools.Reads, Outbox: out, Log: log, Registerer: reg,
 		SagaDeadline: cfg.SagaDeadline, SnapshotEvery: int64(cfg.SnapshotEvery),
 	})
 	reactions, err := consumer.New(consumer.Config{
-		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pool, Codec: codec, Outbox: out,
+		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pools.Work, Codec: codec, Outbox: out,
 		Subscriptions: subscriptions(orders), Retry: cfg.Retry, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
-	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, reg, Components(),
-		out.Upkeep(pool, cfg.Keep.Outbox),
-		inbox.Upkeep(pool, time.Now, cfg.Keep.Inbox),
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pools.Work, log, reg, Components(),
+		out.Upkeep(pools.Work, cfg.Keep.Outbox),
+		inbox.Upkeep(pools.Work, time.Now, cfg.Keep.Inbox),
 		postgres.Upkeep{Table: "dead_letters", Prune: func(ctx context.Context) ([]string, error) {
-			return nil, failed.Maintain(ctx, pool, time.Now())
+			return nil, failed.Maintain(ctx, pools.Work, time.Now())
 		}},
 	)
 
-	tables.Mode = cfg.Migrations
+	tables.Mode, tables.Pools = cfg.Migrations, pools
 
 	var health service.Health
 	health.Add("database", tables.Ready)
@@ -98,7 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
 	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 
-	handler, err := api.NewHandler(openapi, orders, pool, out.Wake, reg)
+	handler, err := api.NewHandler(openapi, orders, pools.Writes, out.Wake, reg)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pool, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+		Store: failed, Pool: pools.Work, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func Run(ctx context.Context, cfg Config) error {
 		service.Component{Name: "migrate", Run: tables.Migrate},
 		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
 		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
-		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pool))},
+		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pools.Work))},
 		service.Component{Name: "relay", Run: tables.After(relay.Run)},
 		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
 		service.Component{Name: "deadlines", Run: tables.After(orders.RunDeadlines)},

@@ -69,21 +69,21 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile})
+	pools, err := postgres.OpenPools(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile}, reg)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer pools.Close()
 	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), emits()...)
 	out := outbox.New(codec, "/eventshop/"+name)
 	failed := retry.New(name, out)
-	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
+	relay := outbox.NewRelay(pools.Relay, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
 	gatewayBreaker := breaker.New(breaker.Config{
 		Name: "gateway", Failures: cfg.BreakerFailures, Window: cfg.BreakerWindow, OpenFor: cfg.BreakerOpenFor,
 		Logger: log, Registerer: reg,
 	})
 	payments := app.New(app.Config{
-		Pool: pool, Outbox: out, Gateway: gateway.New(cfg.GatewayURL, cfg.GatewayTimeout, gatewayBreaker), Log: log, Registerer: reg,
+		Pool: pools.Work, Outbox: out, Gateway: gateway.New(cfg.GatewayURL, cfg.GatewayTimeout, gatewayBreaker), Log: log, Registerer: reg,
 		Refunds: app.Refunds{
 			MaxAttempts: cfg.RefundMaxAttempts,
 			BackoffBase: cfg.RefundBackoffBase,
@@ -93,21 +93,21 @@ func Run(ctx context.Context, cfg Config) error {
 		},
 	})
 	reactions, err := consumer.New(consumer.Config{
-		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pool, Codec: codec, Outbox: out,
+		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pools.Work, Codec: codec, Outbox: out,
 		Subscriptions: subscriptions(payments), Retry: cfg.Retry, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
-	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, reg, Components(),
-		out.Upkeep(pool, cfg.Keep.Outbox),
-		inbox.Upkeep(pool, time.Now, cfg.Keep.Inbox),
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pools.Work, log, reg, Components(),
+		out.Upkeep(pools.Work, cfg.Keep.Outbox),
+		inbox.Upkeep(pools.Work, time.Now, cfg.Keep.Inbox),
 		postgres.Upkeep{Table: "dead_letters", Prune: func(ctx context.Context) ([]string, error) {
-			return nil, failed.Maintain(ctx, pool, time.Now())
+			return nil, failed.Maintain(ctx, pools.Work, time.Now())
 		}},
 	)
 
-	tables.Mode = cfg.Migrations
+	tables.Mode, tables.Pools = cfg.Migrations, pools
 
 	var health service.Health
 	health.Add("database", tables.Ready)
@@ -116,7 +116,7 @@ func Run(ctx context.Context, cfg Config) error {
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
 	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
 
-	handler, err := api.NewHandler(openapi, payments, pool, reg)
+	handler, err := api.NewHandler(openapi, payments, pools.Reads, pools.Writes, reg)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pool, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+		Store: failed, Pool: pools.Work, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
 		Breakers: []*breaker.Breaker{gatewayBreaker},
 	})
 	if err != nil {
@@ -138,7 +138,7 @@ func Run(ctx context.Context, cfg Config) error {
 		service.Component{Name: "migrate", Run: tables.Migrate},
 		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
 		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
-		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pool))},
+		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pools.Work))},
 		service.Component{Name: "relay", Run: tables.After(relay.Run)},
 		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
 		service.Component{Name: "returns", Run: tables.After(payments.ReturnMoney)},

@@ -57,32 +57,32 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile})
+	pools, err := postgres.OpenPools(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile}, reg)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer pools.Close()
 	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)))
 	out := outbox.New(codec, "/eventshop/"+name)
 	failed := retry.New(name, out)
-	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
-	models := app.New(pool)
+	relay := outbox.NewRelay(pools.Relay, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
+	models := app.New(pools.Reads)
 	reactions, err := consumer.New(consumer.Config{
-		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pool, Codec: codec, Outbox: out,
+		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pools.Work, Codec: codec, Outbox: out,
 		Subscriptions: subscriptions(models), Retry: cfg.Retry, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
-	tables := postgres.NewLifecycle(cfg.DatabaseURL, pool, log, reg, Components(),
-		out.Upkeep(pool, cfg.Keep.Outbox),
-		inbox.Upkeep(pool, time.Now, cfg.Keep.Inbox),
+	tables := postgres.NewLifecycle(cfg.DatabaseURL, pools.Work, log, reg, Components(),
+		out.Upkeep(pools.Work, cfg.Keep.Outbox),
+		inbox.Upkeep(pools.Work, time.Now, cfg.Keep.Inbox),
 		postgres.Upkeep{Table: "dead_letters", Prune: func(ctx context.Context) ([]string, error) {
-			return nil, failed.Maintain(ctx, pool, time.Now())
+			return nil, failed.Maintain(ctx, pools.Work, time.Now())
 		}},
 	)
 
-	tables.Mode = cfg.Migrations
+	tables.Mode, tables.Pools = cfg.Migrations, pools
 
 	var health service.Health
 	health.Add("database", tables.Ready)
@@ -99,7 +99,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pool, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
+		Store: failed, Pool: pools.Work, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
 	})
 	if err != nil {
 		return err

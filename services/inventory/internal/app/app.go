@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ import (
 // use it at the same time.
 type App struct {
 	pool   *pgxpool.Pool
+	reads  *pgxpool.Pool
 	outbox *outbox.Outbox
 	log    *slog.Logger
 	now    func() time.Time
@@ -34,6 +36,7 @@ type App struct {
 // Config is what an App works with.
 type Config struct {
 	Pool   *pgxpool.Pool
+	Reads  *pgxpool.Pool // what requests look at is read with it; nil: Pool
 	Outbox *outbox.Outbox
 	Log    *slog.Logger     // nil: the default logger
 	Now    func() time.Time // nil: time.Now
@@ -49,6 +52,7 @@ func New(cfg Config) *App {
 	}
 	return &App{
 		pool:   cfg.Pool,
+		reads:  cmp.Or(cfg.Reads, cfg.Pool),
 		outbox: cfg.Outbox,
 		log:    cfg.Log,
 		now:    func() time.Time { return cfg.Now().UTC().Truncate(time.Microsecond) }, // as the database keeps it
@@ -180,7 +184,7 @@ type Reservation struct {
 // Reservation returns one order's reservation; errs.NotFound for an order
 // inventory has never heard of.
 func (a *App) Reservation(ctx context.Context, orderID string) (Reservation, error) {
-	q := db.New(a.pool)
+	q := db.New(a.reads)
 	row, err := q.GetReservation(ctx, orderID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Reservation{}, errs.New(errs.NotFound, "no reservation for order %s", orderID)

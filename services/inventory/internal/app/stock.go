@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -16,7 +15,7 @@ import (
 
 // Stock returns one SKU; errs.NotFound for one that was never stocked.
 func (a *App) Stock(ctx context.Context, sku string) (db.Stock, error) {
-	row, err := db.New(a.pool).GetStock(ctx, sku)
+	row, err := db.New(a.reads).GetStock(ctx, sku)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return db.Stock{}, errs.New(errs.NotFound, "no stock of %s", sku)
 	}
@@ -28,7 +27,7 @@ func (a *App) Stock(ctx context.Context, sku string) (db.Stock, error) {
 
 // ListStock returns up to limit SKUs that sort after the given one.
 func (a *App) ListStock(ctx context.Context, after string, limit int32) ([]db.Stock, error) {
-	rows, err := db.New(a.pool).ListStock(ctx, db.ListStockParams{After: after, MaxRows: limit})
+	rows, err := db.New(a.reads).ListStock(ctx, db.ListStockParams{After: after, MaxRows: limit})
 	if err != nil {
 		return nil, fmt.Errorf("list stock: %w", err)
 	}
@@ -62,30 +61,6 @@ func (a *App) ReceiveStock(ctx context.Context, tx pgx.Tx, sku string, quantity 
 		return Receipt{}, fmt.Errorf("store receipt: %w", err)
 	}
 	return Receipt{ID: id, Quantity: quantity, Stock: row}, nil
-}
-
-// seedBackoff bounds the pause between two tries of KeepSeeding while the database is away.
-const seedBackoff = 5 * time.Second
-
-// KeepSeeding is Seed until it has worked or ctx has ended, and returns nil in both cases: a
-// database that goes away at this moment must not end the service.
-func (a *App) KeepSeeding(ctx context.Context, initial map[string]int64) error {
-	pause := 50 * time.Millisecond
-	for {
-		err := a.Seed(ctx, initial)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		pause = min(2*pause, seedBackoff)
-		a.log.WarnContext(ctx, "initial stock not counted in; will be tried again", "error", err, "next_try_in", pause.String())
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-	}
 }
 
 // Seed stocks SKUs for the first time; those stocked before keep what they have.

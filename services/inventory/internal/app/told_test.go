@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -434,57 +433,4 @@ func TestWhatRollsBackLeavesNothing(t *testing.T) {
 	s.must(hear(s.shelf, s.app.OnPaymentCompleted, paid("o-1")))
 	s.must(hear(s.shelf, s.app.OnOrderCreated, twoLines("o-1")))
 	s.expect("o-1", inv.Reserved, s.reservedEvent("o-1"))
-}
-
-// signal is a log that tells of each line.
-type signal chan struct{}
-
-func (s signal) Write(p []byte) (int, error) {
-	select {
-	case s <- struct{}{}:
-	default:
-	}
-	return len(p), nil
-}
-
-// TestTheShelfIsSeededWhenTheTableIsThere: what is wrong with the database when the service
-// starts does not end it, and the stock is counted in when it is mended.
-func TestTheShelfIsSeededWhenTheTableIsThere(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.NewDB(t, inventory.Components()...)
-	exec := func(sql string) {
-		t.Helper()
-		if _, err := pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	failed := make(signal, 1)
-	a := app.New(app.Config{Pool: pool, Log: slog.New(slog.NewTextHandler(failed, nil))})
-	exec(`ALTER TABLE stock RENAME TO elsewhere`)
-	ended := make(chan error, 2)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { ended <- a.KeepSeeding(ctx, map[string]int64{"A": 5}) }()
-	<-failed
-	select {
-	case err := <-ended:
-		t.Fatalf("given up: %v", err)
-	default:
-	}
-	exec(`ALTER TABLE elsewhere RENAME TO stock`)
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
-	if row, err := a.Stock(t.Context(), "A"); err != nil || row.Available != 5 {
-		t.Errorf("%+v, %v", row, err)
-	}
-
-	// One that is told to stop does.
-	exec(`ALTER TABLE stock RENAME TO elsewhere`)
-	go func() { ended <- a.KeepSeeding(ctx, map[string]int64{"B": 5}) }()
-	<-failed
-	cancel()
-	if err := <-ended; err != nil {
-		t.Errorf("stopped with %v", err)
-	}
 }

@@ -12,6 +12,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,6 +36,7 @@ import (
 // Config is what an App works with.
 type Config struct {
 	Pool   *pgxpool.Pool
+	Reads  *pgxpool.Pool // what requests look at is read with it; nil: Pool
 	Outbox *outbox.Outbox
 	Log    *slog.Logger
 	Now    func() time.Time // nil: time.Now
@@ -48,6 +50,7 @@ type Config struct {
 // deadline worker at the same time.
 type App struct {
 	pool    *pgxpool.Pool
+	reads   *pgxpool.Pool
 	outbox  *outbox.Outbox
 	log     *slog.Logger
 	now     func() time.Time
@@ -74,6 +77,7 @@ func New(cfg Config) *App {
 	}
 	return &App{
 		pool:          cfg.Pool,
+		reads:         cmp.Or(cfg.Reads, cfg.Pool),
 		outbox:        cfg.Outbox,
 		log:           cfg.Log,
 		now:           func() time.Time { return cfg.Now().UTC().Truncate(time.Microsecond) }, // as the database keeps it

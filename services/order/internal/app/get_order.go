@@ -18,13 +18,13 @@ type Recorded struct {
 
 // GetOrder gives the order as it is now: NotFound when there is none.
 func (a *App) GetOrder(ctx context.Context, orderID string) (order.Order, error) {
-	return a.load(ctx, a.pool, orderID)
+	return a.load(ctx, a.reads, orderID)
 }
 
 // GetOrderAt gives the order as it was when its stream had the version: NotFound
 // when the stream has not got that far.
 func (a *App) GetOrderAt(ctx context.Context, orderID string, version int64) (order.Order, error) {
-	records, err := eventstore.LoadUntilVersion(ctx, a.pool, orderID, version)
+	records, err := eventstore.LoadUntilVersion(ctx, a.reads, orderID, version)
 	if err != nil {
 		return order.Order{}, err
 	}
@@ -43,7 +43,7 @@ func (a *App) GetOrderAt(ctx context.Context, orderID string, version int64) (or
 // GetOrderEvents gives all domain events of an order, oldest first: NotFound when
 // there is none.
 func (a *App) GetOrderEvents(ctx context.Context, orderID string) ([]Recorded, error) {
-	records, err := eventstore.Load(ctx, a.pool, orderID, 0)
+	records, err := eventstore.Load(ctx, a.reads, orderID, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type SagaFilter struct {
 // Sagas lists the orders that have not ended and those that need attention, oldest
 // first. It reads the table that keepSaga holds, not the streams.
 func (a *App) Sagas(ctx context.Context, f SagaFilter) ([]db.Saga, error) {
-	rows, err := a.queries.ListSagas(ctx, db.ListSagasParams{
+	rows, err := db.New(a.reads).ListSagas(ctx, db.ListSagasParams{
 		After: f.After, PlacedBefore: f.PlacedBefore, NeedsAttention: f.NeedsAttention, Most: f.Limit,
 	})
 	if err != nil {

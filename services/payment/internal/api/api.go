@@ -20,13 +20,13 @@ import (
 
 // API implements the generated ServerInterface.
 type API struct {
-	app  *app.App
-	pool *pgxpool.Pool
+	app           *app.App
+	reads, writes *pgxpool.Pool
 }
 
 // GetPayment answers GET /payments/{orderId}.
 func (a *API) GetPayment(w http.ResponseWriter, r *http.Request, id uuid.UUID) {
-	row, history, err := a.app.GetPayment(r.Context(), a.pool, id.String())
+	row, history, err := a.app.GetPayment(r.Context(), a.reads, id.String())
 	if err != nil {
 		httpapi.WriteError(w, r, err)
 		return
@@ -37,7 +37,7 @@ func (a *API) GetPayment(w http.ResponseWriter, r *http.Request, id uuid.UUID) {
 // RetryRefund answers POST /payments/{orderId}/refund-retry.
 func (a *API) RetryRefund(w http.ResponseWriter, r *http.Request, id uuid.UUID, _ RetryRefundParams) {
 	scope := "POST /payments/" + id.String() + "/refund-retry"
-	httpapi.Idempotent(w, r, a.pool, scope, func(ctx context.Context, tx pgx.Tx) (int, any, error) {
+	httpapi.Idempotent(w, r, a.writes, scope, func(ctx context.Context, tx pgx.Tx) (int, any, error) {
 		if _, err := a.app.RetryRefund(ctx, tx, id.String()); err != nil {
 			return 0, nil, err
 		}

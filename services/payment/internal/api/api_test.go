@@ -53,7 +53,7 @@ func newKit(t testing.TB) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := api.NewHandler(spec, a, pool, prometheus.NewRegistry())
+	handler, err := api.NewHandler(spec, a, pool, pool, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

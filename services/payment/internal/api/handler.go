@@ -13,7 +13,7 @@ import (
 var _ ServerInterface = (*API)(nil)
 
 // NewHandler gives the routes of openapi.yaml (spec) behind its validation.
-func NewHandler(spec []byte, a *app.App, pool *pgxpool.Pool, reg prometheus.Registerer) (http.Handler, error) {
+func NewHandler(spec []byte, a *app.App, reads, writes *pgxpool.Pool, reg prometheus.Registerer) (http.Handler, error) {
 	doc, err := httpapi.LoadSpec(spec)
 	if err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func NewHandler(spec []byte, a *app.App, pool *pgxpool.Pool, reg prometheus.Regi
 	if err != nil {
 		return nil, err
 	}
-	return HandlerWithOptions(&API{app: a, pool: pool}, ChiServerOptions{
+	return HandlerWithOptions(&API{app: a, reads: reads, writes: writes}, ChiServerOptions{
 		BaseRouter: router, ErrorHandlerFunc: httpapi.BadParameter,
 	}), nil
 }

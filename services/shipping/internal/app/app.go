@@ -9,6 +9,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 // Config is what an App works with.
 type Config struct {
 	Pool       *pgxpool.Pool
+	Reads      *pgxpool.Pool // what requests look at is read with it; nil: Pool
 	Outbox     *outbox.Outbox
 	Carrier    *carrier.Client
 	Log        *slog.Logger          // nil: slog.Default
@@ -41,6 +43,7 @@ type Config struct {
 // worker at the same time.
 type App struct {
 	pool    *pgxpool.Pool
+	reads   *pgxpool.Pool
 	outbox  *outbox.Outbox
 	carrier *carrier.Client
 	log     *slog.Logger
@@ -58,6 +61,7 @@ func New(cfg Config) *App {
 	}
 	return &App{
 		pool:    cfg.Pool,
+		reads:   cmp.Or(cfg.Reads, cfg.Pool),
 		outbox:  cfg.Outbox,
 		carrier: cfg.Carrier,
 		log:     cfg.Log,

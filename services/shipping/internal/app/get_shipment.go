@@ -36,7 +36,7 @@ type Shipment struct {
 // Shipment returns the shipment of an order; errs.NotFound when shipping has not heard of
 // the order.
 func (a *App) Shipment(ctx context.Context, orderID string) (Shipment, error) {
-	row, err := db.New(a.pool).GetShipment(ctx, orderID)
+	row, err := db.New(a.reads).GetShipment(ctx, orderID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Shipment{}, errs.New(errs.NotFound, "no shipment of order %s", orderID)
 	}

@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// writeCheckEvery bounds what probes cost, however many and however often they ask: a
+	// transaction id in five seconds.
+	writeCheckEvery = 5 * time.Second
+	// writeCheckAgain is the pause after a check that failed, so that the end of the trouble
+	// is seen soon.
+	writeCheckAgain = time.Second
+)
+
+// writeCheck asks whether the database takes writes, and keeps the answer for a while. The
+// zero value is ready to use.
+type writeCheck struct {
+	mu    sync.Mutex // held while asking: those who come meanwhile share the answer
+	asked time.Time
+	err   error
+}
+
+// ask draws a transaction id, which a standby, a read-only database and one that protects
+// itself from wraparound refuse. After a refusal, and until it works, it writes to every table
+// (see Probe), which also notices a missing grant, a full disk and a half-made migration.
+func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refusals) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	suspect := refusals.take()
+	if age := time.Since(w.asked); w.err == nil && !suspect && age < writeCheckEvery || w.err != nil && age < writeCheckAgain {
+		return w.err
+	}
+	thorough := suspect || w.err != nil
+	err := InTx(ctx, pool, func(tx pgx.Tx) error {
+		if thorough {
+			if err := Probe(ctx, tx); err != nil {
+				return err
+			}
+		} else if _, err := tx.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
+			return err
+		}
+		return errUndo
+	})
+	if errors.Is(err, errUndo) {
+		err = nil
+	}
+	w.err, w.asked = nil, time.Now()
+	if err != nil {
+		w.err = fmt.Errorf("database takes no writes: %w", err)
+	}
+	return w.err
+}
+
+// errUndo rolls back a transaction that was only to see whether it works.
+var errUndo = errors.New("undo")
