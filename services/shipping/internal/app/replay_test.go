@@ -27,7 +27,9 @@ type said struct {
 
 func says[T events.Event](f *fixture, reaction func(context.Context, pgx.Tx, consumer.Event[T]) error, data T) said {
 	none := func(context.Context, consumer.Event[T]) (carrier.Answer, error) { return carrier.Answer{}, nil }
-	return saysAsking(f, none, func(ctx context.Context, tx pgx.Tx, e consumer.Event[T], _ carrier.Answer) error { return reaction(ctx, tx, e) }, data)
+	return saysAsking(f, none, func(ctx context.Context, tx pgx.Tx, e consumer.Event[T], _ carrier.Answer) error {
+		return reaction(ctx, tx, e)
+	}, data)
 }
 
 func saysAsking[T events.Event](
@@ -148,7 +150,9 @@ func TestEachRequestIsRejectedOnce(t *testing.T) {
 	f.do(f.track)
 	first, second := cancellationRequestedEvent(), cancellationRequestedEvent()
 	for _, e := range []consumer.Event[events.OrderCancellationRequested]{first, second, first, second} {
-		f.do(func() error { return deliver(f, f.app.AskOnOrderCancellationRequested, f.app.OnOrderCancellationRequested, e) })
+		f.do(func() error {
+			return deliver(f, f.app.AskOnOrderCancellationRequested, f.app.OnOrderCancellationRequested, e)
+		})
 	}
 	f.want(shipping.Dispatched, scheduled, dispatched, rejected, rejected)
 	if _, err := f.pool.Exec(t.Context(), `UPDATE shipments SET rejected_requests = '{*}'`); err != nil {
