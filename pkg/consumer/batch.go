@@ -117,8 +117,8 @@ func (c *Consumer) callAll(ctx context.Context, shares []share) []share {
 }
 
 // skipCalls finds out whose call need not be made. A redelivered record has had its
-// call, and one whose key is parked will not be handled now: asking first spares the
-// outside world. Only what the transaction finds decides.
+// call, and one whose key is parked will not be handled now, nor ever one that was given up:
+// asking first spares the outside world. Only what the transaction finds decides.
 func (c *Consumer) skipCalls(ctx context.Context, calling []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
@@ -134,9 +134,17 @@ func (c *Consumer) skipCalls(ctx context.Context, calling []*item) error {
 	if err != nil {
 		return err
 	}
-	for _, it := range calling {
+	places := make([]retry.Record, len(calling))
+	for i, it := range calling {
+		places[i] = it.place()
+	}
+	given, err := c.store.GivenUp(ctx, c.cfg.Pool, places)
+	if err != nil {
+		return err
+	}
+	for i, it := range calling {
 		it.called, it.result, it.cause = false, nil, nil
-		it.skipCall = seen[it.id] || parked[it.lane()]
+		it.skipCall = seen[it.id] || parked[it.lane()] || given[places[i].Place()]
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ const (
 	retrying   outcome = "retrying"    // failed: its retry record is written and its key parked
 	parked     outcome = "parked"      // waits behind a record of its key that failed
 	deadLetter outcome = "dead_letter" // given up
-	skipped    outcome = "skipped"     // of a retry record: a person discarded it
+	skipped    outcome = "skipped"     // given up before: its dead letter decides; of a retry record: a person discarded it
 	stale      outcome = "stale"       // of a retry record: not, or no more, its key's head
 )
 
@@ -158,6 +158,12 @@ func (it *item) condemn(id uuid.UUID, cause error) {
 // lane is what the record's order is kept by.
 func (it *item) lane() retry.Key {
 	return retry.KeyOf(it.record.Topic, it.record.Key)
+}
+
+// place is where the record lies, and its time: what it is known by when it was given up.
+func (it *item) place() retry.Record {
+	r := it.record
+	return retry.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp}
 }
 
 // original is the record as the store of failed ones keeps it.

@@ -144,10 +144,18 @@ func (l *lane) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	records := make([]retry.Record, len(waiting))
+	for i, f := range waiting {
+		records[i] = f.Record
+	}
+	given, err := l.store.GivenUp(ctx, l.tx, records)
+	if err != nil {
+		return err
+	}
 	followers := make([]follower, len(waiting))
 	through := make([]int64, 0, len(waiting))
 	for i, f := range waiting {
-		followers[i] = l.look(ctx, i, f)
+		followers[i] = l.look(ctx, i, f, given)
 	}
 	for i, stop := 0, false; i < len(followers); {
 		n := 0
@@ -183,16 +191,21 @@ type follower struct {
 	retry.Follower
 	it        *item
 	promote   bool // it becomes the head, and has a transaction of its own
+	given     bool // it is a copy of a record that was given up meanwhile
 	notBefore time.Time
 }
 
 // plain tells that a handler alone decides about it.
-func (f follower) plain() bool { return !f.promote && f.it.kind == subscribed }
+func (f follower) plain() bool { return !f.promote && !f.given && f.it.kind == subscribed }
 
 // look decodes a follower. It is promoted when it needs a call, when it cannot be
-// decoded now, or when this transaction takes no more.
-func (l *lane) look(ctx context.Context, i int, waiting retry.Follower) follower {
+// decoded now, or when this transaction takes no more. One that was given up, and came again
+// while its key was parked, needs nothing: its dead letter decides.
+func (l *lane) look(ctx context.Context, i int, waiting retry.Follower, given map[retry.Place]bool) follower {
 	f := follower{Follower: waiting, it: itemOf(waiting.Record), notBefore: l.now}
+	if f.given = waiting.DeadLetter == uuid.Nil && given[waiting.Place()]; f.given {
+		return f
+	}
 	switch err := l.decode(ctx, f.it); {
 	case err != nil: // it says so itself when it is the head
 		f.promote, f.notBefore = true, l.now.Add(l.cfg.Backoff.Wait(1))
@@ -226,6 +239,11 @@ func (l *lane) handleSome(ctx context.Context, followers []follower) (done int, 
 
 // decide is about a follower that no handler decides about.
 func (l *lane) decide(ctx context.Context, f follower) (stop bool, err error) {
+	if f.given {
+		f.it.outcome = skipped
+		l.seen = append(l.seen, f.it)
+		return false, nil
+	}
 	if f.promote {
 		return true, l.store.Replace(ctx, l.tx, l.head.Lane(), l.head.ID, f.Head(f.notBefore))
 	}

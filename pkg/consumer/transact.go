@@ -141,6 +141,7 @@ type transaction struct {
 
 	fresh  map[uuid.UUID]bool // received for the first time and not decided about yet
 	parked map[retry.Key]bool
+	given  map[retry.Place]bool // fresh to the inbox, which has forgotten that they were given up
 	probe  func() error // postgres.Probe, once
 
 	pending   []*item // decided to be handled, and not handled yet
@@ -169,7 +170,18 @@ func (t *transaction) open(ctx context.Context, shares []share) error {
 	if t.fresh, err = inbox.Receive(ctx, t.tx, t.cfg.Group, msgs); err != nil {
 		return fmt.Errorf("receive into inbox: %w", err)
 	}
-	t.parked, err = t.store.Parked(ctx, t.tx, true, keys)
+	if t.parked, err = t.store.Parked(ctx, t.tx, true, keys); err != nil {
+		return err
+	}
+	var fresh []retry.Record
+	for _, s := range shares {
+		for _, it := range s.items() {
+			if it.kind != foreign && t.fresh[it.id] {
+				fresh = append(fresh, it.place())
+			}
+		}
+	}
+	t.given, err = t.store.GivenUp(ctx, t.tx, fresh)
 	return err
 }
 
@@ -184,6 +196,10 @@ func (t *transaction) apply(ctx context.Context, it *item) error {
 		return nil
 	}
 	t.fresh[it.id] = false // the same event may stand in the batch twice
+	if t.given[it.place().Place()] {
+		it.outcome = skipped
+		return nil
+	}
 	if it.kind == rubbish || it.cause != nil {
 		// Whether its key is parked depends on those before it.
 		if err := t.flush(ctx); err != nil {

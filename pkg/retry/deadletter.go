@@ -108,6 +108,9 @@ func (s *Store) bury(ctx context.Context, tx pgx.Tx, l Letter) (uuid.UUID, error
 	if err != nil {
 		return id, postgres.Classify(fmt.Errorf("store dead letter: %w", err))
 	}
+	if err := s.giveUp(ctx, tx, id, l.Record); err != nil {
+		return id, err
+	}
 	if err := act(ctx, tx, id, s.group, actionDeadLettered, l.Message); err != nil {
 		return id, err
 	}
@@ -142,6 +145,9 @@ func (s *Store) Resolve(ctx context.Context, tx pgx.Tx, id uuid.UUID, detail str
 		return postgres.Classify(fmt.Errorf("resolve dead letter: %w", err))
 	case tag.RowsAffected() == 0:
 		return errs.New(errs.Internal, "dead letter %s is not resubmitted", id)
+	}
+	if err := s.decide(ctx, tx, id, StatusResolved); err != nil {
+		return err
 	}
 	return act(ctx, tx, id, s.group, actionResolved, detail)
 }
@@ -209,7 +215,7 @@ func encodeHeaders(hs []events.Header) (string, error) {
 const keepClosed = 30 * 24 * time.Hour
 
 // Maintain removes dead letters closed more than 30 days before now, with their audit
-// trails. Open ones stay whatever their age: keys may wait behind them.
+// trails; that their records were given up stays known (see GivenUp). Open ones stay whatever their age: keys may wait behind them.
 func (s *Store) Maintain(ctx context.Context, q postgres.Querier, now time.Time) error {
 	_, err := q.Exec(ctx, `DELETE FROM dead_letters WHERE consumer_group = $1 AND closed_at < $2`, s.group, now.Add(-keepClosed))
 	if err != nil {

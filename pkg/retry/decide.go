@@ -156,6 +156,9 @@ func (s *Store) Discard(ctx context.Context, pool *pgxpool.Pool, id uuid.UUID, a
 		if _, err := tx.Exec(ctx, `UPDATE dead_letters SET status = 'discarded', closed_at = clock_timestamp() WHERE id = $1`, id); err != nil {
 			return postgres.Classify(fmt.Errorf("discard dead letter: %w", err))
 		}
+		if err := s.decide(ctx, tx, id, StatusDiscarded); err != nil {
+			return err
+		}
 		facts := ""
 		if done.Followers > 0 {
 			facts = fmt.Sprintf("%d records go on behind it", done.Followers)

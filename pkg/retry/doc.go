@@ -13,6 +13,8 @@
 //     counts only while the parked key's head bears its id, and its effect moves the head
 //     in the same transaction (a fencing token, as in Kleppmann, "Designing
 //     Data-Intensive Applications", chapter 8).
+//   - A record that was given up is decided about by its dead letter alone: when it comes
+//     again, however long after, it is not handled, whatever the inbox has forgotten.
 //   - A key whose head was given up stays parked until a person resubmits or discards
 //     the dead letter, and then goes on in order.
 //

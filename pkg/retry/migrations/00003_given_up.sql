@@ -1,0 +1,26 @@
+-- +goose Up
+
+-- Where records lie that were given up. It outlives their dead letters: a record that comes
+-- again, when the inbox has forgotten it and its closed dead letter was pruned, was decided
+-- about all the same, and its bytes are as broken as they were. One narrow row per dead
+-- letter, for as long as the group exists.
+CREATE TABLE given_up (
+    consumer_group   text        NOT NULL,
+    topic            text        NOT NULL,
+    record_partition integer     NOT NULL,
+    record_offset    bigint      NOT NULL,
+    record_time      timestamptz NOT NULL, -- a topic that was lost and made anew has other records in the same places
+    dead_letter      uuid        NOT NULL,
+    decision         text        NOT NULL DEFAULT '' CHECK (decision IN ('', 'resolved', 'discarded')),
+    PRIMARY KEY (consumer_group, topic, record_partition, record_offset)
+);
+
+INSERT INTO given_up (consumer_group, topic, record_partition, record_offset, record_time, dead_letter, decision)
+SELECT DISTINCT ON (consumer_group, topic, record_partition, record_offset)
+    consumer_group, topic, record_partition, record_offset, record_time, id,
+    CASE WHEN status IN ('resolved', 'discarded') THEN status ELSE '' END
+FROM dead_letters
+ORDER BY consumer_group, topic, record_partition, record_offset, record_time DESC, id DESC;
+
+-- +goose Down
+DROP TABLE given_up;
