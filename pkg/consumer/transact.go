@@ -142,7 +142,7 @@ type transaction struct {
 	fresh  map[uuid.UUID]bool // received for the first time and not decided about yet
 	parked map[retry.Key]bool
 	given  map[retry.Place]bool // fresh to the inbox, which has forgotten that they were given up
-	probe  func() error // postgres.Probe, once
+	probe  func() error         // postgres.Probe, once
 
 	pending   []*item // decided to be handled, and not handled yet
 	followers []retry.Follower

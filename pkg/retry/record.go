@@ -26,7 +26,7 @@ func Component() postgres.Component {
 		{Table: "parked_keys", App: "SELECT, INSERT, UPDATE, DELETE"},
 		{Table: "parked_records", App: "SELECT, INSERT, DELETE"},
 		{Table: "dead_letters", App: "SELECT, INSERT, UPDATE, DELETE"},
-		{Table: "given_up", App: "SELECT, INSERT, UPDATE"}, // for ever
+		{Table: "given_up", App: "SELECT, INSERT, UPDATE"},    // for ever
 		{Table: "dead_letter_actions", App: "SELECT, INSERT"}, // they go with their letter
 	}}
 }
