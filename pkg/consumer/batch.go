@@ -33,6 +33,7 @@ func (c *Consumer) limit() int {
 func (c *Consumer) batch(ctx context.Context) {
 	started := time.Now()
 	due := c.backlog.due(started)
+	c.passOver(ctx, due)
 	c.decodeAll(ctx, due)
 	shares := take(due, c.limit())
 	if len(shares) == 0 {
@@ -44,6 +45,32 @@ func (c *Consumer) batch(ctx context.Context) {
 		c.transact(ctx, shares, started)
 	}
 	c.settle()
+}
+
+// passOver finds the heads that waited before and that an operator wants skipped. It is asked
+// only for them: a wish about any other record has no effect.
+func (c *Consumer) passOver(ctx context.Context, due []*queue) {
+	var places []retry.Place
+	for _, q := range due {
+		if q.waiting {
+			places = append(places, q.items[0].place().Place())
+		}
+	}
+	if len(places) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	asked, err := c.store.Asked(ctx, c.cfg.Pool, places...)
+	if err != nil {
+		return // the batch will meet the same and say so
+	}
+	for _, q := range due {
+		if head := q.items[0]; q.waiting && asked[head.place().Place()] {
+			head.kind, head.skip, head.parks = foreign, true, false
+			c.log.Warn("record skipped, as an operator asked", "record", head.place().Place().String())
+		}
+	}
 }
 
 // decodeAll decodes the heads of the due queues, as many as one batch can hold.
@@ -60,7 +87,7 @@ func (c *Consumer) decodeAll(ctx context.Context, due []*queue) {
 			if err := c.decode(ctx, it); err != nil {
 				if i == 0 {
 					c.waits(q, it, err)
-					q.trouble = err
+					q.trouble = waitingFor(it, err)
 				}
 				break
 			}
@@ -169,7 +196,7 @@ func (c *Consumer) cut(shares []share, waiting *item, err error, ours bool) []sh
 			c.waits(s.q, waiting, err)
 			s.q.trouble = nil
 			if ours {
-				s.q.trouble = err
+				s.q.trouble = waitingFor(waiting, err)
 			}
 			s.n, s.cut = i, true
 		}
@@ -221,6 +248,11 @@ func (c *Consumer) failed(it *item, err error, level slog.Level, what string) {
 		"topic", it.record.Topic, "partition", it.record.Partition, "offset", it.record.Offset,
 		"type", it.typeName(), "event_id", it.id, "order_id", shortened(it.record.Key),
 		"correlation_id", it.event.envelope.CorrelationID, "kind", kind, "error", err)
+}
+
+// waitingFor says which record waits, in the form an operator needs to have it skipped.
+func waitingFor(it *item, err error) error {
+	return fmt.Errorf("record %s waits: %w", it.place().Place(), err)
 }
 
 // waits lets a partition wait for what its head needs and is down.

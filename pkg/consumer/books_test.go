@@ -211,6 +211,9 @@ func TestARecordThatNoDeadLetterTakesWaits(t *testing.T) {
 	b.place(on(1, b.record(delivered("c"), 1)), on(1, b.record(delivered("d"), 1)))
 	b.awaitWaiting(c, "record order.events/0/1 cannot be stored")
 	kafkatest.Eventually(t, "the other partition", func() bool { return len(b.effects()) == 3 })
+	if n := b.deadLetters(); n != 0 {
+		t.Errorf("%d dead letters, want none yet", n)
+	}
 	b.exec(`DROP TRIGGER refuse ON dead_letters`)
 	b.awaitEffects(4)
 	b.awaitReady(c)

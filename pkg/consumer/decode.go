@@ -37,7 +37,7 @@ const (
 	retrying   outcome = "retrying"    // failed: its retry record is written and its key parked
 	parked     outcome = "parked"      // waits behind a record of its key that failed
 	deadLetter outcome = "dead_letter" // given up
-	skipped    outcome = "skipped"     // given up before: its dead letter decides; of a retry record: a person discarded it
+	skipped    outcome = "skipped"     // given up before: its dead letter decides, or an operator's wish; of a retry record: a person discarded it
 	stale      outcome = "stale"       // of a retry record: not, or no more, its key's head
 )
 
@@ -51,6 +51,8 @@ type item struct {
 	cause error        // known before its transaction: why it is rubbish, or its call's failure
 	parks bool         // it has a place in its key's order, so that its key waits when it is given up
 	bare  error        // why its failure could not be stored with its bytes: a dead letter without them
+
+	skip bool // an operator asked for it to be passed over
 
 	replaced []string // headers whose advice was wrong
 
@@ -163,7 +165,7 @@ func (it *item) lane() retry.Key {
 // place is where the record lies, and its time: what it is known by when it was given up.
 func (it *item) place() retry.Record {
 	r := it.record
-	return retry.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp}
+	return retry.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: events.StorableTime(r.Timestamp)}
 }
 
 // original is the record as the store of failed ones keeps it.

@@ -40,6 +40,9 @@ func (l *lane) run(ctx context.Context, it *item) error {
 	}
 	if l.head.Skip {
 		it.outcome = skipped
+		if err := l.resolve(ctx, it, l.head.DeadLetter); err != nil {
+			return err
+		}
 		return l.follow(ctx)
 	}
 	failure, err := l.handle(ctx, it)

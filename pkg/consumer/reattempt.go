@@ -22,6 +22,13 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
 	h := it.head
+	skip, err := r.askedToSkip(ctx, it)
+	if err != nil {
+		return err
+	}
+	if skip {
+		h.Skip = true
+	}
 	rec, err := r.prepare(ctx, &h, it.omitted)
 	if err != nil {
 		return err
@@ -38,6 +45,11 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 		var l *lane
 		err = postgres.InTx(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
 			l = &lane{retries: r, tx: tx, now: time.Now(), head: h, solo: solo}
+			if skip {
+				if err := r.store.Skipped(ctx, tx, it.place()); err != nil {
+					return err
+				}
+			}
 			return l.run(ctx, rec)
 		})
 		if err == nil {
@@ -60,6 +72,19 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 	}
 	return err
 }
+
+// askedToSkip reports whether an operator wants a retry record passed over that waited before.
+// Its followers go on.
+func (r *retries) askedToSkip(ctx context.Context, it *retryItem) (bool, error) {
+	if it.waits == 0 {
+		return false, nil
+	}
+	asked, err := r.store.Asked(ctx, r.cfg.Pool, it.place().Place())
+	return asked[it.place().Place()], err
+}
+
+// place is where the retry record itself lies.
+func (it *retryItem) place() retry.Record { return (&item{record: it.record}).place() }
 
 // prepare decodes a head and makes its call. It returns nil for one that is no more its
 // key's head: asking before a call spares the outside world, and only what the

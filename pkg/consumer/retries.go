@@ -138,7 +138,7 @@ func (r *retries) attemptDue(ctx context.Context) {
 				it.done, it.trouble = err == nil, nil
 				if err != nil {
 					if _, outside := errors.AsType[*outsideError](err); !outside {
-						it.trouble = fmt.Errorf("retry of %s/%d/%d: %w", it.head.Topic, it.head.Partition, it.head.Offset, err)
+						it.trouble = fmt.Errorf("record %s waits, a retry of %s: %w", it.place().Place(), it.head.Place(), err)
 					}
 					it.due, it.waits = r.cfg.Backoff.after(it.waits, err)
 					r.log.Warn("retry has to wait", "topic", it.head.Topic, "partition", it.head.Partition, "offset", it.head.Offset,

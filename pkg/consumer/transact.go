@@ -75,8 +75,7 @@ func (c *Consumer) transact(ctx context.Context, shares []share, started time.Ti
 				if only.bare = nil; only.kind != rubbish {
 					only.cause = nil
 				}
-				c.later(shares, fmt.Errorf("record %s/%d/%d cannot be stored as a dead letter; an operator can skip it: %w",
-					only.record.Topic, only.record.Partition, only.record.Offset, err))
+				c.later(shares, fmt.Errorf("record %s cannot be stored as a dead letter; an operator can have it skipped: %w", only.place().Place(), err))
 				return
 			}
 		}
@@ -188,6 +187,9 @@ func (t *transaction) open(ctx context.Context, shares []share) error {
 // apply decides about one record. An error ends the transaction.
 func (t *transaction) apply(ctx context.Context, it *item) error {
 	switch {
+	case it.skip:
+		it.outcome = skipped
+		return t.store.Skipped(ctx, t.tx, it.place())
 	case it.kind == foreign:
 		it.outcome = ignored
 		return nil

@@ -88,6 +88,8 @@ func Handler(cfg Config) (http.Handler, error) {
 	r.Post("/dead-letters/{id}/resubmit", a.endpoint(a.resubmit))
 	r.Post("/dead-letters/{id}/discard", a.endpoint(a.discard))
 	r.Get("/parked", a.endpoint(a.parked))
+	r.Get("/skips", a.endpoint(a.skips))
+	r.Post("/skips", a.endpoint(a.skip))
 	r.Get("/breakers", a.endpoint(a.breakers))
 	r.Get("/outbox", a.endpoint(a.outbox))
 	r.Post("/outbox/republish", a.endpoint(a.republish))

@@ -41,7 +41,7 @@ func (s *Store) GivenUp(ctx context.Context, q postgres.Querier, records []Recor
 	rows, err := q.Query(ctx, `SELECT g.topic, g.record_partition, g.record_offset, g.record_time FROM given_up g
 		JOIN unnest($2::text[], $3::int[], $4::bigint[]) AS r (topic, record_partition, record_offset)
 			USING (topic, record_partition, record_offset)
-		WHERE g.consumer_group = $1`, s.group, topics, partitions, offsets)
+		WHERE g.consumer_group = $1 AND g.record_time IS NOT NULL`, s.group, topics, partitions, offsets)
 	if err == nil {
 		var p Place
 		var at time.Time
@@ -64,7 +64,8 @@ func (s *Store) giveUp(ctx context.Context, tx pgx.Tx, id uuid.UUID, r Record) e
 		INSERT INTO given_up (consumer_group, topic, record_partition, record_offset, record_time, dead_letter)
 		VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (consumer_group, topic, record_partition, record_offset)
-			DO UPDATE SET record_time = excluded.record_time, dead_letter = excluded.dead_letter, decision = ''`,
+			DO UPDATE SET record_time = excluded.record_time, dead_letter = excluded.dead_letter, decision = '',
+				asked_at = NULL, skipped_at = NULL`,
 		s.group, r.Topic, r.Partition, r.Offset, r.Time, id)
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("note where the dead letter lies: %w", err))

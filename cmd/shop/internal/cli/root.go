@@ -37,7 +37,7 @@ func Root(out, errOut io.Writer) *cobra.Command {
 		demoCommand(e), faultsCommand(e), verifyCommand(e), doctorCommand(e), postgresBinariesCommand(e), serveCommand(e),
 	)
 	parked := &operator{env: e}
-	root.AddCommand(dlqCommand(e), parkedCommand(parked), sagaCommand(e), outboxCommand(e), topicsCommand(e), awaitCommand(e), loadCommand(e), relayCommand(e))
+	root.AddCommand(dlqCommand(e), parkedCommand(parked), consumerCommand(e), sagaCommand(e), outboxCommand(e), topicsCommand(e), awaitCommand(e), loadCommand(e), relayCommand(e))
 	return root
 }
 

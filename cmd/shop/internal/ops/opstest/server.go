@@ -41,6 +41,7 @@ type Server struct {
 	HangsUp bool
 
 	mu      sync.Mutex
+	skips   []ops.Skip
 	letters []*ops.Detail
 	changes []string // method, path, operator and body of each change that was asked for
 }
@@ -125,6 +126,8 @@ func (s *Server) handler() http.Handler {
 	handle("PATCH /dead-letters/{id}", nil, s.edit)
 	handle("POST /dead-letters/{id}/resubmit", nil, s.resubmit)
 	handle("POST /dead-letters/{id}/discard", nil, s.discard)
+	handle("GET /skips", []string{"limit"}, func(*http.Request) (any, error) { return map[string]any{"skips": s.skips}, nil })
+	handle("POST /skips", nil, s.skip)
 	handle("GET /parked", []string{"limit"}, func(r *http.Request) (any, error) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("limit"))
 		return map[string]any{"parkedKeys": s.Parked[:min(n, len(s.Parked))]}, nil
