@@ -68,14 +68,14 @@ func (c *Codec) Encode(ctx context.Context, e events.Event) ([]byte, error) {
 	if e.AvroSchema() != enc.text {
 		return nil, errs.New(errs.Hopeless, "encode %s: %T is not the type registered under this name", name, e)
 	}
-	body, err := marshal(enc, e)
+	value, err := marshal(enc, e)
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "encode "+name)
 	}
-	if err := scan(enc.schema.root, body, nil); err != nil {
+	if err := scan(enc.schema.root, value[prefixLen:], nil); err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "encode "+name)
 	}
-	return frame(enc.id, body), nil
+	return value, nil
 }
 
 // Decode returns the event in b as a pointer to the type's Go struct. Fields the writer
@@ -181,9 +181,10 @@ func (c *Codec) decoder(id int, writer *parsed, t events.Type) (resolution, erro
 	return dec, nil
 }
 
-func marshal(enc encoder, e events.Event) (body []byte, err error) {
+// marshal returns the event in wire format.
+func marshal(enc encoder, e events.Event) (value []byte, err error) {
 	defer recoverInto(&err, "write Avro")
-	return enc.schema.library.Encode(e)
+	return enc.schema.library.AppendEncode(frame(enc.id, nil), e)
 }
 
 func unmarshal(dec resolution, body []byte, into events.Event) (err error) {
