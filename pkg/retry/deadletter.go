@@ -108,7 +108,7 @@ func (s *Store) bury(ctx context.Context, tx pgx.Tx, l Letter) (uuid.UUID, error
 	if err != nil {
 		return id, postgres.Classify(fmt.Errorf("store dead letter: %w", err))
 	}
-	if err := s.giveUp(ctx, tx, id, l.Record); err != nil {
+	if err := s.giveUp(ctx, tx, id, l); err != nil {
 		return id, err
 	}
 	if err := act(ctx, tx, id, s.group, actionDeadLettered, l.Message); err != nil {

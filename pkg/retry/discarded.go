@@ -59,14 +59,18 @@ func (s *Store) GivenUp(ctx context.Context, q postgres.Querier, records []Recor
 
 // giveUp notes the place of a new dead letter. A place that another record had, in a topic
 // that was made anew since, is the new one's.
-func (s *Store) giveUp(ctx context.Context, tx pgx.Tx, id uuid.UUID, r Record) error {
+func (s *Store) giveUp(ctx context.Context, tx pgx.Tx, id uuid.UUID, l Letter) error {
+	var key []byte
+	if l.Parks {
+		key = []byte(l.Lane().Key)
+	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO given_up (consumer_group, topic, record_partition, record_offset, record_time, dead_letter)
-		VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO given_up (consumer_group, topic, record_partition, record_offset, record_time, key, dead_letter)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (consumer_group, topic, record_partition, record_offset)
-			DO UPDATE SET record_time = excluded.record_time, dead_letter = excluded.dead_letter, decision = '',
+			DO UPDATE SET record_time = excluded.record_time, key = excluded.key, dead_letter = excluded.dead_letter, decision = '',
 				asked_at = NULL, skipped_at = NULL`,
-		s.group, r.Topic, r.Partition, r.Offset, r.Time, id)
+		s.group, l.Topic, l.Partition, l.Offset, l.Time, key, id)
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("note where the dead letter lies: %w", err))
 	}

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -61,7 +62,7 @@ func TestGivenUpForEver(t *testing.T) {
 	if diff := cmp.Diff([]bool{true, true, true, true}, f.given(t, all...)); diff != "" {
 		t.Errorf("after (-want +got):\n%s", diff)
 	}
-	want := map[string]string{"open": "", "discarded": "discarded", "resolved": "resolved", "rubbish": "discarded"}
+	want := map[string]string{"open": "", "discarded": "discarded", "resolved": "resolved", "rubbish": "discarded -"}
 	if diff := cmp.Diff(want, f.decisions(t, ids)); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
 	}
@@ -72,7 +73,7 @@ func (f *fixture) decisions(t testing.TB, ids map[string]uuid.UUID) map[string]s
 	got := map[string]string{}
 	for name, id := range ids {
 		var decision string
-		if err := f.pool.QueryRow(t.Context(), `SELECT decision FROM given_up WHERE dead_letter = $1`, id).Scan(&decision); err != nil {
+		if err := f.pool.QueryRow(t.Context(), `SELECT decision || CASE WHEN key IS NULL THEN ' -' ELSE '' END FROM given_up WHERE dead_letter = $1`, id).Scan(&decision); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		got[name] = decision
@@ -152,12 +153,12 @@ func TestUpgradeKnowsWhatWasGivenUp(t *testing.T) {
 	f := &fixture{Store: New("payment", outbox.New(nil, "/test")), pool: pool}
 	ids, all := map[string]uuid.UUID{}, []Record{}
 	for _, status := range []string{"open", "resubmitted", "resolved", "discarded"} {
-		l := f.letter(status)
+		l := f.letter(status + strings.Repeat("x", 600))
 		ids[status] = uuid.Must(uuid.NewV7())
 		all = append(all, l.Record)
 		f.exec(t, `INSERT INTO dead_letters (id, consumer_group, topic, record_key, record_partition, record_offset, record_time, payload, headers,
 				inbox_id, event_type, error_class, error_message, error_stack, attempts, first_failure, last_failure, parks, status)
-			VALUES ($1, 'payment', $2, $3, $4, $5, $6, 'x', '[]', $7, 'OrderCreated', 'invalid', '', '', 1, now(), now(), false, $8)`,
+			VALUES ($1, 'payment', $2, $3, $4, $5, $6, 'x', '[]', $7, 'OrderCreated', 'invalid', '', '', 1, now(), now(), $8 <> 'open', $8)`,
 			ids[status], l.Topic, l.Key, l.Partition, l.Offset, l.Time, l.InboxID, status)
 	}
 	twice := uuid.Must(uuid.NewV7()) // the inbox had forgotten the first when it came again
@@ -169,9 +170,16 @@ func TestUpgradeKnowsWhatWasGivenUp(t *testing.T) {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
 	ids["discarded"] = twice // the latest of a place
-	want := map[string]string{"open": "", "resubmitted": "", "resolved": "resolved", "discarded": "discarded"}
+	want := map[string]string{"open": " -", "resubmitted": "", "resolved": "resolved", "discarded": "discarded"}
 	if diff := cmp.Diff(want, f.decisions(t, ids)); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
+	}
+	var key []byte
+	if err := pool.QueryRow(t.Context(), `SELECT key FROM given_up WHERE dead_letter = $1`, ids["resolved"]).Scan(&key); err != nil {
+		t.Fatal(err)
+	}
+	if got := KeyOf(testTopic, all[2].Key).Key; string(key) != got {
+		t.Errorf("the long key is %q, want %q", key, got)
 	}
 }
 
