@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,6 +21,7 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/retry"
 )
 
@@ -61,6 +63,48 @@ func TestNothingIsHandledWithoutItsCall(t *testing.T) {
 	got := b.awaitEffects(2)
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"a 2 called", "b 1 called"}, got); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
+// TestAnAnswerIsOfTheTryItWasGivenIn: the call was made for a try that had to wait, then the
+// key was parked when the consumer looked again, and free when the transaction decided.
+func TestAnAnswerIsOfTheTryItWasGivenIn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	inside := newPoint()
+	s := retry.New(group, b.outbox)
+	var calls, tries atomic.Int32
+	var letter uuid.UUID
+	call := func(ctx context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
+		if e.Data.OrderID == "a" {
+			return fmt.Sprint(" answer ", calls.Add(1)), nil
+		}
+		if tries.Load() > 0 {
+			inside.stop(ctx)
+		}
+		return "", nil
+	}
+	sub := consumer.OnCall(call, func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
+		if e.Data.OrderID == "a" && tries.Add(1) == 1 {
+			err := postgres.InTx(ctx, b.pool, func(other pgx.Tx) (err error) {
+				letter, err = s.Bury(ctx, other, retry.Letter{
+					Record: retry.Record{Topic: e.Topic, Key: []byte("a"), Time: time.Now()}, InboxID: uuid.Must(uuid.NewV7()), Parks: true,
+				})
+				return err
+			})
+			return errs.New(errs.Transient, "not now; %v", err)
+		}
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion, answer))
+	})
+	b.together(b.record(delivered("a"), 1), b.record(delivered("b"), 1))
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{sub}})
+	inside.await(t)
+	if _, err := s.Discard(t.Context(), b.pool, letter, "ada", "not needed", false); err != nil {
+		t.Fatal(err)
+	}
+	inside.goOn()
+	if diff := cmp.Diff([]string{"a 1 answer 2", "b 1"}, b.awaitEffects(2)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
 }

@@ -77,6 +77,20 @@ func TestAnEventOfNoAggregateIsNoEvent(t *testing.T) {
 	}
 }
 
+// TestAWrongIdentityWithoutAKeyParksNothing: the empty key is no aggregate's.
+func TestAWrongIdentityWithoutAKeyParksNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.record(delivered(""), 1)
+	r.Key = nil
+	setHeader(r, events.HeaderAggregateVersion, "0")
+	b.together(r)
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}})
+	if l := b.letters(retry.New(group, b.outbox), retry.StatusOpen, 1)[0]; l.Parks || len(b.rows(`SELECT topic FROM parked_keys`)) != 0 {
+		t.Errorf("dead letter %+v parks %v", l, b.rows(`SELECT topic FROM parked_keys`))
+	}
+}
+
 func setHeader(r *kgo.Record, name, value string) {
 	for i := range r.Headers {
 		if r.Headers[i].Key == name {
@@ -216,6 +230,43 @@ func TestAnEventThatCameTwiceWhileItsKeyWasParkedIsParkedOnce(t *testing.T) {
 	b.awaitEffects(2)
 	b.awaitNothingParked()
 	if diff := cmp.Diff([]string{"a 1", "a 2"}, b.effects()); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
+// TestARepairedFollowerHasNoSecondEffect: it waited undecodable behind another, and its event
+// was sent again, whole, behind it.
+func TestARepairedFollowerHasNoSecondEffect(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.AggregateVersion == 1 {
+			return errs.New(errs.Hopeless, "no use")
+		}
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+	}
+	good := b.record(delivered("a"), 2)
+	bad := *good
+	bad.Value = bad.Value[:len(bad.Value)-3]
+	b.together(b.record(delivered("a"), 1), &bad, good)
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	s := retry.New(group, b.outbox)
+	b.letters(s, retry.StatusOpen, 1)
+	b.discardAll(s)
+	var id uuid.UUID
+	kafkatest.Eventually(t, "the broken one to be given up", func() bool {
+		l := b.letters(s, retry.StatusOpen, 1)[0]
+		id = l.ID
+		return l.Offset == 1
+	})
+	if _, err := s.Edit(t.Context(), b.pool, id, "ada", retry.Edit{Value: &good.Value}, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resubmit(t.Context(), b.pool, id, "ada", "", false); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitNothingParked()
+	if diff := cmp.Diff([]string{"a 2"}, b.effects()); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
 }

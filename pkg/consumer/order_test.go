@@ -330,3 +330,40 @@ func TestAFollowerThatCallsHasItsTurnAlone(t *testing.T) {
 		t.Errorf("%d calls, want 2", n)
 	}
 }
+
+// TestNoRecordIsLeftBehindAKeyThatIsReleased: the batch has found the key parked when a
+// person discards what parks it. The release waits for the batch, and lets the record go on.
+func TestNoRecordIsLeftBehindAKeyThatIsReleased(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	inside := newPoint()
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		switch {
+		case e.Data.OrderID == "a" && e.AggregateVersion == 1:
+			return errs.New(errs.Hopeless, "no use")
+		case e.Data.OrderID == "b":
+			inside.stop(ctx) // the keys have been looked at
+		}
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+	}
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	b.together(b.record(delivered("a"), 1))
+	s := retry.New(group, b.outbox)
+	id := b.letters(s, retry.StatusOpen, 1)[0].ID
+	b.together(b.record(delivered("b"), 1), b.record(delivered("a"), 2))
+	inside.await(t)
+	discarded := make(chan error, 1)
+	go func() {
+		_, err := s.Discard(t.Context(), b.pool, id, "ada", "not needed", false)
+		discarded <- err
+	}()
+	kafkatest.Eventually(t, "the release to wait", func() bool { return len(discarded) > 0 || b.lockAwaited() })
+	inside.goOn()
+	if err := <-discarded; err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"b 1", "a 2"}, b.awaitEffects(2)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	b.awaitNothingParked()
+}

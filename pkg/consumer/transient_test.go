@@ -157,52 +157,81 @@ func TestAFollowersFailureAtTheCommitIsItsOwn(t *testing.T) {
 	b.awaitNothingParked()
 }
 
+// outage is something that handlers or calls need and that is down.
+type outage struct {
+	up  atomic.Bool
+	met atomic.Int32 // how often
+}
+
+func (o *outage) meet(what string) error {
+	if o.up.Load() {
+		return nil
+	}
+	o.met.Add(1)
+	return errs.New(errs.Transient, "%s", what)
+}
+
 // TestReadySaysWhatOfOursIsDown, and not what a call waits for: a server that is not ours
 // is no reason to take this one out.
 func TestReadySaysWhatOfOursIsDown(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct {
-		sub func(b *bench, down *atomic.Bool) consumer.Subscription
-		say string // "" stays ready
-	}{
-		"a handler's": {func(_ *bench, down *atomic.Bool) consumer.Subscription {
+	// Each fails by itself in the attempts before the first given.
+	handles := func(first int) func(*bench, *outage) consumer.Subscription {
+		return func(_ *bench, o *outage) consumer.Subscription {
 			return consumer.On(func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-				if down.Load() {
-					return errs.New(errs.Transient, "the stock is being counted")
+				if e.Attempt < first {
+					return errors.New("not this time")
+				}
+				if err := o.meet("the stock is being counted"); err != nil {
+					return err
 				}
 				return effect(ctx, tx, e.Data.OrderID, "delivered")
 			})
-		}, "the stock is being counted"},
-		"a call's": {func(_ *bench, down *atomic.Bool) consumer.Subscription {
-			return consumer.OnCall(func(context.Context, consumer.Event[events.OrderDelivered]) (string, error) {
-				if down.Load() {
-					return "", errs.New(errs.Transient, "the bank is closed")
+		}
+	}
+	calls := func(first int) func(*bench, *outage) consumer.Subscription {
+		return func(_ *bench, o *outage) consumer.Subscription {
+			return called(func(_ context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
+				if e.Attempt < first {
+					return "", errors.New("not this time")
 				}
-				return "delivered", nil
-			}, func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
-				return effect(ctx, tx, e.Data.OrderID, answer)
+				return "", o.meet("the bank is closed")
 			})
-		}, ""},
-		"the registry's": {func(b *bench, down *atomic.Bool) consumer.Subscription {
-			b.codec = newCodecWithoutCache(b)
-			b.registry.SetDown(true)
-			return consumer.On(onDelivered)
-		}, "decode OrderDelivered"},
+		}
+	}
+	registry := func(b *bench, _ *outage) consumer.Subscription {
+		b.codec = newCodecWithoutCache(b)
+		b.registry.SetDown(true)
+		return consumer.On(onDelivered)
+	}
+	for name, tc := range map[string]struct {
+		sub func(*bench, *outage) consumer.Subscription
+		say string // "" stays ready
+	}{
+		"a handler's":         {handles(1), "the stock is being counted"},
+		"a retry's handler's": {handles(2), "the stock is being counted"},
+		"a call's":            {calls(1), ""},
+		"a retry's call's":    {calls(2), ""},
+		"the registry's":      {registry, "decode OrderDelivered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			var down atomic.Bool
-			down.Store(true)
+			var o outage
 			b.together(b.record(delivered("a"), 1))
 			reg := prometheus.NewRegistry()
-			c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{tc.sub(b, &down)}, Registerer: reg, Backoff: consumer.Backoff{Base: 20 * time.Millisecond, Max: 50 * time.Millisecond}})
-			kafkatest.Eventually(t, "failed tries", func() bool { return counter(t, reg, "eventshop_consumer_failures_total") >= 2 })
+			c := b.start(consumer.Config{
+				Subscriptions: []consumer.Subscription{tc.sub(b, &o)}, Registerer: reg, Retry: quickly(3),
+				Backoff: consumer.Backoff{Base: 20 * time.Millisecond, Max: 50 * time.Millisecond},
+			})
+			kafkatest.Eventually(t, "failed tries", func() bool {
+				return o.met.Load() >= 3 || counter(t, reg, "eventshop_consumer_failures_total", "kind", "transient") >= 3
+			})
 			err := c.Ready(t.Context())
 			if tc.say == "" && err != nil || tc.say != "" && (err == nil || !strings.Contains(err.Error(), tc.say)) {
 				t.Errorf("ready says %v, want %q", err, tc.say)
 			}
-			down.Store(false)
+			o.up.Store(true)
 			b.registry.SetDown(false)
 			b.awaitEffects(1)
 			kafkatest.Eventually(t, "it to be ready", func() bool { return c.Ready(t.Context()) == nil })
