@@ -44,6 +44,12 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
+	return newBenchRelayed(t, 0)
+}
+
+// newBenchRelayed is newBench with a relay that polls the outbox so often; 0 is its default.
+func newBenchRelayed(t testing.TB, pollEvery time.Duration) *bench {
+	t.Helper()
 	b := &bench{t: t, pool: pgtest.NewDB(t, outbox.Component(), inbox.Component(), retry.Component()), registry: schematest.Start(t)}
 	topics := events.Topics()
 	for _, t := range events.Topics() {
@@ -59,13 +65,13 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	b.outbox = outbox.New(b.codec, "/eventshop/test")
-	b.relay()
+	b.relay(pollEvery)
 	return b
 }
 
 // relay publishes what is in the outbox until the test ends.
-func (b *bench) relay() {
-	relay := outbox.NewRelay(b.pool, b.outbox, outbox.RelayConfig{Brokers: b.brokers, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+func (b *bench) relay(pollEvery time.Duration) {
+	relay := outbox.NewRelay(b.pool, b.outbox, outbox.RelayConfig{Brokers: b.brokers, PollEvery: pollEvery, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- relay.Run(ctx) }()

@@ -16,6 +16,7 @@ import (
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/outbox"
 )
 
 // begin starts a consumer and returns how to tell it to stop, without waiting, and how to
@@ -200,5 +201,25 @@ func TestBatchesGrowAgainBehindAFailureAtTheCommit(t *testing.T) {
 	}
 	if most < 10 {
 		t.Errorf("at most %d records in a transaction, want the batches to grow again", most)
+	}
+}
+
+// TestWhatIsCommittedWakesTheRelay: it does not wait for the relay's next look at the table,
+// be it of a new record, its retry, or what its retry appends.
+func TestWhatIsCommittedWakesTheRelay(t *testing.T) {
+	t.Parallel()
+	b := newBenchRelayed(t, time.Hour)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Data.OrderID == "b" && e.Attempt == 1 {
+			return errors.New("not this time")
+		}
+		return b.outbox.Append(ctx, tx, outbox.Entry{Event: confirmed(e.Data.OrderID), Version: 2, Cause: e.Cause()})
+	}
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(2)})
+	for n, order := range []string{"a", "b"} {
+		b.together(b.record(delivered(order), 1))
+		kafkatest.Eventually(t, "what the handler appended", func() bool {
+			return len(kafkatest.ReadAll(t, b.brokers, events.TopicOrderEvents)) == 2*(n+1)
+		})
 	}
 }

@@ -305,22 +305,48 @@ func TestRetriesCommitUpToWhatIsUndone(t *testing.T) {
 	}
 }
 
-// TestARetryWaitsUntilItIsDue, and those of other keys behind it do not.
+// TestARetryWaitsUntilItIsDue, each time as long as its own policy says.
 func TestARetryWaitsUntilItIsDue(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	keys := sharing(2)
-	const wait = time.Second
+	const wait = 300 * time.Millisecond
 	var mu sync.Mutex
-	ran := map[string][]time.Time{}
-	slow := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	ran := map[int]time.Time{} // by attempt: the latest run
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
 		mu.Lock()
-		ran[e.Data.OrderID] = append(ran[e.Data.OrderID], time.Now())
+		ran[e.Attempt] = time.Now()
 		mu.Unlock()
-		if e.Attempt == 1 {
+		if e.Attempt < 3 {
 			return errors.New("not this time")
 		}
 		return effect(ctx, tx, e.Data.OrderID, "delivered")
+	}
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{
+		consumer.On(handle).WithRetry(consumer.Retry{Attempts: 3, Backoff: consumer.Backoff{Base: wait, Max: wait}}),
+	}})
+	kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 1))
+	b.awaitEffects(1)
+	mu.Lock()
+	defer mu.Unlock()
+	for _, attempt := range []int{2, 3} {
+		// The wait counts from the beginning of the transaction that failed.
+		if d := ran[attempt].Sub(ran[attempt-1]); d < wait/2 {
+			t.Errorf("attempt %d came %s after the one before, want about %s", attempt, d, wait)
+		}
+	}
+}
+
+// TestARetryThatIsNotDueHoldsNoOtherUp: those of other keys lie behind it on its partition.
+func TestARetryThatIsNotDueHoldsNoOtherUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	keys := sharing(2)
+	var runs atomic.Int32
+	slow := func(_ context.Context, _ pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Attempt > 1 {
+			runs.Add(1)
+		}
+		return errors.New("not this time")
 	}
 	quick := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderConfirmed]) error {
 		if e.Attempt == 1 {
@@ -329,7 +355,7 @@ func TestARetryWaitsUntilItIsDue(t *testing.T) {
 		return effect(ctx, tx, e.Data.OrderID, "confirmed")
 	}
 	b.run(consumer.Config{Subscriptions: []consumer.Subscription{
-		consumer.On(slow).WithRetry(consumer.Retry{Attempts: 2, Backoff: consumer.Backoff{Base: wait, Max: wait}}),
+		consumer.On(slow).WithRetry(consumer.Retry{Attempts: 2, Backoff: consumer.Backoff{Base: time.Hour, Max: time.Hour}}),
 		consumer.On(quick).WithRetry(quickly(2)),
 	}})
 	kafkatest.Produce(t, b.brokers, b.record(delivered(keys[0]), 1))
@@ -337,14 +363,10 @@ func TestARetryWaitsUntilItIsDue(t *testing.T) {
 		return len(kafkatest.ReadAll(t, b.brokers, events.RetryTopic(events.TopicOrderEvents, group).Name)) == 1
 	})
 	kafkatest.Produce(t, b.brokers, b.record(confirmed(keys[1]), 1))
-	got := b.awaitEffects(2)
-	mu.Lock()
-	defer mu.Unlock()
-	runs := ran[keys[0]]
-	if d := runs[len(runs)-1].Sub(runs[0]); d < wait {
-		t.Errorf("the second attempt came %s after the first, want at least %s", d, wait)
+	if diff := cmp.Diff([]string{keys[1] + " confirmed"}, b.awaitEffects(1)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
 	}
-	if want := []string{keys[1] + " confirmed", keys[0] + " delivered"}; !slices.Equal(got, want) {
-		t.Errorf("effects %v, want %v", got, want)
+	if n := runs.Load(); n != 0 {
+		t.Errorf("%d second attempts of what is due in an hour", n)
 	}
 }
