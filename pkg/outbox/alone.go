@@ -9,6 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// There are two producers: one of the many records that share batches, and one of those which
+// must not: larger ones, which the first refuses by itself, and those that the broker found too
+// large in the batch they were in. The second has one record of a partition at a time, see lone.
 const (
 	// companyBytes bounds a batch of records. A broker measures batches, and refuses all of
 	// one that is larger than the topic's max.message.bytes; an operator may have lowered
@@ -17,21 +20,6 @@ const (
 	// aloneBytes bounds a record. It is the default of Kafka's brokers, see MaxRaw.
 	aloneBytes = 1_048_588
 )
-
-// clients returns the producer of the many records that share batches, and that of those
-// which must not: larger ones, which the first refuses by itself, and those that the broker
-// found too large in the batch they were in. The second has one record of a partition at a
-// time, see lone.
-func (r *Relay) clients() (company, alone *kgo.Client, err error) {
-	if company, err = kgo.NewClient(r.options(companyBytes)...); err != nil {
-		return nil, nil, err
-	}
-	if alone, err = kgo.NewClient(r.options(aloneBytes)...); err != nil {
-		company.Close()
-		return nil, nil, err
-	}
-	return company, alone, nil
-}
 
 // partition is where records share batches.
 type partition struct {
@@ -83,7 +71,7 @@ func (l *lone) clear() (waiting []*record) {
 // sendAgainAlone sends a record that was too large for the batch it was in, and tells
 // whether it does: one that was alone is too large by itself.
 func (r *Relay) sendAgainAlone(rec *record, err error) bool {
-	if rec.alone || !errors.Is(err, kerr.MessageTooLarge) {
+	if rec.alone || !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.RecordListTooLarge) {
 		return false
 	}
 	rec.alone = true
@@ -93,11 +81,18 @@ func (r *Relay) sendAgainAlone(rec *record, err error) bool {
 	return true
 }
 
-// sendAlone is send for these.
+// sendAlone is send for these. A record whose turn comes when its shard is led no longer
+// stays unpublished.
 func (r *Relay) sendAlone(rec *record) {
-	r.alone.Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) {
+	r.alone.get().Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) {
+		r.at(afterReplied)
 		next := r.lone.done(rec)
 		r.sent(rec, err)
+		for next != nil && !r.flight.leads(next.shard, r.clock()) {
+			given := next
+			next = r.lone.done(given)
+			r.sent(given, kgo.ErrAborting)
+		}
 		if next != nil {
 			r.sendAlone(next)
 		}
@@ -106,9 +101,9 @@ func (r *Relay) sendAlone(rec *record) {
 
 // abort takes from the producers what they have, and what waits for them.
 func (r *Relay) abort() {
-	r.client.UnsafeAbortBufferedRecords()
+	r.company.get().UnsafeAbortBufferedRecords()
 	for _, rec := range r.lone.clear() {
 		r.sent(rec, kgo.ErrAborting)
 	}
-	r.alone.UnsafeAbortBufferedRecords()
+	r.alone.get().UnsafeAbortBufferedRecords()
 }

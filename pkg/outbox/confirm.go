@@ -112,7 +112,7 @@ const writersOf = `SELECT coalesce(array_agg(DISTINCT virtualtransaction), '{}')
 
 // confirm takes the steps that can be taken now.
 func (r *Relay) confirm(ctx context.Context, m RelayMode, c *confirmation) error {
-	shards := r.flight.view(time.Now()).shards
+	shards := r.flight.view(r.clock(), r.cfg.MaxInFlight).shards
 	if len(shards) == 0 {
 		*c = confirmation{} // another relay does it
 		return nil

@@ -108,6 +108,56 @@ func TestRelayWaitsForWhatTheDatabaseRefuses(t *testing.T) {
 		f.awaitPublished(t)
 		kafkatest.Eventually(t, "the relay to be ready again with "+tc.name, func() bool { return r.Ready() == nil })
 	}
+	t.Logf("%d repetitions", f.verify(t))
+}
+
+// What the database lacks for a while (a table, a right, the login) is waited for. Whoever
+// migrates or administrates it may be in the middle of that.
+func TestWhatTheDatabaseRefusesIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ away, back, say string }{
+		"table": {`ALTER TABLE outbox RENAME TO elsewhere`, `ALTER TABLE elsewhere RENAME TO outbox`, "42P01"},
+		"right": {`REVOKE SELECT ON outbox FROM %s`, `GRANT SELECT ON outbox TO %s`, "42501"},
+		"mark":  {`REVOKE UPDATE (published_at) ON outbox FROM %s`, `GRANT UPDATE (published_at) ON outbox TO %s`, "42501"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, kafkatest.Start(t, testTopic))
+			r := f.start(t, quick)
+			f.append(t, keys(20, 5)...)
+			f.awaitPublished(t)
+			f.append(t, keys(20, 5)...) // some of it may go still
+			owner := f.owner(t)
+			role := pgx.Identifier{f.pool.Config().ConnConfig.User}.Sanitize()
+			do := func(sql string) {
+				t.Helper()
+				if strings.Contains(sql, "%") {
+					sql = fmt.Sprintf(sql, role)
+				}
+				if _, err := owner.Exec(t.Context(), sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			do(c.away)
+			if name == "mark" {
+				f.append(t, keys(20, 5)...) // so that there is something to mark
+			}
+			kafkatest.Eventually(t, "the relay to say why it waits", func() bool {
+				err := r.Ready()
+				return err != nil && strings.Contains(err.Error(), c.say)
+			})
+			select {
+			case err := <-r.done:
+				t.Fatalf("Run ended: %v", err)
+			default:
+			}
+			do(c.back)
+			f.append(t, keys(20, 5)...)
+			f.awaitPublished(t)
+			kafkatest.Eventually(t, "the relay to be ready", func() bool { return r.Ready() == nil })
+			t.Logf("%d repetitions", f.verify(t))
+		})
+	}
 }
 
 func TestBadKafkaOptionEndsRun(t *testing.T) {
@@ -162,7 +212,7 @@ func TestMarkTouchesOnePartition(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "PREPARE mark (uuid[], uuid, uuid, integer) AS "+markRows); err != nil {
 		t.Fatal(err)
 	}
-	q := fmt.Sprintf("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE mark (ARRAY['%[1]s']::uuid[], '%[1]s', '%[1]s', 1)", id)
+	q := fmt.Sprintf("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE mark (ARRAY['%s']::uuid[], '%[1]s', '%[1]s', 1)", id)
 	rows, err := conn.Query(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)

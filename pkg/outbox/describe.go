@@ -25,6 +25,10 @@ type Description struct {
 	Leases     []Lease     `json:"leases"`
 	Holds      []Hold      `json:"holds"`  // why no relay publishes; none: they may
 	Topics     []Backlog   `json:"topics"` // those with rows, by name
+
+	// Refused is what the broker refuses of this process's relay: 100 at most, whole topics
+	// first, then the oldest. Other processes have their own.
+	Refused []Refused `json:"refused"`
 }
 
 // Partition is one day of the table.
@@ -68,7 +72,10 @@ const samplePages = 32 << 10
 // is small; of a large one a sample is, and PublishedEstimated says so. The time it takes
 // so depends on the backlog and not on what is retained.
 func (o *Outbox) Describe(ctx context.Context, pool *pgxpool.Pool) (Description, error) {
-	d := Description{Partitions: []Partition{}, Leases: []Lease{}, Holds: []Hold{}, Topics: []Backlog{}}
+	d := Description{Partitions: []Partition{}, Leases: []Lease{}, Holds: []Hold{}, Topics: []Backlog{}, Refused: []Refused{}}
+	if relay := o.relay.Load(); relay != nil {
+		d.Refused = relay.flight.describe()
+	}
 	// One snapshot, so that the figures agree.
 	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := describeRows(ctx, tx, &d, samplePages); err != nil {

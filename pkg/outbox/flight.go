@@ -27,6 +27,7 @@ type record struct {
 	sentAt      time.Time // zero while it waits behind an earlier record of its lane
 	alone       bool      // it must not share a batch
 	partition   partition // where it waits to be sent alone
+	broken      error     // why the row is no record; it is not sent
 }
 
 // flight holds the rows that this relay has read and not yet marked.
@@ -54,6 +55,9 @@ type flight struct {
 
 	heldLanes  map[laneKey]hold
 	heldTopics map[string]hold
+	taken      map[string]time.Time // by topic: the last acknowledgement
+	lately     map[string]int       // by topic: the lanes first refused since then
+	pause      func(attempts int) time.Duration
 
 	leased  map[int16]time.Time // the shards led, and until when at least
 	parting map[int16]bool      // formerly led, with rows still in flight
@@ -69,6 +73,9 @@ func newFlight() *flight {
 		lanes:      map[laneKey][]*record{},
 		heldLanes:  map[laneKey]hold{},
 		heldTopics: map[string]hold{},
+		taken:      map[string]time.Time{},
+		lately:     map[string]int{},
+		pause:      pause,
 		leased:     map[int16]time.Time{},
 		parting:    map[int16]bool{},
 		ackSignal:  make(chan struct{}, 1),
@@ -85,11 +92,15 @@ func notify(ch chan struct{}) {
 }
 
 // admit takes what a read returned and gives back the records to send now. It
-// refuses all of them when the read is older than the last drop.
+// refuses all of them when the read is older than the last drop, and when it is of a
+// shard whose lease has run out meanwhile: the process was frozen, and another one leads.
 func (f *flight) admit(rows []*record, generation uint64, now time.Time) (send []*record, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if generation != f.generation {
+		return nil, false
+	}
+	if slices.ContainsFunc(rows, func(r *record) bool { return now.After(f.leased[r.shard]) }) {
 		return nil, false
 	}
 	for _, r := range rows {
@@ -115,8 +126,7 @@ func (f *flight) acknowledged(r *record, now time.Time) (next *record) {
 	r.kafka = nil // the payload is not needed any more
 	f.acked = append(f.acked, r)
 	notify(f.ackSignal)
-	delete(f.heldLanes, r.lane)
-	delete(f.heldTopics, r.lane.topic)
+	f.tookOne(r.lane, now)
 	queue := f.lanes[r.lane][1:]
 	if len(queue) == 0 {
 		delete(f.lanes, r.lane)
@@ -217,6 +227,13 @@ func (f *flight) part(shards []int16, now time.Time) (idle []int16) {
 	return f.lead(nil, now, now)
 }
 
+// leads tells whether this relay may send more of a shard.
+func (f *flight) leads(shard int16, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !now.After(f.leased[shard])
+}
+
 // takeAcked returns up to n records to mark.
 func (f *flight) takeAcked(n int) []*record {
 	f.mu.Lock()
@@ -257,7 +274,9 @@ type view struct {
 	nextDue    time.Time // when the first hold ends; zero when there is none
 }
 
-func (f *flight) view(now time.Time) view {
+// view returns that. At most maxLanes held lanes are in it, since each read carries them:
+// the topics with the most are left out as a whole, so that they do not keep others waiting.
+func (f *flight) view(now time.Time, maxLanes int) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// Never nil: NULL arrays would make each exclusion NULL.
@@ -269,7 +288,7 @@ func (f *flight) view(now time.Time) view {
 	for shard := range f.leased {
 		v.shards = append(v.shards, shard)
 	}
-	f.holds(&v, now)
+	f.holds(&v, now, maxLanes)
 	return v
 }
 

@@ -116,14 +116,17 @@ type relay struct {
 	done   chan error
 }
 
-// start runs a relay until the end of the test or stop.
-func (f *fixture) start(t testing.TB, cfg RelayConfig) *relay {
+// start runs a relay until the end of the test or stop. Before it runs it is changed.
+func (f *fixture) start(t testing.TB, cfg RelayConfig, changes ...func(*Relay)) *relay {
 	t.Helper()
 	if cfg.Brokers == nil {
 		cfg.Brokers = f.brokers
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &relay{Relay: NewRelay(f.pool, f.out, cfg), cancel: cancel, done: make(chan error, 1)}
+	for _, change := range changes {
+		change(r.Relay)
+	}
 	go func() { r.done <- r.Run(ctx) }()
 	t.Cleanup(func() { r.stop(t) })
 	return r

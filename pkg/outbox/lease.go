@@ -48,7 +48,8 @@ func (r *Relay) leaseLoop(ctx context.Context) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		started := time.Now()
+		r.at(beforeClaim)
+		started := r.clock()
 		attempt, cancel := context.WithTimeout(ctx, r.cfg.Lease)
 		shards, held, err := r.claim(attempt)
 		switch {

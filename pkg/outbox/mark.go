@@ -48,6 +48,7 @@ func (r *Relay) markLoop(ctx context.Context) {
 			if len(batch) == 0 {
 				break
 			}
+			r.at(beforeMark)
 			err := r.mark(ctx, batch)
 			if ctx.Err() == nil {
 				r.trouble("mark", err)

@@ -118,7 +118,7 @@ func quiet(ctx context.Context, pool *pgxpool.Pool) error {
 // first that its successor gets. Unacknowledged, they stay unpublished, and the client
 // takes a new producer epoch.
 func (r *Relay) stand(shards []int16, reason string) (idle []int16) {
-	now := time.Now()
+	now := r.clock()
 	r.mu.Lock()
 	if r.heldFor == "" {
 		r.heldSince = now

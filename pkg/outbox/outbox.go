@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,6 +59,7 @@ type Outbox struct {
 	codec  *schema.Codec
 	source string
 	wake   chan struct{}
+	relay  atomic.Pointer[Relay] // of this process, for Describe; nil without one
 }
 
 // New returns the outbox of a service. source becomes ce_source and names the

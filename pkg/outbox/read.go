@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -60,13 +59,14 @@ ORDER BY seq`
 func (r *Relay) readLoop(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
-		v := r.flight.view(time.Now())
+		r.at(beforeRead)
+		v := r.flight.view(r.clock(), r.cfg.MaxInFlight)
 		r.followRecreated() // after the look: with shards to read, the end of a hold is noted
+		r.replaceRefused()
 		room := r.cfg.MaxInFlight - len(v.inFlight)
 		roomBytes := r.cfg.MaxInFlightBytes - v.bytes
-		// Below half a batch of room, reads would be many and small. Refused
-		// lanes count against the same bound, because each read carries them.
-		if room < (r.cfg.BatchSize+1)/2 || roomBytes <= 0 || len(v.laneKeys) > r.cfg.MaxInFlight || len(v.shards) == 0 {
+		// Below half a batch of room, reads would be many and small.
+		if room < (r.cfg.BatchSize+1)/2 || roomBytes <= 0 || len(v.shards) == 0 {
 			r.wait(ctx, v.nextDue, nil)
 			continue
 		}
@@ -92,7 +92,7 @@ func (r *Relay) readLoop(ctx context.Context) {
 func (r *Relay) wait(ctx context.Context, due time.Time, wake <-chan struct{}) {
 	d := r.cfg.PollEvery
 	if !due.IsZero() {
-		d = min(d, max(0, time.Until(due)))
+		d = min(d, max(0, due.Sub(r.clock())))
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -138,7 +138,8 @@ func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (mo
 		counts[rec.shard]++
 		more = more || counts[rec.shard] >= perShard
 	}
-	send, ok := r.flight.admit(records, v.generation, time.Now())
+	r.at(beforeAdmit)
+	send, ok := r.flight.admit(records, v.generation, r.clock())
 	if !ok {
 		return true, nil
 	}
@@ -155,7 +156,14 @@ func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (mo
 // on a record whose request may be on its way would leave its fate unknown, and a
 // stop waits for it anyway.
 func (r *Relay) send(rec *record) {
-	r.client.Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) { r.sent(rec, err) })
+	if rec.broken != nil {
+		r.sent(rec, rec.broken)
+		return
+	}
+	r.company.get().Produce(context.Background(), rec.kafka, func(_ *kgo.Record, err error) {
+		r.at(afterReplied)
+		r.sent(rec, err)
+	})
 }
 
 // followRecreated makes the client forget topics that were deleted and made again. It
@@ -172,14 +180,15 @@ func (r *Relay) followRecreated() {
 	r.mu.Unlock()
 	if len(topics) > 0 {
 		r.cfg.Logger.Warn("topics were made again, or may have been, while the outbox relay runs", "topics", topics)
-		r.client.PurgeTopicsFromProducing(topics...)
-		r.alone.PurgeTopicsFromProducing(topics...)
+		for _, p := range r.producers() {
+			p.get().PurgeTopicsFromProducing(topics...)
+		}
 	}
 }
 
 // sent is the producers' promise.
 func (r *Relay) sent(rec *record, err error) {
-	now := time.Now()
+	now := r.clock()
 	if err == nil {
 		r.metrics.published.WithLabelValues(rec.lane.topic).Inc()
 		r.metrics.seconds.Observe(max(0, now.Sub(rec.created).Seconds()))
@@ -202,25 +211,18 @@ func (r *Relay) sent(rec *record, err error) {
 		return
 	}
 	r.metrics.errors.WithLabelValues("produce").Inc()
+	r.suspect.Store(true)
+	r.metrics.refusals.WithLabelValues(rec.lane.topic, reason(err)).Inc()
+	if h.quiet {
+		return
+	}
 	r.cfg.Logger.Warn("broker refused an outbox record; later ones of its key wait", "error", err,
 		"topic", rec.lane.topic, "key", rec.lane.key, "event_id", rec.id, "attempts", h.attempts,
 		"whole_topic", wide, "next_try_in", h.until.Sub(now).String())
 }
 
-// topicWide tells errors that every record of the topic would meet. All others
-// hold back the lane only.
-func topicWide(err error) bool {
-	for _, e := range []error{
-		kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException,
-		kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
+// scanRecord never fails because of what is in a row: one that can not be made a record is
+// refused like one that the broker does not take, and holds back its key only.
 func scanRecord(row pgx.CollectableRow) (*record, error) {
 	var (
 		rec                                         record
@@ -247,14 +249,14 @@ func scanRecord(row pgx.CollectableRow) (*record, error) {
 			e.AggregateVersion = *version
 		}
 		if e.Time, err = time.Parse(time.RFC3339Nano, text(at)); err != nil {
-			return nil, fmt.Errorf("ce_time of outbox row %s: %w", uuid.UUID(rec.id), err)
+			rec.broken = fmt.Errorf("ce_time of outbox row %s: %w", rec.id, err)
 		}
 		addHeaders(rec.kafka, e.Headers()...)
 	}
 	if headers != nil {
 		var stored []events.Header
 		if err := json.Unmarshal(headers, &stored); err != nil {
-			return nil, fmt.Errorf("headers of outbox row %s: %w", rec.id, err)
+			rec.broken = fmt.Errorf("headers of outbox row %s: %w", rec.id, err)
 		}
 		addHeaders(rec.kafka, stored...)
 	}

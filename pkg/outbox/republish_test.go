@@ -171,14 +171,14 @@ func TestALateMarkIsNotForALaterPublication(t *testing.T) {
 	f := newFixture(t, kafkatest.Start(t, testTopic))
 	f.append(t, keys(100, 5)...)
 	frozen := NewRelay(f.pool, f.out, RelayConfig{Brokers: f.brokers, Lease: testLease})
-	frozen.client = kafkatest.NewClient(t, f.brokers)
+	frozen.company.client.Store(kafkatest.NewClient(t, f.brokers))
 	shards, _, err := frozen.claim(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
 	frozen.flight.lead(shards, now, now.Add(time.Hour))
-	if _, err := frozen.readOnce(t.Context(), frozen.flight.view(now), 1000, 1<<20); err != nil {
+	if _, err := frozen.readOnce(t.Context(), frozen.flight.view(now, 1000), 1000, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	kafkatest.Eventually(t, "all acknowledged", func() bool { _, _, acked, _ := frozen.flight.counts(); return acked == 100 })

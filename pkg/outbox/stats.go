@@ -6,21 +6,35 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"eventshop.example/pkg/postgres"
 )
 
-// backlog counts what is unpublished and the age of the oldest of it. It reads the
-// partial index only.
-func backlog(ctx context.Context, pool *pgxpool.Pool) (rows int64, oldest time.Duration, err error) {
-	const q = `SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
-		FROM outbox WHERE published_at IS NULL`
+// backlog counts what is unpublished, by topic, and the age of the oldest of it. It finds
+// the rows by the partial index.
+func backlog(ctx context.Context, pool *pgxpool.Pool) (rows map[string]int64, oldest time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	const q = `SELECT topic, count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
+		FROM outbox WHERE published_at IS NULL GROUP BY topic`
+	var topic string
+	var n int64
 	var seconds float64
-	if err := pool.QueryRow(ctx, q).Scan(&rows, &seconds); err != nil {
-		return 0, 0, fmt.Errorf("measure outbox backlog: %w", postgres.Classify(err))
+	rows = map[string]int64{}
+	found, err := pool.Query(ctx, q)
+	if err == nil {
+		_, err = pgx.ForEachRow(found, []any{&topic, &n, &seconds}, func() error {
+			rows[topic] = n
+			oldest = max(oldest, time.Duration(seconds*float64(time.Second)))
+			return nil
+		})
 	}
-	return rows, max(0, time.Duration(seconds*float64(time.Second))), nil
+	if err != nil {
+		return nil, 0, fmt.Errorf("measure outbox backlog: %w", postgres.Classify(err))
+	}
+	return rows, oldest, nil
 }
 
 // daysAhead is how many daily partitions exist in advance: Upkeep may fail for
