@@ -59,6 +59,8 @@ type flight struct {
 	lately     map[string]int       // by topic: the lanes first refused since then
 	pause      func(attempts int) time.Duration
 
+	refusesAllAfter time.Duration
+
 	leased  map[int16]time.Time // the shards led, and until when at least
 	parting map[int16]bool      // formerly led, with rows still in flight
 
@@ -76,11 +78,14 @@ func newFlight() *flight {
 		taken:      map[string]time.Time{},
 		lately:     map[string]int{},
 		pause:      pause,
-		leased:     map[int16]time.Time{},
-		parting:    map[int16]bool{},
-		ackSignal:  make(chan struct{}, 1),
-		progress:   make(chan struct{}, 1),
-		reread:     make(chan struct{}, 1),
+
+		refusesAllAfter: refusesAllAfter,
+
+		leased:    map[int16]time.Time{},
+		parting:   map[int16]bool{},
+		ackSignal: make(chan struct{}, 1),
+		progress:  make(chan struct{}, 1),
+		reread:    make(chan struct{}, 1),
 	}
 }
 

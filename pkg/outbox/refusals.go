@@ -50,7 +50,7 @@ func (f *flight) refusals(now time.Time) []refusal {
 		all[lane.topic] = one
 	}
 	maps.DeleteFunc(all, func(_ string, one refusal) bool {
-		return one.keys < severalKeys || now.Sub(one.since) < refusesAllAfter
+		return one.keys < severalKeys || now.Sub(one.since) < f.refusesAllAfter
 	})
 	for topic, h := range f.heldTopics {
 		all[topic] = refusal{topic: topic, since: h.since, err: h.err}

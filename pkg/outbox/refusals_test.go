@@ -1,0 +1,398 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+)
+
+// API keys of the Kafka protocol.
+const (
+	metadataKey       = 3
+	initProducerIDKey = 22
+)
+
+// impatient makes a relay say after a fraction of a second what it says after some, and
+// makes its pauses short.
+func impatient(r *Relay) {
+	r.slow = 300 * time.Millisecond
+	r.measureEvery = 50 * time.Millisecond
+	r.flight.refusesAllAfter = 300 * time.Millisecond
+	r.flight.pause = func(attempts int) time.Duration { return pause(min(attempts, 1)) }
+}
+
+// refusing makes the broker answer every request of a kind with an error while on is set.
+func refusing(cluster *kfake.Cluster, key int16, refuse func(kmsg.Request) kmsg.Response) (on *atomic.Bool) {
+	on = new(atomic.Bool)
+	on.Store(true)
+	cluster.ControlKey(key, func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !on.Load() {
+			return nil, nil, false
+		}
+		return refuse(req), nil, true
+	})
+	return on
+}
+
+// refusals returns the metrics of a name by their labels' values.
+func refusals(t *testing.T, reg *prometheus.Registry, name string) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
+			}
+			all[strings.Join(labels, "/")] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return all
+}
+
+// The broker takes nothing, each time for another reason. Nothing is lost or reordered, the
+// relay says what it is, and goes on when the broker does.
+func TestABrokerThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	const atProducer, counted = false, true
+	type kind struct {
+		err     *kerr.Error
+		counted bool // refused by the client too, else it tries by itself
+	}
+	for _, k := range []kind{
+		{kerr.InvalidTimestamp, counted},
+		{kerr.RecordListTooLarge, counted},
+		{kerr.MessageTooLarge, counted},
+		{kerr.TopicAuthorizationFailed, counted},
+		{kerr.ClusterAuthorizationFailed, counted},
+		{kerr.PolicyViolation, counted},
+		{kerr.InvalidRecord, counted},
+		{kerr.CorruptMessage, counted},
+		{kerr.UnknownServerError, counted},
+		{kerr.UnsupportedForMessageFormat, counted},
+		{kerr.InvalidRequiredAcks, counted},
+		{kerr.UnknownTopicOrPartition, counted},
+		{kerr.NotEnoughReplicas, atProducer},
+		{kerr.NotEnoughReplicasAfterAppend, atProducer},
+		{kerr.RequestTimedOut, atProducer},
+		{kerr.KafkaStorageError, atProducer},
+		{kerr.LeaderNotAvailable, atProducer},
+		{kerr.NotLeaderForPartition, atProducer},
+		{kerr.ThrottlingQuotaExceeded, atProducer},
+		{kerr.OutOfOrderSequenceNumber, atProducer},
+		{kerr.UnknownProducerID, atProducer},
+		{kerr.InvalidProducerEpoch, atProducer},
+		{kerr.InvalidProducerIDMapping, atProducer},
+	} {
+		t.Run(k.err.Message, func(t *testing.T) {
+			t.Parallel()
+			cluster := kafkatest.StartCluster(t, testTopic)
+			f := newFixture(t, cluster.ListenAddrs())
+			on := refusing(cluster, produceKey, func(req kmsg.Request) kmsg.Response {
+				return answer(req.(*kmsg.ProduceRequest), func([]byte) int16 { return k.err.Code })
+			})
+			f.takesNothing(t, on, k.err.Message, func(reg *prometheus.Registry, r *relay) {
+				refused := refusals(t, reg, "eventshop_outbox_refusals_total")[k.err.Message+"/"+testTopic.Name]
+				if got := refused > 0; got != k.counted {
+					t.Errorf("refusals counted: %g, want some: %v", refused, k.counted)
+				}
+			})
+		})
+	}
+}
+
+// takesNothing appends while the broker takes nothing and expects the relay to say why, then
+// has the broker take everything.
+func (f *fixture) takesNothing(t *testing.T, on *atomic.Bool, why string, meanwhile func(*prometheus.Registry, *relay)) {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	cfg := quick
+	cfg.Registerer = reg
+	cfg.KgoOpts = []kgo.Opt{kgo.MetadataMinAge(20 * time.Millisecond), kgo.ProduceRequestTimeout(100 * time.Millisecond), kgo.RequestTimeoutOverhead(time.Second), kgo.RequestRetries(2)}
+	r := f.start(t, cfg, impatient)
+	f.append(t, keys(60, 12)...)
+	f.out.Wake()
+	metric := "eventshop_outbox_refused_seconds"
+	kafkatest.Eventually(t, "the relay to say what it waits for", func() bool {
+		err := r.Ready()
+		return err != nil && strings.Contains(err.Error(), why) && strings.Contains(err.Error(), testTopic.Name) &&
+			strings.Contains(err.Error(), "60 rows wait") &&
+			(refusals(t, reg, metric)[testTopic.Name] > 0 || refusals(t, reg, "eventshop_outbox_unacknowledged_seconds")[""] > 0.1)
+	})
+	t.Log(r.Ready())
+	if s := f.stats(t); s.Unpublished != 60 {
+		t.Errorf("%d unpublished, want 60", s.Unpublished)
+	}
+	if meanwhile != nil {
+		meanwhile(reg, r)
+	}
+	on.Store(false)
+	f.awaitPublished(t)
+	kafkatest.Eventually(t, "the relay to be ready", func() bool { return r.Ready() == nil })
+	kafkatest.Eventually(t, "the metrics to say so", func() bool {
+		return len(refusals(t, reg, metric)) == 0 && refusals(t, reg, "eventshop_outbox_unacknowledged_seconds")[""] == 0
+	})
+	if n := f.verify(t); n != 0 {
+		t.Errorf("%d repetitions", n)
+	}
+	if d := f.stats(t); len(d.Refused) != 0 {
+		t.Errorf("refused, after all is published: %v", d.Refused)
+	}
+}
+
+// The broker refuses a producer its id. A client keeps a refusal for ever.
+func TestABrokerThatRefusesProducerIDs(t *testing.T) {
+	t.Parallel()
+	for _, why := range []*kerr.Error{kerr.ClusterAuthorizationFailed, kerr.UnknownServerError, kerr.InvalidProducerEpoch, kerr.CoordinatorNotAvailable} {
+		t.Run(why.Message, func(t *testing.T) {
+			t.Parallel()
+			cluster := kafkatest.StartCluster(t, testTopic)
+			f := newFixture(t, cluster.ListenAddrs())
+			on := refusing(cluster, initProducerIDKey, func(req kmsg.Request) kmsg.Response {
+				resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+				resp.ErrorCode = why.Code
+				return resp
+			})
+			f.takesNothing(t, on, why.Message, nil)
+		})
+	}
+}
+
+// The metadata say that the relay may not know the topic.
+func TestABrokerThatHidesTheTopic(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.StartCluster(t, testTopic)
+	f := newFixture(t, cluster.ListenAddrs())
+	why := kerr.TopicAuthorizationFailed
+	on := refusing(cluster, metadataKey, func(kreq kmsg.Request) kmsg.Response {
+		resp := kreq.ResponseKind().(*kmsg.MetadataResponse)
+		host := strings.Split(f.brokers[0], ":")
+		number, _ := strconv.Atoi(host[1])
+		resp.Brokers = []kmsg.MetadataResponseBroker{{Host: host[0], Port: int32(number)}}
+		for _, topic := range kreq.(*kmsg.MetadataRequest).Topics {
+			resp.Topics = append(resp.Topics, kmsg.MetadataResponseTopic{Topic: topic.Topic, ErrorCode: why.Code})
+		}
+		return resp
+	})
+	f.takesNothing(t, on, why.Message, nil)
+}
+
+// A broker that never answers is said to, and what it takes late is taken once.
+func TestABrokerThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.StartCluster(t, testTopic)
+	f := newFixture(t, cluster.ListenAddrs())
+	var mute atomic.Bool
+	mute.Store(true)
+	cluster.ControlKey(produceKey, func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if mute.Load() {
+			cluster.SleepControl(func() {
+				for deadline := time.Now().Add(kafkatest.Patience); mute.Load() && time.Now().Before(deadline); {
+					sleep(t.Context(), 10*time.Millisecond)
+				}
+			})
+			return nil, errors.New("cut the connection"), true
+		}
+		return nil, nil, false
+	})
+	f.takesNothing(t, &mute, "has not acknowledged a record", nil)
+}
+
+// A topic is deleted and made again beside a relay that is not held. The client does not
+// take the new topic by itself.
+func TestATopicMadeAgainWithoutAPause(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kafkatest.Start(t, testTopic))
+	r := f.start(t, quick, impatient)
+	f.append(t, keys(60, 12)...)
+	f.awaitPublished(t)
+	admin := kadm.NewClient(kafkatest.NewClient(t, f.brokers))
+	if _, err := admin.DeleteTopic(t.Context(), testTopic.Name); err != nil {
+		t.Fatal(err)
+	}
+	kafkatest.CreateTopics(t, f.brokers, testTopic)
+	f.append(t, keys(60, 12)...)
+	f.awaitPublished(t)
+	for key, got := range versions(t, kafkatest.ReadAll(t, f.brokers, testTopic.Name)) {
+		if fmt.Sprint(got) != "[6 7 8 9 10]" {
+			t.Errorf("the new topic has of %s %v, want the later five in order", key, got)
+		}
+	}
+	if err := r.Ready(); err != nil {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+// A topic is deleted, and made again much later.
+func TestATopicThatIsGone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kafkatest.Start(t, testTopic))
+	r := f.start(t, quick, impatient)
+	f.append(t, keys(60, 12)...)
+	f.awaitPublished(t)
+	admin := kadm.NewClient(kafkatest.NewClient(t, f.brokers))
+	if _, err := admin.DeleteTopic(t.Context(), testTopic.Name); err != nil {
+		t.Fatal(err)
+	}
+	f.append(t, keys(60, 12)...)
+	kafkatest.Eventually(t, "the relay to say so", func() bool {
+		err := r.Ready()
+		return err != nil && strings.Contains(err.Error(), "UNKNOWN_TOPIC") && strings.Contains(err.Error(), testTopic.Name)
+	})
+	kafkatest.CreateTopics(t, f.brokers, testTopic)
+	f.awaitPublished(t)
+	kafkatest.Eventually(t, "the relay to be ready", func() bool { return r.Ready() == nil })
+	for key, got := range versions(t, kafkatest.ReadAll(t, f.brokers, testTopic.Name)) {
+		if fmt.Sprint(got) != "[6 7 8 9 10]" {
+			t.Errorf("the new topic has of %s %v, want the later five in order", key, got)
+		}
+	}
+}
+
+// One record that the broker does not take is shown to operators and leaves the relay ready.
+// A row that can not be made a record is one as well.
+func TestASingleRefusalIsShown(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.StartCluster(t, testTopic)
+	limit(t, cluster.ListenAddrs(), 200_000)
+	f := newFixture(t, cluster.ListenAddrs())
+	tx := f.begin(t)
+	f.raws(t, tx, 300_000, "large")
+	f.raws(t, tx, 100, "large")
+	f.insert(t, tx, "broken", "broken", "good")
+	broken := Raw{ID: uuid.Must(uuid.NewV7()), Topic: testTopic.Name, Key: []byte("list"), Headers: []events.Header{{Key: "a"}}}
+	if err := f.out.AppendRaw(t.Context(), tx, broken); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, tx)
+	owner := f.owner(t)
+	for _, sql := range []string{
+		`UPDATE outbox SET ce_time = 'yesterday' WHERE convert_from(key, 'UTF8') = 'broken' AND ce_aggregateversion = 1`,
+		`UPDATE outbox SET headers = '"none"' WHERE convert_from(key, 'UTF8') = 'list'`,
+	} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reg := prometheus.NewRegistry()
+	cfg := quick
+	cfg.Registerer = reg
+	cfg.KgoOpts = []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())} // sizes are what they are
+	r := f.start(t, cfg, impatient)
+	kafkatest.Eventually(t, "the good one to be published, the others to be refused", func() bool {
+		d := f.stats(t)
+		return d.Unpublished == 5 && len(d.Refused) == 3
+	})
+	f.append(t, "good")
+	kafkatest.Eventually(t, "the topic to take a record after all refusals", func() bool { return f.stats(t).Unpublished == 5 })
+	if err := r.Ready(); err != nil {
+		t.Errorf("single records make the relay unready: %v", err)
+	}
+	for _, one := range f.stats(t).Refused {
+		want := map[string]string{"large": "MESSAGE_TOO_LARGE", "broken": "ce_time", "list": "headers"}[one.Key]
+		if one.Topic != testTopic.Name || want == "" || !strings.Contains(one.Reason, want) || one.Attempts == 0 || one.Since.IsZero() || !one.NextTry.After(one.Since) {
+			t.Errorf("refused: %+v, want the reason %q", one, want)
+		}
+	}
+	counted := refusals(t, reg, "eventshop_outbox_refusals_total")
+	if counted["MESSAGE_TOO_LARGE/"+testTopic.Name] == 0 || counted["client/"+testTopic.Name] == 0 {
+		t.Errorf("counted: %v", counted)
+	}
+	kafkatest.Eventually(t, "three keys held, in the metrics", func() bool { return refusals(t, reg, "eventshop_outbox_held_keys")[""] == 3 })
+
+	limit(t, f.brokers, 1_048_588)
+	for _, sql := range []string{
+		`UPDATE outbox SET ce_time = '2026-01-01T00:00:00Z' WHERE ce_time = 'yesterday'`,
+		`UPDATE outbox SET headers = NULL WHERE convert_from(key, 'UTF8') = 'list'`,
+	} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.awaitPublished(t)
+	if n := f.verify(t); n != 0 {
+		t.Errorf("%d repetitions", n)
+	}
+}
+
+// A topic that refuses the records of more keys than a read takes along does not keep
+// another topic waiting.
+func TestManyRefusedKeysOfOneTopic(t *testing.T) {
+	t.Parallel()
+	bad := events.Topic{Name: "bad", Partitions: 1}
+	cluster := kafkatest.StartCluster(t, testTopic, bad)
+	f := newFixture(t, cluster.ListenAddrs())
+	on := new(atomic.Bool)
+	on.Store(true)
+	ids := map[[16]byte]bool{}
+	for _, topic := range topicsOf(t, f.brokers) {
+		if topic.Topic == bad.Name {
+			ids[topic.ID] = true
+		}
+	}
+	cluster.ControlKey(produceKey, func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		req := kreq.(*kmsg.ProduceRequest)
+		ill := func(t kmsg.ProduceRequestTopic) bool { return t.Topic == bad.Name || ids[t.TopicID] }
+		for _, topic := range req.Topics {
+			if on.Load() && ill(topic) {
+				return answer(req, func([]byte) int16 { return kerr.InvalidRecord.Code }), nil, true
+			}
+		}
+		return nil, nil, false
+	})
+	tx := f.begin(t)
+	const many = 200
+	for i := range many {
+		raw := Raw{ID: uuid.Must(uuid.NewV7()), Topic: bad.Name, Key: []byte(strconv.Itoa(i)), Payload: []byte("x")}
+		if err := f.out.AppendRaw(t.Context(), tx, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, tx)
+	cfg := quick
+	cfg.MaxInFlight, cfg.BatchSize = 50, 25
+	r := f.start(t, cfg, impatient, func(r *Relay) {
+		r.flight.pause = func(int) time.Duration { return time.Hour }
+	})
+	kafkatest.Eventually(t, "more keys to be held back than a read may take along", func() bool { return r.flight.heldCount() > 50 })
+	f.append(t, keys(100, 10)...)
+	kafkatest.Eventually(t, "the other topic to be published", func() bool { return f.stats(t).Unpublished == many })
+	err := r.Ready()
+	if err == nil || !strings.Contains(err.Error(), "topic bad") || !strings.Contains(err.Error(), "INVALID_RECORD") {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+func topicsOf(t *testing.T, brokers []string) kadm.TopicDetails {
+	t.Helper()
+	topics, err := kadm.NewClient(kafkatest.NewClient(t, brokers)).ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return topics
+}
