@@ -60,6 +60,29 @@ func TestHoldStopsAllRelaysUntilRelease(t *testing.T) {
 	}
 }
 
+// After a hold batches begin anew. A broker that has the topic still must not take them for
+// repetitions of the first ones, which it would acknowledge and drop.
+func TestNothingIsDroppedAfterAHold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kafkatest.Start(t, testTopic))
+	f.start(t, quick)
+	for range 3 {
+		f.append(t, "a") // a batch of one record each time
+		f.awaitPublished(t)
+		if err := f.out.Hold(t.Context(), f.pool, "x"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.out.Release(t.Context(), f.pool); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.append(t, "a")
+	f.awaitPublished(t)
+	if n := f.verify(t); n != 0 {
+		t.Errorf("%d repetitions", n)
+	}
+}
+
 // silent never answers a produce request.
 func silent(t *testing.T, cluster *kfake.Cluster) {
 	end := make(chan struct{})

@@ -166,22 +166,28 @@ func (r *Relay) send(rec *record) {
 	})
 }
 
-// followRecreated makes the client forget topics that were deleted and made again. It
-// would refuse their records for ever: kgo never takes over a new topic id by itself. It
-// is called by the read loop, because it waits for the client and a promise must not.
+// followRecreated takes new clients when topics were deleted and made again. The ones that it
+// has would refuse their records for ever: kgo never takes over a new topic id by itself.
+// To make the client forget the topic would not do: it would count the topic's batches from
+// the beginning again, under the same producer id, and a broker that has the topic still
+// takes the first ones for repetitions, acknowledges them, and drops them. It is called by
+// the read loop, because it waits for the client and a promise must not.
 func (r *Relay) followRecreated() {
 	r.mu.Lock()
 	if r.released {
 		maps.Copy(r.recreated, r.readOf)
 		r.released = false
 	}
-	topics := slices.Collect(maps.Keys(r.recreated))
+	topics := slices.Sorted(maps.Keys(r.recreated))
 	clear(r.recreated)
 	r.mu.Unlock()
-	if len(topics) > 0 {
-		r.cfg.Logger.Warn("topics were made again, or may have been, while the outbox relay runs", "topics", topics)
-		for _, p := range r.producers() {
-			p.get().PurgeTopicsFromProducing(topics...)
+	if len(topics) == 0 {
+		return
+	}
+	r.cfg.Logger.Warn("topics were made again, or may have been, while the outbox relay runs", "topics", topics)
+	for _, p := range r.producers() {
+		if err := r.open(p); err != nil {
+			r.cfg.Logger.Error("outbox relay can not make another Kafka client", "error", err)
 		}
 	}
 }

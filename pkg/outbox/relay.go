@@ -72,8 +72,8 @@ type Relay struct {
 	heldFor   string // why an operator lets no relay publish; empty: they may
 	heldSince time.Time
 
-	recreated map[string]bool // topics that the client must forget, see followRecreated
-	released  bool            // a hold has ended; the topics of readOf are to be forgotten too
+	recreated map[string]bool // topics that need new clients, see followRecreated
+	released  bool            // a hold has ended; the topics of readOf may be others too
 
 	capture error // why Debezium does not relay, in mode debezium
 
