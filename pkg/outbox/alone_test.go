@@ -99,7 +99,7 @@ func TestATopicWithALowLimit(t *testing.T) {
 			r := f.start(t, RelayConfig{
 				PollEvery: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 				KgoOpts: []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())}, // sizes are what they are
-			})
+			}, impatient)
 			kafkatest.Eventually(t, "everything but the key with the large record to be published", func() bool { return f.stats(t).Unpublished == 2 })
 			t.Logf("%d records after %s", small+3, time.Since(began).Round(time.Millisecond))
 			if err := r.Ready(); err != nil {
