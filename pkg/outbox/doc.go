@@ -25,13 +25,19 @@
 //
 // # How it fails
 //
-// While the database or the broker is away the relay retries with backoff, says
-// why in Ready and in its metrics, holds a bounded number of rows in memory, and
-// loses none. A record that the broker refuses holds back the later records of
-// its topic and key (or of its topic, when the topic is the cause) and nothing
-// else; it is tried again with backoff until it succeeds or an operator removes
-// it. Nothing that the database or the broker says ends Run: a missing table, a grant or a
-// login that was taken away are waited for as well.
+// While the database or the broker is away or refuses, the relay retries with backoff,
+// says why in Ready and in its metrics, holds a bounded number of rows in memory, and
+// loses none. Nothing that either of them says ends Run: a table, a right, or a login
+// may be missing for a moment.
+//
+// A record that the broker refuses holds back the later records of its topic and key
+// (or of its topic, when the topic is the cause) and nothing else; it is tried again
+// with backoff until it succeeds or an operator removes it. It shows in Describe and in
+// eventshop_outbox_refusals_total, and the relay stays ready. A row that is no record,
+// because its columns were damaged, is such a record. A topic that has refused records of
+// several keys and taken none makes the relay not ready: Ready says which topic, why, for
+// how long, and how many rows wait. When the topic takes a record again, the others follow
+// within about a second.
 //
 // # What operators can do
 //

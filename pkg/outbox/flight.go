@@ -10,8 +10,11 @@ import (
 )
 
 // laneKey names a sequence of records whose order matters: one key of one
-// topic.
-type laneKey struct{ topic, key string }
+// topic. A record without a key is a sequence of its own.
+type laneKey struct {
+	topic, key string
+	row        int64 // sequence number of a record without a key, else 0
+}
 
 // record is one outbox row in memory, from the read to the mark.
 type record struct {
@@ -276,6 +279,7 @@ type view struct {
 	topics     []string // held
 	laneTopics []string // held, with laneKeys
 	laneKeys   [][]byte
+	laneRows   []int64   // held, of records without a key
 	nextDue    time.Time // when the first hold ends; zero when there is none
 }
 
@@ -284,7 +288,7 @@ type view struct {
 func (f *flight) view(now time.Time, maxLanes int) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// Never nil: NULL arrays would make each exclusion NULL.
+	// Never nil, but for laneRows: NULL arrays would make each exclusion NULL.
 	v := view{generation: f.generation, bytes: f.bytes, shards: []int16{}, topics: []string{}, laneTopics: []string{}, laneKeys: [][]byte{}}
 	v.inFlight = make([]int64, 0, len(f.rows))
 	for seq := range f.rows {

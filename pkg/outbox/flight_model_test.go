@@ -52,7 +52,7 @@ func (m *model) query(v *view) (found []*record) {
 		if m.lane[seq] == "" || m.published[seq] || held || slices.Contains(v.inFlight, seq) {
 			continue
 		}
-		found = append(found, &record{seq: seq, id: uuid.New(), lane: laneKey{"t", m.lane[seq]}, size: 1, kafka: &kgo.Record{}})
+		found = append(found, &record{seq: seq, id: uuid.New(), lane: laneKey{topic: "t", key: m.lane[seq]}, size: 1, kafka: &kgo.Record{}})
 	}
 	return found
 }

@@ -50,7 +50,7 @@ func signalled(ch chan struct{}) bool {
 func (b *bench) rows(keys ...string) (rows []*record) {
 	for _, key := range keys {
 		b.seq++
-		rows = append(rows, &record{seq: b.seq, id: uuid.New(), lane: laneKey{"t", key}, size: 10, kafka: &kgo.Record{}})
+		rows = append(rows, &record{seq: b.seq, id: uuid.New(), lane: laneKey{topic: "t", key: key}, size: 10, kafka: &kgo.Record{}})
 	}
 	return rows
 }

@@ -130,6 +130,10 @@ func (f *flight) holds(v *view, now time.Time, maxLanes int) {
 	}
 	for _, held := range lanes {
 		for _, lane := range held {
+			if lane.row != 0 {
+				v.laneRows = append(v.laneRows, lane.row)
+				continue
+			}
 			v.laneTopics = append(v.laneTopics, lane.topic)
 			v.laneKeys = append(v.laneKeys, []byte(lane.key))
 		}

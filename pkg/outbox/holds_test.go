@@ -91,7 +91,7 @@ func TestWhatWasRefusedComesSoonWhenTheTopicTakesRecords(t *testing.T) {
 		}
 		return time.Minute
 	}
-	until := func(key string) time.Duration { return b.heldLanes[laneKey{"t", key}].until.Sub(b.now) }
+	until := func(key string) time.Duration { return b.heldLanes[laneKey{topic: "t", key: key}].until.Sub(b.now) }
 	b.refuse(errors.New("no"), "old")
 	b.now = b.now.Add(time.Millisecond)
 	b.acknowledged(b.read("x")[0], b.now)
@@ -112,7 +112,7 @@ func TestWhatWasRefusedComesSoonWhenTheTopicTakesRecords(t *testing.T) {
 	if got := until("new"); got != time.Second || !signalled(b.reread) {
 		t.Errorf("the one refused since then comes in %s, want 1 s, and the read loop to be told", got)
 	}
-	if got := b.heldLanes[laneKey{"u", "other"}].until.Sub(b.now); got < 50*time.Second {
+	if got := b.heldLanes[laneKey{topic: "u", key: "other"}].until.Sub(b.now); got < 50*time.Second {
 		t.Errorf("that of another topic comes in %s", got)
 	}
 }

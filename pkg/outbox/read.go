@@ -44,7 +44,7 @@ FROM (
 const readOn = `
 			AND o.seq NOT IN (SELECT unnest($3::bigint[]))
 			AND o.topic <> ALL ($4::text[])
-			AND (o.topic, coalesce(o.key, '')) NOT IN (SELECT t, k FROM unnest($5::text[], $6::bytea[]) AS held (t, k))
+			AND (o.key IS NULL OR (o.topic, o.key) NOT IN (SELECT t, k FROM unnest($5::text[], $6::bytea[]) AS held (t, k)))
 		ORDER BY o.seq
 		LIMIT $7
 	) r
@@ -123,7 +123,7 @@ func (r *Relay) readOnce(ctx context.Context, v view, limit, limitBytes int) (mo
 	if *r.mode.Load() == Debezium {
 		query = readRest
 	}
-	rows, err := r.pool.Query(ctx, query, r.id, v.shards, v.inFlight, v.topics, v.laneTopics, v.laneKeys, perShard, limitBytes)
+	rows, err := r.pool.Query(ctx, query, r.id, v.shards, slices.Concat(v.inFlight, v.laneRows), v.topics, v.laneTopics, v.laneKeys, perShard, limitBytes)
 	if err != nil {
 		return false, fmt.Errorf("read outbox: %w", postgres.Classify(err))
 	}
@@ -244,6 +244,9 @@ func scanRecord(row pgx.CollectableRow) (*record, error) {
 		return nil, err
 	}
 	rec.lane.key = string(key)
+	if key == nil {
+		rec.lane.row = rec.seq
+	}
 	rec.kafka = &kgo.Record{Topic: rec.lane.topic, Key: key, Value: payload}
 	if source != nil {
 		e := events.Envelope{

@@ -90,7 +90,8 @@ func reason(err error) string {
 // Refused is what the broker refused a record of, and what waits behind it.
 type Refused struct {
 	Topic    string    `json:"topic"`
-	Key      string    `json:"key,omitempty"` // none: the whole topic waits
+	Key      string    `json:"key,omitempty"` // none: that of a record without one
+	Whole    bool      `json:"wholeTopic,omitempty"`
 	Reason   string    `json:"reason"`
 	Since    time.Time `json:"since"`
 	Attempts int       `json:"attempts"`
@@ -105,20 +106,20 @@ func (f *flight) describe() []Refused {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	all := []Refused{}
-	add := func(topic, key string, h hold) {
+	add := func(topic, key string, whole bool, h hold) {
 		if !givenUp(h.err) {
-			all = append(all, Refused{topic, key, h.err.Error(), h.since.UTC(), h.attempts, h.until.UTC()})
+			all = append(all, Refused{topic, key, whole, h.err.Error(), h.since.UTC(), h.attempts, h.until.UTC()})
 		}
 	}
 	for topic, h := range f.heldTopics {
-		add(topic, "", h)
+		add(topic, "", true, h)
 	}
 	for lane, h := range f.heldLanes {
-		add(lane.topic, lane.key, h)
+		add(lane.topic, lane.key, false, h)
 	}
 	slices.SortFunc(all, func(a, b Refused) int {
-		if (a.Key == "") != (b.Key == "") {
-			return cmp.Compare(a.Key, b.Key)
+		if a.Whole != b.Whole {
+			return cmp.Compare(oneIf(b.Whole), oneIf(a.Whole))
 		}
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Key, b.Key))
 	})

@@ -35,9 +35,9 @@ func outboxStatsCommand(o *operator) *cobra.Command {
 		Use:   "stats",
 		Short: "Counts what is unpublished and what is kept, by service",
 		Long: `Counts the rows of every service's outbox. UNPUBLISHED wait for the relay, the oldest of
-them since OLDEST; that they grow says that the broker is away or refuses them. KEPT are
-published and can be published again, back to SINCE. --json has the table's partitions and
-the relays' leases.`,
+them since OLDEST; that they grow says that the broker is away or refuses them, and what it
+refuses is listed, with the reason. KEPT are published and can be published again, back to
+SINCE. --json has the table's partitions and the relays' leases.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := o.fleet()
@@ -79,7 +79,7 @@ the relays' leases.`,
 }
 
 func (o *operator) printOutboxes(answers []ops.Answer[ops.Outbox]) error {
-	var rows, backlog [][]string
+	var rows, backlog, refused [][]string
 	for _, a := range answers {
 		if a.Err != nil {
 			rows = append(rows, []string{a.From, "?", "?", "?", "?", "?"})
@@ -102,12 +102,23 @@ func (o *operator) printOutboxes(answers []ops.Answer[ops.Outbox]) error {
 				backlog = append(backlog, []string{a.From, line(t.Topic, 0), strconv.FormatInt(t.Unpublished, 10)})
 			}
 		}
+		for _, r := range x.Refused {
+			key := line(r.Key, 40)
+			if r.Whole {
+				key = "(all)"
+			}
+			refused = append(refused, []string{a.From, line(r.Topic, 0), key, r.Since.Format(time.RFC3339), strconv.Itoa(r.Attempts), line(r.Reason, 0)})
+		}
 	}
 	if err := table(o.out, "SERVICE UNPUBLISHED OLDEST KEPT SINCE MB", rows); err != nil || len(backlog) == 0 {
 		return err
 	}
 	fmt.Fprintln(o.out, "\nunpublished:")
-	return table(o.out, "SERVICE TOPIC ROWS", backlog)
+	if err := table(o.out, "SERVICE TOPIC ROWS", backlog); err != nil || len(refused) == 0 {
+		return err
+	}
+	fmt.Fprintln(o.out, "\nrefused by the broker, and tried again:")
+	return table(o.out, "SERVICE TOPIC KEY SINCE TRIES REASON", refused)
 }
 
 func outboxRepublishCommand(o *operator) *cobra.Command {

@@ -15,6 +15,18 @@ type Outbox struct {
 	Partitions  []Partition `json:"partitions"`
 	Leases      []Lease     `json:"leases"`
 	Topics      []Backlog   `json:"topics"`
+	Refused     []Refused   `json:"refused"`
+}
+
+// Refused is what the broker refused a record of, and what waits behind it.
+type Refused struct {
+	Topic    string    `json:"topic"`
+	Key      string    `json:"key,omitempty"`
+	Whole    bool      `json:"wholeTopic,omitempty"`
+	Reason   string    `json:"reason"`
+	Since    time.Time `json:"since"`
+	Attempts int       `json:"attempts"`
+	NextTry  time.Time `json:"nextTry"`
 }
 
 // Partition is one day of the outbox's table.
