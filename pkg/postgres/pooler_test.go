@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 )
@@ -119,7 +120,7 @@ func TestMigrationsExcludeEachOther(t *testing.T) {
 	var both sync.WaitGroup
 	both.Go(func() { done <- postgres.Migrate(t.Context(), url, diary()) })
 	defer both.Wait()
-	eventually(t, "the migration to wait for the lock", func() bool {
+	kafkatest.Eventually(t, "the migration to wait for the lock", func() bool {
 		var waits bool
 		err := old.QueryRow(t.Context(), "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database() WHERE locktype = 'advisory' AND NOT granted)").Scan(&waits)
 		return err == nil && waits

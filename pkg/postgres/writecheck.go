@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"eventshop.example/pkg/errs"
 )
 
 const (
@@ -40,12 +42,17 @@ func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refu
 	}
 	thorough := suspect || w.err != nil
 	err := InTx(ctx, pool, func(tx pgx.Tx) error {
+		var readOnly bool
+		if err := tx.QueryRow(ctx, `SELECT current_setting('transaction_read_only')::bool FROM pg_current_xact_id()`).Scan(&readOnly); err != nil {
+			return err
+		}
+		if readOnly {
+			return errs.New(errs.Transient, "transactions are read-only (default_transaction_read_only)")
+		}
 		if thorough {
 			if err := Probe(ctx, tx); err != nil {
 				return err
 			}
-		} else if _, err := tx.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
-			return err
 		}
 		return errUndo
 	})
