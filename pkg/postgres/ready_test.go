@@ -50,7 +50,7 @@ func awaitReady(t *testing.T, l *postgres.Lifecycle, when, reason string) {
 func TestNotReadyWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ away, back, reason string }{
-		"read-only":    {`ALTER DATABASE %[1]s SET default_transaction_read_only = on`, `ALTER DATABASE %[1]s RESET default_transaction_read_only`, "takes no writes"},
+		"read-only":    {`ALTER DATABASE %[1]s SET default_transaction_read_only = on`, `ALTER DATABASE %[1]s RESET default_transaction_read_only`, "read-only"},
 		"closed":       {`ALTER DATABASE %[1]s ALLOW_CONNECTIONS false`, `ALTER DATABASE %[1]s ALLOW_CONNECTIONS true`, "not currently accepting connections"},
 		"no room":      {`ALTER ROLE %[2]s CONNECTION LIMIT 0`, `ALTER ROLE %[2]s CONNECTION LIMIT -1`, "too many connections"},
 		"no login":     {`ALTER ROLE %[2]s NOLOGIN`, `ALTER ROLE %[2]s LOGIN`, "not permitted to log in"},

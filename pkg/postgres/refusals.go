@@ -1,8 +1,13 @@
 package postgres
 
 import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,7 +22,13 @@ type Refusals struct {
 
 	mu      sync.Mutex
 	suspect bool // a refusal since the last look that may be the environment's
+	// refused are the statements whose text the server did not take: a table, a column or a
+	// grant is missing. Their values do not matter.
+	refused map[string]bool
 }
+
+// maxRefused bounds refused: what one missing table concerns, and some.
+const maxRefused = 50
 
 // The values of the label reason that are no SQLSTATE.
 const (
@@ -27,7 +38,7 @@ const (
 
 // NewRefusals returns a counter; reg may be nil.
 func NewRefusals(reg prometheus.Registerer) *Refusals {
-	r := &Refusals{total: prometheus.NewCounterVec(prometheus.CounterOpts{
+	r := &Refusals{refused: map[string]bool{}, total: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "eventshop_database_refusals_total",
 		Help: "What the database refused this process, by reason: a SQLSTATE, \"unreachable\" for no connection, \"busy\" for none that was free in time. " +
 			"blames is \"environment\" for what is surely no record's fault, else \"unclear\".",
@@ -73,6 +84,62 @@ func (r *Refusals) noteBusy() {
 	if r != nil {
 		r.total.WithLabelValues(reasonBusy, "environment").Inc()
 	}
+}
+
+// noteStatement remembers a statement that failed with class 42.
+func (r *Refusals) noteStatement(sql string, err error) {
+	if r == nil || sql == "" || !strings.HasPrefix(State(err), "42") {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.refused) < maxRefused {
+		r.refused[sql] = true
+	}
+}
+
+// again tries the statements that were refused, without effect and without values: it has the
+// server plan them, which takes tables, columns, functions and grants. It returns the first
+// refusal, and forgets those that are taken again.
+func (r *Refusals) again(ctx context.Context, tx pgx.Tx) error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	statements := slices.Collect(maps.Keys(r.refused))
+	r.mu.Unlock()
+	for _, sql := range statements {
+		if err := plan(ctx, tx, sql); strings.HasPrefix(State(err), "42") {
+			return err
+		} else if State(err) == "" && err != nil {
+			return err // no connection any more
+		}
+		r.mu.Lock()
+		delete(r.refused, sql)
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+// plan is under a savepoint: with no values at all a plan may fail for other reasons.
+func plan(ctx context.Context, tx pgx.Tx, sql string) error {
+	sub, err := tx.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer sub.Rollback(ctx)
+	const name = "eventshop_refused"
+	described, err := sub.Prepare(ctx, name, sql)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Conn().Deallocate(ctx, name) }()
+	explain := "EXPLAIN EXECUTE " + name
+	if n := len(described.ParamOIDs); n > 0 {
+		explain += "(NULL" + strings.Repeat(", NULL", n-1) + ")"
+	}
+	_, err = sub.Exec(ctx, explain, pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // take reports whether something was refused since the last call.

@@ -209,11 +209,32 @@ func (w *watch) TraceConnectEnd(_ context.Context, data pgx.TraceConnectEndData)
 	}
 }
 
-func (w *watch) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return ctx
+type statementKey struct{}
+
+func (w *watch) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	return context.WithValue(ctx, statementKey{}, data.SQL)
 }
 
-func (w *watch) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (w *watch) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	if data.Err != nil {
+		sql, _ := ctx.Value(statementKey{}).(string)
+		w.refusals.noteStatement(sql, data.Err)
+	}
+}
+
+func (w *watch) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	return context.WithValue(ctx, statementKey{}, data.Batch)
+}
+
+func (w *watch) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+func (w *watch) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchEndData) {
+	if batch, ok := ctx.Value(statementKey{}).(*pgx.Batch); ok && data.Err != nil {
+		for _, q := range batch.QueuedQueries {
+			w.refusals.noteStatement(q.SQL, data.Err)
+		}
+	}
+}
 
 // onError is called for every error that the server sends on an open connection. It returns
 // false for those after which the connection is of no use.

@@ -31,8 +31,9 @@ type writeCheck struct {
 }
 
 // ask draws a transaction id, which a standby, a read-only database and one that protects
-// itself from wraparound refuse. After a refusal, and until it works, it writes to every table
-// (see Probe), which also notices a missing grant, a full disk and a half-made migration.
+// itself from wraparound refuse. After a refusal, and until it works, it also has the refused
+// statements planned, which notices what is missing of a half-made migration or a grant, and
+// writes to every table (see Probe), which notices the rest.
 func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refusals) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,6 +51,9 @@ func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refu
 			return errs.New(errs.Transient, "transactions are read-only (default_transaction_read_only)")
 		}
 		if thorough {
+			if err := refusals.again(ctx, tx); err != nil {
+				return err
+			}
 			if err := Probe(ctx, tx); err != nil {
 				return err
 			}
@@ -61,7 +65,7 @@ func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refu
 	}
 	w.err, w.asked = nil, time.Now()
 	if err != nil {
-		w.err = fmt.Errorf("database takes no writes: %w", err)
+		w.err = fmt.Errorf("database refuses work: %w", err)
 	}
 	return w.err
 }
