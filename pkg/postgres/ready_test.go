@@ -18,11 +18,13 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
+var quiet = slog.New(slog.DiscardHandler)
+
 // ready returns a lifecycle that has prepared the database at url, and its pools.
 func ready(t *testing.T, url string, comps ...postgres.Component) (*postgres.Lifecycle, *postgres.Pools, *prometheus.Registry) {
 	t.Helper()
 	pools, reg := openPools(t, url)
-	l := postgres.NewLifecycle(url, pools.Work, slog.New(slog.DiscardHandler), nil, comps)
+	l := postgres.NewLifecycle(url, pools.Work, quiet, nil, comps)
 	l.Mode, l.Pools = postgres.MigrationsWait, pools
 	if err := l.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -95,7 +97,7 @@ func TestNotReadyAfterARefusal(t *testing.T) {
 	l, pools, reg := ready(t, s.AppURL, diary())
 	exec(t, pools.Work, "INSERT INTO diary (id) VALUES (gen_random_uuid())")
 	write := func(id string) error {
-		_, err := pools.Writes.Exec(t.Context(), "INSERT INTO diary (id) VALUES ("+id+")")
+		_, err := pools.Writes.Exec(t.Context(), "INSERT INTO diary (id, note) VALUES ("+id+", $1)", "note")
 		return postgres.Classify(err)
 	}
 	for _, tc := range []struct{ away, back, reason string }{
@@ -103,6 +105,9 @@ func TestNotReadyAfterARefusal(t *testing.T) {
 		{`ALTER TABLE diary ADD COLUMN required int NOT NULL DEFAULT 1; ALTER TABLE diary ALTER required DROP DEFAULT`, `ALTER TABLE diary DROP COLUMN required`, ""},
 		{`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not now'' USING ERRCODE = ''54000''; END';
 			CREATE TRIGGER refuse BEFORE INSERT ON diary FOR EACH STATEMENT EXECUTE FUNCTION refuse()`, `DROP FUNCTION refuse CASCADE`, "not now"},
+		{`ALTER TABLE diary RENAME COLUMN note TO remark`, `ALTER TABLE diary RENAME COLUMN remark TO note`, "note"},
+		{`REVOKE INSERT ON diary FROM ` + s.Roles.App, `GRANT INSERT ON diary TO ` + s.Roles.App, "permission denied"},
+		{`ALTER TABLE diary RENAME TO diary_away`, `ALTER TABLE diary_away RENAME TO diary`, "does not exist"},
 	} {
 		exec(t, owner, tc.away)
 		if err := write("gen_random_uuid()"); err == nil {
@@ -143,7 +148,7 @@ func TestOnceTriesAgain(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)
 	pools, _ := openPools(t, url)
-	l := postgres.NewLifecycle(url, pools.Work, slog.New(slog.DiscardHandler), nil, nil)
+	l := postgres.NewLifecycle(url, pools.Work, quiet, nil, nil)
 	tries := 0
 	err := l.Once("seeding", func(ctx context.Context) error {
 		if tries++; tries == 1 {
