@@ -394,3 +394,36 @@ func TestACancellationThatAlwaysLosesIsNoAnswer(t *testing.T) {
 		t.Errorf("%s, %v", o.Status, err)
 	}
 }
+
+// TestTheLoserOfARaceDrawsNoSequenceNumber: of two writers of one version the second fails at
+// the event store, before it has inserted an outbox row. The order of sequence numbers is
+// then that of versions whoever wins.
+func TestTheLoserOfARaceDrawsNoSequenceNumber(t *testing.T) {
+	t.Parallel()
+	k := newTeller(t)
+	id := k.place(cart()).ID
+	tell(k.kit, k.app.OnShipmentScheduled, events.ShipmentScheduled{OrderID: id, TrackingID: "T1"}) // no deadline row any more
+	lost := make(chan error, 1)
+	err := k.tx(func(tx pgx.Tx) error {
+		e := event(events.ShipmentDispatched{OrderID: id, TrackingID: "T1"})
+		if err := k.app.OnShipmentDispatched(context.Background(), tx, e); err != nil {
+			return err
+		}
+		go func() {
+			lost <- told(k.kit, k.app.OnPaymentRefunded, events.PaymentRefunded{OrderID: id, Reason: "customer"})
+		}()
+		k.awaitBlocked()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-lost; errs.KindOf(err) != errs.Conflict {
+		t.Fatalf("the second writer: %v", err)
+	}
+	tell(k.kit, k.app.OnShipmentDelivered, events.ShipmentDelivered{OrderID: id, DeliveredAt: k.time()})
+	if n := k.count(`SELECT max(seq) - min(seq) + 1 - count(*) FROM outbox`); n != 0 {
+		t.Errorf("%d sequence numbers were drawn for nothing", n)
+	}
+	inVersionOrder(k.kit, id)
+}
