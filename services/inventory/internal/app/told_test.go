@@ -340,17 +340,18 @@ func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 	s.must(<-second)
 	s.expect("o-1", inv.Reserved, s.reservedEvent("o-1"))
 
-	// The same where there is a row already: a dispatch and a late duplicate.
+	// The same where there is a row already, and the first has locked it and not changed it
+	// yet: a dispatch, and a cancellation that must not find the pieces on the shelf.
 	released := make(chan error, 1)
 	s.must(postgres.InTx(t.Context(), s.pool, func(tx pgx.Tx) error {
-		if err := s.app.OnShipmentDispatched(t.Context(), tx, eventOf(events.ShipmentDispatched{OrderID: "o-1"})); err != nil {
+		if _, err := tx.Exec(t.Context(), `SELECT FROM reservations WHERE order_id = 'o-1' FOR UPDATE`); err != nil {
 			return err
 		}
 		go func() {
 			released <- hear(s.shelf, s.app.OnShipmentCancelled, events.ShipmentCancelled{OrderID: "o-1", Reason: "customer"})
 		}()
 		s.awaitBlocked(t.Context())
-		return nil
+		return s.app.OnShipmentDispatched(t.Context(), tx, eventOf(events.ShipmentDispatched{OrderID: "o-1"}))
 	}))
 	s.must(<-released)
 	s.expect("o-1", inv.Shipped, s.reservedEvent("o-1"))

@@ -172,7 +172,8 @@ func (k *kit) awaitBlocked() {
 }
 
 // TestTwoEventsOfAnOrderQueue: a cancellation that comes while the charge is being recorded
-// waits at the order's row and finds what was taken.
+// waits at the order's row, which the other has locked and not changed yet, and finds what
+// was taken.
 func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 	t.Parallel()
 	k := newTeller(t)
@@ -187,14 +188,14 @@ func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 	}
 	second := make(chan error, 1)
 	err = k.tx(func(tx pgx.Tx) error {
-		if err := k.app.OnOrderCreated(context.Background(), tx, e, answer); err != nil {
+		if _, err := tx.Exec(context.Background(), `SELECT FROM payments WHERE order_id = $1 FOR UPDATE`, id); err != nil {
 			return err
 		}
 		go func() {
 			second <- k.tx(func(tx pgx.Tx) error { return k.app.OnShipmentCancelled(context.Background(), tx, cancelled(id)) })
 		}()
 		k.awaitBlocked()
-		return nil
+		return k.app.OnOrderCreated(context.Background(), tx, e, answer)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -189,8 +189,8 @@ func TestAFullPageIsFollowedAtOnce(t *testing.T) {
 }
 
 // TestTwoEventsOfAnOrderQueue: a cancellation that comes while the schedule is being
-// recorded waits at the order's row. What is told keeps the order of versions, which told
-// checks.
+// recorded waits at the order's row, which the other has locked and not changed yet. What is
+// told keeps the order of versions, which told checks.
 func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
@@ -206,7 +206,7 @@ func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 	second := make(chan error, 1)
 	f.do(func() error {
 		return f.inTx(func(tx pgx.Tx) error {
-			if err := f.app.OnInventoryReserved(t.Context(), tx, reserved, toSchedule); err != nil {
+			if _, err := tx.Exec(t.Context(), `SELECT FROM shipments WHERE order_id = $1 FOR UPDATE`, orderID); err != nil {
 				return err
 			}
 			go func() {
@@ -215,7 +215,7 @@ func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 				})
 			}()
 			f.awaitBlocked()
-			return nil
+			return f.app.OnInventoryReserved(t.Context(), tx, reserved, toSchedule)
 		})
 	})
 	if err := <-second; err != nil {
