@@ -185,3 +185,35 @@ func TestAnOrderThatVanishedIsNotGuessedAbout(t *testing.T) {
 	k.expectState(id, payment.Completed)
 	k.expectLedger(id, capture)
 }
+
+// TestALateCaptureLeavesTheRefundItsAttempts: the void had used some up when the process that
+// had charged came to record it.
+func TestALateCaptureLeavesTheRefundItsAttempts(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	id := newOrder()
+	e := created(id)
+	answer, err := k.app.ChargeOnOrderCreated(context.Background(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.gateway.Fail(gatewaytest.Void, gatewaytest.Fault{Down: true})
+	k.gateway.Fail(gatewaytest.Lookup, gatewaytest.Fault{Down: true})
+	k.work(k.app)
+	tell(k, k.app.OnShipmentCancelled, cancelled(id))
+	for n := int32(1); n < maxAttempts; n++ {
+		k.awaitAttempts(id, n)
+		if n < maxAttempts-1 {
+			k.advance(backoffMax)
+		}
+	}
+	if err := k.record(e, answer); err != nil {
+		t.Fatal(err)
+	}
+	if p := k.get(id); p.State != string(payment.Refunding) || p.Attempts != 0 || p.LastError != "" || !p.ReturningSince.Equal(k.time()) {
+		t.Errorf("row %+v", p)
+	}
+	k.advance(backoffMax)
+	k.await(id, payment.Refunded)
+	k.expectTold(id, "PaymentCompleted@1", "PaymentRefunded@2")
+}
