@@ -16,6 +16,16 @@
 //     one whose attempts are spent, becomes a dead letter. It and the retries are
 //     written through the outbox in the same transaction as the inbox row, so a crash
 //     loses none and a redelivery doubles none.
+//   - The environment is never the record's fault. What the database refuses spends an
+//     attempt only if a harmless write to the same tables works ([postgres.Probe]); else
+//     the partition waits, Ready and the metrics show it, and it goes on by itself.
+//   - The books of a failure are always kept. A record whose bytes no table takes becomes
+//     a dead letter without them; where not even that is stored, the partition waits with
+//     the record's place in the reason, until an operator has it skipped ([retry.Store.Skip]).
+//   - Advice does not condemn. Of a record's metadata only what identity and order need
+//     (id, type, subject, version) decides; wrong tracing, correlation, time or source is
+//     counted and replaced ([events.ReadEnvelope]). A record whose identity is wrong parks
+//     its key if its bytes are an event of that key.
 //   - An event the subscription table does not list is counted as ignored; it is
 //     never dropped without a trace.
 //
@@ -29,7 +39,9 @@
 // # How it fails
 //
 // Run returns an error only for a configuration that can never work. A broker,
-// a registry or a database that is down makes Ready say so and the loop wait.
+// a registry or a database that is down makes Ready say so and the loop wait. A broker that
+// refuses commits of offsets for five seconds makes Ready say so; records are handled all the
+// same, and read again after a restart.
 //
 // # How a batch comes about
 //
@@ -41,5 +53,7 @@
 // batch fails, the transaction is rolled back and made again with a savepoint before
 // each record, so that only the failing one is undone; the batches after it are small
 // and have savepoints from the start, until one has no failure. That is two round trips
-// a record (some 0.1 ms on one machine) while something fails, and nothing otherwise.
+// a record (some 0.1 ms on one machine) while something fails, and nothing otherwise. A
+// transaction that fails though no handler did (at its commit, or where failures are
+// written down) is halved until the record to blame is alone.
 package consumer

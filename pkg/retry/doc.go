@@ -15,6 +15,9 @@
 //     Data-Intensive Applications", chapter 8).
 //   - A record that was given up is decided about by its dead letter alone: when it comes
 //     again, however long after, it is not handled, whatever the inbox has forgotten.
+//   - Whatever a stranger sends fits: keys of more than 512 bytes are known by their hash
+//     in every index (KeyOf), times outside the calendar are moved to its ends, texts are
+//     cut, and the original key, value and headers are kept as bytes.
 //   - A key whose head was given up stays parked until a person resubmits or discards
 //     the dead letter, and then goes on in order.
 //
@@ -23,7 +26,8 @@
 // Order is kept per topic and key, as Kafka itself does. A record that is no event of
 // its key (bytes without an envelope, a key that is not the event's) never had a place in
 // that order: it becomes a dead letter and parks nothing, so that a stranger cannot stop
-// an order by sending rubbish in its name.
+// an order by sending rubbish in its name. One whose bytes are an event of its key, with a
+// wrong id, type, subject or version, does park it.
 //
 // # How it fails
 //
