@@ -73,28 +73,6 @@ func (c *Consumer) passOver(ctx context.Context, due []*queue) {
 	}
 }
 
-// decodeAll decodes the heads of the due queues, as many as one batch can hold.
-// Where decoding has to wait for the registry, the queue waits.
-func (c *Consumer) decodeAll(ctx context.Context, due []*queue) {
-	for _, q := range due {
-		for i, it := range q.items {
-			if i == c.cfg.MaxBatch {
-				break
-			}
-			if it.kind != undecoded {
-				continue
-			}
-			if err := c.decode(ctx, it); err != nil {
-				if i == 0 {
-					c.waits(q, it, err)
-					q.trouble = waitingFor(it, err)
-				}
-				break
-			}
-		}
-	}
-}
-
 // callAll makes the calls of the batch, several at once: take has seen to it that no
 // two of them are about one key. A queue is cut at the first call that has to wait for
 // something that is down; a call that failed for its own record's sake leaves the

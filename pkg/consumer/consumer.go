@@ -207,8 +207,11 @@ func (c *Consumer) poll(ctx context.Context) {
 	if some && !at.After(time.Now()) && c.backlog.size() >= c.cfg.MaxBatch {
 		limit = 0 // enough in hand
 	}
-	fetches := c.client.fetch(ctx, at, some, limit)
+	heeding, heard := c.heeding(ctx)
+	fetches := c.client.fetch(heeding, at, some, limit)
+	heard()
 	dropGone(c.client, c.backlog.queues)
+	c.hearNews()
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		for _, r := range p.Records {
 			c.backlog.add(r)

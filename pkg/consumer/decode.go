@@ -21,7 +21,7 @@ import (
 type kind int
 
 const (
-	undecoded  kind = iota // not looked at yet, or the registry was needed and down
+	undecoded  kind = iota // not looked at yet, or waiting for the registry
 	subscribed             // an event with a line in the subscription table
 	foreign                // an event without one, or the end of a transaction of Kafka
 	rubbish                // can never be handled
@@ -65,9 +65,10 @@ type item struct {
 	outcome outcome // of the latest try; final once that committed
 }
 
-// decode finds out what a record is. It returns an error only when that cannot
-// be known now (the registry is needed and down). What only advises, tracing and
-// correlation among it, never condemns a record: see [events.ReadEnvelope].
+// decode finds out what a record is. It returns an error only when that cannot be known
+// now, or what follows from it could not be published (the registry is needed and down).
+// What only advises, tracing and correlation among it, never condemns a record: see
+// [events.ReadEnvelope].
 func (c *Consumer) decode(ctx context.Context, it *item) error {
 	r := it.record
 	if r.Attrs.IsControl() {
@@ -120,6 +121,9 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 		// A wrong key would break the order per aggregate for everybody after.
 		it.condemn(rubbishID(r), errs.New(errs.Hopeless, "record key %q is not the event's key %q", r.Key, key))
 		return nil
+	}
+	if err := c.cfg.Codec.Encodable(sub.emits...); err != nil {
+		return fmt.Errorf("what follows from a %s cannot be published: %w", env.Type, err)
 	}
 	it.event = received{envelope: env, data: data, topic: r.Topic, partition: r.Partition, offset: r.Offset, attempt: it.attempts + 1}
 	it.kind, it.parks = subscribed, true

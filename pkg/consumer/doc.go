@@ -12,6 +12,10 @@
 //     something is down (errs.Transient: the database, the registry, a breaker that is
 //     open) the whole partition pauses and is tried again with backoff, without limit,
 //     while all other partitions go on.
+//   - No record is blamed for the registry. One whose schema id it does not know waits,
+//     with its partition, for the codec's grace period (see schema.Codec.Decode), and all
+//     such records in hand wait at the same time. No call is made while an event type that
+//     its subscription emits cannot be encoded.
 //   - A record that no repetition can help (undecodable bytes, a violated rule), and
 //     one whose attempts are spent, becomes a dead letter. It and the retries are
 //     written through the outbox in the same transaction as the inbox row, so a crash

@@ -24,6 +24,9 @@ type queue struct {
 	attempts int       // how often in a row the head was tried and had to wait; refusals of a breaker are no tries
 	due      time.Time // not before; zero means now
 	trouble  error     // of ours, that it waits for: a reason not to be ready
+
+	news <-chan struct{} // closed when the registry has news for the head that waits for it; nil when none does
+	said string          // the latest reason to wait for the registry that was logged
 }
 
 // backlog is all queues of the partitions this process owns. Only the loop's

@@ -40,6 +40,7 @@ type Subscription struct {
 	// Retry is for records of this type that fail; what is zero is as in Config.
 	Retry Retry
 
+	emits  []events.Type                                      // what the handler may append: see Emits
 	call   func(ctx context.Context, r received) (any, error) // nil with On
 	handle func(ctx context.Context, tx pgx.Tx, r received, result any) error
 }
@@ -84,6 +85,9 @@ func On[T events.Event](handle func(ctx context.Context, tx pgx.Tx, e Event[T]) 
 // made again after a crash between call and commit, and whenever the transaction
 // has to be repeated. It must return an error of kind errs.Transient when the
 // outcome is unknown; the record is then tried again, never taken as declined.
+//
+// What the handler appends to tell of the call is listed with Emits, so that no call is
+// made whose outcome could not be told.
 //
 // Within one batch there is never a second record of the same key beside one
 // that calls: each call sees what the previous record of its key committed.

@@ -179,7 +179,7 @@ func (a *api) warnings(ctx context.Context, r retry.Record) []string {
 	case typ.Topic != r.Topic:
 		return []string{"a " + env.Type + " belongs on topic " + typ.Topic + ", not " + r.Topic}
 	}
-	event, err := a.Codec.Decode(ctx, typ, r.Value)
+	event, err := a.Codec.DecodeAtOnce(ctx, typ, r.Value)
 	switch {
 	case errs.KindOf(err) == errs.Transient:
 		return []string{"its payload could not be checked: " + err.Error()}

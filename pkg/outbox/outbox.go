@@ -109,12 +109,18 @@ func (r Raw) Size() int {
 	return size
 }
 
+// CanAppend returns nil when events of all the types can be appended, whatever becomes of
+// the registry; see schema.Codec.CanEncode. It is asked before a call to the outside world
+// whose outcome only an event can tell, and outside of transactions.
+func (o *Outbox) CanAppend(ctx context.Context, types ...events.Type) error {
+	return o.codec.CanEncode(ctx, types...)
+}
+
 // Append writes the events to the outbox within tx, in the given order, with
 // one statement. Call Wake after the commit. Errors: errs.Hopeless for an event
 // that is larger than MaxPayload, not in the catalogue, or whose envelope no
-// consumer would accept (version below 1, control characters); errs.Transient when its
-// schema is not registered yet and the registry is down, or when the database
-// fails.
+// consumer would accept (version below 1, control characters); errs.Transient, within
+// half a second, while its schema is not registered, or when the database fails.
 func (o *Outbox) Append(ctx context.Context, tx pgx.Tx, entries ...Entry) error {
 	rows := make([]row, 0, len(entries))
 	for _, e := range entries {

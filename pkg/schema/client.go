@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,13 @@ const (
 	codeSubjectUnknown = 40401
 	codeVersionUnknown = 40402
 	codeSchemaUnknown  = 40403
+	codeLevelUnknown   = 40408 // the subject has no level of its own
+	codeNotPermitted   = 42205 // the subject, or the registry, is read-only
 )
+
+// maxSearched bounds the versions that Search reads. A subject with more has seen its
+// schema change weekly for years, and the one looked for is among the newest.
+const maxSearched = 100
 
 // Levels of compatibility a registry checks new versions of a schema for.
 const (
@@ -35,9 +42,9 @@ const (
 
 // Client talks to a Confluent-compatible schema registry. It keeps no schemas, which is
 // the Codec's business. Errors: errs.Transient when the registry cannot be asked, does
-// not answer in time or fails; errs.NotFound, errs.Conflict and errs.Invalid are answers
-// of the registry. Safe for concurrent use; simultaneous questions for the same schema
-// are one request.
+// not answer in time, fails, forbids it, is read-only, or says something no registry
+// says; errs.NotFound, errs.Conflict and errs.Invalid are answers of the registry. Safe
+// for concurrent use; simultaneous questions for the same schema are one request.
 type Client struct {
 	registry *srclient.SchemaRegistryClient
 	flights  singleflight.Group
@@ -63,6 +70,7 @@ func NewClient(url string, opts ...Option) *Client {
 	for _, opt := range opts {
 		opt(httpClient)
 	}
+	httpClient.Transport = bounded{httpClient.Transport}
 	registry := srclient.NewSchemaRegistryClient(strings.TrimRight(url, "/"), srclient.WithClient(httpClient))
 	// Its cache would keep "latest" for ever.
 	registry.CachingEnabled(false)
@@ -78,7 +86,48 @@ func (c *Client) Register(ctx context.Context, subject, schema string) (int, err
 		if err != nil {
 			return 0, err
 		}
-		return s.ID(), nil
+		return validID(s.ID())
+	})
+}
+
+// Lookup returns the id under which the subject has the schema, and writes nothing.
+// errs.NotFound when the subject does not exist or does not have the schema.
+func (c *Client) Lookup(ctx context.Context, subject, schema string) (int, error) {
+	return call(ctx, c, "lookup\x00"+subject+"\x00"+schema, "look up schema of "+subject, func() (int, error) {
+		s, err := c.registry.LookupSchema(subject, schema, srclient.Avro)
+		if err != nil {
+			return 0, err
+		}
+		return validID(s.ID())
+	})
+}
+
+// Search is Lookup by reading alone, for a registry behind something that forbids every
+// POST: it compares the schema with the subject's versions, newest first.
+func (c *Client) Search(ctx context.Context, subject, schema string) (int, error) {
+	return call(ctx, c, "search\x00"+subject+"\x00"+schema, "search for the schema among the versions of "+subject, func() (int, error) {
+		want, err := Canonical(schema)
+		if err != nil {
+			return 0, err
+		}
+		versions, err := c.registry.GetSchemaVersions(subject)
+		if err != nil {
+			return 0, err
+		}
+		slices.Sort(versions)
+		for i, v := range slices.Backward(versions) {
+			if len(versions)-i > maxSearched {
+				break
+			}
+			s, err := c.registry.GetSchemaByVersion(subject, v)
+			if err != nil {
+				return 0, err
+			}
+			if have, err := Canonical(s.Schema()); err == nil && have == want {
+				return validID(s.ID())
+			}
+		}
+		return 0, errs.New(errs.NotFound, "none of its %d versions is the schema", len(versions))
 	})
 }
 
@@ -92,6 +141,9 @@ func (c *Client) Schema(ctx context.Context, id int) (string, error) {
 		}
 		if kind := s.SchemaType(); kind != nil && *kind != "" && *kind != srclient.Avro {
 			return "", errs.New(errs.Invalid, "it is a schema of type %s, not Avro", *kind)
+		}
+		if strings.TrimSpace(s.Schema()) == "" {
+			return "", errors.New("the answer holds no schema")
 		}
 		return s.Schema(), nil
 	})
@@ -120,6 +172,18 @@ func (c *Client) Subjects(ctx context.Context) ([]string, error) {
 	return call(ctx, c, "subjects", "list subjects", c.registry.GetSubjects)
 }
 
+// Compatibility returns the level that new versions of a subject are checked for.
+// errs.NotFound when the subject has none of its own.
+func (c *Client) Compatibility(ctx context.Context, subject string) (string, error) {
+	return call(ctx, c, "level of\x00"+subject, "look up compatibility of "+subject, func() (string, error) {
+		level, err := c.registry.GetCompatibilityLevel(subject, false)
+		if err != nil {
+			return "", err
+		}
+		return string(*level), nil
+	})
+}
+
 // SetCompatibility sets the level that new versions of a subject are checked for.
 func (c *Client) SetCompatibility(ctx context.Context, subject, level string) error {
 	_, err := call(ctx, c, "level\x00"+subject+"\x00"+level, "set compatibility of "+subject,
@@ -138,13 +202,13 @@ func call[T any](ctx context.Context, c *Client, key, attempt string, ask func()
 	if err := ctx.Err(); err != nil {
 		return zero, errs.Wrap(errs.Transient, err, attempt)
 	}
-	answer := c.flights.DoChan(key, func() (any, error) { return ask() })
+	answer := c.flights.DoChan(key, func() (any, error) { return guarded(ask) })
 	select {
 	case <-ctx.Done():
 		return zero, errs.Wrap(errs.Transient, ctx.Err(), attempt)
 	case got := <-answer:
 		if got.Err != nil {
-			return zero, errs.Wrap(classify(got.Err), got.Err, attempt)
+			return zero, errs.Wrap(classify(got.Err), brief(got.Err), attempt)
 		}
 		return got.Val.(T), nil
 	}
@@ -154,7 +218,7 @@ func call[T any](ctx context.Context, c *Client, key, attempt string, ask func()
 // code of the registry itself is an answer: a bare 404 may come from a proxy or a wrong
 // URL, and taking it for "no such schema" would dead-letter every record.
 func classify(err error) errs.Kind {
-	if kind := errs.KindOf(err); kind == errs.Invalid {
+	if kind := errs.KindOf(err); kind == errs.Invalid || kind == errs.NotFound {
 		return kind
 	}
 	var answer srclient.Error
@@ -162,10 +226,12 @@ func classify(err error) errs.Kind {
 		return errs.Transient
 	}
 	switch code := answer.Code; {
-	case code == codeSchemaUnknown, code == codeSubjectUnknown, code == codeVersionUnknown:
+	case code == codeSchemaUnknown, code == codeSubjectUnknown, code == codeVersionUnknown, code == codeLevelUnknown:
 		return errs.NotFound
 	case code == codeConflict:
 		return errs.Conflict
+	case code == codeNotPermitted:
+		return errs.Transient // an operator has made it read-only, and will make it writable
 	case code == codeUnprocessable, code/100 == codeUnprocessable:
 		return errs.Invalid
 	default:

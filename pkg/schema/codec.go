@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
@@ -14,13 +17,33 @@ import (
 // Codec encodes and decodes events. A service makes one at start and uses it from all
 // goroutines; it learns schema ids as it registers types and meets records.
 type Codec struct {
-	client *Client
+	client  *Client
+	lookups *lookups
+	metrics *metrics
 
-	mu         sync.RWMutex
-	registered map[string]encoder      // by type name
-	problems   map[string]error        // types to be registered that are not yet; why
-	writers    map[int]*parsed         // by schema id
-	decoders   map[decoding]resolution // by writer and reader
+	mu            sync.RWMutex
+	registered    map[string]encoder       // by type name
+	registrations map[string]*registration // the latest try of each type
+	problems      map[string]error         // types to be registered that are not yet; why
+	levels        map[string]error         // types whose compatibility level could not be set; why
+	writers       map[int]*parsed          // by schema id
+	decoders      map[decoding]resolution  // by writer and reader
+	control       control                  // what the registry must know
+}
+
+// Config is what a Codec works with.
+type Config struct {
+	Client     *Client
+	WaitFor    []events.Type         // types that Ready waits for even before Register was called for them
+	Grace      time.Duration         // for which an unknown schema id is looked up again; default DefaultGrace
+	Registerer prometheus.Registerer // nil: metrics are kept but not exported
+}
+
+// control is the newest schema that the registry is known to have: a registry restored
+// from a backup lacks the newest first.
+type control struct {
+	id   int
+	text string
 }
 
 // encoder is what encoding one type takes.
@@ -36,29 +59,41 @@ type decoding struct {
 	reader   string // the reader's schema
 }
 
-// NewCodec returns a codec that knows no schema yet. The types given are those that
-// Ready waits for even before Register was called for them.
-func NewCodec(c *Client, waitFor ...events.Type) *Codec {
+// New returns a codec that knows no schema yet.
+func New(cfg Config) *Codec {
+	m := newMetrics(cfg.Registerer)
 	codec := &Codec{
-		client:     c,
-		registered: map[string]encoder{},
-		problems:   map[string]error{},
-		writers:    map[int]*parsed{},
-		decoders:   map[decoding]resolution{},
+		client:        cfg.Client,
+		lookups:       newLookups(cfg.Client, cfg.Grace, m),
+		metrics:       m,
+		registered:    map[string]encoder{},
+		registrations: map[string]*registration{},
+		problems:      map[string]error{},
+		levels:        map[string]error{},
+		writers:       map[int]*parsed{},
+		decoders:      map[decoding]resolution{},
 	}
-	for _, t := range waitFor {
-		codec.problems[t.Name] = errs.New(errs.Transient, "schema %s is not registered yet", t.Subject)
+	codec.lookups.learn, codec.lookups.control = codec.learn, codec.newest
+	m.watch(cfg.Registerer, codec)
+	for _, t := range cfg.WaitFor {
+		codec.problems[t.Name] = notRegistered(t)
 	}
 	return codec
 }
 
+// NewCodec is New with the defaults.
+func NewCodec(c *Client, waitFor ...events.Type) *Codec {
+	return New(Config{Client: c, WaitFor: waitFor})
+}
+
 // Encode returns the event in wire format, written with the schema of its type. A type
-// that is not registered yet is registered first.
+// that is not registered yet is registered in the background; Encode waits for that as
+// long as a healthy registry takes (see CanEncode), for its callers hold transactions open.
 //
-// Errors: errs.Transient when that fails because the registry is down, errs.Hopeless
-// when the registry refuses the schema or the type is not known, errs.Invalid when the
-// event holds something no consumer accepts (a NUL or invalid UTF-8, a time outside the
-// years 1 to 9999).
+// Errors: errs.Transient while the type is not registered, be it that the registry is down
+// or that it refuses the schema; errs.Hopeless when the type is not known, errs.Invalid
+// when the event holds something no consumer accepts (a NUL or invalid UTF-8, a time
+// outside the years 1 to 9999).
 func (c *Codec) Encode(ctx context.Context, e events.Event) ([]byte, error) {
 	name := e.EventType()
 	enc, err := c.encoder(ctx, name)
@@ -79,17 +114,30 @@ func (c *Codec) Encode(ctx context.Context, e events.Event) ([]byte, error) {
 }
 
 // Decode returns the event in b as a pointer to the type's Go struct. Fields the writer
-// did not know have their defaults, fields the reader does not know are dropped.
+// did not know have their defaults, fields the reader does not know are dropped. It does
+// not wait for a registry that is slow: the schema is looked up in the background, once
+// for all callers.
 //
-// Errors: errs.Hopeless when b is not in wire format, its schema is unknown to the
-// registry, is another record's or cannot be resolved, or the body is not exactly one
-// value of it; errs.Transient when the schema is not cached and the registry is down.
+// Errors: errs.Hopeless when b is not in wire format, its schema is another record's or
+// cannot be resolved, the body is not exactly one value of it, or the registry, while it
+// knows what it must know, has not known the schema for the grace period; errs.Transient,
+// holding a Waiting, while the schema is not known.
 func (c *Codec) Decode(ctx context.Context, t events.Type, b []byte) (events.Event, error) {
+	return c.decode(ctx, t, b, c.await)
+}
+
+// DecodeAtOnce is Decode for tools, with a person waiting: it asks the registry itself,
+// for as long as the client's timeout, and takes its word for a schema it does not know.
+func (c *Codec) DecodeAtOnce(ctx context.Context, t events.Type, b []byte) (events.Event, error) {
+	return c.decode(ctx, t, b, c.writer)
+}
+
+func (c *Codec) decode(ctx context.Context, t events.Type, b []byte, find func(context.Context, int) (*parsed, error)) (events.Event, error) {
 	id, body, err := unframe(b)
 	if err != nil {
 		return nil, errs.Wrap(errs.Hopeless, err, "decode "+t.Name)
 	}
-	writer, err := c.writer(ctx, id)
+	writer, err := find(ctx, id)
 	if err != nil {
 		return nil, errs.Wrap(errs.KindOf(err), err, "decode "+t.Name)
 	}
@@ -133,26 +181,66 @@ func (c *Codec) DecodeJSON(ctx context.Context, b []byte) (object []byte, subjec
 // writer returns the schema with an id, from the cache or the registry. Unknown ids are
 // not cached: a registry's replica may hear of a new schema later than its readers.
 func (c *Codec) writer(ctx context.Context, id int) (*parsed, error) {
-	c.mu.RLock()
-	s, ok := c.writers[id]
-	c.mu.RUnlock()
-	if ok {
+	if s, ok := c.cached(id); ok {
 		return s, nil
 	}
 	text, err := c.client.Schema(ctx, id)
+	if err == nil {
+		err = c.learn(id, text)
+	}
 	if kind := errs.KindOf(err); err != nil && kind != errs.Transient {
 		return nil, errs.Wrap(errs.Hopeless, err, "find writer's schema")
 	} else if err != nil {
 		return nil, errs.Wrap(errs.Transient, err, "find writer's schema")
 	}
-	s, err = parse(text)
+	s, _ := c.cached(id)
+	return s, nil
+}
+
+// await returns the schema with an id, from the cache or as soon as it has been looked up
+// in the background.
+func (c *Codec) await(ctx context.Context, id int) (*parsed, error) {
+	if s, ok := c.cached(id); ok {
+		return s, nil
+	}
+	if err := c.lookups.want(ctx, id); err != nil {
+		return nil, err
+	}
+	s, _ := c.cached(id)
+	return s, nil
+}
+
+func (c *Codec) cached(id int) (*parsed, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	s, ok := c.writers[id]
+	return s, ok
+}
+
+// learn keeps the schema with an id. The error is of kind errs.Invalid: it is none.
+func (c *Codec) learn(id int, text string) error {
+	s, err := parse(text)
 	if err != nil {
-		return nil, errs.Wrap(errs.Hopeless, err, "schema id "+itoa(id))
+		return errs.Wrap(errs.Invalid, err, "schema id "+itoa(id))
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keep(id, text, s)
+	return nil
+}
+
+// keep remembers what the registry has; for holders of mu.
+func (c *Codec) keep(id int, text string, s *parsed) {
 	c.writers[id] = s
-	c.mu.Unlock()
-	return s, nil
+	if id >= c.control.id {
+		c.control = control{id, text}
+	}
+}
+
+func (c *Codec) newest() (id int, text string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.control.id, c.control.text
 }
 
 // decoder returns how to read what a writer's schema wrote into a type.

@@ -114,7 +114,7 @@ func (stranger) EventType() string { return "Stranger" }
 func TestDecodeRubbish(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	c := r.codec()
+	c := r.codecWith(20 * time.Millisecond)
 	good, err := c.Encode(t.Context(), orderCreated())
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +161,9 @@ func TestDecodeRubbish(t *testing.T) {
 	} {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
-			e, err := c.Decode(t.Context(), bad.typ, bad.value)
+			_, err := c.DecodeAtOnce(t.Context(), bad.typ, bad.value)
+			wantKind(t, err, errs.Hopeless, bad.says)
+			e, err := decideSoon(t, c, bad.typ, bad.value)
 			wantKind(t, err, errs.Hopeless, bad.says)
 			if e != nil {
 				t.Errorf("an error and an event: %v", e)

@@ -18,22 +18,28 @@ const (
 	registerBackoffMin = 100 * time.Millisecond
 	registerBackoffMax = 5 * time.Second
 	// refusedPause is between tries to register a schema the registry refuses. Each is
-	// an error in the log; somebody has to act before one succeeds.
+	// an error in the log; an operator has to act before one succeeds.
 	refusedPause = 30 * time.Second
+	// levelPause is between tries to set a level, whose absence harms nobody today: it
+	// guards the schemas of later releases.
+	levelPause = 5 * time.Minute
 )
 
-// Register registers the types' schemas and learns their ids. Subjects of topics that
-// keep everything (*.events) get the compatibility level FULL_TRANSITIVE first; the
-// others stay at the registry's default. It is idempotent, and tries every type even
-// when one fails.
+// Register learns the ids of the types' schemas, and registers those that the registry
+// does not have. Subjects of topics that keep everything (*.events) get the compatibility
+// level FULL_TRANSITIVE first; the others stay at the registry's default. Where the
+// registry has the schema nothing is written but a level that differs, and a level that
+// cannot be written is no failure then: a registry that is read-only and has all schemas
+// is as good as any. It is idempotent, and tries every type even when one fails.
 //
-// Errors: errs.Hopeless when the registry refuses a schema, for example as incompatible
-// with an earlier version; errs.Transient when the registry is down.
+// Errors: errs.Transient while the registry is down or does not allow what has to be
+// written, also for a schema that it finds incompatible with an earlier version: all of
+// it is mended at the registry. errs.Hopeless for a type whose schema is none.
 func (c *Codec) Register(ctx context.Context, types ...events.Type) error {
 	c.mu.Lock()
 	for _, t := range types {
 		if _, done := c.registered[t.Name]; !done && c.problems[t.Name] == nil {
-			c.problems[t.Name] = errs.New(errs.Transient, "schema %s is not registered yet", t.Subject)
+			c.problems[t.Name] = notRegistered(t)
 		}
 	}
 	c.mu.Unlock()
@@ -54,25 +60,35 @@ func (c *Codec) Register(ctx context.Context, types ...events.Type) error {
 	return nil
 }
 
+func notRegistered(t events.Type) error {
+	return errs.New(errs.Transient, "schema %s is not registered yet", t.Subject)
+}
+
 // KeepRegistering calls Register until it succeeds, with a growing pause of 100 ms to
-// 5 s while the registry is down, and of 30 s when it refuses a schema: that is mended at
+// 5 s while the registry is down, and of 30 s when it refuses something: that is mended at
 // the registry, and ending the process would mend nothing. It returns nil when all types
-// are registered and ctx's error when ctx ends first. What it waits for shows in Ready;
-// a refusal is logged too.
+// are registered and their levels set, and ctx's error when ctx ends first. What it waits
+// for shows in Ready; a refusal is logged too, as is a level that cannot be set, which is
+// tried again every 5 minutes and keeps nothing from being ready.
 func (c *Codec) KeepRegistering(ctx context.Context, log *slog.Logger, types ...events.Type) error {
 	backoff := registerBackoffMin
 	for {
 		err := c.Register(ctx, types...)
-		if err == nil {
-			return nil
-		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		pause := refusedPause
-		if errs.KindOf(err) == errs.Hopeless {
+		switch {
+		case err == nil:
+			unset := c.unsetLevels()
+			if unset == nil {
+				return nil
+			}
+			log.WarnContext(ctx, "compatibility levels could not be set; the schemas are there, so work goes on", "error", unset)
+			pause = levelPause
+		case errs.KindOf(err) == errs.Hopeless, anyRefused(err):
 			log.ErrorContext(ctx, "schemas are refused by the registry; will be tried again", "error", err)
-		} else {
+		default:
 			// Half of the pause is random, so that replicas started at once spread out.
 			pause = backoff/2 + rand.N(backoff/2) //nolint:gosec // spread, not secrecy
 			backoff = min(2*backoff, registerBackoffMax)
@@ -87,86 +103,17 @@ func (c *Codec) KeepRegistering(ctx context.Context, log *slog.Logger, types ...
 	}
 }
 
-// Ready returns nil when every type that was to be registered is, else why it is not.
+// Ready returns nil when every type that was to be registered is, and the registry can be
+// asked for the schemas that are waited for, else why not.
 func (c *Codec) Ready() error {
+	problems := []error{}
 	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if len(c.problems) == 0 {
-		return nil
-	}
-	problems := make([]error, 0, len(c.problems))
 	for _, name := range slices.Sorted(maps.Keys(c.problems)) {
 		problems = append(problems, c.problems[name])
 	}
+	c.mu.RUnlock()
+	if err := c.lookups.down(); err != nil {
+		problems = append(problems, err)
+	}
 	return errors.Join(problems...)
-}
-
-// register registers one type unless that was done before.
-func (c *Codec) register(ctx context.Context, t events.Type) error {
-	c.mu.RLock()
-	_, done := c.registered[t.Name]
-	c.mu.RUnlock()
-	if done {
-		return nil
-	}
-	enc, err := c.newEncoder(ctx, t)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		if _, done := c.registered[t.Name]; !done {
-			c.problems[t.Name] = err
-		}
-		return err
-	}
-	c.registered[t.Name] = enc
-	// What this program writes it also reads, without asking back.
-	c.writers[enc.id] = enc.schema
-	delete(c.problems, t.Name)
-	return nil
-}
-
-func (c *Codec) newEncoder(ctx context.Context, t events.Type) (encoder, error) {
-	schema, err := parse(t.Schema)
-	if err != nil {
-		return encoder{}, errs.Wrap(errs.Hopeless, err, t.Subject)
-	}
-	if longLived(t.Topic) {
-		if err := c.client.SetCompatibility(ctx, t.Subject, FullTransitive); err != nil {
-			return encoder{}, hopelessUnlessTransient(err)
-		}
-	}
-	id, err := c.client.Register(ctx, t.Subject, t.Schema)
-	if err != nil {
-		return encoder{}, hopelessUnlessTransient(err)
-	}
-	return encoder{id: id, schema: schema, text: t.Schema}, nil
-}
-
-// encoder returns how to encode a type, registering it when it is in the catalogue and
-// was not registered yet.
-func (c *Codec) encoder(ctx context.Context, name string) (encoder, error) {
-	c.mu.RLock()
-	enc, ok := c.registered[name]
-	c.mu.RUnlock()
-	if ok {
-		return enc, nil
-	}
-	t, ok := events.Lookup(name)
-	if !ok {
-		return encoder{}, errs.New(errs.Hopeless, "encode %s: neither registered nor in the catalogue", name)
-	}
-	if err := c.register(ctx, t); err != nil {
-		return encoder{}, errs.Wrap(errs.KindOf(err), err, "encode "+name)
-	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.registered[name], nil
-}
-
-// hopelessUnlessTransient: a refused schema stays refused.
-func hopelessUnlessTransient(err error) error {
-	if errs.KindOf(err) == errs.Transient {
-		return err
-	}
-	return errs.New(errs.Hopeless, "%w", err)
 }

@@ -38,9 +38,11 @@ func TestRegisterIsIdempotent(t *testing.T) {
 	if got, want := len(r.schemas), len(events.Catalogue()); got != want {
 		t.Errorf("%d schemas of %d types", got, want)
 	}
-	// Once by each codec: the second Register of the first one asked nothing.
-	if n := r.count("POST /subjects/eventshop.order.v1.OrderCreated/versions"); n != 2 {
-		t.Errorf("OrderCreated was registered %d times", n)
+	// Looked up once by each codec, for the second Register of the first one asked nothing,
+	// and registered by the first alone.
+	const subject = "/subjects/eventshop.order.v1.OrderCreated"
+	if n, m := r.count("POST "+subject), r.count("POST "+subject+"/versions"); n != 2 || m != 1 {
+		t.Errorf("OrderCreated was looked up %d times and registered %d times", n, m)
 	}
 }
 
@@ -68,10 +70,10 @@ func TestIncompatibleSchemaIsRefused(t *testing.T) {
 	r.add(shipped.Subject, strings.Replace(shipped.Schema, `"trackingId"`, `"parcelId"`, 1))
 	c := r.codec()
 	err := c.Register(t.Context(), shipped, delivered)
-	wantKind(t, err, errs.Hopeless, "incompatible with an earlier version")
-	wantKind(t, c.Ready(), errs.Hopeless, shipped.Subject)
+	wantKind(t, err, errs.Transient, "incompatible with an earlier version")
+	wantKind(t, c.Ready(), errs.Transient, shipped.Subject)
 	_, err = c.Encode(t.Context(), events.OrderShipped{OrderID: "o-1"})
-	wantKind(t, err, errs.Hopeless, "incompatible")
+	wantKind(t, err, errs.Transient, "incompatible")
 	// The other type is not held up.
 	if _, err := c.Encode(t.Context(), events.OrderDelivered{OrderID: "o-1", OccurredAt: at}); err != nil {
 		t.Error(err)
@@ -157,8 +159,11 @@ func TestKeepRegisteringOutlastsARefusal(t *testing.T) {
 		start := time.Now()
 		var tries []time.Duration
 		registry := answers(func(req *http.Request) (int, string) {
-			if req.Method != http.MethodPost {
-				return 200, `{"id":1}` // the client looks up what it has registered
+			switch {
+			case req.URL.Path == "/subjects/"+placed.Subject:
+				return 404, `{"error_code":40401,"message":"no such subject"}`
+			case req.Method != http.MethodPost:
+				return 200, `{"id":1}` // the client library looks up what it has registered
 			}
 			tries = append(tries, time.Since(start))
 			if len(tries) <= 2 {
@@ -170,7 +175,7 @@ func TestKeepRegisteringOutlastsARefusal(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- c.KeepRegistering(t.Context(), quiet, placed) }()
 		synctest.Wait()
-		wantKind(t, c.Ready(), errs.Hopeless, "incompatible")
+		wantKind(t, c.Ready(), errs.Transient, "incompatible")
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,12 +23,13 @@ type registry struct {
 	schemas  []string         // id is index + 1
 	versions map[string][]int // ids by subject
 	levels   map[string]string
-	requests map[string]int // by method and path
-	failure  int            // HTTP status to answer everything with; 0 for none
-	html     bool           // the failure is a proxy's page instead of the API's JSON
-	gate     chan struct{}  // when not nil, lookups by id wait until it is closed
-	arrived  chan struct{}  // receives a value for each such lookup
-	failed   chan struct{}  // receives a value for each failure, while there is room
+	requests map[string]int                                // by method and path
+	fault    func(http.ResponseWriter, *http.Request) bool // answers in place of the registry where it returns true
+	failure  int                                           // HTTP status to answer everything with; 0 for none
+	html     bool                                          // the failure is a proxy's page instead of the API's JSON
+	gate     chan struct{}                                 // when not nil, lookups by id wait until it is closed
+	arrived  chan struct{}                                 // receives a value for each such lookup
+	failed   chan struct{}                                 // receives a value for each failure, while there is room
 }
 
 func newRegistry(t testing.TB) *registry {
@@ -37,15 +39,22 @@ func newRegistry(t testing.TB) *registry {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /subjects/{subject}/versions", r.register)
+	mux.HandleFunc("POST /subjects/{subject}", r.lookup)
+	mux.HandleFunc("GET /subjects/{subject}/versions", r.numbers)
+	mux.HandleFunc("GET /subjects/{subject}/versions/{n}", r.version)
 	mux.HandleFunc("GET /subjects/{subject}/versions/latest", r.latest)
 	mux.HandleFunc("GET /subjects", r.subjects)
 	mux.HandleFunc("GET /schemas/ids/{id}", r.byID)
+	mux.HandleFunc("GET /config/{subject}", r.level)
 	mux.HandleFunc("PUT /config/{subject}", r.config)
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
 		r.requests[req.Method+" "+req.URL.Path]++
-		failure, html, gate := r.failure, r.html, r.gate
+		failure, html, gate, fault := r.failure, r.html, r.gate, r.fault
 		r.mu.Unlock()
+		if fault != nil && fault(w, req) {
+			return
+		}
 		if gate != nil && strings.HasPrefix(req.URL.Path, "/schemas/ids/") {
 			r.arrived <- struct{}{}
 			<-gate
@@ -126,6 +135,73 @@ func (r *registry) register(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	answer(w, map[string]any{"id": r.store(subject, body.Schema)})
+}
+
+// lookup finds a schema of a subject without writing.
+func (r *registry) lookup(w http.ResponseWriter, req *http.Request) {
+	var body struct{ Schema string }
+	if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
+		refuse(w, 400, 400, err.Error())
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := r.versions[req.PathValue("subject")]
+	for i, id := range ids {
+		if r.schemas[id-1] == body.Schema {
+			answer(w, map[string]any{"subject": req.PathValue("subject"), "id": id, "version": i + 1, "schema": body.Schema})
+			return
+		}
+	}
+	if len(ids) == 0 {
+		refuse(w, 404, 40401, "no such subject")
+		return
+	}
+	refuse(w, 404, 40403, "no such schema")
+}
+
+func (r *registry) numbers(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	numbers := []int{}
+	for i := range r.versions[req.PathValue("subject")] {
+		numbers = append(numbers, i+1)
+	}
+	if len(numbers) == 0 {
+		refuse(w, 404, 40401, "no such subject")
+		return
+	}
+	answer(w, numbers)
+}
+
+func (r *registry) version(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := r.versions[req.PathValue("subject")]
+	n, err := strconv.Atoi(req.PathValue("n"))
+	if err != nil || n < 1 || n > len(ids) {
+		refuse(w, 404, 40402, "no such version")
+		return
+	}
+	answer(w, map[string]any{"id": ids[n-1], "version": n, "schema": r.schemas[ids[n-1]-1]})
+}
+
+func (r *registry) level(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	level, ok := r.levels[req.PathValue("subject")]
+	if !ok {
+		refuse(w, 404, 40408, "no level of its own")
+		return
+	}
+	answer(w, map[string]string{"compatibilityLevel": level})
+}
+
+// breakWith lets fault answer in place of the registry; nil mends it.
+func (r *registry) breakWith(fault func(http.ResponseWriter, *http.Request) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = fault
 }
 
 func (r *registry) latest(w http.ResponseWriter, req *http.Request) {

@@ -11,13 +11,18 @@ import (
 // ShipmentScheduled changes nothing on the shelf, and money given back follows a
 // compensation inventory has heard of by itself.
 func subscriptions(a *app.App) []consumer.Subscription {
+	reserving := []events.Type{ // by whichever of the two comes last
+		events.TypeOf[events.InventoryReserved](),
+		events.TypeOf[events.InventoryReservationFailed](),
+	}
+	released := events.TypeOf[events.InventoryReleased]()
 	return []consumer.Subscription{
-		consumer.On(a.OnOrderCreated),
-		consumer.On(a.OnPaymentCompleted),
-		consumer.On(a.OnPaymentFailed),
-		consumer.On(a.OnPaymentVoided),
-		consumer.On(a.OnShipmentFailed),
-		consumer.On(a.OnShipmentCancelled),
+		consumer.On(a.OnOrderCreated).Emits(reserving...),
+		consumer.On(a.OnPaymentCompleted).Emits(reserving...),
+		consumer.On(a.OnPaymentFailed).Emits(released),
+		consumer.On(a.OnPaymentVoided).Emits(released),
+		consumer.On(a.OnShipmentFailed).Emits(released),
+		consumer.On(a.OnShipmentCancelled).Emits(released),
 		consumer.On(a.OnShipmentDispatched),
 	}
 }

@@ -11,17 +11,27 @@ import (
 // that ShipmentScheduled includes, ShipmentCancelled is followed by the money that
 // decides, InventoryReleased is inventory's own affair.
 func subscriptions(a *app.App) []consumer.Subscription {
+	// Every change of an order publishes its snapshot, and which other event follows
+	// depends on the order's state as much as on the input.
+	changes := []events.Type{
+		events.TypeOf[events.OrderConfirmed](),
+		events.TypeOf[events.OrderCancellationRequested](),
+		events.TypeOf[events.OrderCancelled](),
+		events.TypeOf[events.OrderShipped](),
+		events.TypeOf[events.OrderDelivered](),
+		events.TypeOf[events.OrderSnapshot](),
+	}
 	return []consumer.Subscription{
-		consumer.On(a.OnPaymentFailed),
-		consumer.On(a.OnPaymentRefunded),
-		consumer.On(a.OnPaymentVoided),
-		consumer.On(a.OnPaymentRefundFailed),
-		consumer.On(a.OnInventoryReservationFailed),
-		consumer.On(a.OnShipmentScheduled),
-		consumer.On(a.OnShipmentFailed),
-		consumer.On(a.OnShipmentDispatched),
-		consumer.On(a.OnShipmentDelivered),
-		consumer.On(a.OnShipmentCancellationRejected),
+		consumer.On(a.OnPaymentFailed).Emits(changes...),
+		consumer.On(a.OnPaymentRefunded).Emits(changes...),
+		consumer.On(a.OnPaymentVoided).Emits(changes...),
+		consumer.On(a.OnPaymentRefundFailed).Emits(changes...),
+		consumer.On(a.OnInventoryReservationFailed).Emits(changes...),
+		consumer.On(a.OnShipmentScheduled).Emits(changes...),
+		consumer.On(a.OnShipmentFailed).Emits(changes...),
+		consumer.On(a.OnShipmentDispatched).Emits(changes...),
+		consumer.On(a.OnShipmentDelivered).Emits(changes...),
+		consumer.On(a.OnShipmentCancellationRejected).Emits(changes...),
 	}
 }
 

@@ -74,7 +74,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer pools.Close()
-	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), emits()...)
+	codec := schema.New(schema.Config{
+		Client: schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), WaitFor: emits(), Grace: cfg.SchemaGrace, Registerer: reg,
+	})
 	out := outbox.New(codec, "/eventshop/"+name)
 	failed := retry.New(name, out)
 	relay := outbox.NewRelay(pools.Relay, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})

@@ -10,9 +10,16 @@ import (
 // counted as ignored: the steps in between (InventoryReserved, ShipmentScheduled and
 // what follows) move no money, and of OrderCancellationRequested shipping decides
 // whether it is not too late; payment acts on ShipmentCancelled.
+//
+// No card is charged while the schemas of what a charge can come to are not known. A
+// compensation tells nothing itself: what becomes of the money, the worker tells.
 func subscriptions(a *app.App) []consumer.Subscription {
 	return []consumer.Subscription{
-		consumer.OnCall(a.ChargeOnOrderCreated, a.OnOrderCreated),
+		consumer.OnCall(a.ChargeOnOrderCreated, a.OnOrderCreated).Emits(
+			events.TypeOf[events.PaymentCompleted](),
+			events.TypeOf[events.PaymentFailed](),
+			events.TypeOf[events.PaymentVoided](),
+		),
 		consumer.On(a.OnInventoryReservationFailed),
 		consumer.On(a.OnShipmentFailed),
 		consumer.On(a.OnShipmentCancelled),

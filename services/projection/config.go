@@ -31,6 +31,7 @@ type Config struct {
 	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
 	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
 	Registry             schema.Access  // SCHEMA_REGISTRY_USERNAME, _PASSWORD_FILE and _CA_FILE; default none
+	SchemaGrace          time.Duration  // SCHEMA_GRACE: how long an unknown schema id is looked up before its record is a dead letter, default 30s
 }
 
 // ConfigFromEnv reads the environment. Its error names every variable at fault.
@@ -63,6 +64,7 @@ func ConfigFromEnv(lookup service.Lookup) (Config, error) {
 			PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
 			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
 		},
+		SchemaGrace: env.Duration("SCHEMA_GRACE", schema.DefaultGrace),
 	}
 	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Migrations.Check(), cfg.Registry.Check())
 }

@@ -62,7 +62,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer pools.Close()
-	codec := schema.NewCodec(schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)))
+	codec := schema.New(schema.Config{
+		Client: schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), Grace: cfg.SchemaGrace, Registerer: reg,
+	})
 	out := outbox.New(codec, "/eventshop/"+name)
 	failed := retry.New(name, out)
 	relay := outbox.NewRelay(pools.Relay, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
@@ -86,6 +88,7 @@ func Run(ctx context.Context, cfg Config) error {
 
 	var health service.Health
 	health.Add("database", tables.Ready)
+	health.Add("schemas", func(context.Context) error { return codec.Ready() })
 	health.Add("consumer", reactions.Ready)
 	health.Add("relay", func(context.Context) error { return relay.Ready() })
 	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please

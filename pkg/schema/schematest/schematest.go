@@ -7,95 +7,200 @@ package schematest
 
 import (
 	"encoding/json"
-	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// Registry is a registry that can be taken down and brought back.
+// Registry is a registry that can be broken and mended.
 type Registry struct {
 	URL string
 
-	mu      sync.Mutex
-	schemas []string       // by id-1
-	latest  map[string]int // id by subject
-	down    bool
+	mu       sync.Mutex
+	schemas  []string         // by id-1
+	subjects map[string][]int // ids by subject
+	levels   map[string]string
+	writes   int
+	fault    Fault
+	over     chan struct{} // closed when the test ends
+}
+
+// Fault is what is wrong with a Registry. The zero value is nothing.
+type Fault struct {
+	Down     bool  // every request fails with 503
+	Hangs    bool  // requests are accepted and never answered
+	ReadOnly bool  // writes fail with 422 and 42205, as of a registry in mode READONLY
+	NoPosts  bool  // writes fail with 403, and the lookup by schema too, as by a proxy
+	Denies   []int // ids that it says it does not know, with 404 and 40403
 }
 
 // Start runs a registry until the end of the test.
 func Start(t testing.TB) *Registry {
 	t.Helper()
-	r := &Registry{latest: map[string]int{}}
+	r := &Registry{subjects: map[string][]int{}, levels: map[string]string{}, over: make(chan struct{})}
 	server := httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(r.over) }) // runs first
 	r.URL = server.URL
 	return r
 }
 
 // SetDown makes every request fail with 503, or work again.
-func (r *Registry) SetDown(down bool) {
+func (r *Registry) SetDown(down bool) { r.Break(Fault{Down: down}) }
+
+// Break takes the place of the fault before; the zero Fault mends the registry. Requests
+// that hang stay so until the test ends.
+func (r *Registry) Break(f Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.down = down
+	r.fault = f
+}
+
+// Writes is how many writes there were, refused ones included.
+func (r *Registry) Writes() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.writes
 }
 
 func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.down {
-		answer(w, http.StatusServiceUnavailable, map[string]any{"error_code": 50003, "message": "down"})
+	path := strings.Split(strings.TrimPrefix(req.URL.Path, "/"), "/")
+	lookup := req.Method == http.MethodPost && len(path) == 2
+	write := req.Method != http.MethodGet && !lookup
+	if write {
+		r.writes++
+	}
+	switch f := r.fault; {
+	case f.Hangs:
+		r.mu.Unlock()
+		select {
+		case <-r.over:
+		case <-req.Context().Done():
+		}
+		r.mu.Lock()
+		refuse(w, http.StatusServiceUnavailable, 50003, "the test is over")
+	case f.Down:
+		refuse(w, http.StatusServiceUnavailable, 50003, "down")
+	case f.NoPosts && (write || lookup):
+		refuse(w, http.StatusForbidden, 40301, "writing is forbidden")
+	case f.ReadOnly && write:
+		refuse(w, http.StatusUnprocessableEntity, 42205, "Subject is in read-only mode")
+	case path[0] == "config" && len(path) == 2:
+		r.level(w, req, path[1])
+	case path[0] == "schemas" && len(path) == 3:
+		r.byID(w, path[2])
+	case path[0] == "subjects" && len(path) == 1:
+		answer(w, http.StatusOK, slices.Sorted(maps.Keys(r.subjects)))
+	case path[0] == "subjects" && req.Method == http.MethodPost:
+		r.post(w, req, path[1], lookup)
+	case path[0] == "subjects" && len(path) >= 3:
+		r.versions(w, path[1], path[3:])
+	default:
+		refuse(w, http.StatusNotFound, http.StatusNotFound, "no such path")
+	}
+}
+
+func (r *Registry) level(w http.ResponseWriter, req *http.Request, subject string) {
+	if req.Method == http.MethodGet {
+		level, ok := r.levels[subject]
+		if !ok {
+			refuse(w, http.StatusNotFound, 40408, "Subject has no level of its own")
+			return
+		}
+		answer(w, http.StatusOK, map[string]string{"compatibilityLevel": level})
 		return
 	}
+	var in struct{ Compatibility string }
+	if !read(w, req, &in) {
+		return
+	}
+	r.levels[subject] = in.Compatibility
+	answer(w, http.StatusOK, map[string]string{"compatibility": in.Compatibility})
+}
+
+func (r *Registry) byID(w http.ResponseWriter, text string) {
+	id, err := strconv.Atoi(text)
+	if err != nil || id < 1 || id > len(r.schemas) || slices.Contains(r.fault.Denies, id) {
+		refuse(w, http.StatusNotFound, 40403, "Schema not found")
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"schema": r.schemas[id-1]})
+}
+
+// post looks a schema up, or registers it.
+func (r *Registry) post(w http.ResponseWriter, req *http.Request, subject string, lookup bool) {
+	var in struct{ Schema string }
+	if !read(w, req, &in) {
+		return
+	}
+	id := slices.Index(r.schemas, in.Schema) + 1
+	has := slices.Contains(r.subjects[subject], id)
 	switch {
-	case strings.HasPrefix(req.URL.Path, "/config"):
-		answer(w, http.StatusOK, map[string]string{"compatibility": "FULL_TRANSITIVE"})
-	case req.Method == http.MethodPost:
-		var in struct{ Schema string }
-		if err := json.NewDecoder(req.Body).Decode(&in); err != nil {
-			answer(w, http.StatusBadRequest, map[string]any{"error_code": 400, "message": err.Error()})
-			return
-		}
-		id := r.id(in.Schema)
-		r.latest[subject(req)] = id
-		answer(w, http.StatusOK, map[string]int{"id": id})
-	case strings.HasSuffix(req.URL.Path, "/versions/latest"):
-		id, ok := r.latest[subject(req)]
-		if !ok {
-			answer(w, http.StatusNotFound, map[string]any{"error_code": 40401, "message": "Subject not found"})
-			return
-		}
-		answer(w, http.StatusOK, map[string]any{"subject": subject(req), "version": 1, "id": id, "schema": r.schemas[id-1]})
-	default:
-		var id int
-		if _, err := fmt.Sscanf(req.URL.Path, "/schemas/ids/%d", &id); err != nil || id < 1 || id > len(r.schemas) {
-			answer(w, http.StatusNotFound, map[string]any{"error_code": 40403, "message": "Schema not found"})
-			return
-		}
-		answer(w, http.StatusOK, map[string]string{"schema": r.schemas[id-1]})
+	case lookup && len(r.subjects[subject]) == 0:
+		refuse(w, http.StatusNotFound, 40401, "Subject not found")
+		return
+	case lookup && !has:
+		refuse(w, http.StatusNotFound, 40403, "Schema not found")
+		return
+	case id == 0:
+		r.schemas = append(r.schemas, in.Schema)
+		id = len(r.schemas)
 	}
+	if !has {
+		r.subjects[subject] = append(r.subjects[subject], id)
+	}
+	answer(w, http.StatusOK, map[string]any{"id": id, "subject": subject, "schema": in.Schema,
+		"version": slices.Index(r.subjects[subject], id) + 1})
 }
 
-// subject returns the subject in a path /subjects/{subject}/versions….
-func subject(req *http.Request) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/subjects/"), "/")
-	return name
+// versions lists the versions of a subject, or returns one.
+func (r *Registry) versions(w http.ResponseWriter, subject string, number []string) {
+	ids := r.subjects[subject]
+	if len(ids) == 0 {
+		refuse(w, http.StatusNotFound, 40401, "Subject not found")
+		return
+	}
+	if len(number) == 0 {
+		numbers := make([]int, len(ids))
+		for i := range ids {
+			numbers[i] = i + 1
+		}
+		answer(w, http.StatusOK, numbers)
+		return
+	}
+	n, err := strconv.Atoi(number[0])
+	if number[0] == "latest" {
+		n, err = len(ids), nil
+	}
+	if err != nil || n < 1 || n > len(ids) {
+		refuse(w, http.StatusNotFound, 40402, "Version not found")
+		return
+	}
+	id := ids[n-1]
+	answer(w, http.StatusOK, map[string]any{"subject": subject, "version": n, "id": id, "schema": r.schemas[id-1]})
 }
 
-func (r *Registry) id(schema string) int {
-	for i, s := range r.schemas {
-		if s == schema {
-			return i + 1
-		}
+func read(w http.ResponseWriter, req *http.Request, into any) bool {
+	if err := json.NewDecoder(req.Body).Decode(into); err != nil {
+		refuse(w, http.StatusBadRequest, http.StatusBadRequest, err.Error())
+		return false
 	}
-	r.schemas = append(r.schemas, schema)
-	return len(r.schemas)
+	return true
+}
+
+func refuse(w http.ResponseWriter, status, code int, message string) {
+	answer(w, status, map[string]any{"error_code": code, "message": message})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(v) // fails when the client has gone
 }

@@ -137,7 +137,7 @@ func recordOf(ctx context.Context, codec *schema.Codec, r *kgo.Record) (Record, 
 	if !ok || t.Topic != r.Topic {
 		return rec, nil
 	}
-	event, err := codec.Decode(ctx, t, r.Value)
+	event, err := codec.DecodeAtOnce(ctx, t, r.Value)
 	switch {
 	case err == nil:
 		rec.Event = event

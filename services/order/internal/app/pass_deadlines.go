@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/services/order/internal/db"
 	"eventshop.example/services/order/internal/order"
@@ -62,6 +63,11 @@ func (a *App) PassDeadlines(ctx context.Context) (int, error) {
 	due, err := a.queries.DueDeadlines(ctx, db.DueDeadlinesParams{Now: now, Most: deadlineBatch})
 	if err != nil {
 		return 0, postgres.Classify(fmt.Errorf("look for due deadlines: %w", err))
+	}
+	if len(due) > 0 { // asked here, for each transaction below would hold an order's row meanwhile
+		if err := a.outbox.CanAppend(ctx, events.TypeOf[events.OrderCancellationRequested](), events.TypeOf[events.OrderSnapshot]()); err != nil {
+			return 0, fmt.Errorf("tell of deadlines: %w", err)
+		}
 	}
 	var failed []error
 	for _, id := range due {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/telemetry"
 	"eventshop.example/services/payment/internal/db"
@@ -24,7 +25,7 @@ const (
 	// firstLook is the pause before the second look after a wake-up. The waker's
 	// transaction may not have committed yet; the pauses double from here to Poll.
 	firstLook = time.Millisecond
-	// maxTrouble bounds the pause while the database is away.
+	// maxTrouble bounds the pause while the database or the registry is away.
 	maxTrouble = 5 * time.Second
 	// countEvery is how often the gauges are brought up to date.
 	countEvery = 5 * time.Second
@@ -55,7 +56,7 @@ func (a *App) ReturnMoney(ctx context.Context) error {
 	var counted time.Time
 	for {
 		free := cap(slots) - len(slots)
-		claimed, err := a.claim(ctx, free)
+		claimed, err := a.claimWhatCanBeTold(ctx, free)
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return nil
@@ -99,6 +100,29 @@ func (a *App) ReturnMoney(ctx context.Context) error {
 		case <-timer.C:
 		}
 		timer.Stop()
+	}
+}
+
+// claimWhatCanBeTold claims payments while the schemas of what their attempts can come to
+// are known. Money that is given back and cannot be told of would be a refund that the
+// order never hears of.
+func (a *App) claimWhatCanBeTold(ctx context.Context, most int) ([]db.Payment, error) {
+	if most > 0 {
+		if err := a.outbox.CanAppend(ctx, tellsOfReturns()...); err != nil {
+			return nil, err
+		}
+	}
+	return a.claim(ctx, most)
+}
+
+// tellsOfReturns is what an attempt to return money can come to.
+func tellsOfReturns() []events.Type {
+	return []events.Type{
+		events.TypeOf[events.PaymentCompleted](), // a void that came too late
+		events.TypeOf[events.PaymentFailed](),
+		events.TypeOf[events.PaymentRefunded](),
+		events.TypeOf[events.PaymentVoided](),
+		events.TypeOf[events.PaymentRefundFailed](),
 	}
 }
 

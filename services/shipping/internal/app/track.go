@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/telemetry"
@@ -97,6 +98,12 @@ func (a *App) TrackOnce(ctx context.Context) (int, error) {
 	updates, err := a.carrier.Updates(ctx, cursor, trackBatch)
 	if err != nil || len(updates) == 0 {
 		return 0, err
+	}
+	// Asked here, and not in the transaction, which holds the cursor and the shipments.
+	err = a.outbox.CanAppend(ctx, events.TypeOf[events.ShipmentScheduled](),
+		events.TypeOf[events.ShipmentDispatched](), events.TypeOf[events.ShipmentDelivered]())
+	if err != nil {
+		return 0, fmt.Errorf("tell of tracking updates after %d: %w", cursor, err)
 	}
 	err = postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.applyUpdates(ctx, tx, cursor, updates) })
 	if err != nil && lineAtFault(ctx, err) {
@@ -185,9 +192,8 @@ func (a *App) applySingly(ctx context.Context, after int64, updates []carrier.Up
 }
 
 // lineAtFault reports whether an update failed because of what it is. Only Invalid says
-// that: something that is away is Transient, somebody who was faster a Conflict, a bug of
-// ours Internal and a schema the registry refuses Hopeless, and those would fail every
-// line. A feed that waits is found by its metric; updates passed over are not.
+// that: something that is away, or a schema the registry refuses, is Transient, a writer
+// who was faster a Conflict and a bug of ours Internal, and those would fail every line. A feed that waits is found by its metric; updates passed over are not.
 func lineAtFault(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || errors.Is(err, errOvertaken) {
 		return false

@@ -1,0 +1,376 @@
+package schema
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"eventshop.example/pkg/errs"
+)
+
+const (
+	// DefaultGrace is how long a schema id is looked up again before a value is blamed for
+	// it: replicas of a registry hear of a new schema within seconds.
+	DefaultGrace = 30 * time.Second
+
+	// patience is how long a caller waits for an answer that a healthy registry gives
+	// within milliseconds, rather than be sent away and come again. One that fails gets none.
+	patience = 250 * time.Millisecond
+	// slow is when a question without an answer becomes a reason not to be ready.
+	slow = time.Second
+	// maxInFlight bounds the lookups under way: a healthy registry answers thousands a
+	// second that way, and one that is slow is not made slower.
+	maxInFlight = 8
+	// maxUnknown bounds the ids remembered without a schema, some 200 bytes each.
+	maxUnknown = 10_000
+	// episodePart is the part of the grace period, one in so many, that an id waits in an episode.
+	episodePart = 30
+	// longestEpisode is how many grace periods an episode lasts at most.
+	longestEpisode = 10
+	// verdictAge is how long a verdict answers without asking again, so that a schema that
+	// an operator has put back is found by the next try.
+	verdictAge = time.Second
+	// controlAge is how long the control counts: many ids that are judged together share it.
+	controlAge = 100 * time.Millisecond
+	// forgotten is how long an id that no caller asks for any more is remembered.
+	forgotten = 10 * time.Minute
+
+	// Pauses between questions about one id, doubling.
+	askAgainMin = 100 * time.Millisecond
+	askAgainMax = 5 * time.Second
+	// A registry that fails is asked one question at a time, with these pauses between.
+	probeMin = 100 * time.Millisecond
+	probeMax = 2 * time.Second
+)
+
+// lookups finds the schemas of ids that the codec does not know, in the background. Callers
+// wait for the patience at most; what is not known by then is an error that holds a Waiting.
+//
+// A registry's "no such schema" is believed when it has lasted for the grace period, and
+// when the registry then knows what it must know (the control). All ids wait at the same
+// time, and after one has waited in vain an episode begins, in which further ids wait for a
+// small part of it: a thousand of them cost one grace period.
+//
+// Nothing runs while no caller asks.
+type lookups struct {
+	client  *Client
+	grace   time.Duration
+	learn   func(id int, text string) error // keeps a schema; fails for what is no Avro schema
+	control func() (id int, text string)    // something the registry must know; id 0 for nothing
+	metrics *metrics
+
+	mu      sync.Mutex
+	unknown map[int]*unknown
+	queue   []int                 // ids to be asked for
+	asking  map[*unknown]struct{} // those asked for now
+	news    chan struct{}         // closed and replaced at each answer
+
+	failing  error     // of the latest question, when it is the registry's fault
+	failed   int       // in a row
+	probeAt  time.Time // when a failing registry is asked again
+	brokeAt  time.Time // when it began to fail
+	steady   time.Time // since when it has answered, if it had failed for long before
+	episode  time.Time // when the episode began; zero outside of one
+	lastEnd  time.Time // of a grace period, within the episode
+	verifies sync.Mutex
+	verified time.Time // when the control was asked last, with success; guarded by verifies
+}
+
+// unknown is an id without a schema.
+type unknown struct {
+	answer  chan struct{} // closed at the answer to the question that is queued or under way
+	queued  bool          // waits to be asked for
+	asked   time.Time     // when the question under way was asked; zero when none is
+	next    time.Time     // not asked again before
+	tries   int           // without an answer of use, in a row
+	failure error         // of the latest question, when it is the registry's fault
+	denied  time.Time     // since when the registry denies it; zero while it does not
+	why     error         // it is denied
+	verdict bool          // why is believed
+	judged  time.Time     // latest, when it is
+	wanted  time.Time     // latest
+}
+
+func newLookups(c *Client, grace time.Duration, m *metrics) *lookups {
+	if grace <= 0 {
+		grace = DefaultGrace
+	}
+	return &lookups{client: c, grace: grace, metrics: m,
+		unknown: map[int]*unknown{}, asking: map[*unknown]struct{}{}, news: make(chan struct{})}
+}
+
+// want asks for an id. It returns nil when the schema was learnt meanwhile, else an error
+// of kind errs.Hopeless or one that holds a Waiting.
+func (l *lookups) want(ctx context.Context, id int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u, err := l.entry(id, time.Now())
+	if err != nil {
+		return err
+	}
+	for {
+		now := time.Now()
+		if l.unknown[id] != u {
+			return nil // learnt
+		}
+		u.wanted = now
+		if u.verdict && now.Sub(u.judged) < verdictAge {
+			return errs.Wrap(errs.Hopeless, u.why, "find writer's schema")
+		}
+		if !u.queued && u.asked.IsZero() && !now.Before(u.next) {
+			u.queued, u.answer = true, make(chan struct{})
+			l.queue = append(l.queue, id)
+		}
+		l.dispatch(now)
+		wait := l.patience(u, now)
+		if wait <= 0 {
+			return l.waiting(id, u, now)
+		}
+		answer := u.answer
+		l.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-answer:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		l.mu.Lock()
+		if ctx.Err() != nil {
+			return l.waiting(id, u, time.Now())
+		}
+	}
+}
+
+// entry is what is known of an id; for holders of mu.
+func (l *lookups) entry(id int, now time.Time) (*unknown, error) {
+	if u := l.unknown[id]; u != nil {
+		return u, nil
+	}
+	if len(l.unknown) >= maxUnknown {
+		for id, u := range l.unknown {
+			if u.asked.IsZero() && !u.queued && (u.verdict || now.Sub(u.wanted) > forgotten) {
+				delete(l.unknown, id)
+			}
+		}
+		if len(l.unknown) >= maxUnknown {
+			return nil, errs.New(errs.Transient, "find writer's schema: %w", &Waiting{
+				what: "schema id " + itoa(id) + " waits behind too many others", wait: slow, news: l.news})
+		}
+	}
+	u := &unknown{}
+	l.unknown[id] = u
+	return u, nil
+}
+
+// patience is how long to wait for the first question about an id. A registry that has let
+// another question wait for so long gets none, so that many ids cost one patience.
+func (l *lookups) patience(u *unknown, now time.Time) time.Duration {
+	if u.asked.IsZero() && !u.queued || l.failing != nil || u.tries > 0 {
+		return 0
+	}
+	return patience - now.Sub(l.oldest(now))
+}
+
+// oldest is when the oldest question under way was asked; now when there is none.
+func (l *lookups) oldest(now time.Time) time.Time {
+	oldest := now
+	for u := range l.asking {
+		if u.asked.Before(oldest) {
+			oldest = u.asked
+		}
+	}
+	return oldest
+}
+
+// waiting says what an id waits for.
+func (l *lookups) waiting(id int, u *unknown, now time.Time) error {
+	w := &Waiting{what: "look up schema id " + itoa(id), news: l.news, wait: 250 * time.Millisecond}
+	oldest := now.Sub(l.oldest(now))
+	switch {
+	case u.failure != nil:
+		w.cause, w.down = u.failure, true
+	case l.failing != nil:
+		w.cause, w.down = l.failing, true
+	case u.why != nil:
+		w.what = "the schema registry does not have what the value was written with, and is asked again for " + l.grace.String()
+		w.cause = u.why
+	case oldest > slow:
+		w.what += ": the registry does not answer"
+		w.down = true
+	default:
+		w.what += ": no answer yet"
+	}
+	if u.asked.IsZero() {
+		next := u.next
+		if l.failing != nil && l.probeAt.After(next) {
+			next = l.probeAt
+		}
+		w.wait = min(max(next.Sub(now), 10*time.Millisecond), slow)
+	}
+	return errs.Wrap(errs.Transient, w, "find writer's schema")
+}
+
+// dispatch starts as many questions as may be under way; for holders of mu.
+func (l *lookups) dispatch(now time.Time) {
+	limit := maxInFlight
+	if l.failing != nil {
+		limit = 1
+		if now.Before(l.probeAt) {
+			limit = 0
+		}
+	}
+	for len(l.queue) > 0 && len(l.asking) < limit {
+		id := l.queue[0]
+		l.queue = l.queue[1:]
+		u := l.unknown[id]
+		u.queued, u.asked = false, now
+		l.asking[u] = struct{}{}
+		go l.ask(id, u, now)
+	}
+}
+
+// ask asks the registry for one id and keeps what it says.
+func (l *lookups) ask(id int, u *unknown, began time.Time) {
+	text, err := l.client.Schema(context.Background(), id) // bounded by the client's timeout
+	if err == nil {
+		// Another registry behind the URL knows the id too, as another schema.
+		if err = l.verify(began.Add(-verdictAge), false); err == nil {
+			err = l.learn(id, text)
+		}
+	}
+	kind := errs.KindOf(err)
+	denied := err != nil && (kind == errs.NotFound || kind == errs.Invalid)
+	believe, failing := l.believes(u, began)
+	believe = believe && denied
+	if believe || denied && failing { // one that is back from a failure may know nothing yet
+		if wrong := l.verify(began.Add(-controlAge), true); wrong != nil {
+			err, denied, believe = wrong, false, false
+		}
+	}
+	l.answered(id, u, err, denied, believe)
+}
+
+// believes reports whether a denial of a question asked now is believed, and whether the
+// registry failed before it.
+func (l *lookups) believes(u *unknown, now time.Time) (believe, failing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return u.verdict || !u.denied.IsZero() && !now.Before(l.believedAt(u, now)), l.failing != nil
+}
+
+// believedAt is when the denial of an id will have lasted as long as it takes.
+func (l *lookups) believedAt(u *unknown, now time.Time) time.Time {
+	since := u.denied
+	if l.steady.After(since) {
+		since = l.steady
+	}
+	if l.inEpisode(now) {
+		return since.Add(l.grace / episodePart)
+	}
+	return since.Add(l.grace)
+}
+
+// inEpisode reports whether an id has waited for the whole grace period in vain not long
+// ago. An episode ends when the ids do, and after a time even when they do not.
+func (l *lookups) inEpisode(now time.Time) bool {
+	return !l.episode.IsZero() && now.Sub(l.lastEnd) < l.grace && now.Sub(l.episode) < longestEpisode*l.grace
+}
+
+// answered keeps the outcome of a question: err is nil when the schema was learnt, else
+// the registry has denied it, which is believed or not yet, or has failed.
+func (l *lookups) answered(id int, u *unknown, err error, denied, believe bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	delete(l.asking, u)
+	u.asked = time.Time{}
+	u.tries++
+	wasFailing := l.failing != nil
+	switch {
+	case err == nil:
+		delete(l.unknown, id)
+		l.recovered(now)
+	case denied:
+		l.recovered(now)
+		u.why, u.failure = err, nil
+		if u.denied.IsZero() {
+			u.denied, u.tries = now, 1
+		}
+		if believe {
+			if !l.inEpisode(now) && !u.verdict {
+				l.episode = now
+			}
+			if !u.verdict {
+				l.lastEnd = now
+				l.metrics.denied.Inc()
+			}
+			u.verdict, u.judged, u.next = true, now, now
+			break
+		}
+		// Many ids share the load on the registry: 50 questions a second.
+		pause := max(doubled(askAgainMin, askAgainMax, u.tries), time.Duration(len(l.unknown))*20*time.Millisecond)
+		u.next = now.Add(pause)
+		if end := l.believedAt(u, now); end.Before(u.next) {
+			u.next = end
+		}
+	default:
+		l.metrics.failures.Inc()
+		if l.failing == nil {
+			l.brokeAt = now
+		}
+		l.failed++
+		l.failing, l.probeAt = err, now.Add(doubled(probeMin, probeMax, l.failed))
+		l.episode = time.Time{} // what it said before says nothing about what it says next
+		u.failure, u.denied = err, time.Time{}
+		u.next = l.probeAt
+	}
+	l.dispatch(now)
+	close(u.answer)
+	if err == nil || believe || wasFailing != (l.failing != nil) { // another denial changes nothing
+		close(l.news)
+		l.news = make(chan struct{})
+	}
+}
+
+// recovered keeps that the registry has answered; for holders of mu.
+func (l *lookups) recovered(now time.Time) {
+	if l.failing != nil && now.Sub(l.brokeAt) > slow {
+		l.steady = now
+	}
+	l.failing, l.failed = nil, 0
+}
+
+// doubled is the pause after the nth try.
+func doubled(least, most time.Duration, n int) time.Duration {
+	return min(least<<min(max(n-1, 0), 20), most)
+}
+
+// down is why the registry cannot be asked for what is wanted now; nil when it can.
+func (l *lookups) down() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for id, u := range l.unknown {
+		if u.verdict || now.Sub(u.wanted) > 10*time.Second {
+			continue
+		}
+		if err := l.waiting(id, u, now); isDown(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// waits is the number of ids that were wanted lately and have no schema and no verdict.
+func (l *lookups) waits() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, u := range l.unknown {
+		if !u.verdict && time.Since(u.wanted) < 10*time.Second {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,251 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+)
+
+// encodePatience is how long CanEncode and Encode wait for a registration under way: a
+// healthy registry needs some milliseconds, and longer their callers must not be held.
+const encodePatience = 500 * time.Millisecond
+
+// registration is one try to register a type, shared by all who need it.
+type registration struct {
+	began time.Time
+	ended time.Time     // zero while under way
+	done  chan struct{} // closed at its end
+	err   error
+}
+
+// CanEncode returns nil when events of all the types can be encoded, whatever becomes of
+// the registry. Else it sees to it that the missing are registered in the background, waits
+// for that as long as a healthy registry takes, and returns why they are not: an error of
+// kind errs.Transient. It is for callers who are about to do something that only an event
+// can tell of, such as a call to the outside world.
+func (c *Codec) CanEncode(ctx context.Context, types ...events.Type) error {
+	return c.canEncode(types, func(r *registration) { c.join(ctx, r) })
+}
+
+// Encodable is CanEncode that does not wait. The error holds a Waiting.
+func (c *Codec) Encodable(types ...events.Type) error {
+	return c.canEncode(types, func(*registration) {})
+}
+
+func (c *Codec) canEncode(types []events.Type, join func(*registration)) error {
+	for _, t := range types {
+		if c.isRegistered(t.Name) {
+			continue
+		}
+		r := c.start(t)
+		join(r)
+		if !c.isRegistered(t.Name) {
+			return errs.Wrap(errs.Transient, c.whyNot(t, r), "encode "+t.Name)
+		}
+	}
+	return nil
+}
+
+// encoder returns how to encode a type, registering it when it is in the catalogue and
+// was not registered yet.
+func (c *Codec) encoder(ctx context.Context, name string) (encoder, error) {
+	c.mu.RLock()
+	enc, ok := c.registered[name]
+	c.mu.RUnlock()
+	if ok {
+		return enc, nil
+	}
+	t, ok := events.Lookup(name)
+	if !ok {
+		return encoder{}, errs.New(errs.Hopeless, "encode %s: neither registered nor in the catalogue", name)
+	}
+	if err := c.CanEncode(ctx, t); err != nil {
+		return encoder{}, err
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.registered[name], nil
+}
+
+func (c *Codec) isRegistered(name string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.registered[name]
+	return ok
+}
+
+// register registers one type unless that was done before.
+func (c *Codec) register(ctx context.Context, t events.Type) error {
+	c.mu.RLock()
+	_, done := c.registered[t.Name]
+	unset := c.levels[t.Name]
+	c.mu.RUnlock()
+	if done && unset == nil {
+		return nil
+	}
+	r := c.start(t)
+	select {
+	case <-ctx.Done():
+		return errs.Wrap(errs.Transient, ctx.Err(), "register schema "+t.Subject)
+	case <-r.done:
+		return r.err
+	}
+}
+
+// start returns the try under way to register a type, beginning one when there is none.
+// It ends by the client's timeouts.
+func (c *Codec) start(t events.Type) *registration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.registrations[t.Name]; r != nil && r.ended.IsZero() {
+		return r
+	}
+	r := &registration{began: time.Now(), done: make(chan struct{})}
+	if last := c.registrations[t.Name]; last != nil && last.ended.Sub(last.began) > encodePatience {
+		r.began = last.began // the registry is slow: those who come now do not wait for it
+	}
+	c.registrations[t.Name] = r
+	go func() {
+		enc, level, err := c.newEncoder(context.Background(), t)
+		c.mu.Lock()
+		c.registeredAs(t, enc, level, err)
+		r.ended, r.err = time.Now(), err
+		c.mu.Unlock()
+		close(r.done)
+	}()
+	return r
+}
+
+// registeredAs keeps the outcome of a try; for holders of mu.
+func (c *Codec) registeredAs(t events.Type, enc encoder, level, err error) {
+	if _, done := c.registered[t.Name]; err != nil && done {
+		return // it was about the level alone
+	}
+	if err != nil {
+		c.metrics.unregistered.Inc()
+		c.problems[t.Name] = err
+		return
+	}
+	delete(c.problems, t.Name)
+	if delete(c.levels, t.Name); level != nil {
+		c.levels[t.Name] = level
+	}
+	c.registered[t.Name] = enc
+	// What this program writes it also reads, without asking back.
+	c.keep(enc.id, t.Schema, enc.schema)
+}
+
+// join waits for a try as long as a healthy registry takes.
+func (c *Codec) join(ctx context.Context, r *registration) {
+	timer := time.NewTimer(encodePatience - time.Since(r.began))
+	defer timer.Stop()
+	select {
+	case <-r.done:
+		return
+	default:
+	}
+	select {
+	case <-r.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// whyNot says why a type is not registered.
+func (c *Codec) whyNot(t events.Type, r *registration) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	w := &Waiting{
+		what: "schema " + t.Subject + " is not registered yet", cause: r.err, news: r.done, wait: slow,
+		down: r.err != nil || time.Since(r.began) > slow,
+	}
+	if problem := c.problems[t.Name]; w.cause == nil && problem != nil && problem.Error() != notRegistered(t).Error() {
+		w.cause, w.down = problem, true
+	}
+	if !r.ended.IsZero() {
+		w.news = nil // it has come already
+	}
+	return w
+}
+
+// newEncoder learns the id of a type's schema, registering it when the registry does not
+// have it. level is why its compatibility level could not be set though the schema is there.
+func (c *Codec) newEncoder(ctx context.Context, t events.Type) (enc encoder, level, err error) {
+	own, err := parse(t.Schema)
+	if err != nil {
+		return encoder{}, nil, errs.Wrap(errs.Hopeless, err, t.Subject)
+	}
+	id, err := c.lookUp(ctx, t)
+	missing := err != nil && errs.KindOf(err) == errs.NotFound
+	if err == nil || missing {
+		level = c.setLevel(ctx, t)
+	}
+	if missing {
+		// Without its level a subject would take a version that breaks it.
+		if err = level; err == nil {
+			id, err = c.client.Register(ctx, t.Subject, t.Schema)
+		}
+	}
+	if err != nil {
+		return encoder{}, nil, errs.Wrap(errs.Transient, err, "register schema "+t.Subject)
+	}
+	return encoder{id: id, schema: own, text: t.Schema}, level, nil
+}
+
+// lookUp finds the id of a type's schema without writing. A registry behind something that
+// forbids every POST, the lookup among them, is read version by version.
+func (c *Codec) lookUp(ctx context.Context, t events.Type) (int, error) {
+	id, err := c.client.Lookup(ctx, t.Subject, t.Schema)
+	if err == nil || errs.KindOf(err) == errs.NotFound || !refusal(err) {
+		return id, err
+	}
+	id, searched := c.client.Search(ctx, t.Subject, t.Schema)
+	switch {
+	case searched == nil:
+		return id, nil
+	case errs.KindOf(searched) == errs.NotFound:
+		return 0, errs.New(errs.Transient, "the registry does not have it and forbids to write: %w", err)
+	}
+	return 0, err
+}
+
+// setLevel gives the subject of a long-lived topic its level, unless it has it.
+func (c *Codec) setLevel(ctx context.Context, t events.Type) error {
+	if !longLived(t.Topic) {
+		return nil
+	}
+	if level, err := c.client.Compatibility(ctx, t.Subject); err == nil && level == FullTransitive {
+		return nil
+	}
+	return c.client.SetCompatibility(ctx, t.Subject, FullTransitive)
+}
+
+// unsetLevels is why levels could not be set; nil when all are.
+func (c *Codec) unsetLevels() error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(c.levels)) {
+		all = append(all, c.levels[name])
+	}
+	return errors.Join(all...)
+}
+
+// anyRefused reports whether one of joined errors is a refusal.
+func anyRefused(err error) bool {
+	switch e := err.(type) {
+	case nil:
+		return false
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), anyRefused)
+	}
+	if refusal(err) {
+		return true
+	}
+	return anyRefused(errors.Unwrap(err))
+}
