@@ -15,6 +15,7 @@ const (
 	codeInvalidSchema        = 42201
 	codeInvalidVersion       = 42202
 	codeInvalidLevel         = 42203
+	codeNotPermitted         = 42205
 	codeInvalidSubject       = 42208
 	codeStoreFailed          = 50001
 )

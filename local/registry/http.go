@@ -52,6 +52,9 @@ func (r *Registry) serve(header http.Header, req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.breakable.spoils(req, path); err != nil {
+		return nil, err
+	}
 	offered := r.route(path)
 	if offered == nil {
 		return nil, refuse(http.StatusNotFound, "HTTP 404 Not Found: no such path")
@@ -101,6 +104,10 @@ func (r *Registry) route(path []string) endpoint {
 	case "readyz":
 		if len(rest) == 0 {
 			return endpoint{"GET": r.getReady}
+		}
+	case "faults":
+		if len(rest) == 0 {
+			return r.breakable.endpoint()
 		}
 	case "subjects":
 		if len(rest) == 0 {

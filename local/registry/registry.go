@@ -13,7 +13,8 @@
 //
 // # What it does not
 //
-// There is one node, no authentication, no deletion, no modes and no contexts. Schema
+// There is one node, no authentication, no deletion, no modes and no contexts; that it is
+// read-only, denies what it has, or hangs, is a [Fault] for trials. Schema
 // references, JSON Schema and Protobuf are refused as invalid schemas. Logical types
 // may not change, see [schema.Compatible], where Confluent's registry does not look.
 //
@@ -44,6 +45,8 @@ type Registry struct {
 	// or contradicting changes the second sees the first.
 	writing sync.Mutex
 	journal journal
+
+	breakable breakable
 
 	// mu guards the rest for readers, who need not wait for the disk. It is locked
 	// for writing only by holders of writing.

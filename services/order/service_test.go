@@ -232,7 +232,7 @@ func TestConfigFromEnv(t *testing.T) {
 	env := map[string]string{"ADDR": ":1", "OPERATOR_ADDR": ":2", "DATABASE_URL": "u", "KAFKA_BROKERS": "a:1, b:2", "SCHEMA_REGISTRY_URL": "r"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	got, err := order.ConfigFromEnv(lookup)
-	want := order.Config{Addr: ":1", OperatorAddr: ":2", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, Keep: postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour}, DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
+	want := order.Config{Addr: ":1", OperatorAddr: ":2", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, SchemaGrace: 30 * time.Second, Keep: postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour}, DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
 		SagaDeadline: 5 * time.Minute, SnapshotEvery: 10}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)

@@ -227,7 +227,7 @@ func TestConfigFromEnv(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := payment.Config{
-		Addr: ":8082", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, Keep: postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour}, DatabaseURL: "postgres://h/payment", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://r",
+		Addr: ":8082", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, SchemaGrace: 30 * time.Second, Keep: postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour}, DatabaseURL: "postgres://h/payment", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://r",
 		GatewayURL: "http://g", GatewayTimeout: 2 * time.Second,
 		RefundMaxAttempts: 8, RefundBackoffBase: 500 * time.Millisecond, RefundBackoffMax: 30 * time.Second, RefundDeadline: time.Hour,
 		BreakerFailures: 5, BreakerWindow: time.Minute, BreakerOpenFor: 30 * time.Second,

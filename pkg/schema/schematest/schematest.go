@@ -25,7 +25,7 @@ type Registry struct {
 	schemas  []string         // by id-1
 	subjects map[string][]int // ids by subject
 	levels   map[string]string
-	writes   int
+	requests int
 	fault    Fault
 	over     chan struct{} // closed when the test ends
 }
@@ -61,11 +61,11 @@ func (r *Registry) Break(f Fault) {
 	r.fault = f
 }
 
-// Writes is how many writes there were, refused ones included.
-func (r *Registry) Writes() int {
+// Requests is how many requests there were, those of a broken registry included.
+func (r *Registry) Requests() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.writes
+	return r.requests
 }
 
 func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
@@ -74,9 +74,7 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	path := strings.Split(strings.TrimPrefix(req.URL.Path, "/"), "/")
 	lookup := req.Method == http.MethodPost && len(path) == 2
 	write := req.Method != http.MethodGet && !lookup
-	if write {
-		r.writes++
-	}
+	r.requests++
 	switch f := r.fault; {
 	case f.Hangs:
 		r.mu.Unlock()

@@ -1,0 +1,43 @@
+package shipping
+
+import (
+	"slices"
+	"testing"
+
+	"eventshop.example/pkg/events"
+	"eventshop.example/services/shipping/internal/shipping"
+)
+
+// What the carrier's answers can come to, by the transition table, is what the subscriptions
+// list: a parcel that was booked or stopped must be told of.
+func TestCallsListWhatTheyEmit(t *testing.T) {
+	t.Parallel()
+	states := []shipping.State{shipping.None, shipping.AwaitingReservation, shipping.AwaitingAddress, shipping.Scheduled,
+		shipping.Failed, shipping.Dispatched, shipping.Delivered, shipping.Cancelled}
+	scheduled := []shipping.Input{shipping.CarrierAccepted, shipping.CarrierRefused, shipping.CarrierStopped}
+	inputs := map[string][]shipping.Input{
+		events.TypeOf[events.OrderCreated]().Name:               append([]shipping.Input{shipping.OrderCreated}, scheduled...),
+		events.TypeOf[events.InventoryReserved]().Name:          append([]shipping.Input{shipping.InventoryReserved}, scheduled...),
+		events.TypeOf[events.OrderCancellationRequested]().Name: {shipping.OrderCancellationRequested, shipping.CarrierCancelled, shipping.CarrierDeparted},
+		events.TypeOf[events.InventoryReservationFailed]().Name: {shipping.InventoryReservationFailed},
+		events.TypeOf[events.PaymentFailed]().Name:              {shipping.PaymentFailed},
+	}
+	for _, s := range subscriptions(nil) {
+		var listed []string
+		for _, typ := range s.Emitted() {
+			listed = append(listed, typ.Name)
+		}
+		if len(inputs[s.Type.Name]) == 0 {
+			t.Errorf("this test does not know what %s leads to", s.Type.Name)
+		}
+		for _, state := range states {
+			for _, in := range inputs[s.Type.Name] {
+				for _, fact := range shipping.Decide(state, in).Emit {
+					if !slices.Contains(listed, string(fact)) {
+						t.Errorf("%s in state %s tells of %s, which the subscription to %s does not list", in, state, fact, s.Type.Name)
+					}
+				}
+			}
+		}
+	}
+}
