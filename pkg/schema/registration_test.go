@@ -1,0 +1,167 @@
+package schema_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/schema"
+)
+
+var orderDelivered = events.TypeOf[events.OrderDelivered]() // of a long-lived topic
+
+// refusing answers requests of a method, and of a path that starts so, with a failure.
+func refusing(method, prefix string, status, code int) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != method || !strings.HasPrefix(req.URL.Path, prefix) {
+			return false
+		}
+		refuse(w, status, code, "told to refuse")
+		return true
+	}
+}
+
+// A registry that has the schema need not take writes: the service is ready, and what could
+// not be set is logged.
+func TestSchemasThatAreThereNeedNoWrites(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"read-only":                    refusing("PUT", "/config/", 422, 42205),
+		"forbidden":                    refusing("PUT", "/config/", 403, 40301),
+		"method not allowed":           refusing("PUT", "/config/", 405, 405),
+		"levels fail":                  refusing("PUT", "/config/", 500, 50001),
+		"levels cannot be read either": refusing("GET", "/config/", 500, 50001),
+		"every POST forbidden":         refusing("POST", "/", 403, 40301),
+		"every POST not allowed": func(w http.ResponseWriter, req *http.Request) bool {
+			if req.Method == http.MethodPost {
+				http.Error(w, "<html>405</html>", http.StatusMethodNotAllowed)
+			}
+			return req.Method == http.MethodPost
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRegistry(t)
+			r.add(orderDelivered.Subject, strings.Replace(orderDelivered.Schema, "{", `{"aliases":["Older"],`, 1))
+			id := r.add(orderDelivered.Subject, orderDelivered.Schema)
+			r.add(orderDelivered.Subject, strings.Replace(orderDelivered.Schema, "{", `{"aliases":["Newer"],`, 1))
+			r.breakWith(fault)
+			var log bytes.Buffer
+			c := schema.NewCodec(schema.NewClient(r.URL), orderDelivered)
+			ctx, cancel := withCancel(t)
+			done := make(chan error, 1)
+			go func() {
+				done <- c.KeepRegistering(ctx, slog.New(slog.NewTextHandler(&log, nil)), orderDelivered)
+			}()
+			for deadline := time.Now().Add(20 * time.Second); c.Ready() != nil; {
+				if time.Now().After(deadline) {
+					t.Fatal(c.Ready())
+				}
+				<-time.After(5 * time.Millisecond)
+			}
+			b, err := c.Encode(t.Context(), events.OrderDelivered{OrderID: "o", OccurredAt: at})
+			if err != nil || int(b[4]) != id {
+				t.Errorf("Encode = %x, %v; want schema id %d", b, err, id)
+			}
+			if n := r.count("POST /subjects/" + orderDelivered.Subject + "/versions"); n != 0 {
+				t.Errorf("%d registrations of a schema that is there", n)
+			}
+			cancel()
+			<-done
+			told, want := strings.Contains(log.String(), "levels could not be set"), strings.HasPrefix(fmt.Sprint(r.levels), "map[]")
+			if told != want {
+				t.Errorf("levels %v, and the log says: %s", r.levels, log.String())
+			}
+		})
+	}
+}
+
+// A level that is right is not written again.
+func TestALevelThatIsRightIsNotWritten(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	for range 3 {
+		if err := r.codec().Register(t.Context(), orderDelivered); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.count("PUT /config/" + orderDelivered.Subject); n != 1 {
+		t.Errorf("the level was written %d times", n)
+	}
+}
+
+// What a registry refuses is mended at the registry: it is waited for, whatever it says, and
+// goes on by itself.
+func TestAMissingSchemaThatIsRefusedIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"read-only":                 refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 422, 42205),
+		"forbidden":                 refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 403, 40301),
+		"incompatible":              refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 409, 409),
+		"invalid":                   refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 422, 42201),
+		"not allowed to set levels": refusing("PUT", "/config/", 403, 40301),
+		"every POST forbidden":      refusing("POST", "/", 403, 40301),
+		"no id in the answer": func(w http.ResponseWriter, req *http.Request) bool {
+			answer(w, map[string]string{"status": "ok"})
+			return true
+		},
+		"null": body(200, "null"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRegistry(t)
+			c := schema.NewCodec(schema.NewClient(r.URL), orderDelivered)
+			r.breakWith(fault)
+			wantKind(t, c.Register(t.Context(), orderDelivered), errs.Transient, orderDelivered.Subject)
+			_, err := c.Encode(t.Context(), events.OrderDelivered{OrderID: "o", OccurredAt: at})
+			wantKind(t, err, errs.Transient, orderDelivered.Subject)
+			wantKind(t, c.CanEncode(t.Context(), placed, orderDelivered), errs.Transient, "encode Order")
+			wantKind(t, c.Encodable(orderDelivered), errs.Transient, orderDelivered.Subject)
+			wantKind(t, c.Ready(), errs.Transient, orderDelivered.Subject)
+			r.breakWith(nil)
+			if err := c.CanEncode(t.Context(), placed, orderDelivered); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Ready(); err != nil {
+				t.Errorf("not ready: %v", err)
+			}
+			if level := r.levels[orderDelivered.Subject]; level != schema.FullTransitive {
+				t.Errorf("level %q", level)
+			}
+		})
+	}
+}
+
+// An old answer is as good as a new one: a type that is registered stays so.
+func TestEncodableAsksForWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		down := true
+		registry := answers(func(req *http.Request) (int, string) {
+			if down {
+				return 503, "down"
+			}
+			return knowing(placed)(req)
+		})
+		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)))
+		wantKind(t, c.Encodable(placed), errs.Transient, placed.Subject)
+		synctest.Wait()
+		down = false
+		wantKind(t, c.Encodable(placed), errs.Transient, placed.Subject)
+		synctest.Wait()
+		if err := c.Encodable(placed); err != nil {
+			t.Error(err)
+		}
+		down = true
+		if err := c.Encodable(placed); err != nil {
+			t.Errorf("once registered: %v", err)
+		}
+	})
+}
