@@ -125,7 +125,7 @@ func TestI2Stock(t *testing.T) {
 		{"shipped for nobody", func(w *world) { w.Stock[1].Shipped++; w.Stock[1].Available-- }, "WIDGET"},
 		{"shipped and not booked out", func(w *world) { w.Stock[1].Shipped -= 2; w.Stock[1].Available += 2 }, "WIDGET"},
 		{"restocked without a receipt", func(w *world) { w.Stock[1].Restocked++; w.Stock[1].Available++ }, "WIDGET"},
-		{"a receipt that did not count", func(w *world) { w.Stock[1].Receipts++ }, "WIDGET"},
+		{"a receipt that did not count", func(w *world) { w.Stock[1].Receipts = total(6) }, "WIDGET"},
 		{"a SKU that is not stocked", func(w *world) { w.Reservations[2].Items["GHOST"] = 1 }, "GHOST"},
 		{"a cancelled order holds pieces", func(w *world) {
 			w.Reservations[1].State = "RESERVED"
@@ -283,7 +283,7 @@ func TestI10ReadModels(t *testing.T) {
 		{"an event of another type", func(w *world) { w.Projection.Timeline[stuck][w.anEvent(stuck)] = "OrderShipped" }, stuck},
 		{"a timeline is missing", func(w *world) { delete(w.Projection.Timeline, stuck) }, stuck},
 		{"money counted twice", func(w *world) {
-			w.Projection.Revenue["2026-11-24 GBP"] = Revenue{Captured: 5000, Payments: 2}
+			w.Projection.Revenue["2026-11-24 GBP"] = Revenue{Captured: total(5000), Payments: 2}
 		}, "2026-11-24 GBP"},
 		{"a day is missing", func(w *world) { delete(w.Projection.Revenue, "2026-11-25 GBP") }, "2026-11-25 GBP"},
 		{"a day without money", func(w *world) { w.Projection.Revenue["2026-11-26 JPY"] = Revenue{Refunds: 1} }, "2026-11-26 JPY"},

@@ -65,7 +65,7 @@ type Payment struct {
 type Stock struct {
 	SKU                                              string
 	Initial, Restocked, Available, Reserved, Shipped int64
-	Receipts                                         int64 // sum of the goods-received rows
+	Receipts                                         Total // sum of the goods-received rows
 }
 
 // Reservation is one order's reservation with its items.
@@ -130,7 +130,15 @@ type ProjectedOrder struct {
 }
 
 // Revenue is one day's sums in minor units.
-type Revenue struct{ Captured, Refunded, Payments, Refunds int64 }
+type Revenue struct {
+	Captured, Refunded Total
+	Payments, Refunds  int64
+}
+
+// Equal reports whether both days took and gave back the same.
+func (r Revenue) Equal(o Revenue) bool {
+	return r.Captured.Equal(o.Captured) && r.Refunded.Equal(o.Refunded) && r.Payments == o.Payments && r.Refunds == o.Refunds
+}
 
 // Finding is the result of one invariant.
 type Finding struct {

@@ -18,6 +18,7 @@ type Failures struct {
 	ParkedKeys    []ParkedKey
 	ParkedRecords []ParkedRecord // by group and position
 	DeadLetters   []DeadLetter
+	GivenUp       []GivenUp
 	Retries       []Retry
 	Copies        []Copy
 }
@@ -93,6 +94,26 @@ type DeadLetter struct {
 	Repaired            *Record // as it was edited, nil where it was not
 	CreatedAt           time.Time
 	Actions             []Action // as they happened
+}
+
+// GivenUp is where a record lies that a group gave up on. It outlives the dead letter.
+type GivenUp struct {
+	Service, Group string
+	Place          Place
+	Key            string // of one that parked its key, else ""
+	DeadLetter     uuid.UUID
+	Decision       string // "", "resolved" or "discarded"
+}
+
+// discardedPlaces returns where the records lie that a group will never handle.
+func discardedPlaces(f Facts, group string) map[Place]bool {
+	places := map[Place]bool{}
+	for _, g := range f.GivenUp {
+		if g.Group == group && g.Decision == "discarded" {
+			places[g.Place] = true
+		}
+	}
+	return places
 }
 
 // Action is a line of a dead letter's audit trail.

@@ -205,7 +205,7 @@ func TestHeldOrdersAreComparedToo(t *testing.T) {
 		}, delivered},
 		{"heard as it was before its repair", func(w *world) {
 			day := w.Projection.Revenue["2026-11-25 GBP"]
-			day.Captured++
+			day.Captured = day.Captured.plus(total(1))
 			w.Projection.Revenue["2026-11-25 GBP"] = day
 		}, "2026-11-25 GBP"},
 	})
@@ -303,7 +303,9 @@ func TestWhatFailsIsNoBreach(t *testing.T) {
 		w.Copies[slices.IndexFunc(w.Copies, func(c Copy) bool { return c.ID == id })].Sum[0]++
 	})
 	unbroken(t, "discarded, and others go on behind it", func(w *world) {
-		w.of("shipping", dead, "open").then("discarded", "discarded")
+		l := w.of("shipping", dead, "open")
+		l.then("discarded", "discarded")
+		w.noted(l.ID).Decision = "discarded"
 		k := w.lane("shipping", dead)
 		k.State, k.Head = "retrying", w.send("shipping", w.event(dead, "OrderCreated"), uuid.Nil, uuid.Nil, 0)
 		w.resend(k.Head, func(r *Retry) { r.Skip = true })

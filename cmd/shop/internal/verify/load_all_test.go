@@ -249,7 +249,7 @@ func TestStockIsNotBelieved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Stock{{SKU: "A", Initial: 1, Restocked: 9, Available: 10, Receipts: 7}, {SKU: "B", Initial: 2, Available: 2}}
+	want := []Stock{{SKU: "A", Initial: 1, Restocked: 9, Available: 10, Receipts: total(7)}, {SKU: "B", Initial: 2, Available: 2}}
 	if diff := cmp.Diff(want, stocks); diff != "" {
 		t.Errorf("stock (-want +got):\n%s", diff)
 	}

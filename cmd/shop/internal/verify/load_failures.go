@@ -23,7 +23,7 @@ func failures(ctx context.Context, conns map[string]*pgx.Conn, codec *schema.Cod
 	for _, service := range groups() {
 		c := conns[service]
 		for _, load := range []func(context.Context, string, *pgx.Conn) error{
-			f.parkedKeys, f.parkedRecords, f.deadLetters(codec), f.actions, f.unpublished,
+			f.parkedKeys, f.parkedRecords, f.deadLetters(codec), f.givenUp, f.actions, f.unpublished,
 		} {
 			if err := load(ctx, service, c); err != nil {
 				return f, fmt.Errorf("%s: %w", service, err)
@@ -113,6 +113,21 @@ func (f *Failures) deadLetters(codec *schema.Codec) func(context.Context, string
 		f.DeadLetters = append(f.DeadLetters, rows...)
 		return nil
 	}
+}
+
+func (f *Failures) givenUp(ctx context.Context, service string, c *pgx.Conn) error {
+	rows, err := collect(ctx, c, `SELECT consumer_group, topic, record_partition, record_offset, record_time, key, dead_letter, decision
+		FROM given_up ORDER BY 1, 2, 3, 4`,
+		func(r pgx.CollectableRow) (g GivenUp, err error) {
+			g.Service = service
+			var at time.Time
+			var key []byte
+			err = r.Scan(&g.Group, &g.Place.Topic, &g.Place.Partition, &g.Place.Offset, &at, &key, &g.DeadLetter, &g.Decision)
+			g.Place.Millis, g.Key = at.UnixMilli(), string(key)
+			return g, err
+		})
+	f.GivenUp = append(f.GivenUp, rows...)
+	return err
 }
 
 func (f *Failures) actions(ctx context.Context, service string, c *pgx.Conn) error {

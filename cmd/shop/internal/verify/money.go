@@ -9,12 +9,12 @@ import (
 // account is what the gateway's ledger says about one order, in minor units.
 type account struct {
 	captures           int
-	captured, refunded int64
+	captured, refunded Total
 	currency           string
 	mixed              bool // in more than one currency
 }
 
-func (a account) balance() int64 { return a.captured - a.refunded }
+func (a account) balance() Total { return a.captured.minus(a.refunded) }
 
 func accounts(ledger []LedgerEntry) map[string]account {
 	out := map[string]account{}
@@ -23,9 +23,9 @@ func accounts(ledger []LedgerEntry) map[string]account {
 		switch e.Kind {
 		case "capture":
 			a.captures++
-			a.captured += e.Amount
+			a.captured = a.captured.plus(total(e.Amount))
 		case "refund":
-			a.refunded += e.Amount
+			a.refunded = a.refunded.plus(total(e.Amount))
 		default:
 			continue // declines and voids move no money
 		}
@@ -48,32 +48,32 @@ func money(f Facts) Finding {
 		known[o.ID] = true
 		s, a := fold(o.Events), ledger[o.ID]
 		balance := a.balance()
-		if balance != 0 {
+		if balance.sign() != 0 {
 			net++
 		}
 		switch {
 		case a.captures > 1:
 			r.breach("order %s was charged %d times", o.ID, a.captures)
-		case a.refunded < 0 || a.refunded > a.captured:
-			r.breach("order %s: refunded %d of %d captured", o.ID, a.refunded, a.captured)
+		case a.refunded.sign() < 0 || a.refunded.cmp(a.captured) > 0:
+			r.breach("order %s: refunded %s of %s captured", o.ID, a.refunded, a.captured)
 		case a.mixed || (a.captures > 0 && a.currency != s.currency):
 			r.breach("order %s in %s was charged in %s", o.ID, s.currency, a.currency)
 		case s.status == "CONFIRMED" || s.status == "SHIPPED" || s.status == "DELIVERED":
-			if balance != s.total {
-				r.breach("order %s is %s with %d of %d %s paid", o.ID, s.status, balance, s.total, s.currency)
+			if !balance.Equal(total(s.total)) {
+				r.breach("order %s is %s with %s of %d %s paid", o.ID, s.status, balance, s.total, s.currency)
 			}
-		case s.status == "CANCELLED" && balance != 0:
-			r.breach("order %s is CANCELLED and %d %s were not given back", o.ID, balance, a.currency)
+		case s.status == "CANCELLED" && balance.sign() != 0:
+			r.breach("order %s is CANCELLED and %s %s were not given back", o.ID, balance, a.currency)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(ledger)) {
-		if !known[id] && ledger[id].balance() != 0 {
+		if !known[id] && ledger[id].balance().sign() != 0 {
 			r.breach("order %s has money at the gateway and no stream", id)
 		}
 	}
 	for _, p := range f.Payments {
 		if a := ledger[p.OrderID]; !agrees(p.State, a) {
-			r.breach("order %s: payment says %s, the gateway captured %d and refunded %d", p.OrderID, p.State, a.captured, a.refunded)
+			r.breach("order %s: payment says %s, the gateway captured %s and refunded %s", p.OrderID, p.State, a.captured, a.refunded)
 		}
 	}
 	r.Counted = fmt.Sprintf("%d ledger entries, %d orders, %d with money taken", len(f.Ledger), len(f.Orders), net)
@@ -85,11 +85,11 @@ func money(f Facts) Finding {
 func agrees(state string, a account) bool {
 	switch state {
 	case "COMPLETED":
-		return a.captured > 0 && a.refunded == 0
+		return a.captured.sign() > 0 && a.refunded.sign() == 0
 	case "REFUNDED":
-		return a.captured > 0 && a.balance() == 0
+		return a.captured.sign() > 0 && a.balance().sign() == 0
 	case "FAILED", "VOIDED":
-		return a.captured == 0
+		return a.captured.sign() == 0
 	}
 	return true
 }
@@ -103,7 +103,7 @@ func stock(f Facts) Finding {
 	for _, o := range f.Orders {
 		cancelled[o.ID] = fold(o.Events).status == "CANCELLED"
 	}
-	held, gone := map[string]int64{}, map[string]int64{}
+	held, gone := totals{}, totals{}
 	stocked := map[string]bool{}
 	live := 0
 	for _, res := range f.Reservations {
@@ -114,14 +114,14 @@ func stock(f Facts) Finding {
 				r.breach("order %s is CANCELLED and still holds stock", res.OrderID)
 			}
 			for sku, n := range res.Items {
-				held[sku] += n
+				held.add(sku, n)
 			}
 		case "SHIPPED":
 			if cancelled[res.OrderID] {
 				r.breach("order %s is CANCELLED and its goods are shipped", res.OrderID)
 			}
 			for sku, n := range res.Items {
-				gone[sku] += n
+				gone.add(sku, n)
 			}
 		}
 	}
@@ -130,18 +130,19 @@ func stock(f Facts) Finding {
 		if min(s.Available, s.Reserved, s.Shipped, s.Initial, s.Restocked) < 0 {
 			r.breach("SKU %s has a negative count: %+v", s.SKU, s)
 		}
-		if s.Available+s.Reserved+s.Shipped != s.Initial+s.Restocked {
+		there, came := total(s.Available).plus(total(s.Reserved)).plus(total(s.Shipped)), total(s.Initial).plus(total(s.Restocked))
+		if !there.Equal(came) {
 			r.breach("SKU %s: %d available + %d reserved + %d shipped ≠ %d initial + %d restocked",
 				s.SKU, s.Available, s.Reserved, s.Shipped, s.Initial, s.Restocked)
 		}
-		if s.Reserved != held[s.SKU] {
-			r.breach("SKU %s: %d reserved, live reservations hold %d", s.SKU, s.Reserved, held[s.SKU])
+		if !held[s.SKU].Equal(total(s.Reserved)) {
+			r.breach("SKU %s: %d reserved, live reservations hold %s", s.SKU, s.Reserved, held[s.SKU])
 		}
-		if s.Shipped != gone[s.SKU] {
-			r.breach("SKU %s: %d shipped, shipped reservations say %d", s.SKU, s.Shipped, gone[s.SKU])
+		if !gone[s.SKU].Equal(total(s.Shipped)) {
+			r.breach("SKU %s: %d shipped, shipped reservations say %s", s.SKU, s.Shipped, gone[s.SKU])
 		}
-		if s.Restocked != s.Receipts {
-			r.breach("SKU %s: %d restocked, receipts add up to %d", s.SKU, s.Restocked, s.Receipts)
+		if !s.Receipts.Equal(total(s.Restocked)) {
+			r.breach("SKU %s: %d restocked, receipts add up to %s", s.SKU, s.Restocked, s.Receipts)
 		}
 	}
 	for _, sku := range keys(held, gone) {

@@ -43,7 +43,7 @@ func projection(f Facts) Finding {
 		}
 	}
 	for _, day := range keys(live.Revenue, want.Revenue) {
-		if live.Revenue[day] != want.Revenue[day] {
+		if !live.Revenue[day].Equal(want.Revenue[day]) {
 			r.breach("revenue of %s: read model %+v, rebuilt %+v", day, live.Revenue[day], want.Revenue[day])
 		}
 	}
@@ -67,9 +67,12 @@ func keys[V any](a, b map[string]V) []string {
 // to try again, that it gave up or that a person discarded; and with those that a person
 // repaired in the place of what they were. So an order that is held is compared as well.
 func heard(f Facts) []Record {
-	h := hold(f)
+	h, discarded := hold(f), discardedPlaces(f, projector)
 	out := make([]Record, 0, len(f.Records))
 	for _, rec := range f.Records {
+		if discarded[rec.Place()] {
+			continue // also when its dead letter was pruned since
+		}
 		// Other copies of the event were duplicates to the inbox.
 		at := append(slices.Clone(h.at[placeOf{projector, rec.Place()}]), h.inbox[receipt{projector, rec.ID}]...)
 		if !slices.ContainsFunc(at, func(o holder) bool { return o.state != "resolved" || o.letter.Repaired != nil }) {
@@ -94,7 +97,6 @@ func Rebuild(records []Record) Projection {
 		Revenue:  map[string]Revenue{},
 	}
 	seen := map[uuid.UUID]bool{}
-	created := map[string]bool{}
 	latest := map[string]version{}
 	for _, rec := range records {
 		if rec.Event == nil || seen[rec.ID] {
@@ -110,9 +112,6 @@ func Rebuild(records []Record) Projection {
 		if !counts {
 			continue // notifications and snapshots are no part of the read models
 		}
-		if _, ok := rec.Event.(*events.OrderCreated); ok {
-			created[id] = true
-		}
 		if at.After(o.UpdatedAt) {
 			o.UpdatedAt = at
 		}
@@ -123,7 +122,7 @@ func Rebuild(records []Record) Projection {
 		p.Timeline[id][rec.ID] = rec.Type
 	}
 	for id := range p.Orders {
-		if !created[id] {
+		if !latest[id].created {
 			delete(p.Orders, id) // shown only once OrderCreated is there
 		}
 	}
@@ -131,8 +130,12 @@ func Rebuild(records []Record) Projection {
 }
 
 // version is how far one order's row has come: the version of the order event
-// that set its status, and of the payment event that set its need for attention.
-type version struct{ status, attention int64 }
+// that set its status, and of the payment event that set its need for attention; and whether
+// its OrderCreated has come.
+type version struct {
+	status, attention int64
+	created           bool
+}
 
 func (v *version) setStatus(o *ProjectedOrder, at int64, status string) {
 	if at > v.status {
@@ -152,8 +155,11 @@ func apply(o *ProjectedOrder, v *version, revenue map[string]Revenue, rec Record
 	switch e := rec.Event.(type) {
 	case *events.OrderCreated:
 		v.setStatus(o, rec.Version, "PENDING")
-		o.CustomerID, o.Currency = e.Customer.ID, e.Currency
-		o.TotalAmount, o.Items = e.TotalAmount, len(e.Items)
+		if !v.created { // an order is created once: another OrderCreated shows in the timeline alone
+			v.created = true
+			o.CustomerID, o.Currency = e.Customer.ID, e.Currency
+			o.TotalAmount, o.Items = e.TotalAmount, len(e.Items)
+		}
 		return e.OccurredAt, true
 	case *events.OrderConfirmed:
 		v.setStatus(o, rec.Version, "CONFIRMED")
@@ -175,13 +181,13 @@ func apply(o *ProjectedOrder, v *version, revenue map[string]Revenue, rec Record
 	case *events.PaymentCompleted:
 		k := dayKey(e.OccurredAt, e.Currency)
 		r := revenue[k]
-		r.Captured, r.Payments = r.Captured+e.Amount, r.Payments+1
+		r.Captured, r.Payments = r.Captured.plus(total(e.Amount)), r.Payments+1
 		revenue[k] = r
 		return e.OccurredAt, true
 	case *events.PaymentRefunded:
 		k := dayKey(e.OccurredAt, e.Currency)
 		r := revenue[k]
-		r.Refunded, r.Refunds = r.Refunded+e.Amount, r.Refunds+1
+		r.Refunded, r.Refunds = r.Refunded.plus(total(e.Amount)), r.Refunds+1
 		revenue[k] = r
 		v.setAttention(o, rec.Version, false)
 		return e.OccurredAt, true

@@ -109,7 +109,7 @@ func TestRebuildShowsOrdersOnceCreated(t *testing.T) {
 	want := Projection{
 		Orders:   map[string]ProjectedOrder{},
 		Timeline: map[string]map[uuid.UUID]string{"order-1": {id: "PaymentCompleted"}},
-		Revenue:  map[string]Revenue{"2026-11-24 JPY": {Captured: 7, Payments: 1}},
+		Revenue:  map[string]Revenue{"2026-11-24 JPY": {Captured: total(7), Payments: 1}},
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("read models (-want +got):\n%s", diff)
@@ -123,7 +123,7 @@ func TestRebuildCountsOnUTCDays(t *testing.T) {
 		return Record{ID: uuid.New(), Key: "order-1", Event: &events.PaymentCompleted{OrderID: "order-1", Amount: 1, Currency: "GBP", OccurredAt: at}}
 	}
 	p := Rebuild([]Record{paid(began), paid(began.In(tokyo)), paid(began.Add(time.Minute).In(tokyo))})
-	want := map[string]Revenue{"2026-11-24 GBP": {Captured: 2, Payments: 2}, "2026-11-25 GBP": {Captured: 1, Payments: 1}}
+	want := map[string]Revenue{"2026-11-24 GBP": {Captured: total(2), Payments: 2}, "2026-11-25 GBP": {Captured: total(1), Payments: 1}}
 	if diff := cmp.Diff(want, p.Revenue); diff != "" {
 		t.Errorf("revenue (-want +got):\n%s", diff)
 	}

@@ -119,7 +119,7 @@ func heldKeys(ctx context.Context, conns map[string]*pgx.Conn) ([]string, error)
 			continue // the saga goes on without it
 		}
 		found, err := collect(ctx, conns[group], `SELECT key FROM parked_keys
-			UNION SELECT record_key FROM dead_letters WHERE status = 'discarded' AND parks AND record_key IS NOT NULL`,
+			UNION SELECT key FROM given_up WHERE decision = 'discarded' AND key IS NOT NULL`,
 			pgx.RowTo[[]byte])
 		if err != nil {
 			return nil, fmt.Errorf("%s's parked keys: %w", group, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -101,9 +102,11 @@ func payments(ctx context.Context, c *pgx.Conn) ([]Payment, error) {
 
 func stockRows(ctx context.Context, c *pgx.Conn) ([]Stock, error) {
 	return collect(ctx, c, `SELECT s.sku, initial, restocked, available, reserved, shipped,
-		coalesce((SELECT sum(quantity) FROM receipts r WHERE r.sku = s.sku), 0)::bigint FROM stock s ORDER BY s.sku`,
+		coalesce((SELECT sum(quantity) FROM receipts r WHERE r.sku = s.sku), 0)::text FROM stock s ORDER BY s.sku`,
 		func(r pgx.CollectableRow) (s Stock, err error) {
-			return s, r.Scan(&s.SKU, &s.Initial, &s.Restocked, &s.Available, &s.Reserved, &s.Shipped, &s.Receipts)
+			var receipts string
+			err = r.Scan(&s.SKU, &s.Initial, &s.Restocked, &s.Available, &s.Reserved, &s.Shipped, &receipts)
+			return s, errors.Join(err, s.Receipts.read(receipts))
 		})
 }
 
@@ -154,12 +157,13 @@ func readModels(ctx context.Context, c *pgx.Conn) (Projection, error) {
 	if err != nil {
 		return p, err
 	}
-	_, err = collect(ctx, c, `SELECT day, currency, captured, refunded, payments, refunds FROM revenue_days`,
+	_, err = collect(ctx, c, `SELECT day, currency, captured::text, refunded::text, payments, refunds FROM revenue_days`,
 		func(r pgx.CollectableRow) (struct{}, error) {
 			var day time.Time
-			var currency string
+			var currency, captured, refunded string
 			var v Revenue
-			err := r.Scan(&day, &currency, &v.Captured, &v.Refunded, &v.Payments, &v.Refunds)
+			err := r.Scan(&day, &currency, &captured, &refunded, &v.Payments, &v.Refunds)
+			err = errors.Join(err, v.Captured.read(captured), v.Refunded.read(refunded))
 			p.Revenue[dayKey(day, currency)] = v
 			return struct{}{}, err
 		})

@@ -16,7 +16,10 @@ func settled(f Facts) Finding {
 	r := Finding{Invariant: "I7", Title: "each event is done, retrying, dead or ignored in each group"}
 	s := settlement{
 		Facts: f, held: hold(f), inbox: received(f), forgotten: forgotten(f),
-		effects: map[cause]OutboxRow{}, first: map[partition]int64{}, sums: map[Place]Sum{}, finding: &r,
+		given: map[placeOf]GivenUp{}, effects: map[cause]OutboxRow{}, first: map[partition]int64{}, sums: map[Place]Sum{}, finding: &r,
+	}
+	for _, g := range f.GivenUp {
+		s.given[placeOf{g.Group, g.Place}] = g
 	}
 	for _, row := range f.Outbox {
 		if row.CausationID != "" {
@@ -45,6 +48,7 @@ func settled(f Facts) Finding {
 		}
 	}
 	s.holders()
+	s.givenUp()
 	s.parkedKeys()
 	s.parkedRecords()
 	s.deadLetters()
@@ -58,6 +62,7 @@ type settlement struct {
 	held
 	inbox     map[receipt]bool
 	forgotten map[string]time.Time
+	given     map[placeOf]GivenUp
 	effects   map[cause]OutboxRow
 	first     map[partition]int64 // Unix ms of the oldest record that is there
 	sums      map[Place]Sum
@@ -109,6 +114,10 @@ func (s *settlement) state(r reader, rec Record) string {
 		return ""
 	case len(at) == 1:
 		return at[0].state
+	case s.given[placeOf{r.group, rec.Place()}].Decision == "discarded":
+		return "discarded" // its dead letter was pruned
+	case s.given[placeOf{r.group, rec.Place()}].Decision == "resolved":
+		return "done" // likewise
 	case rec.ID != uuid.Nil && !r.types[rec.Type]:
 		return "ignored"
 	case sound(rec) && s.inbox[receipt{r.group, rec.ID}]:

@@ -162,6 +162,11 @@ func (w *world) letter(group string, rec Record, steps ...string) *DeadLetter {
 		}
 	}
 	w.DeadLetters = append(w.DeadLetters, l)
+	g := GivenUp{Service: group, Group: group, Place: l.Place, DeadLetter: l.ID, Decision: decision(l.Status)}
+	if l.Parks {
+		g.Key = l.Key
+	}
+	w.GivenUp = append(w.GivenUp, g)
 	parked := slices.ContainsFunc(w.ParkedKeys, func(k ParkedKey) bool {
 		return k.Group == group && k.Topic == rec.Topic && k.Key == rec.Key
 	})

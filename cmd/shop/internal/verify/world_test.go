@@ -112,12 +112,12 @@ func soundWorld() *world {
 	w.failures()
 
 	w.Projection.Revenue = map[string]Revenue{
-		"2026-11-24 GBP": {Captured: 2500, Payments: 1},
-		"2026-11-25 GBP": {Captured: 1249 + 499 + 700, Refunded: 1250, Payments: 3, Refunds: 1}, // 1249 was 1250 until it was repaired
+		"2026-11-24 GBP": {Captured: total(2500), Payments: 1},
+		"2026-11-25 GBP": {Captured: total(1249 + 499 + 700), Refunded: total(1250), Payments: 3, Refunds: 1}, // 1249 was 1250 until it was repaired
 	}
 	w.Stock = []Stock{
 		{SKU: "GADGET", Initial: 3, Available: 1, Reserved: 2},
-		{SKU: "WIDGET", Initial: 10, Restocked: 5, Receipts: 5, Available: 13, Shipped: 2},
+		{SKU: "WIDGET", Initial: 10, Restocked: 5, Receipts: total(5), Available: 13, Shipped: 2},
 	}
 	w.At = w.now()
 	w.Rebuilt = Rebuild(heard(w.Facts))
