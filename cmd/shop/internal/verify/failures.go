@@ -100,8 +100,8 @@ type DeadLetter struct {
 type GivenUp struct {
 	Service, Group string
 	Place          Place
-	Key            string // of one that parked its key, else ""
-	DeadLetter     uuid.UUID
+	Key            string    // of one that parked its key, else ""
+	DeadLetter     uuid.UUID // zero where an operator had the record skipped, which is "discarded" too
 	Decision       string // "", "resolved" or "discarded"
 }
 

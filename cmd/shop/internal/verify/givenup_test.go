@@ -2,11 +2,16 @@ package verify
 
 import (
 	"math"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/retry"
 )
 
 // noted is what is kept of where a dead letter lies.
@@ -46,6 +51,24 @@ func TestPrunedIsStillDecided(t *testing.T) {
 	})
 }
 
+// TestSkippedIsDiscarded: a record that an operator had skipped has neither a dead letter nor
+// a receipt to look for.
+func TestSkippedIsDiscarded(t *testing.T) {
+	unbroken(t, "a record of no order", func(w *world) {
+		rec := w.record(Record{Topic: "order.events", Key: "\x00"})
+		for _, group := range groups() {
+			w.GivenUp = append(w.GivenUp, GivenUp{Service: group, Group: group, Place: rec.Place(), Decision: "discarded"})
+		}
+	})
+	unbroken(t, "an order's own event", func(w *world) {
+		rec := w.event(discarded, "OrderCreated")
+		l := w.of("payment", discarded, "discarded")
+		w.noted(l.ID).DeadLetter = uuid.Nil
+		w.unhear("payment", rec.ID)
+		w.drop(l)
+	})
+}
+
 // TestSumsDoNotWrapAround: what would come out right in 64 bits is a breach all the same.
 func TestSumsDoNotWrapAround(t *testing.T) {
 	caught(t, "I1", []breach{{"refunds of 2^64 beside a capture", func(w *world) {
@@ -73,4 +96,60 @@ func TestSumsDoNotWrapAround(t *testing.T) {
 		day.Captured = day.Captured.plus(total(math.MaxInt64)).plus(total(math.MaxInt64)).plus(total(2))
 		w.Projection.Revenue["2026-11-25 GBP"] = day
 	}, "2026-11-25 GBP"}})
+}
+
+func TestGivenUpIsRead(t *testing.T) {
+	t.Parallel()
+	c := connect(t, retry.Component())
+	letter := uuid.MustParse("01936f2e-7a10-7cc3-9d5e-0242ac120002")
+	if _, err := c.Exec(t.Context(), `
+		INSERT INTO given_up (consumer_group, topic, record_partition, record_offset, record_time, key, dead_letter, decision) VALUES
+			('payment', 'order.events', 1, 7, '2026-01-02 03:04:05.678Z', 'o-1', $1, 'resolved'),
+			('payment', 'order.events', 1, 8, '2026-01-02 03:04:05.678Z', NULL, $1, ''),
+			('payment', 'order.events', 1, 9, '2026-01-02 03:04:05.678Z', NULL, NULL, 'skipped'),
+			('payment', 'order.events', 2, 9, NULL, NULL, NULL, 'skip')`, letter); err != nil {
+		t.Fatal(err)
+	}
+	var f Failures
+	if err := f.givenUp(t.Context(), "payment", c); err != nil {
+		t.Fatal(err)
+	}
+	place := func(offset int64) Place { return Place{"order.events", 1, offset, 1767323045678} }
+	want := []GivenUp{
+		{"payment", "payment", place(7), "o-1", letter, "resolved"},
+		{"payment", "payment", place(8), "", letter, ""},
+		{"payment", "payment", place(9), "", uuid.Nil, "discarded"},
+	}
+	if diff := cmp.Diff(want, f.GivenUp); diff != "" {
+		t.Errorf("given up (-want +got):\n%s", diff)
+	}
+}
+
+// TestBigSumsAreRead: sums beyond int64, of the read models and of receipts.
+func TestBigSumsAreRead(t *testing.T) {
+	t.Parallel()
+	c := connect(t, postgres.Component{Name: "projection", FS: os.DirFS("../../../../services/projection/migrations")})
+	if _, err := c.Exec(t.Context(), `INSERT INTO revenue_days VALUES ('2026-01-02', 'GBP', 27670116110564327421, -18446744073709551616, 3, 2)`); err != nil {
+		t.Fatal(err)
+	}
+	p, err := readModels(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := total(math.MaxInt64)
+	want := Revenue{Captured: most.plus(most).plus(most), Refunded: total(math.MinInt64).plus(total(math.MinInt64)), Payments: 3, Refunds: 2}
+	if diff := cmp.Diff(map[string]Revenue{"2026-01-02 GBP": want}, p.Revenue); diff != "" {
+		t.Errorf("revenue (-want +got):\n%s", diff)
+	}
+	c = connect(t, postgres.Component{Name: "inventory", FS: os.DirFS("../../../../services/inventory/migrations")})
+	if _, err := c.Exec(t.Context(), `INSERT INTO stock (sku, available) VALUES ('A', 0)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Exec(t.Context(), `INSERT INTO receipts SELECT gen_random_uuid(), 'A', 9223372036854775807, now() FROM generate_series(1, 2)`); err != nil {
+		t.Fatal(err)
+	}
+	stocks, err := stockRows(t.Context(), c)
+	if err != nil || len(stocks) != 1 || !stocks[0].Receipts.Equal(most.plus(most)) {
+		t.Errorf("stock %+v, %v", stocks, err)
+	}
 }

@@ -53,12 +53,21 @@ func Holds(f Facts) []Hold {
 			What: fmt.Sprintf("order %s: %s has %s %s as dead letter %s", order, l.Group, l.Status, l.Type, l.ID),
 		})
 	}
+	at := map[Place]string{}
+	for _, rec := range f.Records {
+		at[rec.Place()] = rec.Key
+	}
 	for _, g := range f.GivenUp {
-		// Its dead letter is pruned, and the order waits for ever for what it does not hear.
-		if g.Decision == "discarded" && known[g.Key] && h.letters[g.DeadLetter] == nil {
+		// It has no dead letter, or none any more, and the order waits for ever for what it does
+		// not hear.
+		order := g.Key
+		if g.DeadLetter == uuid.Nil {
+			order = at[g.Place]
+		}
+		if g.Decision == "discarded" && known[order] && h.letters[g.DeadLetter] == nil {
 			out = append(out, Hold{
-				Order: g.Key, Group: g.Group, DeadLetter: g.DeadLetter, Discarded: true,
-				What: fmt.Sprintf("order %s: %s has discarded %s as dead letter %s", g.Key, g.Group, g.Place, g.DeadLetter),
+				Order: order, Group: g.Group, DeadLetter: g.DeadLetter, Discarded: true,
+				What: fmt.Sprintf("order %s: %s has discarded %s as dead letter %s", order, g.Group, g.Place, g.DeadLetter),
 			})
 		}
 	}

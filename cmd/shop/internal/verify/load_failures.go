@@ -117,13 +117,17 @@ func (f *Failures) deadLetters(codec *schema.Codec) func(context.Context, string
 
 func (f *Failures) givenUp(ctx context.Context, service string, c *pgx.Conn) error {
 	rows, err := collect(ctx, c, `SELECT consumer_group, topic, record_partition, record_offset, record_time, key, dead_letter, decision
-		FROM given_up ORDER BY 1, 2, 3, 4`,
+		FROM given_up WHERE decision <> 'skip' AND record_time IS NOT NULL ORDER BY 1, 2, 3, 4`,
 		func(r pgx.CollectableRow) (g GivenUp, err error) {
 			g.Service = service
 			var at time.Time
 			var key []byte
-			err = r.Scan(&g.Group, &g.Place.Topic, &g.Place.Partition, &g.Place.Offset, &at, &key, &g.DeadLetter, &g.Decision)
-			g.Place.Millis, g.Key = at.UnixMilli(), string(key)
+			var letter *uuid.UUID
+			err = r.Scan(&g.Group, &g.Place.Topic, &g.Place.Partition, &g.Place.Offset, &at, &key, &letter, &g.Decision)
+			g.Place.Millis, g.Key, g.DeadLetter = at.UnixMilli(), string(key), orNil(letter)
+			if g.Decision == "skipped" { // discarded before there was a dead letter
+				g.Decision = "discarded"
+			}
 			return g, err
 		})
 	f.GivenUp = append(f.GivenUp, rows...)
