@@ -28,7 +28,9 @@ type Roles struct {
 // Job migrates the components as the owner and gives the roles what their Grants say and
 // nothing else: what an earlier version granted and this one does not is taken back. What
 // everybody (PUBLIC) may do with database, schema and functions is taken back too. It may
-// run again, and twice at once; it waits for a server that is away until ctx ends.
+// run again, and twice at once; it waits for a server that is away until ctx ends. A pooler
+// between is waited for likewise, with its words in the log: PgBouncer does not let a connection
+// set its role.
 func Job(ctx context.Context, cfg Config, roles Roles, comps ...Component) error {
 	hook := asRole(roles.Owner, prepare(cfg, &route{}))
 	if err := migrateUntilReached(ctx, cfg.URL, hook, comps); err != nil {

@@ -1,11 +1,14 @@
-// Package postgres is how every service reaches its database: a pool that
-// opens lazily, transactions, migrations, day partitions, and the mapping of
+// Package postgres is how every service reaches its database: pools that
+// open lazily, transactions, migrations, day partitions, readiness, and the mapping of
 // database errors to the kinds of package errs.
 //
 // It guarantees that a transaction started by [InTx] is committed or rolled
-// back when InTx returns, also after a panic, and that errors which may go
-// away by themselves come back as errs.Transient. It does not retry: the
-// caller knows whether its work may run twice. A commit whose connection
+// back when InTx returns, also after a panic; that errors which may go
+// away by themselves, or when an operator mends the server, come back as errs.Transient
+// ([Classify]); that the users of one of [Pools] do not take another's connections; that no
+// connection is kept that refuses writes because its server is read-only; and that nothing
+// depends on a session of the server, so that a pooler may be in between. It does not retry:
+// the caller knows whether its work may run twice. A commit whose connection
 // breaks is Transient although it may have happened; callers must be
 // idempotent, by the inbox or by an idempotency key.
 package postgres
