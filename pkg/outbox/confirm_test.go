@@ -62,8 +62,8 @@ func TestConfirmsOnlyWhatDebeziumSends(t *testing.T) {
 	}
 }
 
-// A slot that nobody reads is a trouble after a while: a connector may be restarting.
-func TestASlotThatNobodyReads(t *testing.T) {
+// A slot without a reader is a trouble after a while: a connector may be restarting.
+func TestASlotWithoutAReader(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	r := NewRelay(f.pool, f.out, quick)

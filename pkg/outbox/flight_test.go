@@ -104,7 +104,7 @@ func TestFlightSendsOneRecordOfALaneAtATime(t *testing.T) {
 	}
 	b.expect(6, 2, 3, 30)
 	if !signalled(b.ackSignal) {
-		t.Error("nobody is told that there is something to mark")
+		t.Error("the mark loop is not told that there is something to mark")
 	}
 }
 
@@ -131,7 +131,7 @@ func TestFlightKeepsARowUntilItIsMarked(t *testing.T) {
 	b.marked(all)
 	b.expect(0, 0, 0, 0)
 	if !signalled(b.progress) {
-		t.Error("nobody is told that there is room")
+		t.Error("the read loop is not told that there is room")
 	}
 }
 
@@ -276,12 +276,12 @@ func TestFlightSendsNothingMoreAfterItsLease(t *testing.T) {
 	}
 	b.expect(2, 0, 2, 0) // those to be marked
 	if !signalled(b.reread) {
-		t.Error("nobody is told that rows were dropped")
+		t.Error("the read loop is not told that rows were dropped")
 	}
 	// It leads again: what was dropped comes from the database.
 	b.lead([]int16{0}, b.now, b.now.Add(time.Hour))
 	if !signalled(b.reread) {
-		t.Error("nobody is told that there is a shard to read")
+		t.Error("the read loop is not told that there is a shard to read")
 	}
 	if again := b.read("a", "a"); len(again) != 1 {
 		t.Errorf("sends %v", names(again))

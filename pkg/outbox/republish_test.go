@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -74,7 +75,10 @@ func same(t *testing.T, before, after []*kgo.Record) {
 func TestRepublishAfterTheTopicsWereMadeAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, kafkatest.Start(t, testTopic))
-	f.start(t, quick)
+	reg := prometheus.NewRegistry()
+	counting := quick
+	counting.Registerer = reg
+	f.start(t, counting)
 	for range 5 {
 		f.append(t, keys(1000, 50)...)
 	}
@@ -107,6 +111,9 @@ func TestRepublishAfterTheTopicsWereMadeAgain(t *testing.T) {
 		t.Errorf("%d repetitions", n)
 	}
 	same(t, before, kafkatest.ReadAll(t, f.brokers, testTopic.Name))
+	if refused := refusals(t, reg, "eventshop_outbox_refusals_total"); len(refused) != 0 {
+		t.Errorf("after the hold the relay sent to the topic that is gone: %v", refused)
+	}
 }
 
 // What the relay has read, and what the producer has, is of events after the loss.
