@@ -348,6 +348,30 @@ func TestARetryWaitsUntilItIsDue(t *testing.T) {
 	}
 }
 
+// TestARetryThatHasToWaitIsTriedOnce before it waits: what is down is not asked again at once.
+func TestARetryThatHasToWaitIsTriedOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var runs atomic.Int32
+	handle := func(_ context.Context, _ pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Attempt == 1 {
+			return errors.New("not this time")
+		}
+		runs.Add(1)
+		return errs.New(errs.Transient, "open: %w", &busyError{time.Hour})
+	}
+	b.together(b.record(delivered("a"), 1))
+	stop := b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(2)})
+	kafkatest.Eventually(t, "a try", func() bool { return runs.Load() > 0 })
+	stop() // the attempt in hand ends first
+	if n := runs.Load(); n != 1 {
+		t.Errorf("%d tries, want 1", n)
+	}
+	if got := b.rows(`SELECT state || ' ' || attempts FROM parked_keys`); !slices.Equal(got, []string{"retrying 1"}) {
+		t.Errorf("its key is %v, want it to wait with one attempt spent", got)
+	}
+}
+
 // TestARetryThatIsNotDueHoldsNoOtherUp: those of other keys lie behind it on its partition.
 func TestARetryThatIsNotDueHoldsNoOtherUp(t *testing.T) {
 	t.Parallel()
