@@ -15,12 +15,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/retry"
 )
 
 // TestACrashNeitherLosesNorDoublesWhatFailed: the connection dies in the transaction that
@@ -148,4 +151,39 @@ func TestWhoTakesOverBeginsBehindWhatWasHandled(t *testing.T) {
 	if n := counter(t, second, "eventshop_consumer_records_total", "outcome", "duplicate"); n != 1 {
 		t.Errorf("%v records were read again, want only the one that was sent twice", n)
 	}
+}
+
+// TestARetryThatTheBrokerLostComesBack: its key stays parked, and the outbox has the record
+// still.
+func TestARetryThatTheBrokerLostComesBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.AggregateVersion == 1 && e.Attempt == 1 {
+			return errors.New("not this time")
+		}
+		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+	}
+	subs := []consumer.Subscription{consumer.On(handle)}
+	b.together(b.record(delivered("a"), 1), b.record(delivered("a"), 2))
+	stop := b.run(consumer.Config{Subscriptions: subs, Retry: consumer.Retry{Backoff: consumer.Backoff{Base: time.Hour, Max: time.Hour}}})
+	topic := events.RetryTopic(events.TopicOrderEvents, group)
+	b.first(topic)
+	stop()
+	if _, err := kadm.NewClient(kafkatest.NewClient(t, b.brokers)).DeleteTopics(t.Context(), topic.Name); err != nil {
+		t.Fatal(err)
+	}
+	kafkatest.CreateTopics(t, b.brokers, topic)
+	b.run(consumer.Config{Subscriptions: subs, Retry: quickly(2)})
+	keys, err := retry.New(group, b.outbox).ParkedKeys(t.Context(), b.pool, 0)
+	if err != nil || len(keys) != 1 || keys[0].State != "retrying" || keys[0].Followers != 1 {
+		t.Fatalf("parked %+v, %v", keys, err)
+	}
+	if n, err := b.outbox.Republish(t.Context(), b.pool, outbox.Selection{}); err != nil || n != 1 {
+		t.Fatalf("%d rows are published again, %v", n, err)
+	}
+	if diff := cmp.Diff([]string{"a 1", "a 2"}, b.awaitEffects(2)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	b.awaitNothingParked()
 }

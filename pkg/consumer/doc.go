@@ -55,9 +55,9 @@
 // because at low load the batch is one record and costs one commit, and at high load
 // the same loop shares a commit among hundreds; it never waits to fill. When a record of the
 // batch fails, the transaction is rolled back and made again with a savepoint before
-// each record, so that only the failing one is undone; the batches after it are small
-// and have savepoints from the start, until one has no failure. That is two round trips
-// a record (some 0.1 ms on one machine) while something fails, and nothing otherwise. A
+// every six handlers, so that only the failing record is undone; the batches after it are
+// small and have savepoints from the start, until one has no failure. That is a round trip
+// for every three records while something fails, and nothing otherwise. A
 // transaction that fails though no handler did (at its commit, or where failures are
 // written down) is halved until the record to blame is alone.
 package consumer
