@@ -79,11 +79,11 @@ func TestNoAnswerBeforeTheDiskHasIt(t *testing.T) {
 // process ends, whether a request or a parcel that is due meets the disk first.
 func TestABrokenDiskEndsTheCarrier(t *testing.T) {
 	t.Parallel()
-	for _, first := range []string{"a request", "a parcel that is due"} {
+	for first, due := range map[string]time.Duration{"a request": 2 * time.Hour, "a parcel that is due": time.Minute} {
 		t.Run(first, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var broken atomic.Bool
-				server, err := openOn(Config{Folder: t.TempDir(), DispatchAfter: time.Minute, DeliverAfter: time.Hour, Now: time.Now},
+				server, err := openOn(Config{Folder: t.TempDir(), DispatchAfter: due, DeliverAfter: time.Hour, Now: time.Now},
 					func(f *os.File) error {
 						if broken.Load() {
 							return errors.New("disk gone")
