@@ -36,6 +36,7 @@
 //     occurrences keep their order. Consumers need an inbox anyway.
 //   - A write that fails (disk full) is answered with an error but has advanced
 //     the producer's sequence.
+//   - It refuses whole kinds of requests when it is told to, see [Refuse].
 //
 // # How it fails
 //
@@ -73,7 +74,8 @@ type Config struct {
 	SyncWrites bool
 }
 
-// Run serves until ctx ends, then saves and returns nil.
+// Run serves until ctx ends, then saves and returns nil. Until then it refuses what [Refuse]
+// says.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -110,7 +112,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("remove sequence numbers already read: %w", err)
 	}
 	cfg.Log.Info("broker listens", "addrs", cluster.ListenAddrs(), "data", cfg.DataDir)
-	<-ctx.Done()
+	followRefusals(ctx, cluster, cfg.DataDir, cfg.Log)
 	cluster.Close()
 	cfg.Log.Info("broker stopped")
 	return nil
