@@ -1,5 +1,7 @@
 // Package plant makes a service's database refuse or spoil rows, and a topic hold what
-// nobody can read: faults planted from outside, in the database by triggers.
+// nobody can read: faults planted from outside, in the database by triggers. It also does to
+// a service what its surroundings may do for a moment: withhold a privilege, hide or lock a
+// table, end its sessions. And it has a service publish what it never made.
 //
 // It is how the system is made to fail from outside: the services have no fault hook,
 // and what they meet is a real error of a real database, with the SQLSTATE asked for,
