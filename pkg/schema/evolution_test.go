@@ -73,6 +73,7 @@ func TestLogicalTypesMayNotChange(t *testing.T) {
 		{"of a list in a union", `["null",` + list("timestamp-micros") + `]`, `["null",` + list("timestamp-millis") + `]`, false},
 		{"of a record in a union", `["null",` + record(micros) + `]`, `["null",` + record(millis) + `]`, false},
 		{"beside another record", `[` + record(micros) + `,"null"]`, `["null",` + record(micros) + `]`, true},
+		{"of records with the same fields", `[` + record(micros) + `,` + strings.Replace(record(millis), `"r"`, `"q"`, 1) + `]`, `[` + record(micros) + `,` + strings.Replace(record(millis), `"r"`, `"q"`, 1) + `]`, true},
 		{"an int that is read as a time", micros, `"int"`, true}, // 1970, give or take 36 minutes
 		{"one that has no meaning", `{"type":"long","logicalType":"timestamp-nanos"}`, `"long"`, true},
 		{"one that its type cannot have", `{"type":"int","logicalType":"timestamp-millis"}`, `"int"`, true},

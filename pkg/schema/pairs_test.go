@@ -1,0 +1,76 @@
+package schema
+
+import (
+	"strings"
+	"testing"
+
+	"eventshop.example/pkg/events"
+)
+
+func mustParse(t *testing.T, text string) *node {
+	t.Helper()
+	s, err := parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.root
+}
+
+func TestRecursive(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`"int"`: false,
+		`{"type":"record","name":"r","fields":[{"name":"next","type":["null","r"]}]}`:                                                                                                   true,
+		`{"type":"array","items":{"type":"record","name":"r","fields":[{"name":"all","type":{"type":"map","values":"r"}}]}}`:                                                            true,
+		`{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"record","name":"s","fields":[]}},{"name":"b","type":"s"}]}`:                                                  false,
+		`{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"enum","name":"e","symbols":["A"]}},{"name":"b","type":["e","null"]},{"name":"c","type":["null","e"]}]}`:      false,
+		`{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"record","name":"s","fields":[]}},{"name":"b","type":"s"},{"name":"c","type":{"type":"array","items":"r"}}]}`: true,
+	} {
+		if got := mustParse(t, text).recursive(); got != want {
+			t.Errorf("recursive = %v of %s", got, text)
+		}
+	}
+}
+
+// Which bytes are checked like texts: those that have no bytes to be read as.
+func TestBytesThatAreReadAsTexts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reader, writer string
+		want           int
+	}{
+		{`"string"`, `"bytes"`, 1},
+		{`"bytes"`, `"bytes"`, 0},
+		{`"bytes"`, `"string"`, 0},
+		{`["null","string"]`, `["bytes","null"]`, 1},
+		{`["string","bytes"]`, `["bytes"]`, 0},
+		{`["string","bytes"]`, `"bytes"`, 0},
+		{`{"type":"map","values":"string"}`, `{"type":"map","values":"bytes"}`, 1},
+		{`{"type":"array","items":"string"}`, `{"type":"array","items":["bytes","string"]}`, 1},
+	} {
+		p := newPairs()
+		if err := p.compare(mustParse(t, c.reader), mustParse(t, c.writer)); err != nil || len(p.texts) != c.want {
+			t.Errorf("%s read as %s: %d texts, %v, want %d", c.writer, c.reader, len(p.texts), err, c.want)
+		}
+	}
+}
+
+// The library's own reading has to end where scan's did.
+func TestUnmarshalOfMoreThanAValue(t *testing.T) {
+	t.Parallel()
+	typ := events.TypeOf[events.OrderPlaced]()
+	s, err := parse(typ.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec, err := resolve(s, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unmarshal(dec, []byte("\x02o\x02"), typ.New()); err != nil {
+		t.Error(err)
+	}
+	if err := unmarshal(dec, []byte("\x02o\x02\x00"), typ.New()); err == nil || !strings.Contains(err.Error(), "1 bytes after") {
+		t.Errorf("a byte more: %v", err)
+	}
+}
