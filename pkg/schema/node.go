@@ -3,7 +3,6 @@ package schema
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 )
@@ -236,14 +235,7 @@ func (n *node) takeLogical(a attributes) {
 			return
 		}
 	case kindBytes + " " + logicalDecimal, kindFixed + " " + logicalDecimal:
-		precision, scale := a.integer("precision"), a.integer("scale")
-		if precision <= 0 || scale < 0 || scale > precision {
-			return
-		}
-		if n.kind == kindFixed && precision > int(math.Log10(math.Pow(2, 8*float64(n.size))-1)) {
-			return
-		}
-		n.precision, n.scale = precision, scale
+		n.precision, n.scale = a.integer("precision"), a.integer("scale")
 		delete(n.props, "precision")
 		delete(n.props, "scale")
 	default:
