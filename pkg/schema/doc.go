@@ -16,9 +16,17 @@
 // or looked up, the registry may be down. Everything is safe for concurrent use;
 // simultaneous lookups of one id are one request.
 //
-// Not guaranteed: that what was decoded makes sense; and compatibility, which the
-// registry checks when a schema is registered.
+// A registry that is down, read-only, slow or wrong for a moment blames no record: Decode
+// and Encode do not wait for it, and their error is Transient for as long as it lasts. A
+// schema id is unknown when the registry has denied it for the grace period and then knows
+// what it must know. A thousand unknown ids cost one grace period: all wait at the same
+// time, and those that come soon after wait for a thirtieth of it. A schema that the
+// registry has is used without writing anything.
 //
-// Failures have a kind of pkg/errs: Transient when the registry cannot be asked now,
-// Hopeless when asking or trying again cannot help.
+// Not guaranteed: that what was decoded makes sense; compatibility, which the registry
+// checks when a schema is registered; and that a program which has learnt nothing yet
+// notices a wrong registry, for it has nothing to compare.
+//
+// Failures have a kind of pkg/errs: Transient when the registry cannot be asked now, or
+// refuses what has to be written; Hopeless when asking or trying again cannot help.
 package schema
