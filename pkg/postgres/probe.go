@@ -118,7 +118,9 @@ func writable(ctx context.Context, tx pgx.Tx) ([]probed, error) {
 			coalesce(array_agg(quote_ident(a.attname) ORDER BY a.attnum)
 				FILTER (WHERE has_column_privilege(c.oid, a.attnum, 'INSERT') AND has_column_privilege(c.oid, a.attnum, 'SELECT')), '{}'),
 			coalesce(min(quote_ident(a.attname))
-				FILTER (WHERE has_column_privilege(c.oid, a.attnum, 'UPDATE') AND has_table_privilege(c.oid, 'SELECT') AND a.attidentity <> 'a'), '')
+				FILTER (WHERE has_column_privilege(c.oid, a.attnum, 'UPDATE') AND has_table_privilege(c.oid, 'SELECT') AND a.attidentity <> 'a'
+					AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgenabled <> 'D'
+						AND g.tgtype & 1 = 0 AND g.tgtype & 2 <> 0 AND g.tgtype & 16 <> 0)), '') -- for each statement, before, update
 		FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''

@@ -94,6 +94,22 @@ func TestAProbeFailsWhereTheEnvironmentRefusesWrites(t *testing.T) {
 	}
 }
 
+// TestATableThatTakesNoUpdatesIsHealthy: its owner may update it as far as grants go, and the
+// trigger that keeps it append-only refuses each of them.
+func TestATableThatTakesNoUpdatesIsHealthy(t *testing.T) {
+	t.Parallel()
+	pool := probeDB(t)
+	exec(t, pool, `CREATE TRIGGER facts BEFORE UPDATE OR DELETE OR TRUNCATE ON plain FOR EACH STATEMENT EXECUTE FUNCTION refuse('55000')`)
+	if err := probed(t.Context(), pool); err != nil {
+		t.Errorf("the probe says %v", err)
+	}
+	// Its inserts are tried all the same.
+	exec(t, pool, `CREATE TRIGGER full_disk BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION refuse('53100')`)
+	if err := probed(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "plain") {
+		t.Errorf("the probe says %v, want an error about plain", err)
+	}
+}
+
 func TestInAHealthyDatabaseTheRecordIsToBlame(t *testing.T) {
 	t.Parallel()
 	pool := probeDB(t)
