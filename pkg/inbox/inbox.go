@@ -10,7 +10,7 @@
 //
 // It says nothing about effects outside the database, and nothing about
 // messages older than what [Upkeep] keeps: redelivered after that, they count
-// as fresh. Errors are classified by package postgres; when the database is
+// as fresh, and the handler's own tables have to know what they had. Errors are classified by package postgres; when the database is
 // away they are Transient.
 package inbox
 
