@@ -88,6 +88,21 @@ func (s *Separate) App(t testing.TB) *pgxpool.Pool {
 	return pool
 }
 
+// NoRoom ends the service's connections and lets it have no other while f runs.
+func (s *Separate) NoRoom(t testing.TB, f func()) {
+	t.Helper()
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := s.admin.Exec(context.Background(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	exec("ALTER ROLE " + s.Roles.App + " CONNECTION LIMIT 0")
+	defer exec("ALTER ROLE " + s.Roles.App + " CONNECTION LIMIT -1")
+	exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '" + s.Roles.App + "'")
+	f()
+}
+
 // Check tells which table of the database no component's Grants name, and what the
 // service's role can do although it should not.
 func (s *Separate) Check(t testing.TB) {

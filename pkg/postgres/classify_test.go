@@ -157,6 +157,7 @@ func TestRefusalsWhileConnecting(t *testing.T) {
 		"unknown host":         func(c *pgx.ConnConfig) { c.Host = "no.such.host.invalid" },
 		"nothing listens":      func(c *pgx.ConnConfig) { c.Port = 1 },
 		"unknown parameter":    func(c *pgx.ConnConfig) { c.RuntimeParams["no_such_parameter"] = "1" },
+		"bad setting":          func(c *pgx.ConnConfig) { c.RuntimeParams["lock_timeout"] = "soon" }, // 22023
 		"line dies at startup": func(c *pgx.ConnConfig) { c.DialFunc = dead },
 	} {
 		cfg, err := pgx.ParseConfig(url)
