@@ -22,6 +22,8 @@ const (
 	// idleInTransaction gives up a transaction that a frozen process left open, so that it does
 	// not hold up for long the process that took over its partitions.
 	idleInTransaction = 10 * time.Second
+	// lookTimeout is what a connection may take, and a statement that does nothing.
+	lookTimeout = 6 * time.Second
 	// readOnlyLifetime is how long a connection is used whose server says that it is read-only.
 	// A new one may reach the server's successor; where it does not, reads still go on.
 	readOnlyLifetime = 10 * time.Second
@@ -75,6 +77,10 @@ func (r *route) find(ctx context.Context, c *pgx.ConnConfig) (pooled bool, err e
 	if r.known {
 		return r.pooled, nil
 	}
+	// The look is short, since others wait for it: a server that accepts connections and then
+	// says nothing must not hold them up.
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	look := c.Copy()
 	look.Tracer = nil
 	conn, err := pgx.ConnectConfig(ctx, look)

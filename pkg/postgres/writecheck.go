@@ -18,16 +18,17 @@ const (
 	// transaction id in five seconds.
 	writeCheckEvery = 5 * time.Second
 	// writeCheckAgain is the pause after a check that failed, so that the end of the trouble
-	// is seen soon.
+	// is seen soon, and before one that follows a refusal.
 	writeCheckAgain = time.Second
 )
 
 // writeCheck asks whether the database takes writes, and keeps the answer for a while. The
 // zero value is ready to use.
 type writeCheck struct {
-	mu    sync.Mutex // held while asking: those who come meanwhile share the answer
-	asked time.Time
-	err   error
+	mu      sync.Mutex // held while asking: those who come meanwhile share the answer
+	asked   time.Time
+	err     error
+	suspect bool // something was refused since
 }
 
 // ask draws a transaction id, which a standby, a read-only database and one that protects
@@ -37,11 +38,16 @@ type writeCheck struct {
 func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refusals) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	suspect := refusals.take()
-	if age := time.Since(w.asked); w.err == nil && !suspect && age < writeCheckEvery || w.err != nil && age < writeCheckAgain {
+	w.suspect = refusals.take() || w.suspect
+	thorough := w.suspect || w.err != nil
+	keep := writeCheckEvery
+	if thorough {
+		keep = writeCheckAgain
+	}
+	if time.Since(w.asked) < keep {
 		return w.err
 	}
-	thorough := suspect || w.err != nil
+	w.suspect = false
 	err := InTx(ctx, pool, func(tx pgx.Tx) error {
 		var readOnly bool
 		if err := tx.QueryRow(ctx, `SELECT current_setting('transaction_read_only')::bool FROM pg_current_xact_id()`).Scan(&readOnly); err != nil {
