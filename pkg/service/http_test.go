@@ -139,3 +139,13 @@ func TestServeReportsABrokenListener(t *testing.T) {
 		t.Errorf("error %v of a closed listener", err)
 	}
 }
+
+// TestReasonsAreBounded: an error may carry a query or a stack; /readyz shows one short line.
+func TestReasonsAreBounded(t *testing.T) {
+	var h Health
+	h.Add("database", func(context.Context) error { return errors.New("refused:\n\t" + strings.Repeat("ä", 5000)) })
+	reason := h.Check(t.Context()).Checks["database"]
+	if len(reason) > maxReason+len(" …") || !strings.HasPrefix(reason, "refused: ä") || !strings.HasSuffix(reason, "ä …") {
+		t.Errorf("%d bytes: %.40q…", len(reason), reason)
+	}
+}
