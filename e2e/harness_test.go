@@ -151,9 +151,13 @@ func up(dir string) (*stack, error) {
 
 // up starts the stack on what the flags say.
 func (s *stack) up(on ...string) error {
-	out, err := s.command(append([]string{"up", "--detach", "--ports", "auto",
+	args := []string{"up", "--detach", "--ports", "auto",
 		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms",
-		"--env", "order.SNAPSHOT_EVERY=3"}, on...)...) // so that every order is loaded from a snapshot and a tail
+		"--env", "order.SNAPSHOT_EVERY=3"} // so that every order is loaded from a snapshot and a tail
+	for _, service := range []string{"order", "payment", "inventory", "shipping", "projection"} {
+		args = append(args, "--env", service+".SCHEMA_GRACE=2s") // for rubbish that names schemas
+	}
+	out, err := s.command(append(args, on...)...)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
