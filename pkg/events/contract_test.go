@@ -1,0 +1,58 @@
+package events_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"eventshop.example/pkg/events"
+)
+
+// The contract between services that are released one by one: where each event goes and
+// whose version it carries.
+func TestWhereEventsGo(t *testing.T) {
+	t.Parallel()
+	got := map[string][]string{}
+	for _, typ := range events.Catalogue() {
+		key := typ.Topic + " of " + typ.AggregateType
+		got[key] = append(got[key], typ.Name)
+	}
+	want := map[string][]string{
+		"order.events of Order": {"OrderCreated", "OrderConfirmed", "OrderCancellationRequested", "OrderCancelled", "OrderShipped", "OrderDelivered"},
+		"payment.events of Payment": {
+			"PaymentCompleted", "PaymentFailed", "PaymentRefunded", "PaymentVoided", "PaymentRefundFailed",
+		},
+		"inventory.events of Reservation": {"InventoryReserved", "InventoryReservationFailed", "InventoryReleased"},
+		"shipping.events of Shipment": {
+			"ShipmentScheduled", "ShipmentFailed", "ShipmentDispatched", "ShipmentDelivered", "ShipmentCancelled", "ShipmentCancellationRejected",
+		},
+		"order.notifications of Order": {"OrderPlaced"},
+		"order.snapshots of Order":     {"OrderSnapshot"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Events are kept for ever and never compacted: projections are rebuilt from the first.
+func TestHowLongTopicsKeepRecords(t *testing.T) {
+	t.Parallel()
+	days := func(n int) map[string]string {
+		return map[string]string{"cleanup.policy": "delete", "retention.ms": strconv.FormatInt((time.Duration(n) * 24 * time.Hour).Milliseconds(), 10)}
+	}
+	forever := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+	got := map[string]map[string]string{}
+	for _, topic := range append(events.Topics(), events.DeadLetterTopic("t", "g"), events.RetryTopic("t", "g")) {
+		got[topic.Name] = topic.Config
+	}
+	want := map[string]map[string]string{
+		"order.events": forever, "payment.events": forever, "inventory.events": forever, "shipping.events": forever,
+		"order.notifications": days(7), "order.snapshots": {"cleanup.policy": "compact"},
+		"t.g.dlq": days(30), "t.g.retry": days(14),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
