@@ -15,6 +15,9 @@ import (
 // healthy registry needs some milliseconds, and longer their callers must not be held.
 const encodePatience = 500 * time.Millisecond
 
+// encodablePause is between tries to register a type that records wait for.
+const encodablePause = time.Second
+
 // registration is one try to register a type, shared by all who need it.
 type registration struct {
 	began time.Time
@@ -29,21 +32,25 @@ type registration struct {
 // kind errs.Transient. It is for callers who are about to do something that only an event
 // can tell of, such as a call to the outside world.
 func (c *Codec) CanEncode(ctx context.Context, types ...events.Type) error {
-	return c.canEncode(types, func(r *registration) { c.join(ctx, r) })
+	return c.canEncode(types, func(t events.Type) *registration {
+		r := c.start(t, 0)
+		c.join(ctx, r)
+		return r
+	})
 }
 
-// Encodable is CanEncode that does not wait. The error holds a Waiting.
+// Encodable is CanEncode that does not wait, and has a type registered once a second at
+// most, for callers who ask again and again. The error holds a Waiting.
 func (c *Codec) Encodable(types ...events.Type) error {
-	return c.canEncode(types, func(*registration) {})
+	return c.canEncode(types, func(t events.Type) *registration { return c.start(t, encodablePause) })
 }
 
-func (c *Codec) canEncode(types []events.Type, join func(*registration)) error {
+func (c *Codec) canEncode(types []events.Type, try func(events.Type) *registration) error {
 	for _, t := range types {
 		if c.isRegistered(t.Name) {
 			continue
 		}
-		r := c.start(t)
-		join(r)
+		r := try(t)
 		if !c.isRegistered(t.Name) {
 			return errs.Wrap(errs.Transient, c.whyNot(t, r), "encode "+t.Name)
 		}
@@ -88,7 +95,7 @@ func (c *Codec) register(ctx context.Context, t events.Type) error {
 	if done && unset == nil {
 		return nil
 	}
-	r := c.start(t)
+	r := c.start(t, 0)
 	select {
 	case <-ctx.Done():
 		return errs.Wrap(errs.Transient, ctx.Err(), "register schema "+t.Subject)
@@ -97,12 +104,12 @@ func (c *Codec) register(ctx context.Context, t events.Type) error {
 	}
 }
 
-// start returns the try under way to register a type, beginning one when there is none.
-// It ends by the client's timeouts.
-func (c *Codec) start(t events.Type) *registration {
+// start returns the try under way to register a type, or one that ended less than a pause
+// ago. Where there is none it begins one, which ends by the client's timeouts.
+func (c *Codec) start(t events.Type, pause time.Duration) *registration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.registrations[t.Name]; r != nil && r.ended.IsZero() {
+	if r := c.registrations[t.Name]; r != nil && (r.ended.IsZero() || time.Since(r.ended) < pause) {
 		return r
 	}
 	r := &registration{began: time.Now(), done: make(chan struct{})}
@@ -113,23 +120,24 @@ func (c *Codec) start(t events.Type) *registration {
 	go func() {
 		enc, level, err := c.newEncoder(context.Background(), t)
 		c.mu.Lock()
-		c.registeredAs(t, enc, level, err)
-		r.ended, r.err = time.Now(), err
+		r.err = c.registeredAs(t, enc, level, err)
+		r.ended = time.Now()
 		c.mu.Unlock()
 		close(r.done)
 	}()
 	return r
 }
 
-// registeredAs keeps the outcome of a try; for holders of mu.
-func (c *Codec) registeredAs(t events.Type, enc encoder, level, err error) {
+// registeredAs keeps the outcome of a try, and returns why the type is not registered; for
+// holders of mu.
+func (c *Codec) registeredAs(t events.Type, enc encoder, level, err error) error {
 	if _, done := c.registered[t.Name]; err != nil && done {
-		return // it was about the level alone
+		return nil // it was about the level alone
 	}
 	if err != nil {
 		c.metrics.unregistered.Inc()
 		c.problems[t.Name] = err
-		return
+		return err
 	}
 	delete(c.problems, t.Name)
 	if delete(c.levels, t.Name); level != nil {
@@ -138,6 +146,7 @@ func (c *Codec) registeredAs(t events.Type, enc encoder, level, err error) {
 	c.registered[t.Name] = enc
 	// What this program writes it also reads, without asking back.
 	c.keep(enc.id, t.Schema, enc.schema)
+	return nil
 }
 
 // join waits for a try as long as a healthy registry takes.

@@ -126,8 +126,13 @@ func TestAMissingSchemaThatIsRefusedIsWaitedFor(t *testing.T) {
 			wantKind(t, c.Encodable(orderDelivered), errs.Transient, orderDelivered.Subject)
 			wantKind(t, c.Ready(), errs.Transient, orderDelivered.Subject)
 			r.breakWith(nil)
-			if err := c.CanEncode(t.Context(), placed, orderDelivered); err != nil {
-				t.Fatal(err)
+			// The try under way may have begun before the registry was mended.
+			for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
+				if err := c.CanEncode(t.Context(), placed, orderDelivered); err == nil {
+					break
+				} else if time.Now().After(deadline) {
+					t.Fatal(err)
+				}
 			}
 			if err := c.Ready(); err != nil {
 				t.Errorf("not ready: %v", err)
@@ -143,8 +148,9 @@ func TestAMissingSchemaThatIsRefusedIsWaitedFor(t *testing.T) {
 func TestEncodableAsksForWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		down, asked := true, 0
 		registry := answers(func(req *http.Request) (int, string) {
+			asked++
 			if down {
 				return 503, "down"
 			}
@@ -153,7 +159,16 @@ func TestEncodableAsksForWhatIsMissing(t *testing.T) {
 		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)))
 		wantKind(t, c.Encodable(placed), errs.Transient, placed.Subject)
 		synctest.Wait()
+		before := asked
+		for range 100 { // those who wait ask as often as they like
+			wantKind(t, c.Encodable(placed), errs.Transient, placed.Subject)
+			synctest.Wait()
+		}
+		if asked != before {
+			t.Errorf("%d requests to a registry that failed just now", asked-before)
+		}
 		down = false
+		<-time.After(time.Second)
 		wantKind(t, c.Encodable(placed), errs.Transient, placed.Subject)
 		synctest.Wait()
 		if err := c.Encodable(placed); err != nil {
