@@ -121,6 +121,11 @@ func TestAppendRefuses(t *testing.T) {
 			if got := errs.KindOf(err); err == nil || got != tc.want {
 				t.Errorf("kind %v of %v, want %v", got, err, tc.want)
 			}
+			// The package says it of its own knowledge, so that it is an answer for a caller: a
+			// kind that only follows from a SQLSTATE is a fault of the server at the HTTP edge.
+			if tc.name != "no stream id" && tc.name != "NUL in a text" && errs.Derived(err) {
+				t.Errorf("the kind of %v only follows from its SQLSTATE", err)
+			}
 		})
 	}
 	if got := brief(eventstore.Load(t.Context(), pool, "order-1", 0)); got != "1 A, 2 B" {
@@ -269,5 +274,23 @@ func TestSnapshots(t *testing.T) {
 	}
 	if err := save(3, `{`); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("no JSON: %v, want Invalid", err)
+	}
+}
+
+// TestTemporalQueryAfterTheClockWasSetBack: the answer is a beginning of the stream, whatever
+// the times of its rows.
+func TestTemporalQueryAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, eventstore.Component())
+	noon := time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC)
+	for i, at := range []time.Time{noon, noon.Add(-time.Hour), noon.Add(time.Hour)} {
+		_, err := pool.Exec(t.Context(), `INSERT INTO events (stream_id, version, event_type, data, recorded_at) VALUES ('order-1', $1, $2, '{}', $3)`,
+			i+1, string(rune('A'+i)), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := brief(eventstore.LoadAt(t.Context(), pool, "order-1", noon.Add(-time.Minute))); got != "1 A, 2 B" {
+		t.Errorf("before noon: %q, want all up to the last one recorded by then", got)
 	}
 }
