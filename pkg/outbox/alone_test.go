@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -199,5 +200,47 @@ func TestAHoldStopsWhatIsSentAlone(t *testing.T) {
 	}
 	if s := f.stats(t); s.Unpublished != 5 {
 		t.Errorf("%d unpublished, want 5", s.Unpublished)
+	}
+}
+
+// A broker that refuses a batch for its company gets each record of it alone. Which of its
+// codes it uses does not matter.
+func TestWhatIsRefusedForItsCompanyIsSentAlone(t *testing.T) {
+	t.Parallel()
+	for _, why := range []*kerr.Error{kerr.MessageTooLarge, kerr.RecordListTooLarge} {
+		t.Run(why.Message, func(t *testing.T) {
+			t.Parallel()
+			cluster := kafkatest.StartCluster(t, testTopic)
+			cluster.ControlKey(produceKey, func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				req, company := kreq.(*kmsg.ProduceRequest), false
+				for _, topic := range req.Topics {
+					for _, p := range topic.Partitions {
+						var batch kmsg.RecordBatch
+						if err := batch.ReadFrom(p.Records); err != nil {
+							t.Error(err)
+						}
+						company = company || batch.NumRecords > 1
+					}
+				}
+				if !company {
+					return nil, nil, false
+				}
+				return answer(req, func([]byte) int16 { return why.Code }), nil, true
+			})
+			f := newFixture(t, cluster.ListenAddrs())
+			f.append(t, keys(60, 30)...) // before the relay, so that they share batches
+			reg := prometheus.NewRegistry()
+			cfg := quick
+			cfg.Registerer = reg
+			f.start(t, cfg)
+			f.awaitPublished(t)
+			if refused := refusals(t, reg, "eventshop_outbox_refusals_total"); len(refused) != 0 {
+				t.Errorf("counted as refused: %v", refused)
+			}
+			if n := f.verify(t); n != 0 {
+				t.Errorf("%d repetitions", n)
+			}
+		})
 	}
 }
