@@ -251,6 +251,9 @@ func TestResubmitBehindAParkedKeyAndWarnings(t *testing.T) {
 	}{
 		"waits":       {func(*retry.Record) {}, []string{"when its turn comes"}},
 		"no envelope": {func(r *retry.Record) { r.Headers = nil }, []string{"still no event", "when its turn comes"}},
+		"advice that is wrong": {func(r *retry.Record) { // a consumer replaces it
+			r.Headers = append(r.Headers, events.Header{Key: events.HeaderTraceParent, Value: []byte("another")})
+		}, []string{"when its turn comes"}},
 		"of another topic": {func(r *retry.Record) {
 			r.Headers = b.event(events.OrderPlaced{OrderID: "o-1", OccurredAt: time.UnixMicro(1)}).Headers
 		}, []string{"belongs on topic", "when its turn comes"}},

@@ -168,7 +168,7 @@ func eventType(headers []events.Header) string {
 
 // warnings tells what would keep a consumer from handling a record.
 func (a *api) warnings(ctx context.Context, r retry.Record) []string {
-	env, err := events.ParseEnvelope(r.Headers)
+	env, _, err := events.ReadEnvelope(r.Headers, r.Time)
 	if err != nil {
 		return []string{"it is still no event: " + err.Error()}
 	}

@@ -196,6 +196,12 @@ func TestParseHeadRefuses(t *testing.T) {
 	if got, omitted, err := ParseHead("payment", h.Key, h.Value, good); err != nil || omitted || got.ID != h.ID {
 		t.Fatalf("%+v, %v, %v", got, omitted, err)
 	}
+	// People see the type of an event whose advice is wrong as well.
+	traced := append(slices.Clone(good), text(events.HeaderID, h.ID.String()), text(events.HeaderSubject, "o-1"),
+		text(events.HeaderAggregateVersion, "1"), text(events.HeaderTraceParent, "one"), text(events.HeaderTraceParent, "two"))
+	if got, _, err := ParseHead("payment", h.Key, h.Value, traced); err != nil || got.EventType != "OrderCreated" {
+		t.Errorf("with a second traceparent it is a %q, %v", got.EventType, err)
+	}
 	if _, _, err := ParseHead("shipping", h.Key, h.Value, good); errs.KindOf(err) != errs.Hopeless {
 		t.Errorf("of another group: %v", err)
 	}

@@ -85,8 +85,8 @@ func ParseHead(group string, key, value []byte, headers []events.Header) (h Head
 		}
 		h.Record.Headers = append(h.Record.Headers, header)
 	}
-	// An original without an envelope has no type that could be believed.
-	if env, err := events.ParseEnvelope(h.Record.Headers); err == nil {
+	// An original without an identity has no type that could be believed.
+	if env, _, err := events.ReadEnvelope(h.Record.Headers, time.Time{}); err == nil {
 		h.EventType = env.Type
 	}
 	p := parser{meta: meta}

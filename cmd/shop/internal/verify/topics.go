@@ -128,7 +128,7 @@ func recordOf(ctx context.Context, codec *schema.Codec, r *kgo.Record) (Record, 
 	rec := Record{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: string(r.Key), Time: r.Timestamp, Sum: sumOf(r.Key, r.Value, hs),
 	}
-	env, err := events.ParseEnvelope(hs)
+	env, _, err := events.ReadEnvelope(hs, r.Timestamp) // as the services do: advice that is wrong makes it no other event
 	if err != nil {
 		return rec, nil
 	}

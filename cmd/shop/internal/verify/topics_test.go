@@ -58,6 +58,9 @@ func TestReadsTopics(t *testing.T) {
 		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: []byte{0}, Headers: envelopeOf(undecodable, event)},
 		// Resubmitted with the headers it had as a dead letter: the same event again.
 		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: value, Headers: append(envelopeOf(good, event), deadLetter)},
+		// What an agent adds behind the envelope makes it no other event.
+		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: value, Headers: append(envelopeOf(good, event),
+			kgo.RecordHeader{Key: events.HeaderTraceParent, Value: []byte("one")}, kgo.RecordHeader{Key: events.HeaderTraceParent, Value: []byte("two")})},
 		&kgo.Record{Topic: letters.Name, Key: []byte("order-1"), Value: value, Headers: append(envelopeOf(good, event), deadLetter)},
 		&kgo.Record{Topic: emptied.Name, Key: []byte("order-1"), Value: value},
 	)
@@ -79,7 +82,7 @@ func TestReadsTopics(t *testing.T) {
 	}
 	broken := shipped(2)
 	broken.ID, broken.Event = undecodable, nil
-	want := []Record{shipped(0), {Topic: orders.Name, Offset: 1, Key: "rubbish"}, broken, shipped(3)}
+	want := []Record{shipped(0), {Topic: orders.Name, Offset: 1, Key: "rubbish"}, broken, shipped(3), shipped(4)}
 	got := f.Records
 	for i := range got {
 		if got[i].Time.IsZero() {
