@@ -396,5 +396,5 @@ func produce(t *testing.T, b *bench, partitions map[string]int32, keys ...string
 
 // newCodecWithoutCache knows the registry and none of its schemas.
 func newCodecWithoutCache(b *bench) *schema.Codec {
-	return schema.NewCodec(schema.NewClient(b.registry.URL))
+	return b.registry.Codec()
 }

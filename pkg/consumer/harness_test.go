@@ -60,7 +60,7 @@ func newBenchRelayed(t testing.TB, pollEvery time.Duration) *bench {
 	if _, err := b.pool.Exec(t.Context(), `CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text, what text)`); err != nil {
 		t.Fatal(err)
 	}
-	b.codec = schema.NewCodec(schema.NewClient(b.registry.URL))
+	b.codec = b.registry.Codec()
 	if err := b.codec.Register(t.Context(), events.Catalogue()...); err != nil {
 		t.Fatal(err)
 	}

@@ -62,10 +62,10 @@ func newBench(t testing.TB) *bench {
 	db := pgtest.NewSeparate(t, outbox.Component(), retry.Component())
 	db.Migrate(t)
 	b := &bench{t: t, pool: db.App(t), registry: schematest.Start(t), log: &logBuffer{}, prepared: true}
-	b.codec = schema.NewCodec(schema.NewClient(b.registry.URL))
+	b.codec = b.registry.Codec()
 	b.outbox = outbox.New(b.codec, "/test")
 	b.store = retry.New("payment", b.outbox)
-	b.handler = b.newHandler(schema.NewCodec(schema.NewClient(b.registry.URL)))
+	b.handler = b.newHandler(b.registry.Codec())
 	document, err := os.ReadFile("openapi.yaml")
 	if err != nil {
 		t.Fatal(err)

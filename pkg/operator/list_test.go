@@ -14,7 +14,6 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/schema"
 )
 
 func TestListFilters(t *testing.T) {
@@ -243,7 +242,7 @@ func TestWithTheRegistryDown(t *testing.T) {
 	b := newBench(t)
 	first, second, third := b.failed("o-1"), b.failed("o-2"), b.failed("o-3")
 	b.registry.SetDown(true)
-	cold := b.newHandler(schema.NewCodec(schema.NewClient(b.registry.URL)))
+	cold := b.newHandler(b.registry.Codec())
 	if p := as[page](b.doWith(cold, "GET", "/dead-letters", ""), 200); len(p.DeadLetters) != 3 {
 		t.Errorf("%d dead letters", len(p.DeadLetters))
 	}

@@ -17,7 +17,7 @@ import (
 
 func newAppendFixture(t *testing.T) (*fixture, *schema.Codec) {
 	t.Helper()
-	codec := schema.NewCodec(schema.NewClient(schematest.Start(t).URL))
+	codec := schematest.Start(t).Codec()
 	f := newFixture(t, kafkatest.Start(t, testTopic, events.Topic{Name: events.TopicOrderNotifications, Partitions: 1}))
 	f.out = New(codec, "/eventshop/order")
 	return f, codec

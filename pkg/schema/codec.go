@@ -17,9 +17,10 @@ import (
 // Codec encodes and decodes events. A service makes one at start and uses it from all
 // goroutines; it learns schema ids as it registers types and meets records.
 type Codec struct {
-	client  *Client
-	lookups *lookups
-	metrics *metrics
+	client   *Client
+	lookups  *lookups
+	metrics  *metrics
+	patience time.Duration
 
 	mu            sync.RWMutex
 	registered    map[string]encoder       // by type name
@@ -36,6 +37,7 @@ type Config struct {
 	Client     *Client
 	WaitFor    []events.Type         // types that Ready waits for even before Register was called for them
 	Grace      time.Duration         // for which an unknown schema id is looked up again; default DefaultGrace
+	Patience   time.Duration         // for which Encode and Decode wait for a registry that works; default DefaultPatience
 	Registerer prometheus.Registerer // nil: metrics are kept but not exported
 }
 
@@ -61,11 +63,15 @@ type decoding struct {
 
 // New returns a codec that knows no schema yet.
 func New(cfg Config) *Codec {
+	if cfg.Patience <= 0 {
+		cfg.Patience = DefaultPatience
+	}
 	m := newMetrics(cfg.Registerer)
 	codec := &Codec{
 		client:        cfg.Client,
-		lookups:       newLookups(cfg.Client, cfg.Grace, m),
+		lookups:       newLookups(cfg.Client, cfg.Grace, cfg.Patience, m),
 		metrics:       m,
+		patience:      cfg.Patience,
 		registered:    map[string]encoder{},
 		registrations: map[string]*registration{},
 		problems:      map[string]error{},

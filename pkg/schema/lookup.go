@@ -13,9 +13,10 @@ const (
 	// it: replicas of a registry hear of a new schema within seconds.
 	DefaultGrace = 30 * time.Second
 
-	// patience is how long a caller waits for an answer that a healthy registry gives
-	// within milliseconds, rather than be sent away and come again. One that fails gets none.
-	patience = 250 * time.Millisecond
+	// DefaultPatience is how long Encode and Decode wait for an answer that a healthy
+	// registry gives within milliseconds, rather than send their callers away to come again:
+	// callers hold a transaction open, or other partitions up. A registry that fails gets none.
+	DefaultPatience = 500 * time.Millisecond
 	// slow is when a question without an answer becomes a reason not to be ready.
 	slow = time.Second
 	// maxInFlight bounds the lookups under way: a healthy registry answers thousands a
@@ -53,11 +54,12 @@ const (
 //
 // Nothing runs while no caller asks.
 type lookups struct {
-	client  *Client
-	grace   time.Duration
-	learn   func(id int, text string) error // keeps a schema; fails for what is no Avro schema
-	control func() (id int, text string)    // something the registry must know; id 0 for nothing
-	metrics *metrics
+	client   *Client
+	grace    time.Duration
+	patience time.Duration
+	learn    func(id int, text string) error // keeps a schema; fails for what is no Avro schema
+	control  func() (id int, text string)    // something the registry must know; id 0 for nothing
+	metrics  *metrics
 
 	mu      sync.Mutex
 	unknown map[int]*unknown
@@ -91,11 +93,11 @@ type unknown struct {
 	wanted  time.Time     // latest
 }
 
-func newLookups(c *Client, grace time.Duration, m *metrics) *lookups {
+func newLookups(c *Client, grace, patience time.Duration, m *metrics) *lookups {
 	if grace <= 0 {
 		grace = DefaultGrace
 	}
-	return &lookups{client: c, grace: grace, metrics: m,
+	return &lookups{client: c, grace: grace, patience: patience, metrics: m,
 		unknown: map[int]*unknown{}, asking: map[*unknown]struct{}{}, news: make(chan struct{})}
 }
 
@@ -122,7 +124,7 @@ func (l *lookups) want(ctx context.Context, id int) error {
 			l.queue = append(l.queue, id)
 		}
 		l.dispatch(now)
-		wait := l.patience(u, now)
+		wait := l.patienceFor(u, now)
 		if wait <= 0 {
 			return l.waiting(id, u, now)
 		}
@@ -163,13 +165,13 @@ func (l *lookups) entry(id int, now time.Time) (*unknown, error) {
 	return u, nil
 }
 
-// patience is how long to wait for the first question about an id. A registry that has let
+// patienceFor is how long to wait for the first question about an id. A registry that has let
 // another question wait for so long gets none, so that many ids cost one patience.
-func (l *lookups) patience(u *unknown, now time.Time) time.Duration {
+func (l *lookups) patienceFor(u *unknown, now time.Time) time.Duration {
 	if u.asked.IsZero() && !u.queued || l.failing != nil || u.tries > 0 {
 		return 0
 	}
-	return patience - now.Sub(l.oldest(now))
+	return l.patience - now.Sub(l.oldest(now))
 }
 
 // oldest is when the oldest question under way was asked; now when there is none.

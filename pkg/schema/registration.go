@@ -11,10 +11,6 @@ import (
 	"eventshop.example/pkg/events"
 )
 
-// encodePatience is how long CanEncode and Encode wait for a registration under way: a
-// healthy registry needs some milliseconds, and longer their callers must not be held.
-const encodePatience = 500 * time.Millisecond
-
 // encodablePause is between tries to register a type that records wait for.
 const encodablePause = time.Second
 
@@ -113,7 +109,7 @@ func (c *Codec) start(t events.Type, pause time.Duration) *registration {
 		return r
 	}
 	r := &registration{began: time.Now(), done: make(chan struct{})}
-	if last := c.registrations[t.Name]; last != nil && last.ended.Sub(last.began) > encodePatience {
+	if last := c.registrations[t.Name]; last != nil && last.ended.Sub(last.began) > c.patience {
 		r.began = last.began // the registry is slow: those who come now do not wait for it
 	}
 	c.registrations[t.Name] = r
@@ -151,7 +147,7 @@ func (c *Codec) registeredAs(t events.Type, enc encoder, level, err error) error
 
 // join waits for a try as long as a healthy registry takes.
 func (c *Codec) join(ctx context.Context, r *registration) {
-	timer := time.NewTimer(encodePatience - time.Since(r.began))
+	timer := time.NewTimer(c.patience - time.Since(r.began))
 	defer timer.Stop()
 	select {
 	case <-r.done:

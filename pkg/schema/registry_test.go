@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/schema"
@@ -79,7 +80,12 @@ func newRegistry(t testing.TB) *registry {
 	return r
 }
 
-func (r *registry) codec() *schema.Codec { return schema.NewCodec(schema.NewClient(r.URL + "/")) }
+// codec waits for the registry however busy the machine is.
+func (r *registry) codec() *schema.Codec {
+	return schema.New(schema.Config{Client: schema.NewClient(r.URL+"/", schema.WithTimeout(patience)), Patience: patience})
+}
+
+const patience = 20 * time.Second
 
 // add stores a schema without checking anything and returns its id.
 func (r *registry) add(subject, text string) int {

@@ -17,7 +17,6 @@ import (
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/inventory"
 )
@@ -75,7 +74,7 @@ func get(url string) (int, map[string]any) {
 func TestFromPaymentToDispatch(t *testing.T) {
 	t.Parallel()
 	registry := schematest.Start(t)
-	codec := schema.NewCodec(schema.NewClient(registry.URL))
+	codec := registry.Codec()
 	db := pgtest.NewSeparate(t, inventory.Components()...)
 	db.Migrate(t)
 	db.Check(t)

@@ -38,7 +38,7 @@ type stack struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	registry, carrier := schematest.Start(t), carriertest.Start(t)
-	s := &stack{t: t, carrier: carrier, codec: schema.NewCodec(schema.NewClient(registry.URL))}
+	s := &stack{t: t, carrier: carrier, codec: registry.Codec()}
 	db := pgtest.NewSeparate(t, shipping.Components()...)
 	db.Migrate(t)
 	db.Check(t)

@@ -15,6 +15,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"eventshop.example/pkg/schema"
 )
 
 // Registry is a registry that can be broken and mended.
@@ -48,6 +51,12 @@ func Start(t testing.TB) *Registry {
 	t.Cleanup(func() { close(r.over) }) // runs first
 	r.URL = server.URL
 	return r
+}
+
+// Codec returns a codec of this registry that waits for it however busy the machine is.
+func (r *Registry) Codec() *schema.Codec {
+	const patience = 20 * time.Second
+	return schema.New(schema.Config{Client: schema.NewClient(r.URL, schema.WithTimeout(patience)), Patience: patience})
 }
 
 // SetDown makes every request fail with 503, or work again.

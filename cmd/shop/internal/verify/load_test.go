@@ -51,7 +51,7 @@ func newShop(t *testing.T) *shop {
 		}
 	}
 	s := &shop{
-		brokers: kafkatest.Start(t, topics...), codec: schema.NewCodec(schema.NewClient(schematest.Start(t).URL)),
+		brokers: kafkatest.Start(t, topics...), codec: schematest.Start(t).Codec(),
 		conns: map[string]*pgx.Conn{}, pools: map[string]*pgxpool.Pool{},
 	}
 	if err := s.codec.Register(t.Context(), events.Catalogue()...); err != nil {

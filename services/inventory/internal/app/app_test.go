@@ -39,7 +39,7 @@ func newShelf(t *testing.T, stock map[string]int64) *shelf {
 	db := pgtest.NewSeparate(t, inventory.Components()...)
 	db.Migrate(t)
 	s := &shelf{t: t, pool: db.App(t), db: db}
-	codec := schema.NewCodec(schema.NewClient(schematest.Start(t).URL))
+	codec := schematest.Start(t).Codec()
 	if err := codec.Register(t.Context(), events.Catalogue()...); err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func newTeller(t *testing.T, stock map[string]int64) teller {
 	t.Parallel()
 	db := pgtest.NewSeparate(t, inventory.Components()...)
 	db.Migrate(t)
-	codec := schema.NewCodec(schema.NewClient(schematest.Start(t).URL))
+	codec := schematest.Start(t).Codec()
 	s := &shelf{t: t, pool: db.App(t), db: db}
 	s.app = app.New(app.Config{
 		Pool: s.pool, Outbox: outbox.New(codec, "/eventshop/inventory"), Now: func() time.Time { return noon },

@@ -25,7 +25,6 @@ import (
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order/internal/api"
 	"eventshop.example/services/order/internal/app"
@@ -44,7 +43,7 @@ func newKit(t testing.TB) *kit {
 	t.Helper()
 	pool := pgtest.NewDB(t, eventstore.Component(), outbox.Component(), httpapi.IdempotencyComponent(),
 		postgres.Component{Name: "order", FS: os.DirFS("../../migrations")})
-	out := outbox.New(schema.NewCodec(schema.NewClient(schematest.Start(t).URL)), "/eventshop/order")
+	out := outbox.New(schematest.Start(t).Codec(), "/eventshop/order")
 	a := app.New(app.Config{Pool: pool, Outbox: out})
 	spec, err := os.ReadFile("../../openapi.yaml")
 	if err != nil {

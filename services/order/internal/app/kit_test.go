@@ -19,7 +19,6 @@ import (
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order/internal/app"
 	"eventshop.example/services/order/internal/order"
@@ -42,7 +41,7 @@ func newKit(t testing.TB) *kit {
 		postgres.Component{Name: "order", FS: os.DirFS("../../migrations")})
 	k.app = app.New(app.Config{
 		Pool:   k.pool,
-		Outbox: outbox.New(schema.NewCodec(schema.NewClient(schematest.Start(t).URL)), "/eventshop/order"),
+		Outbox: outbox.New(schematest.Start(t).Codec(), "/eventshop/order"),
 		Log:    slog.New(slog.DiscardHandler),
 		Now:    k.time, SagaDeadline: 5 * time.Minute, SnapshotEvery: 4,
 	})

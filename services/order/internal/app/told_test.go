@@ -33,7 +33,7 @@ func newTeller(t testing.TB) teller {
 	k := &kit{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	k.pool = pgtest.NewDB(t, eventstore.Component(), outbox.Component(),
 		postgres.Component{Name: "order", FS: os.DirFS("../../migrations")})
-	codec := schema.NewCodec(schema.NewClient(schematest.Start(t).URL))
+	codec := schematest.Start(t).Codec()
 	k.app = app.New(app.Config{
 		Pool: k.pool, Outbox: outbox.New(codec, "/eventshop/order"), Log: slog.New(slog.DiscardHandler),
 		Now: k.time, SagaDeadline: 5 * time.Minute, SnapshotEvery: 4,

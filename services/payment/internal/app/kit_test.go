@@ -87,7 +87,7 @@ func (k *kit) replica(registryURL string) *app.App {
 func (k *kit) process(registryURL string, client *gateway.Client) *app.App {
 	return app.New(app.Config{
 		Pool:    k.pool,
-		Outbox:  outbox.New(schema.NewCodec(schema.NewClient(registryURL)), "/eventshop/payment"),
+		Outbox:  outbox.New(schema.New(schema.Config{Client: schema.NewClient(registryURL), Patience: 20 * time.Second}), "/eventshop/payment"),
 		Gateway: client,
 		Log:     slog.New(slog.DiscardHandler),
 		Now:     k.time,

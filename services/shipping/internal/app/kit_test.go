@@ -47,7 +47,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Parallel()
 	f := &fixture{t: t, registry: schematest.Start(t), carrier: carriertest.Start(t)}
 	f.pool = pgtest.NewDB(t, outbox.Component(), postgres.Component{Name: "shipping", FS: os.DirFS("../..")})
-	f.codec = schema.NewCodec(schema.NewClient(f.registry.URL))
+	f.codec = f.registry.Codec()
 	f.app = f.newApp()
 	return f
 }
