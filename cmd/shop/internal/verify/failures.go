@@ -102,7 +102,7 @@ type GivenUp struct {
 	Place          Place
 	Key            string    // of one that parked its key, else ""
 	DeadLetter     uuid.UUID // zero where an operator had the record skipped, which is "discarded" too
-	Decision       string // "", "resolved" or "discarded"
+	Decision       string    // "", "resolved" or "discarded"
 }
 
 // discardedPlaces returns where the records lie that a group will never handle.
