@@ -119,20 +119,25 @@ func (a *answers) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
 				a.note(m[1])
 			}
 		case error:
-			if keyvals[i] == "err" && failures[msg] {
+			if keyvals[i] == "err" && keepsRecords(msg) {
 				a.note(value.Error())
 			}
 		}
 	}
 }
 
-// failures are the messages of kgo whose errors keep records at the producer.
-var failures = map[string]bool{
-	"produce request failed, triggering metadata update":                                        true,
-	"produce request failed with a retryable error, retrying without a metadata update":         true,
-	"producer id initialization failure, discarding initialization attempt":                     true,
-	"producer id initialization resulted in retryable error, discarding initialization attempt": true,
-	"random error while producing, requeueing unattempted request":                              true,
+// keepsRecords reports whether a message of kgo comes with an error that keeps records at the
+// producer.
+func keepsRecords(msg string) bool {
+	switch msg {
+	case "produce request failed, triggering metadata update",
+		"produce request failed with a retryable error, retrying without a metadata update",
+		"producer id initialization failure, discarding initialization attempt",
+		"producer id initialization resulted in retryable error, discarding initialization attempt",
+		"random error while producing, requeueing unattempted request":
+		return true
+	}
+	return false
 }
 
 func (a *answers) note(text string) { a.last.Store(&reply{time.Now(), text}) }

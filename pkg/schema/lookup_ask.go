@@ -1,0 +1,138 @@
+package schema
+
+import (
+	"context"
+	"time"
+
+	"eventshop.example/pkg/errs"
+)
+
+// dispatch starts as many questions as may be under way; for holders of mu.
+func (l *lookups) dispatch(now time.Time) {
+	limit := maxInFlight
+	if l.failing != nil {
+		limit = 1
+		if now.Before(l.probeAt) {
+			limit = 0
+		}
+	}
+	for len(l.queue) > 0 && len(l.asking) < limit {
+		id := l.queue[0]
+		l.queue = l.queue[1:]
+		u := l.unknown[id]
+		u.queued, u.asked = false, now
+		l.asking[u] = struct{}{}
+		go l.ask(id, u, now)
+	}
+}
+
+// ask asks the registry for one id and keeps what it says.
+func (l *lookups) ask(id int, u *unknown, began time.Time) {
+	text, err := l.client.Schema(context.Background(), id) // bounded by the client's timeout
+	if err == nil {
+		// Another registry behind the URL knows the id too, as another schema.
+		if err = l.verify(began.Add(-verdictAge), false); err == nil {
+			err = l.learn(id, text)
+		}
+	}
+	kind := errs.KindOf(err)
+	denied := err != nil && (kind == errs.NotFound || kind == errs.Invalid)
+	believe, failing := l.believes(u, began)
+	believe = believe && denied
+	if believe || denied && failing { // one that is back from a failure may know nothing yet
+		if wrong := l.verify(began.Add(-controlAge), true); wrong != nil {
+			err, denied, believe = wrong, false, false
+		}
+	}
+	l.answered(id, u, err, denied, believe)
+}
+
+// believes reports whether a denial of a question asked now is believed, and whether the
+// registry failed before it.
+func (l *lookups) believes(u *unknown, now time.Time) (believe, failing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return u.verdict || !u.denied.IsZero() && !now.Before(l.believedAt(u, now)), l.failing != nil
+}
+
+// believedAt is when the denial of an id will have lasted as long as it takes.
+func (l *lookups) believedAt(u *unknown, now time.Time) time.Time {
+	since := u.denied
+	if l.steady.After(since) {
+		since = l.steady
+	}
+	if l.inEpisode(now) {
+		return since.Add(l.grace / episodePart)
+	}
+	return since.Add(l.grace)
+}
+
+// inEpisode reports whether an id has waited for the whole grace period in vain not long
+// ago. An episode ends when the ids do, and after a time even when they do not.
+func (l *lookups) inEpisode(now time.Time) bool {
+	return !l.episode.IsZero() && now.Sub(l.lastEnd) < l.grace && now.Sub(l.episode) < longestEpisode*l.grace
+}
+
+// answered keeps the outcome of a question: err is nil when the schema was learnt, else
+// the registry has denied it, which is believed or not yet, or has failed.
+func (l *lookups) answered(id int, u *unknown, err error, denied, believe bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	delete(l.asking, u)
+	u.asked = time.Time{}
+	u.tries++
+	wasFailing := l.failing != nil
+	switch {
+	case err == nil:
+		delete(l.unknown, id)
+		l.recovered(now)
+	case denied:
+		l.recovered(now)
+		u.why, u.failure = err, nil
+		if u.denied.IsZero() {
+			u.denied, u.tries = now, 1
+		}
+		if believe {
+			if !l.inEpisode(now) && !u.verdict {
+				l.episode = now
+			}
+			if !u.verdict {
+				l.lastEnd = now
+				l.metrics.denied.Inc()
+			}
+			u.verdict, u.judged, u.next = true, now, now
+			break
+		}
+		// Many ids share the load on the registry: 50 questions a second.
+		pause := max(doubled(askAgainMin, askAgainMax, u.tries), time.Duration(len(l.unknown))*20*time.Millisecond)
+		u.next = now.Add(pause)
+		if end := l.believedAt(u, now); end.Before(u.next) {
+			u.next = end
+		}
+	default:
+		l.metrics.failures.Inc()
+		if l.failing == nil {
+			l.brokeAt = now
+		}
+		l.failed++
+		l.failing, l.probeAt = err, now.Add(doubled(probeMin, probeMax, l.failed))
+		l.episode = time.Time{} // what it said before says nothing about what it says next
+		u.failure, u.denied = err, time.Time{}
+		u.next = l.probeAt
+	}
+	l.dispatch(now)
+	close(u.answer)
+	if err == nil || believe || wasFailing != (l.failing != nil) { // another denial changes nothing
+		close(l.news)
+		l.news = make(chan struct{})
+	}
+}
+
+// recovered keeps that the registry has answered; for holders of mu.
+func (l *lookups) recovered(now time.Time) {
+	if l.failing != nil && now.Sub(l.brokeAt) > slow {
+		l.steady = now
+	}
+	l.failing, l.failed = nil, 0
+}
