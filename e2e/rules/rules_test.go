@@ -199,7 +199,7 @@ var layers = map[string][]string{
 	"pgtest":          {"errs", "postgres", "postgres/server"},
 	"kafkatest":       {"errs", "events"},
 
-	"schema/schematest": {},
+	"schema/schematest": {"schema"},
 	"events/eventstest": {"events"},
 }
 
