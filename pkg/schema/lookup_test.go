@@ -209,7 +209,7 @@ func TestAWrongRegistryBlamesNoRecord(t *testing.T) {
 		"unprocessable":      body(422, `{"error_code":42205,"message":"read-only"}`),
 		"moved to a page":    moved,
 		"endless redirection": func(w http.ResponseWriter, req *http.Request) bool {
-			http.Redirect(w, req, req.URL.Path, 307)
+			http.Redirect(w, req, req.URL.Path, http.StatusTemporaryRedirect)
 			return true
 		},
 	} {
