@@ -21,6 +21,7 @@ import (
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/schema"
 )
 
 // Tests with whole records of any kind, key, headers, value and timestamp, over a real
@@ -40,6 +41,10 @@ type anyRecord struct {
 
 func newAnyRecord(t testing.TB) *anyRecord {
 	a := &anyRecord{bench: newBench(t), registry: prometheus.NewRegistry()}
+	a.codec = schema.New(schema.Config{Client: schema.NewClient(a.bench.registry.URL), Grace: 100 * time.Millisecond})
+	if err := a.codec.Register(t.Context(), events.Catalogue()...); err != nil {
+		t.Fatal(err)
+	}
 	// A text from a record comes to an index, as in a service's own tables.
 	a.exec(`CREATE INDEX ON effects (order_id)`)
 	a.cons = a.start(consumer.Config{
