@@ -60,7 +60,9 @@ func newBenchRelayed(t testing.TB, pollEvery time.Duration) *bench {
 	if _, err := b.pool.Exec(t.Context(), `CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text, what text)`); err != nil {
 		t.Fatal(err)
 	}
-	b.codec = b.registry.Codec()
+	b.codec = schema.New(schema.Config{
+		Client: schema.NewClient(b.registry.URL), Grace: 50 * time.Millisecond, Patience: 20 * time.Second,
+	})
 	if err := b.codec.Register(t.Context(), events.Catalogue()...); err != nil {
 		t.Fatal(err)
 	}

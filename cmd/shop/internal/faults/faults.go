@@ -106,7 +106,7 @@ func Settings() map[string]map[string]string {
 	}
 	for _, service := range services() {
 		env[service] = map[string]string{
-			"RETRY_ATTEMPTS": "4", "RETRY_BACKOFF_BASE": "100ms", "RETRY_BACKOFF_MAX": "1s",
+			"RETRY_ATTEMPTS": "4", "RETRY_BACKOFF_BASE": "100ms", "RETRY_BACKOFF_MAX": "1s", "SCHEMA_GRACE": "2s",
 		}
 	}
 	set := func(service string, pairs ...string) {
