@@ -92,7 +92,8 @@ type Record struct {
 	Type      string
 	Version   int64
 	Causation string
-	Event     any // decoded, nil where that is not possible
+	Event     any  // decoded, nil where that is not possible
+	Strayed   bool // it lies on another partition than its key's, where no service puts it
 	Time      time.Time
 	Sum       Sum
 }

@@ -5,9 +5,12 @@ import "github.com/google/uuid"
 // givenUp checks that what was given up is where its dead letter is, and that what a person
 // discarded has had no effect since, also when its dead letter is gone.
 func (s *settlement) givenUp() {
-	at := map[Place]Record{}
+	at, copies := map[Place]Record{}, map[uuid.UUID]int{}
 	for _, rec := range s.Records {
 		at[rec.Place()] = rec
+		if sound(rec) {
+			copies[rec.ID]++
+		}
 	}
 	noted := map[placeOf]bool{}
 	for _, g := range s.GivenUp {
@@ -24,7 +27,7 @@ func (s *settlement) givenUp() {
 		case letter != nil && g.Decision != decision(letter.Status):
 			s.finding.breach("order %s: dead letter %s of group %s is %s, and %s is noted as %q", shown(key), g.DeadLetter, g.Group, letter.Status, g.Place, g.Decision)
 		}
-		if rec, ok := at[g.Place]; ok && letter == nil && g.Decision == "discarded" && rec.ID != uuid.Nil {
+		if rec, ok := at[g.Place]; ok && letter == nil && g.Decision == "discarded" && sound(rec) && copies[rec.ID] == 1 {
 			if effect, ok := s.effects[cause{g.Group, rec.ID.String()}]; ok {
 				s.finding.breach("order %s: event %s has had its effect in group %s (%s %s), which has discarded it",
 					shown(key), rec.ID, g.Group, effect.Type, effect.ID)

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"eventshop.example/pkg/retry"
 )
 
 // holder is what has a failed record in one group: the retry record at the head of its
@@ -41,8 +43,14 @@ type receipt struct {
 	id    uuid.UUID
 }
 
-// lane is what order is kept by: a key of a topic, in a group.
+// lane is what order is kept by: a key of a topic, in a group. The tables of what is parked
+// have long keys as hashes; dead letters and retry records have them as they came.
 type lane struct{ group, topic, key string }
+
+// laneOf is the lane of a record with that key.
+func laneOf(group, topic, key string) lane {
+	return lane{group, topic, retry.KeyOf(topic, []byte(key)).Key}
+}
 
 func hold(f Facts) held {
 	h := held{

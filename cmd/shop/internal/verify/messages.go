@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -10,7 +11,8 @@ import (
 )
 
 // published is I4: the set of event ids on the topics is the set in the outboxes. What
-// the groups keep of failed records is no event, and I7's affair.
+// the groups keep of failed records is no event, and I7's affair. Nor is what bears an
+// envelope and can be no event of its key: I7 wants it to be a dead letter.
 func published(f Facts) Finding {
 	r := Finding{Invariant: "I4", Title: "event ids on topics = event ids in outboxes"}
 	type place struct {
@@ -19,10 +21,17 @@ func published(f Facts) Finding {
 	}
 	onTopic, distinct := map[place]bool{}, map[uuid.UUID]bool{}
 	newest := map[string]uuid.UUID{} // order → its latest snapshot; UUIDv7 sort by time
+	home := map[uuid.UUID]string{}
+	for _, row := range f.Outbox {
+		if !row.Raw {
+			home[row.ID] = row.Topic
+		}
+	}
+	strange := func(rec Record) bool { return rec.ID == uuid.Nil || home[rec.ID] == "" && !sound(rec) }
 	strangers := 0
 	for _, rec := range f.Records {
-		if rec.ID == uuid.Nil {
-			strangers++ // not an event: nobody's outbox can have it
+		if strange(rec) {
+			strangers++ // not an event: no outbox can have it
 			continue
 		}
 		onTopic[place{rec.ID, rec.Topic}], distinct[rec.ID] = true, true
@@ -30,12 +39,10 @@ func published(f Facts) Finding {
 			newest[rec.Key] = rec.ID
 		}
 	}
-	home := map[uuid.UUID]string{}
 	for _, row := range f.Outbox {
 		if row.Raw {
 			continue
 		}
-		home[row.ID] = row.Topic
 		there := onTopic[place{row.ID, row.Topic}]
 		last := newest[row.AggregateID]
 		switch {
@@ -52,7 +59,7 @@ func published(f Facts) Finding {
 	for _, rec := range f.Records {
 		topic, ours := home[rec.ID]
 		switch {
-		case rec.ID == uuid.Nil:
+		case strange(rec):
 		case !ours:
 			r.breach("order %s: %s %s on %s is in no outbox", rec.Key, rec.Type, rec.ID, rec.Topic)
 		case rec.Topic != topic:
@@ -100,14 +107,15 @@ func effects(f Facts) Finding {
 }
 
 // versions is I6: first occurrences of an aggregate's events arrive in version
-// order on each topic.
+// order on each topic. Of an event's copies the one on its key's partition came first.
+// What can be no event has no version.
 func versions(f Facts) Finding {
 	r := Finding{Invariant: "I6", Title: "first occurrences arrive in version order"}
 	type stream struct{ topic, key string }
 	latest := map[stream]Record{}
 	seen := map[uuid.UUID]bool{}
-	for _, rec := range f.Records {
-		if rec.ID == uuid.Nil || rec.Version == 0 || seen[rec.ID] {
+	for _, rec := range slices.SortedStableFunc(slices.Values(f.Records), strayedLast) {
+		if !sound(rec) || rec.Version == 0 || seen[rec.ID] {
 			continue
 		}
 		seen[rec.ID] = true

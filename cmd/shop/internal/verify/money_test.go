@@ -137,7 +137,10 @@ func TestI6NeighboursThatSwap(t *testing.T) {
 	t.Parallel()
 	record := func(version int64) Record {
 		id := uuid.New()
-		return Record{Topic: events.TopicOrderEvents, Key: "order-alone", ID: id, Type: "OrderConfirmed", Version: version}
+		return Record{
+			Topic: events.TopicOrderEvents, Key: "order-alone", ID: id, Type: "OrderConfirmed", Version: version,
+			Event: events.OrderConfirmed{OrderID: "order-alone"},
+		}
 	}
 	if r := versions(Facts{Records: []Record{record(1), record(3), record(4)}}); !r.OK() {
 		t.Errorf("a gap is no breach: %v", r.Breaches)

@@ -25,7 +25,7 @@ func (s *settlement) parkedKeys() {
 		switch {
 		case !ok:
 			s.finding.breach("order %s: retry %s of group %s is neither on %s nor in the outbox", key, k.Head, k.Group, topic)
-		case r.Group != k.Group || r.Topic != topic || r.Place.Topic != k.Topic || r.Key != k.Key:
+		case r.Group != k.Group || r.Topic != topic || r.Place.Topic != k.Topic || laneOf(k.Group, k.Topic, r.Key).key != k.Key:
 			s.finding.breach("order %s: %s of group %s waits for retry %s, which is of %s on %s for group %s",
 				key, k.Topic, k.Group, k.Head, shown(r.Key), r.Topic, r.Group)
 		case r.DeadLetter != uuid.Nil:
@@ -134,7 +134,7 @@ func (s *settlement) copied(l *DeadLetter, copies []Copy) {
 
 // waiting checks that a dead letter waits where its status says, and nowhere else.
 func (s *settlement) waiting(l *DeadLetter, turns int) {
-	k, parked := s.lanes[lane{l.Group, l.Place.Topic, l.Key}]
+	k, parked := s.lanes[laneOf(l.Group, l.Place.Topic, l.Key)]
 	switch {
 	case l.Status == "open" && l.Parks && !(parked && k.State == "dead" && k.Head == l.ID):
 		s.finding.breach("order %s: dead letter %s of group %s is open, and its key does not wait for it", shown(l.Key), l.ID, l.Group)

@@ -66,11 +66,13 @@ func keys[V any](a, b map[string]V) []string {
 // heard returns the records as the projection has heard them. Without those that it is
 // to try again, that it gave up or that a person discarded; and with those that a person
 // repaired in the place of what they were. So an order that is held is compared as well.
+// Without those that are no event of their key, and with an event's copies on its key's
+// partition before others: a copy elsewhere came later, wherever that partition stands.
 func heard(f Facts) []Record {
 	h, discarded := hold(f), discardedPlaces(f, projector)
 	out := make([]Record, 0, len(f.Records))
 	for _, rec := range f.Records {
-		if discarded[rec.Place()] {
+		if discarded[rec.Place()] || !sound(rec) {
 			continue // also when its dead letter was pruned since
 		}
 		// Other copies of the event were duplicates to the inbox.
@@ -79,12 +81,24 @@ func heard(f Facts) []Record {
 			out = append(out, rec)
 		}
 	}
+	slices.SortStableFunc(out, strayedLast)
 	for _, l := range f.DeadLetters {
 		if l.Group == projector && l.Status == "resolved" && l.Repaired != nil {
 			out = append(out, *l.Repaired)
 		}
 	}
 	return out
+}
+
+// strayedLast sorts records so that those which strayed come last.
+func strayedLast(a, b Record) int {
+	switch {
+	case a.Strayed == b.Strayed:
+		return 0
+	case a.Strayed:
+		return 1
+	}
+	return -1
 }
 
 // Rebuild folds the read models from the records of all topics. Duplicates count

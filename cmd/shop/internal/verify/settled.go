@@ -43,7 +43,9 @@ func settled(f Facts) Finding {
 			if seen[rec.ID] && sound(rec) && len(s.at[placeOf{reader.group, rec.Place()}]) == 0 {
 				continue // a duplicate
 			}
-			seen[rec.ID] = true
+			if sound(rec) { // what only bears the id of an event does not stand for it
+				seen[rec.ID] = true
+			}
 			n.count(s.state(reader, rec))
 		}
 	}

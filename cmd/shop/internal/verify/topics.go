@@ -28,9 +28,11 @@ func readTopics(ctx context.Context, src Sources, codec *schema.Codec, f *Facts)
 		return err
 	}
 	var names []string
+	partitions := map[string]int{}
 	for _, t := range listed.Names() {
 		if !listed[t].IsInternal && !strings.HasPrefix(t, "_") { // heartbeats, Kafka Connect's own
 			names = append(names, t)
+			partitions[t] = len(listed[t].Partitions)
 		}
 	}
 	ends, err := adm.ListEndOffsets(ctx, names...)
@@ -86,6 +88,7 @@ func readTopics(ctx context.Context, src Sources, codec *schema.Codec, f *Facts)
 				if err != nil {
 					failed = err
 				}
+				rec.Strayed = strayed(r, partitions[r.Topic])
 				f.Records = append(f.Records, rec)
 			}
 			if r.Offset >= end-1 {
@@ -121,12 +124,19 @@ func headersOf(r *kgo.Record) []events.Header {
 	return hs
 }
 
-// recordOf decodes what can be decoded; a record that is no event keeps its
-// place with a zero id. Only a registry that does not answer is an error.
+// strayed reports whether a record lies on another of its topic's partitions than its key's.
+func strayed(r *kgo.Record, partitions int) bool {
+	home := kgo.StickyKeyPartitioner(nil).ForTopic(r.Topic).Partition(&kgo.Record{Key: r.Key}, partitions)
+	return len(r.Key) > 0 && home != int(r.Partition)
+}
+
+// recordOf reads a record as consumers do, and decodes what can be decoded; a record that is
+// no event keeps its place with a zero id. Its time is the one that services store. Only a
+// registry that does not answer is an error.
 func recordOf(ctx context.Context, codec *schema.Codec, r *kgo.Record) (Record, error) {
 	hs := headersOf(r)
 	rec := Record{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: string(r.Key), Time: r.Timestamp, Sum: sumOf(r.Key, r.Value, hs),
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: string(r.Key), Time: events.StorableTime(r.Timestamp), Sum: sumOf(r.Key, r.Value, hs),
 	}
 	env, _, err := events.ReadEnvelope(hs, r.Timestamp) // as the services do: advice that is wrong makes it no other event
 	if err != nil {
