@@ -327,3 +327,21 @@ func TestEditWithWhatIsShown(t *testing.T) {
 		t.Errorf("(-original +sent back):\n%s", diff)
 	}
 }
+
+// TestAdviceIsNoReasonForAWarning: consumers replace what tracing and times say wrong, and so
+// warn of nothing.
+func TestAdviceIsNoReasonForAWarning(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.placed("o-1")
+	r.Headers = append(r.Headers, events.Header{Key: events.HeaderTraceParent, Value: []byte("a")}, events.Header{Key: events.HeaderTraceParent, Value: []byte("b")})
+	id := b.bury(r, true, errs.New(errs.Invalid, "no"))
+	d := as[detail](b.do("PATCH", path(id), `{"setHeaders":{"ce_time":"yesterday"}}`), 200)
+	if d.Warnings != nil {
+		t.Errorf("warnings %q", d.Warnings)
+	}
+	d = as[detail](b.do("PATCH", path(id), `{"setHeaders":{"ce_aggregateversion":"none"}}`), 200)
+	if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "still no event") {
+		t.Errorf("without a version: warnings %q", d.Warnings)
+	}
+}

@@ -289,6 +289,24 @@ func TestARetryRecordCarriesItsStory(t *testing.T) {
 	}
 }
 
+// TestWrongAdviceHidesNoType: what tracing and times say wrong makes an event no other.
+func TestWrongAdviceHidesNoType(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := f.head("o-1")
+	h.Record.Headers = nil
+	for _, header := range [][2]string{
+		{events.HeaderID, uuid.Must(uuid.NewV7()).String()}, {events.HeaderType, "OrderCreated"}, {events.HeaderSubject, "o-1"},
+		{events.HeaderAggregateVersion, "1"}, {events.HeaderTime, "yesterday"}, {events.HeaderTraceParent, "a"}, {events.HeaderTraceParent, "b"},
+	} {
+		h.Record.Headers = append(h.Record.Headers, text(header[0], header[1]))
+	}
+	f.tx(t, func(tx pgx.Tx) error { return f.Park(t.Context(), tx, h) })
+	if got := f.onlyHead(t).EventType; got != "OrderCreated" {
+		t.Errorf("type %q after the retry topic, want OrderCreated", got)
+	}
+}
+
 // TestAPayloadTooLargeForTheRetryTopicIsKept: it is in the key's row, and goes with the
 // head from attempt to attempt.
 func TestAPayloadTooLargeForTheRetryTopicIsKept(t *testing.T) {
