@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -74,7 +73,7 @@ func (p programs) Resume(name string) error                    { return p.runner
 func (p programs) Forget(context.Context, string) error { return nil }
 
 func (p programs) Empty(_ context.Context, name string) error {
-	return os.RemoveAll(filepath.Join(p.stack.State, name))
+	return os.RemoveAll(p.stack.DataDir(name))
 }
 
 // Logs reads the file that the program writes.
@@ -121,7 +120,7 @@ func tail(out io.Writer, f io.Reader, lines int) error {
 func (s *Stack) spec(name string) (process.Spec, error) {
 	f := s.file
 	port := fmt.Sprint(f.Ports[name])
-	data := filepath.Join(s.State, name)
+	data := s.DataDir(name)
 	spec := process.Spec{Name: name, Log: s.LogFile(name), Dir: s.State}
 	env := map[string]string{"ADDR": address(f.Ports[name])}
 	service := "" // that the process is a replica of

@@ -141,6 +141,10 @@ func (f File) RegistryForServices() string {
 // Known tells whether the stack has been up before.
 func (s *Stack) Known() bool { return s.file.Ports != nil }
 
+// DataDir is where a program keeps its data: the embedded broker and registry, gateway and
+// carrier. The database server's files may be elsewhere.
+func (s *Stack) DataDir(name string) string { return filepath.Join(s.State, name) }
+
 // LogFile is where a process's output goes.
 func (s *Stack) LogFile(name string) string { return filepath.Join(s.State, "logs", name+".log") }
 

@@ -2,9 +2,10 @@
 // what became of it: what was done, what was seen, whether the invariants hold.
 //
 // Every fault acts from outside, on the real programs: signals, fault rules of the
-// simulated gateway and carrier, triggers in the services' databases, records on the
-// topics. Orders come in meanwhile. Each fault takes back what it did, also when it
-// failed, so that the next one finds a healthy shop.
+// simulated gateway and carrier, of the embedded registry and broker, triggers, locks and
+// missing privileges in the services' databases, records on the topics. Orders come in
+// meanwhile. Each fault takes back what it did, also when it failed, so that the next one
+// finds a healthy shop.
 //
 // An expectation that is not met is a failure of the fault and does not end the run; only
 // the end of the context does. The shop must be one of its own (see [Settings]): the
@@ -32,7 +33,8 @@ type Fault struct {
 func Table() []Fault {
 	var all []Fault
 	for _, family := range [][]Fault{
-		unknownOutcomes(), forGood(), handlers(), poison(), decisions(), processes(), replicas(), infrastructure(),
+		unknownOutcomes(), forGood(), handlers(), poison(), oddRecords(), decisions(), replays(), processes(), replicas(),
+		infrastructure(), databaseRefuses(), brokerRefuses(), registryRefuses(),
 	} {
 		all = append(all, family...)
 	}

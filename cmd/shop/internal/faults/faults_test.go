@@ -22,8 +22,8 @@ import (
 func TestTableIsComplete(t *testing.T) {
 	t.Parallel()
 	all := Table()
-	if len(all) < 24 {
-		t.Errorf("%d faults, want 24 at least", len(all))
+	if len(all) < 54 {
+		t.Errorf("%d faults, want 54 at least", len(all))
 	}
 	names := map[string]bool{}
 	for _, f := range all {
@@ -213,5 +213,22 @@ func TestWhatWasDoneIsTakenBack(t *testing.T) {
 	}
 	if want := []string{"third", "second", "second", "first"}; !slices.Equal(calls, want) {
 		t.Errorf("taken back: %v, want %v", calls, want)
+	}
+}
+
+// TestEveryKindHasAFault: what a record, a server around the shop and an order may be like.
+func TestEveryKindHasAFault(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"dead-letters-refused", "huge-key", // the books of a failing record
+		"second-traceparent", // advice that is wrong
+		"registry-denies-ids", "registry-read-only", "registry-hangs", "table-and-grant-away", "login-refused",
+		"database-read-only", "keys-locked", "broker-refuses-records", "broker-refuses-commits", // surroundings that refuse
+		"order-over-all-of-int64",      // arithmetic
+		"replay-from-before-the-inbox", // what the inbox forgot
+	} {
+		if _, err := Select([]string{name}); err != nil {
+			t.Error(err)
+		}
 	}
 }

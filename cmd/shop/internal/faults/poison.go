@@ -129,7 +129,18 @@ func rubbish(ctx context.Context, t *trial) error {
 	if err := t.othersGoOn(ctx); err != nil {
 		return err
 	}
-	total := 0
+	total, err := t.buriedBy(ctx, want)
+	if err != nil {
+		return err
+	}
+	t.see("%d dead letters after %.1f s, orders behind the rubbish delivered", total, time.Since(began).Seconds())
+	t.over(ctx)
+	return nil
+}
+
+// buriedBy waits until each group has as many open dead letters as wanted, not one more, and
+// has them discarded at the end.
+func (t *trial) buriedBy(ctx context.Context, want map[string]int) (total int, err error) {
 	for group, n := range want {
 		total += n
 		var all []ops.Summary
@@ -138,13 +149,11 @@ func rubbish(ctx context.Context, t *trial) error {
 			return len(all) == n, err
 		})
 		if err != nil {
-			return err
+			return total, err
 		}
 		t.later(func(ctx context.Context) error { return t.discardAll(ctx, group, all) })
 	}
-	t.see("%d dead letters after %.1f s, orders behind the rubbish delivered", total, time.Since(began).Seconds())
-	t.over(ctx)
-	return nil
+	return total, nil
 }
 
 // discardAll gives dead letters up, some side by side.

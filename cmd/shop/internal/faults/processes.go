@@ -165,7 +165,7 @@ func (t *trial) unready(ctx context.Context, words string, names ...string) erro
 		last := ""
 		err := eventually(ctx, 30*time.Second, fmt.Sprintf("%s is not ready because of %q", name, words), func(ctx context.Context) (bool, error) {
 			err := t.ready(ctx, name)
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				last = err.Error()
 			}
 			return err != nil && strings.Contains(err.Error(), words), nil
