@@ -26,25 +26,33 @@ func (l *lookups) dispatch(now time.Time) {
 	}
 }
 
-// ask asks the registry for one id and keeps what it says.
+// ask asks the registry for one id and keeps what it says. A denial that would be believed
+// has the control before it and after it: a registry that was wrong, and is right again
+// between the question and the control, must not be believed about the question.
 func (l *lookups) ask(id int, u *unknown, began time.Time) {
+	believe, failing := l.believes(u, began)
+	if believe {
+		if wrong := l.verify(began.Add(-controlAge), true); wrong != nil {
+			l.answered(id, u, wrong, false, false)
+			return
+		}
+	}
+	asked := time.Now()
 	text, err := l.client.Schema(context.Background(), id) // bounded by the client's timeout
 	if err == nil {
 		// Another registry behind the URL knows the id too, as another schema.
-		if err = l.verify(began.Add(-verdictAge), false); err == nil {
+		if err = l.verify(asked.Add(-verdictAge), false); err == nil {
 			err = l.learn(id, text)
 		}
 	}
 	kind := errs.KindOf(err)
 	denied := err != nil && (kind == errs.NotFound || kind == errs.Invalid)
-	believe, failing := l.believes(u, began)
-	believe = believe && denied
-	if believe || denied && failing { // one that is back from a failure may know nothing yet
-		if wrong := l.verify(began.Add(-controlAge), true); wrong != nil {
-			err, denied, believe = wrong, false, false
+	if denied && (believe || failing) { // one that is back from a failure may know nothing yet
+		if wrong := l.verify(asked.Add(-controlAge), true); wrong != nil {
+			err, denied = wrong, false
 		}
 	}
-	l.answered(id, u, err, denied, believe)
+	l.answered(id, u, err, denied, denied && believe)
 }
 
 // believes reports whether a denial of a question asked now is believed, and whether the

@@ -55,7 +55,27 @@ func pause(w *schema.Waiting) {
 	}
 }
 
-// value is an OrderPlaced in wire format, said to be of a schema id.
+// waitsUntil decodes a value, which must go on waiting for the registry, until its error is
+// as told.
+func waitsUntil(t *testing.T, c *schema.Codec, b []byte, told func(error) bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		_, err := c.Decode(t.Context(), placed, b)
+		w, waits := errors.AsType[*schema.Waiting](err)
+		if !waits || errs.KindOf(err) != errs.Transient {
+			t.Fatalf("Decode = %v of kind %v", err, errs.KindOf(err))
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still: %v", err)
+		}
+		pause(w)
+		if told(err) {
+			return
+		}
+	}
+}
+
+// valueOf is an OrderPlaced in wire format, said to be of a schema id.
 func valueOf(id int) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{0}, uint32(id))
 	return append(b, 2, 'o', 2)
@@ -177,6 +197,45 @@ func metric(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
+// A registry that is right again between the question and the control was wrong when it
+// was asked.
+func TestARegistryThatWasWrongWhenItWasAskedIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		registry := answers(func(req *http.Request) (int, string) {
+			if req.URL.Path == "/schemas/ids/2" {
+				if asked++; asked > 2 {
+					text, _ := json.Marshal(map[string]string{"schema": strings.Replace(placed.Schema, "{", `{"aliases":["Newer"],`, 1)})
+					return 200, string(text)
+				}
+				return 404, `{"error_code":40403,"message":"no such schema"}`
+			}
+			if req.URL.Path == "/schemas/ids/1" && asked < 2 {
+				return 404, `{"error_code":40403,"message":"no such schema"}` // until id 2 has been denied the second time
+			}
+			return knowing(placed)(req)
+		})
+		client := schema.NewClient("http://registry", schema.WithTransport(registry))
+		c := schema.New(schema.Config{Client: client, Grace: 50 * time.Millisecond})
+		if err := c.Register(t.Context(), placed); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			_, err := c.Decode(t.Context(), placed, valueOf(2))
+			if err == nil {
+				return
+			}
+			w, waits := errors.AsType[*schema.Waiting](err)
+			if !waits {
+				t.Fatalf("Decode = %v", err)
+			}
+			pause(w)
+		}
+		t.Error("not found")
+	})
+}
+
 // A registry that does not have what it must have is not believed, however long it lasts.
 func TestAWrongRegistryBlamesNoRecord(t *testing.T) {
 	t.Parallel()
@@ -222,17 +281,11 @@ func TestAWrongRegistryBlamesNoRecord(t *testing.T) {
 			}
 			other := r.add("eventshop.order.v1.OrderPlaced", strings.Replace(placed.Schema, "{", `{"doc":"newer",`, 1))
 			r.breakWith(wrong)
-			// Three failures after the grace period: each of them was a judgement.
-			for range 3 {
-				_, err := c.Decode(t.Context(), placed, valueOf(other))
-				w, waits := errors.AsType[*schema.Waiting](err)
-				if !waits || errs.KindOf(err) != errs.Transient {
-					t.Fatalf("Decode = %v of kind %v", err, errs.KindOf(err))
-				}
-				pause(w)
+			waitsUntil(t, c, valueOf(other), func(error) bool { return c.Ready() != nil })
+			wantKind(t, c.Ready(), errs.Transient, fmt.Sprintf("schema id %d", other))
+			for range 3 { // long after the grace period
+				waitsUntil(t, c, valueOf(other), func(error) bool { return true })
 			}
-			ready := c.Ready()
-			wantKind(t, ready, errs.Transient, fmt.Sprintf("schema id %d", other))
 			r.breakWith(nil)
 			if e, err := decideSoon(t, c, placed, valueOf(other)); err != nil || e.AggregateKey() != "o" {
 				t.Errorf("after the registry was right again: %v, %v", e, err)
@@ -267,18 +320,9 @@ func TestAnEmptyRegistryIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codecWith(time.Millisecond)
-	var err error
-	for range 3 {
-		_, err = c.Decode(t.Context(), placed, valueOf(7))
-		w, waits := errors.AsType[*schema.Waiting](err)
-		if !waits {
-			t.Fatalf("Decode = %v", err)
-		}
-		pause(w)
-	}
-	wantKind(t, err, errs.Transient, "no Avro schema at all")
+	waitsUntil(t, c, valueOf(7), func(err error) bool { return strings.Contains(err.Error(), "no Avro schema at all") })
 	r.add("s", `"string"`)
-	_, err = decideSoon(t, c, placed, valueOf(7))
+	_, err := decideSoon(t, c, placed, valueOf(7))
 	wantKind(t, err, errs.Hopeless, "no such schema")
 }
 
@@ -346,7 +390,7 @@ func TestARegistryThatNeverAnswersHoldsUpNoOtherRecord(t *testing.T) {
 		if err := c.Ready(); err != nil {
 			t.Errorf("not ready at once: %v", err)
 		}
-		<-time.After(1500 * time.Millisecond) // the first question is still under way
+		<-time.After(1200 * time.Millisecond) // the first question is still under way
 		wantKind(t, c.Ready(), errs.Transient, "does not answer")
 		if n := metric(t, reg, "eventshop_schema_lookups_waiting"); n != 1000 {
 			t.Errorf("%v ids wait", n)
