@@ -167,6 +167,21 @@ func TestRubbishHidesNoLostEvent(t *testing.T) {
 	}
 }
 
+// TestAStrangerIsNoLaterSnapshot: a record on the compacted topic that can be no snapshot does
+// not excuse that an order's latest is gone.
+func TestAStrangerIsNoLaterSnapshot(t *testing.T) {
+	t.Parallel()
+	w := soundWorld()
+	r := w.event(delivered, "OrderSnapshot")
+	lost := r.ID
+	w.lose(lost)
+	r.ID, r.Event = w.id(), nil
+	w.record(r)
+	if breaches := published(w.Facts).Breaches; !strings.Contains(strings.Join(breaches, "\n"), lost.String()+" is marked published and not on order.snapshots") {
+		t.Errorf("breaches %q", breaches)
+	}
+}
+
 // TestASkippedCopyHasNoEffectOfItsOwn: an operator had a copy of an event passed over, or
 // rubbish that bears its id; the event was handled.
 func TestASkippedCopyHasNoEffectOfItsOwn(t *testing.T) {
