@@ -167,14 +167,20 @@ func (a *anyRecord) put(total int, next func(context.Context) (*kgo.Record, erro
 			records = append(records, r)
 		}
 		for _, result := range a.client.ProduceSync(t.Context(), records...) {
-			// Brokers may refuse times that are far away, and records that are too large.
-			if err := result.Err; err != nil && !errors.Is(err, kerr.InvalidTimestamp) && !errors.Is(err, kerr.MessageTooLarge) {
+			if err := result.Err; err != nil && !refusedForItself(err) {
 				t.Fatalf("a record on %s: %v", result.Record.Topic, err)
 			}
 		}
 		a.place()
 		a.look()
 	}
+}
+
+// refusedForItself tells the refusals of a broker that does not take just any record: of times
+// that are far away, of no key on a compacted topic, of too many bytes. What is sent with such
+// a record is refused with it.
+func refusedForItself(err error) bool {
+	return errors.Is(err, kerr.InvalidTimestamp) || errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.MessageTooLarge)
 }
 
 // place places an order whose end is waited for.
