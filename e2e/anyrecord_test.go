@@ -47,7 +47,7 @@ func TestAnyRecordOnAnyTopic(t *testing.T) {
 	}
 	s := own(t) // lies stay on the topics
 	a := &anyRecord{stack: s, t: t, sku: s.stock(t, "ANY-1", 10_000), adm: s.admin(t)}
-	a.ordersOfAllKinds(4 + total/50)
+	a.ordersOfAllKinds(2 + total/300)
 	a.verify(t)
 	a.strangers = a.newStrangers(seed)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
@@ -93,24 +93,27 @@ type anyRecord struct {
 	longest   time.Duration        // from an order to its end
 }
 
-// ordersOfAllKinds places orders whose sagas go well, so many, and wrong, for the events they
-// leave. What parks one of their keys is given up one after the other, so that there are more
-// keys for more records.
-func (a *anyRecord) ordersOfAllKinds(well int) {
+// ordersOfAllKinds places orders whose sagas go well and wrong, for the events they leave. What
+// parks one of their keys is given up one after the other, so that there are more keys for more
+// records.
+func (a *anyRecord) ordersOfAllKinds(ofEach int) {
 	t := a.t
 	a.fault(t, "carrier", `{"match":{"customerId":"any-waits"},"dispatchAfterMs":3600000}`)
 	a.fault(t, "carrier", `{"match":{"customerId":"any-remote","operation":"schedule"},"refuse":"address_not_served"}`)
 	a.fault(t, "gateway", `{"match":{"customerId":"any-poor"},"decline":"insufficient_funds"}`)
-	waits := a.stack.place(t, "any-waits", a.sku, 1)
-	orders := []string{waits, a.stack.place(t, "any-remote", a.sku, 1), a.stack.place(t, "any-poor", a.sku, 1), a.stack.place(t, "any", "ANY-NONE", 1)}
-	for range well {
-		orders = append(orders, a.stack.place(t, "any", a.sku, 1))
+	var orders, waits []string
+	for range ofEach {
+		waits = append(waits, a.stack.place(t, "any-waits", a.sku, 1))
+		orders = append(orders, a.stack.place(t, "any-remote", a.sku, 1), a.stack.place(t, "any-poor", a.sku, 1),
+			a.stack.place(t, "any", "ANY-NONE", 1), a.stack.place(t, "any", a.sku, 1), a.stack.place(t, "any", a.sku, 1))
 	}
-	a.awaitStatus(t, waits, "CONFIRMED")
-	if answer := post(t, a.URL["order"]+"/orders/"+waits+"/cancel", `{}`); answer.status != http.StatusAccepted {
-		t.Fatalf("cancel: %d %s", answer.status, answer.body)
+	for _, id := range waits {
+		a.awaitStatus(t, id, "CONFIRMED")
+		if answer := post(t, a.URL["order"]+"/orders/"+id+"/cancel", `{}`); answer.status != http.StatusAccepted {
+			t.Fatalf("cancel: %d %s", answer.status, answer.body)
+		}
 	}
-	a.endOf(t, orders)
+	a.endOf(t, append(orders, waits...))
 }
 
 // newStrangers makes their records of all that is on the topics, and of one event of each
