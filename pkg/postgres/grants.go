@@ -28,12 +28,14 @@ type Roles struct {
 // Job migrates the components as the owner and gives the roles what their Grants say and
 // nothing else: what an earlier version granted and this one does not is taken back. What
 // everybody (PUBLIC) may do with database, schema and functions is taken back too. It may
-// run again, and twice at once; it waits for a server that is away until ctx ends. A pooler
+// run again, and twice at once; it waits for a server that is away, or refuses the password,
+// until ctx ends. A server that refuses the role, the database or a privilege ends it: it is run
+// by an operator, who has to hear of it. A pooler
 // between is waited for likewise, with its words in the log: PgBouncer does not let a connection
 // set its role.
 func Job(ctx context.Context, cfg Config, roles Roles, comps ...Component) error {
 	hook := asRole(roles.Owner, prepare(cfg, &route{}))
-	if err := migrateUntilReached(ctx, cfg.URL, hook, comps); err != nil {
+	if err := migrateUntilReached(ctx, cfg.URL, hook, comps, refusedForGood); err != nil {
 		return err
 	}
 	conf, err := pgx.ParseConfig(cfg.URL)
@@ -51,6 +53,21 @@ func Job(ctx context.Context, cfg Config, roles Roles, comps ...Component) error
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return grant(ctx, conn, roles, WithPartitions(comps))
+}
+
+// refusedForGood reports whether the server was reached and will not let the job do its work
+// before an operator has changed something.
+func refusedForGood(err error) bool {
+	state := State(err)
+	switch state {
+	case "", "28P01": // not reached, or a password that may be in rotation
+		return false
+	}
+	switch state[:2] {
+	case "22", "28", "3D", "3F", "0P", "42":
+		return true
+	}
+	return false
 }
 
 // asRole makes a connection act as another role from its beginning.

@@ -90,7 +90,7 @@ func (l *Lifecycle) migrate(ctx context.Context) error {
 	if l.Mode == MigrationsWait {
 		return current(ctx, l.pool, l.comps)
 	}
-	return migrateUntilReached(ctx, l.url, l.pool.Config().BeforeConnect, l.comps)
+	return migrateUntilReached(ctx, l.url, l.pool.Config().BeforeConnect, l.comps, waitForAll)
 }
 
 // Maintain does the upkeep at once and then hourly until ctx ends. A failure is logged,

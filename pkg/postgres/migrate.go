@@ -49,17 +49,21 @@ func Migrate(ctx context.Context, url string, comps ...Component) error {
 
 // MigrateWith is [Migrate] for a database whose password is in a file.
 func MigrateWith(ctx context.Context, cfg Config, comps ...Component) error {
-	return migrateUntilReached(ctx, cfg.URL, prepare(cfg, &route{}), comps)
+	return migrateUntilReached(ctx, cfg.URL, prepare(cfg, &route{}), comps, waitForAll)
 }
 
 // beforeConnect changes a connection's settings before it is made; nil changes none.
 type beforeConnect = func(context.Context, *pgx.ConnConfig) error
 
-func migrateUntilReached(ctx context.Context, url string, hook beforeConnect, comps []Component) error {
+// waitForAll is for services: nothing outside ends them.
+func waitForAll(error) bool { return false }
+
+// migrateUntilReached migrates, and waits for what is Transient as long as it is not final.
+func migrateUntilReached(ctx context.Context, url string, hook beforeConnect, comps []Component, final func(error) bool) error {
 	pause := 100 * time.Millisecond
 	for {
 		err := migrate(ctx, url, hook, comps)
-		if err == nil || errs.KindOf(err) != errs.Transient {
+		if err == nil || errs.KindOf(err) != errs.Transient || final(err) {
 			return err
 		}
 		if ctx.Err() != nil {
