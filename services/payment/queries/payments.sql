@@ -25,10 +25,14 @@ WHERE order_id = @order_id;
 -- transaction, and when its process dies the row is due again at the lease's end.
 -- The attempt counts from here, because from here on the gateway may hear of it. Only
 -- rounds that began by then: while the breaker refuses, all but the overdue ones rest.
+-- Times that no clock can have set that is right are a clock's that was ahead: an attempt
+-- put off beyond every wait is due, and a round that begins later than now has begun.
 UPDATE payments SET attempts = attempts + 1, next_attempt_at = @lease_until
 WHERE order_id IN (
-    SELECT due.order_id FROM payments AS due WHERE due.next_attempt_at <= @now
-      AND coalesce(due.returning_since, due.created_at) <= @began_by::timestamptz
+    SELECT due.order_id FROM payments AS due
+    WHERE (due.next_attempt_at <= @now OR due.next_attempt_at > @beyond_every_wait::timestamptz)
+      AND (coalesce(due.returning_since, due.created_at) <= @began_by::timestamptz
+        OR coalesce(due.returning_since, due.created_at) > @now)
     ORDER BY due.next_attempt_at LIMIT @most FOR UPDATE SKIP LOCKED
 )
 RETURNING *;

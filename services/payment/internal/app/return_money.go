@@ -136,11 +136,23 @@ func (a *App) claim(ctx context.Context, most int) ([]db.Payment, error) {
 	if a.gateway.Wait(probeCourtesy) > 0 {
 		beganBy = now.Add(-a.refunds.Deadline)
 	}
-	rows, err := db.New(a.pool).ClaimReturns(ctx, db.ClaimReturnsParams{Now: &now, LeaseUntil: &lease, BeganBy: beganBy, Most: int32(most)})
+	rows, err := db.New(a.pool).ClaimReturns(ctx, db.ClaimReturnsParams{
+		Now: &now, LeaseUntil: &lease, BeganBy: beganBy, BeyondEveryWait: now.Add(a.longestWait()), Most: int32(most),
+	})
 	if err != nil {
 		return nil, postgres.Classify(fmt.Errorf("claim: %w", err))
 	}
 	return rows, nil
+}
+
+// clockMargin is by how much the clocks of processes may differ: a lease of a process that is
+// ahead by less is respected.
+const clockMargin = time.Minute
+
+// longestWait is the longest that an attempt is put off, by the backoff, a lease or an open
+// breaker, with a margin. What is put off for longer was put off by a clock that was ahead.
+func (a *App) longestWait() time.Duration {
+	return max(a.refunds.BackoffMax, a.refunds.Lease, a.gateway.Wait(0)) + probeCourtesy + clockMargin
 }
 
 // attempt makes one attempt for a claimed payment and records what it brought.

@@ -41,28 +41,34 @@ func (q *Queries) AddHistory(ctx context.Context, arg AddHistoryParams) error {
 const claimReturns = `-- name: ClaimReturns :many
 UPDATE payments SET attempts = attempts + 1, next_attempt_at = $1
 WHERE order_id IN (
-    SELECT due.order_id FROM payments AS due WHERE due.next_attempt_at <= $2
-      AND coalesce(due.returning_since, due.created_at) <= $3::timestamptz
-    ORDER BY due.next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED
+    SELECT due.order_id FROM payments AS due
+    WHERE (due.next_attempt_at <= $2 OR due.next_attempt_at > $3::timestamptz)
+      AND (coalesce(due.returning_since, due.created_at) <= $4::timestamptz
+        OR coalesce(due.returning_since, due.created_at) > $2)
+    ORDER BY due.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED
 )
 RETURNING order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since
 `
 
 type ClaimReturnsParams struct {
-	LeaseUntil *time.Time
-	Now        *time.Time
-	BeganBy    time.Time
-	Most       int32
+	LeaseUntil      *time.Time
+	Now             *time.Time
+	BeyondEveryWait time.Time
+	BeganBy         time.Time
+	Most            int32
 }
 
 // The claim is a lease, not a lock: the call to the gateway is made without a
 // transaction, and when its process dies the row is due again at the lease's end.
 // The attempt counts from here, because from here on the gateway may hear of it. Only
 // rounds that began by then: while the breaker refuses, all but the overdue ones rest.
+// Times that no clock can have set that is right are a clock's that was ahead: an attempt
+// put off beyond every wait is due, and a round that begins later than now has begun.
 func (q *Queries) ClaimReturns(ctx context.Context, arg ClaimReturnsParams) ([]Payment, error) {
 	rows, err := q.db.Query(ctx, claimReturns,
 		arg.LeaseUntil,
 		arg.Now,
+		arg.BeyondEveryWait,
 		arg.BeganBy,
 		arg.Most,
 	)
