@@ -127,3 +127,30 @@ func TestAnOperatorSkipsARetry(t *testing.T) {
 		t.Errorf("audit (-want +got):\n%s", diff)
 	}
 }
+
+// A wish about a retry record that does not wait has no effect either, nor has one of another
+// group's.
+func TestOnlyAWaitingRetryIsSkipped(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for partition := range events.Partitions {
+		place := retry.Place{Topic: events.RetryTopic("order.events", group).Name, Partition: partition}
+		if _, err := retry.New(group, b.outbox).Skip(t.Context(), b.pool, place, "ada", "too early"); err != nil {
+			t.Fatal(err)
+		}
+		if asked, err := retry.New("others", b.outbox).Asked(t.Context(), b.pool, place); err != nil || asked[place] {
+			t.Errorf("another group is asked: %v, %v", asked, err)
+		}
+	}
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+		if e.Attempt == 1 {
+			return errors.New("once")
+		}
+		return simply(ctx, tx, e)
+	}
+	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(5)})
+	b.place(b.record(delivered("a"), 1))
+	if diff := cmp.Diff([]string{"a 1"}, b.awaitEffects(1)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}

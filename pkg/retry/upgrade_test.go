@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
@@ -84,6 +85,10 @@ func TestKeyOf(t *testing.T) {
 		if got.Key != string(fromSQL) || len(got.Key) > maxLaneKey || got.Topic != testTopic {
 			t.Errorf("of %d bytes: %d bytes, in SQL %d", n, len(got.Key), len(fromSQL))
 		}
+	}
+	long := Record{Topic: "t", Partition: 3, Offset: 7, Key: []byte(strings.Repeat("k", 600)), Value: []byte("v"), Headers: []events.Header{{Key: "h"}}}
+	if bare := long.Bare(); len(bare.Key) > maxLaneKey || bare.Lane() != long.Lane() || bare.Place() != long.Place() || bare.Value != nil || bare.Headers != nil {
+		t.Errorf("without its bytes a record is %+v", bare)
 	}
 	if KeyOf("t", nil) != KeyOf("t", []byte{}) {
 		t.Error("a missing key is not an empty one")
