@@ -186,9 +186,9 @@ func TestAStrangerIsNoLaterSnapshot(t *testing.T) {
 // rubbish that bears its id; the event was handled.
 func TestASkippedCopyHasNoEffectOfItsOwn(t *testing.T) {
 	t.Parallel()
-	for _, event := range []any{nil, &events.OrderCreated{OrderID: delivered}} {
+	for _, event := range []any{nil, &events.OrderCreated{OrderID: stuck}} {
 		w := soundWorld()
-		r := w.event(delivered, "OrderCreated")
+		r := w.event(stuck, "OrderCreated")
 		r.Event = event
 		r = w.record(r)
 		for _, group := range groups() {
