@@ -116,6 +116,16 @@ func TestDatabaseRestarts(t *testing.T) {
 	l := s.startLoad(t, sku, 15, "restart")
 	for round := range 2 {
 		l.await(t, 15)
+		if kind, _ := kindOfStack(); kind == "debezium" {
+			// A connector that is cut off while it starts has failed, and stays so until
+			// "shop relay use debezium" restarts it. An order that ends says that all run.
+			probe := s.stock(t, fmt.Sprintf("RESTART-PROBE-%d", round), 1)
+			a := post(t, s.URL["order"]+"/orders", orderBody("restart-probe", probe, 1))
+			if a.status != http.StatusCreated {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+			s.awaitStatus(t, a.field(t, "orderId"), "DELIVERED")
+		}
 		s.must(t, "kill", "postgres")
 		s.awaitUnready(t, "database", services()...)
 		for _, name := range services() { // it ends no service
