@@ -58,7 +58,7 @@ func start(t *testing.T, cfg inventory.Config) (url string, stop func()) {
 	}
 }
 
-// get returns status 0 while nobody listens.
+// get returns status 0 while the service does not listen.
 func get(url string) (int, map[string]any) {
 	res, err := http.Get(url)
 	if err != nil {

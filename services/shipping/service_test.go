@@ -84,7 +84,7 @@ func (s *stack) end() {
 	}
 }
 
-// get returns status 0 while nobody listens.
+// get returns status 0 while the service does not listen.
 func (s *stack) get(path string) (status int, contentType string, body map[string]any) {
 	s.t.Helper()
 	res, err := http.Get("http://" + s.cfg.Addr + path)
