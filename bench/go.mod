@@ -42,13 +42,15 @@ require (
 	github.com/sethvargo/go-retry v0.5.0 // indirect
 	github.com/xi2/xz v0.0.0-20171230120015-48954b6210f8 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/text v0.44.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 require (
+	eventshop.example/lab v0.0.0
 	eventshop.example/local v0.0.0
+	eventshop.example/ops v0.0.0
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/twmb/franz-go/pkg/kmsg v1.15.1 // indirect
@@ -57,3 +59,7 @@ require (
 replace eventshop.example/pkg => ../pkg
 
 replace eventshop.example/local => ../local
+
+replace eventshop.example/ops => ../ops
+
+replace eventshop.example/lab => ../lab

@@ -17,27 +17,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/local/plant"
+	"eventshop.example/lab/plant"
+	"eventshop.example/ops/eventshop"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/schema"
 )
 
-// patience is how long a test with strangers' records waits for what is behind them. Each
-// batch of them may cost a grace period of the schema registry.
+// patience bounds how long a test with foreign records waits for the records behind them. Each
+// batch of foreign records may cost a grace period of the schema registry.
 const patience = 5 * time.Minute
 
-// TestAnyRecordOnAnyTopic puts records of any kind, key, headers, value, timestamp and place,
-// beside the orders of a shop. First those that are no events, or copies of some: every order
-// ends meanwhile, and once the dead letters are discarded every invariant holds. Then lies
-// that consumers must believe: no more is asked for than that every service lives and that
-// orders placed later end.
+// TestAnyRecordOnAnyTopic writes records of any kind, key, headers, value, timestamp and place to
+// the topics of a shop with orders. First it writes records that are no events, or copies of
+// events: every order still ends, and after the dead letters are discarded every invariant holds.
+// Then it writes forged events that consumers cannot recognise. For these it requires only that
+// every service stays alive and that orders placed later end.
 //
-// EVENTSHOP_RECORDS sets how many (a sixth more are lies), EVENTSHOP_SEED which.
+// EVENTSHOP_RECORDS sets their number (a sixth more are forged events), EVENTSHOP_SEED their seed.
 func TestAnyRecordOnAnyTopic(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
 	}
+	t.Parallel() // with other tests that have their own stack and mostly wait
 	total, seed := 400, uint64(1)
 	if n, err := strconv.Atoi(os.Getenv("EVENTSHOP_RECORDS")); err == nil {
 		total = n
@@ -45,7 +47,7 @@ func TestAnyRecordOnAnyTopic(t *testing.T) {
 	if n, err := strconv.ParseUint(os.Getenv("EVENTSHOP_SEED"), 10, 64); err == nil {
 		seed = n
 	}
-	s := own(t) // lies stay on the topics
+	s := own(t) // forged events stay on the topics
 	a := &anyRecord{stack: s, t: t, sku: s.stock(t, "ANY-1", 10_000), adm: s.admin(t)}
 	a.ordersOfAllKinds(2 + total/300)
 	a.verify(t)
@@ -81,7 +83,7 @@ func TestAnyRecordOnAnyTopic(t *testing.T) {
 	}
 }
 
-// anyRecord is a shop that is given whatever comes.
+// anyRecord is a shop that receives arbitrary records.
 type anyRecord struct {
 	*stack
 	t         *testing.T
@@ -93,9 +95,8 @@ type anyRecord struct {
 	longest   time.Duration        // from an order to its end
 }
 
-// ordersOfAllKinds places orders whose sagas go well and wrong, for the events they leave. What
-// parks one of their keys is given up one after the other, so that there are more keys for more
-// records.
+// ordersOfAllKinds places orders whose sagas succeed and fail, for their events. It discards the
+// dead letters that park their keys one after the other, so that more records meet more keys.
 func (a *anyRecord) ordersOfAllKinds(ofEach int) {
 	t := a.t
 	a.fault(t, "carrier", `{"match":{"customerId":"any-waits"},"dispatchAfterMs":3600000}`)
@@ -116,8 +117,8 @@ func (a *anyRecord) ordersOfAllKinds(ofEach int) {
 	a.endOf(t, append(orders, waits...))
 }
 
-// newStrangers makes their records of all that is on the topics, and of one event of each
-// type that is not.
+// newStrangers returns a generator of foreign records from all records on the topics, and from one
+// event of each type that is on no topic.
 func (a *anyRecord) newStrangers(seed uint64) *plant.Strangers {
 	t := a.t
 	var published, invented []*kgo.Record
@@ -129,11 +130,11 @@ func (a *anyRecord) newStrangers(seed uint64) *plant.Strangers {
 	for _, r := range published {
 		seen[kafkatest.Envelope(t, r).Type] = true
 	}
-	codec := schema.NewCodec(schema.NewClient(a.URL["registry"]))
-	if err := codec.Register(t.Context(), events.Catalogue()...); err != nil {
+	codec := schema.NewCodec(schema.NewClient(a.URL["registry"]), events.Catalogue())
+	if err := codec.Register(t.Context(), events.Catalogue().Types()...); err != nil {
 		t.Fatal(err)
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		if seen[typ.Name] {
 			continue
 		}
@@ -156,7 +157,7 @@ func (a *anyRecord) newStrangers(seed uint64) *plant.Strangers {
 	return plant.NewStrangers(seed, codec.DecodeAtOnce, published, invented, elsewhere...)
 }
 
-// put places strangers' records on the topics, and an order behind every hundred of them.
+// put writes foreign records to the topics, and places an order after every hundred of them.
 func (a *anyRecord) put(total int, next func(context.Context) (*kgo.Record, error)) {
 	t := a.t
 	const batch = 100
@@ -179,14 +180,14 @@ func (a *anyRecord) put(total int, next func(context.Context) (*kgo.Record, erro
 	}
 }
 
-// refusedForItself tells the refusals of a broker that does not take just any record: of times
-// that are far away, of no key on a compacted topic, of too many bytes. What is sent with such
-// a record is refused with it.
+// refusedForItself reports whether the broker refused the record itself: a time that is far away,
+// no key on a compacted topic, too many bytes. Records sent together with such a record are refused
+// too.
 func refusedForItself(err error) bool {
 	return errors.Is(err, kerr.InvalidTimestamp) || errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.MessageTooLarge)
 }
 
-// place places an order whose end is waited for.
+// place places an order whose end the test awaits.
 func (a *anyRecord) place() {
 	if a.open == nil {
 		a.open = map[string]time.Time{}
@@ -195,7 +196,7 @@ func (a *anyRecord) place() {
 	a.open[a.stack.place(a.t, "any", a.sku, 1)] = began
 }
 
-// look sees which orders have ended.
+// look updates which orders have ended.
 func (a *anyRecord) look() {
 	for id, began := range a.open {
 		if status := get(a.t, a.URL["order"]+"/orders/"+id).field(a.t, "status"); status == "DELIVERED" || status == "CANCELLED" {
@@ -213,14 +214,14 @@ func (a *anyRecord) awaitEnds() {
 	})
 }
 
-// discard waits until all groups have read the topics, and gives all dead letters up, those
-// that come of what waited behind others too. It returns how many there were.
+// discard waits until all groups have read the topics, and discards all dead letters, including
+// those of records that waited behind others. It returns their number.
 func (a *anyRecord) discard() (total int) {
 	a.t.Helper()
 	waits := ""
 	eventuallySay(a.t, patience, func() string { return "nothing waits in any group, but " + waits }, func() bool {
 		waits = ""
-		lags, err := a.adm.Lag(a.t.Context(), services()...)
+		lags, err := a.adm.Lag(a.t.Context(), eventshop.Services()...)
 		if err != nil {
 			waits = err.Error()
 			return false
@@ -234,7 +235,7 @@ func (a *anyRecord) discard() (total int) {
 			return false
 		}
 		open := 0
-		for _, service := range services() {
+		for _, service := range eventshop.Services() {
 			var letters, keys int
 			a.query(a.t, service, `SELECT (SELECT count(*) FROM dead_letters WHERE status = 'open'), (SELECT count(*) FROM parked_keys)`, &letters, &keys)
 			if open += letters; letters+keys > 0 {
@@ -250,14 +251,14 @@ func (a *anyRecord) discard() (total int) {
 	return total
 }
 
-// processes lists the processes that run, with their ids.
+// processes returns the running processes with their ids.
 func (s *stack) processes(t testing.TB) (all []string) {
 	t.Helper()
 	for line := range strings.Lines(s.must(t, "status")) {
 		f := strings.Fields(line)
 		if len(f) < 5 || f[0] == "PROCESS" {
 			if len(all) > 0 {
-				break // what is behind the table
+				break // the output after the table
 			}
 			continue
 		}

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// good is a valid order; the cases below each spoil one thing about it.
+// good is a valid order. Each case below makes one part of it invalid.
 const good = `{"customer":{"id":"cust-7","name":"Ada Lovelace","email":"ada@example.com"},` +
 	`"shippingAddress":{"street":"123 Babbage Lane","city":"London","postalCode":"SW1A 1AA"},` +
 	`"items":[{"sku":"WIDGET-01","quantity":2,"unitPrice":29.99},{"sku":"GADGET-05","quantity":1,"unitPrice":40.01}],` +
 	`"totalAmount":99.99,"currency":"GBP"}`
 
-// spoil replaces one part of the good order, and insists that it is there.
+// spoil replaces one part of the good order, which must contain it.
 func spoil(t *testing.T, old, with string) string {
 	t.Helper()
 	if strings.Count(good, old) == 0 {
@@ -23,8 +23,8 @@ func spoil(t *testing.T, old, with string) string {
 	return strings.Replace(good, old, with, 1)
 }
 
-// TestBadInputNamesTheField sends rubbish to every POST and malformed ids to every
-// GET: a problem document naming the field, never a 5xx, and nothing written.
+// TestBadInputNamesTheField sends invalid input to every POST and malformed ids to every GET. The
+// answer is a problem document that names the field, never a 5xx, and nothing is written.
 func TestBadInputNamesTheField(t *testing.T) {
 	s := shared(t)
 	orders := s.URL["order"] + "/orders"
@@ -33,7 +33,7 @@ func TestBadInputNamesTheField(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		status     []int
-		field      string // has to be named, in errors or detail
+		field      string // must be named, in errors or detail
 	}{
 		{"quantity 0", spoil(t, `"quantity":2`, `"quantity":0`), []int{422}, "items[0].quantity"},
 		{"quantity -1", spoil(t, `"quantity":2`, `"quantity":-1`), []int{422}, "items[0].quantity"},
@@ -158,7 +158,7 @@ func problem(t *testing.T, a answer, field string) {
 	t.Errorf("%s is not named in %s", field, a.body)
 }
 
-// countOrders asks the order service's database, not a read model that may lag.
+// countOrders counts in the order service's database, because a read model may lag.
 func (s *stack) countOrders(t *testing.T) int {
 	t.Helper()
 	var n int
@@ -166,7 +166,7 @@ func (s *stack) countOrders(t *testing.T) int {
 	return n
 }
 
-// TestIdempotencyKey: the same key and body get the same answer and one order;
+// TestIdempotencyKey checks that the same key and body get the same answer and one order, and that
 // another body is refused.
 func TestIdempotencyKey(t *testing.T) {
 	s := shared(t)

@@ -9,11 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestVerifySeesPlantedBreaches breaks the running system behind the services'
-// backs, one invariant at a time, and expects `shop verify` to say which one, to
-// name the order, and to exit non-zero; then it undoes the damage. Invariants
-// whose breach cannot be undone in place (topics and ledgers are append-only) are
-// planted on loaded facts in cmd/shop/internal/verify.
+// TestVerifySeesPlantedBreaches breaks one invariant at a time in the running system's databases.
+// It expects `shop verify` to report the invariant, to name the order, and to exit non-zero. Then
+// it undoes the damage. Breaches that cannot be undone in place (topics and ledgers are
+// append-only) are planted on loaded facts in ops/verify.
 func TestVerifySeesPlantedBreaches(t *testing.T) {
 	s := shared(t)
 	s.receive(t, "BREACH-1", 10)
@@ -62,7 +61,7 @@ func TestVerifySeesPlantedBreaches(t *testing.T) {
 	s.verify(t)
 }
 
-// exec changes a service's database behind its back.
+// exec changes a service's database without the service.
 func (s *stack) exec(t testing.TB, service, sql string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // clean-up runs after the test's context

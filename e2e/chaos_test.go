@@ -13,15 +13,14 @@ import (
 const (
 	chaosOrders  = 500
 	chaosClients = 20
-	chaosStock   = 260 // pieces of each SKU: about what the orders ask for, so some run dry
+	chaosStock   = 260 // pieces of each SKU: about as many as the orders need, so some run out
 )
 
 var chaosSKUs = []string{"CHAOS-1", "CHAOS-2", "CHAOS-3"}
 
-// TestKillEverythingUnderLoad places mixed orders from many clients on few SKUs
-// while every process in turn is killed with SIGKILL and started again. What a
-// client was promised must be there, every order must end, stock and money must
-// be exact.
+// TestKillEverythingUnderLoad places mixed orders from many clients on few SKUs while every process
+// in turn is killed with SIGKILL and started again. Every order that was promised to a client must
+// exist, every order must end, and stock and money must be exact.
 func TestKillEverythingUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
@@ -62,15 +61,16 @@ func TestKillEverythingUnderLoad(t *testing.T) {
 				mu.Unlock()
 				placed.Add(1)
 				if rnd.IntN(8) == 0 {
-					// Whatever the answer, it must be one: accepted, or too late.
+					// The order is either accepted for cancellation or too late, but there must be
+					// an answer.
 					s.insist(t, s.URL["order"]+"/orders/"+id+"/cancel", `{}`, key+"-cancel", http.StatusAccepted, http.StatusOK, http.StatusConflict)
 				}
 			}
 		})
 	}
-	// Each victim dies in the middle of its share of the orders: the rest of the
-	// share comes in while it is down and while it starts.
-	victims := []string{"payment", "order", "inventory", "shipping", "projection", "broker", "postgres", "gateway", "carrier", "registry"}
+	// Each process is killed in the middle of its share of the orders: the rest of the share is
+	// placed while it is down and while it starts.
+	targets := []string{"payment", "order", "inventory", "shipping", "projection", "broker", "postgres", "gateway", "carrier", "registry"}
 	fed := 0
 	feed := func(upTo int) {
 		for ; fed < upTo; fed++ {
@@ -81,18 +81,18 @@ func TestKillEverythingUnderLoad(t *testing.T) {
 			}
 		}
 	}
-	for i, victim := range victims {
-		share := chaosOrders / len(victims)
+	for i, target := range targets {
+		share := chaosOrders / len(targets)
 		feed(i*share + share/2)
-		s.must(t, "kill", victim)
+		s.must(t, "kill", target)
 		rest := make(chan struct{})
 		go func() {
 			defer close(rest)
 			feed((i + 1) * share)
 		}()
-		s.must(t, "start", victim)
+		s.must(t, "start", target)
 		<-rest
-		t.Logf("killed and started %s at %d of %d orders placed", victim, placed.Load(), fed)
+		t.Logf("killed and started %s at %d of %d orders placed", target, placed.Load(), fed)
 	}
 	feed(chaosOrders)
 	close(next)
@@ -120,8 +120,8 @@ func TestKillEverythingUnderLoad(t *testing.T) {
 	s.verify(t)
 }
 
-// weighted picks a customer: three good ones mostly, one without money, one
-// where no carrier goes.
+// weighted picks a customer: mostly one of three good ones, sometimes one without money or one in
+// an area without carrier.
 func weighted(rnd *rand.Rand) int {
 	switch n := rnd.IntN(20); {
 	case n < 16:
@@ -133,9 +133,9 @@ func weighted(rnd *rand.Rand) int {
 	}
 }
 
-// insist repeats a request with its idempotency key until it has one of the
-// expected answers, as a client does whose server may die at any moment. It
-// returns the order id in the answer; "" where that is a refusal.
+// insist repeats a request with its idempotency key until it gets one of the expected answers, as a
+// client does whose server may be killed at any moment. It returns the order id in the answer, or
+// "" for a refusal.
 func (s *stack) insist(t testing.TB, url, body, key string, want ...int) string {
 	a, err := client.Insist(t.Context(), func() string { return url }, body, key, want...)
 	switch {

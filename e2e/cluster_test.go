@@ -18,9 +18,9 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// TestABrokerOfThreeDies kills under load the broker that coordinates a consumer group,
-// and then the one that leads partitions of orders, on a cluster that is not the shop's own.
-// Groups and leaders move; the orders of that time end as all others do.
+// TestABrokerOfThreeDies kills under load the broker that coordinates a consumer group, and then
+// the one that leads partitions of orders, in an external cluster. Groups and leaders move; the
+// orders of that time end as all others do.
 func TestABrokerOfThreeDies(t *testing.T) {
 	if kind, err := kindOfStack(); kind != "apache" || err != nil {
 		t.Skip("one broker is all there is on this stack")
@@ -37,7 +37,7 @@ func TestABrokerOfThreeDies(t *testing.T) {
 	}
 	adm := s.admin(t)
 	c.awaitCopies(t, adm)
-	const stock = 5000
+	const stock = plenty
 	sku := s.stock(t, "CLUSTER-1", stock)
 	l := s.startLoad(t, sku, 15, "cluster-ada", "cluster-bob")
 	l.await(t, 30)
@@ -49,23 +49,23 @@ func TestABrokerOfThreeDies(t *testing.T) {
 		{"coordinator of the group payment", func() int32 { return coordinator(t, adm, "payment") }},
 		{"leader of the partition 0 of " + events.TopicOrderEvents, func() int32 { return leader(t, adm, events.TopicOrderEvents) }},
 	} {
-		victim := role.of()
-		if victim < 1 {
+		target := role.of()
+		if target < 1 {
 			t.Fatalf("there is no %s", role.name)
 		}
-		c.kill(t, victim)
+		c.kill(t, target)
 		killed, placed := time.Now(), l.placed()
 		next := int32(-1)
 		eventually(t, time.Minute, "another broker is "+role.name, func() bool {
 			next = role.of()
-			return next > 0 && next != victim
+			return next > 0 && next != target
 		})
-		t.Logf("%s: broker %d killed, broker %d took over after %s", role.name, victim, next, time.Since(killed).Round(100*time.Millisecond))
+		t.Logf("%s: broker %d killed, broker %d took over after %s", role.name, target, next, time.Since(killed).Round(100*time.Millisecond))
 		l.await(t, 60)
 		last := l.Promised()[placed:]
 		s.awaitStatus(t, last[len(last)-1], "CONFIRMED", "SHIPPED", "DELIVERED")
 		t.Logf("an order of the time without it is confirmed %s after the kill", time.Since(killed).Round(100*time.Millisecond))
-		c.start(t, victim)
+		c.start(t, target)
 		c.awaitCopies(t, adm)
 	}
 
@@ -104,7 +104,7 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{runner: process.Runner{Dir: t.TempDir()}, nodes: apache.Cluster(apache.Node{Java: java, Jars: dir, Dir: t.TempDir()}, ports...)}
 	t.Cleanup(func() {
 		for i := range c.nodes {
-			_ = c.runner.Kill(context.Background(), nodeName(int32(i+1))) // one that was killed already is fine
+			_ = c.runner.Kill(context.Background(), nodeName(int32(i+1))) // a node that was already killed is fine
 		}
 	})
 	for i := range c.nodes {
@@ -148,10 +148,10 @@ func (c *cluster) kill(t *testing.T, id int32) {
 	}
 }
 
-// awaitCopies waits until every partition has all its copies, on all brokers.
+// awaitCopies waits until every partition has all its copies on all brokers.
 func (c *cluster) awaitCopies(t *testing.T, adm *kadm.Client) {
 	t.Helper()
-	eventually(t, 90*time.Second, "every partition has a copy on every broker", func() bool {
+	eventually(t, 4*time.Minute, "every partition has a copy on every broker", func() bool {
 		topics, err := adm.ListTopicsWithInternal(t.Context())
 		if err != nil || len(topics) == 0 || topics.Error() != nil {
 			return false
@@ -167,7 +167,7 @@ func (c *cluster) awaitCopies(t *testing.T, adm *kadm.Client) {
 	})
 }
 
-// coordinator returns the broker that coordinates a group; -1 while nobody says.
+// coordinator returns the broker that coordinates a group, or -1 while it is unknown.
 func coordinator(t *testing.T, adm *kadm.Client, group string) int32 {
 	t.Helper()
 	found := adm.FindGroupCoordinators(t.Context(), group)[group]
@@ -177,7 +177,7 @@ func coordinator(t *testing.T, adm *kadm.Client, group string) int32 {
 	return found.NodeID
 }
 
-// leader returns the broker that leads a topic's first partition; -1 while none does.
+// leader returns the broker that leads a topic's first partition, or -1 while there is none.
 func leader(t *testing.T, adm *kadm.Client, topic string) int32 {
 	t.Helper()
 	topics, err := adm.ListTopics(t.Context(), topic)
@@ -187,7 +187,7 @@ func leader(t *testing.T, adm *kadm.Client, topic string) int32 {
 	return topics[topic].Partitions[0].Leader
 }
 
-// openTo lets the database server's user in, who may be another one.
+// openTo lets the database server's user, which may be another user, enter the folder.
 func openTo(t *testing.T, dir string) {
 	t.Helper()
 	for d := filepath.Dir(dir); d != os.TempDir() && d != "/"; d = filepath.Dir(d) {

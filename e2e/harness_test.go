@@ -1,26 +1,31 @@
-// Package e2e tests the whole system as a black box: the real programs, started
-// by the shop command, spoken to over HTTP and Kafka, killed with SIGKILL.
+// Package e2e tests the whole system as a black box: the real programs, started by the shop
+// command, used over HTTP and Kafka, killed with SIGKILL.
 package e2e
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	clients "eventshop.example/lab/load"
 	"eventshop.example/local/compose"
-	clients "eventshop.example/local/load"
+	"eventshop.example/ops/eventshop"
 )
 
-// stack is a running shop of its own: own state folder, own free ports.
+// stack is a running shop with its own state folder and its own free ports.
 type stack struct {
 	shop      string // the shop binary
 	dir       string // state folder
@@ -30,14 +35,14 @@ type stack struct {
 	Kafka     []string
 }
 
-// common is brought up once for the package. Tests get it through shared.
+// common is started once for the package. Tests get it through shared.
 var common *stack
 
-// shared returns the package's stack with everything running, whatever an earlier
-// test that failed has left dead or frozen.
+// shared returns the package's stack with every process running, whatever an earlier failed test
+// has left dead or frozen.
 func shared(t *testing.T) *stack {
 	t.Helper()
-	for _, name := range services() {
+	for _, name := range eventshop.Services() {
 		if out, err := common.command("resume", name); err != nil {
 			t.Logf("%v: %s", err, out) // it does not run: up starts it
 		}
@@ -45,8 +50,6 @@ func shared(t *testing.T) *stack {
 	common.must(t, "up", "--detach")
 	return common
 }
-
-func services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -59,7 +62,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	// The database server may run as another user, who has to get in.
+	// The database server may run as another user, which must be able to enter the folder.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -84,10 +87,9 @@ func run(m *testing.M) int {
 	return code
 }
 
-// stackVariable is the environment variable that says what the system under test stands
-// on: embedded (the default); apache, the same processes with Apache Kafka as broker;
-// debezium, that with Debezium in place of the polling relays; or
-// compose, the containers of deploy/compose.yaml.
+// stackVariable is the environment variable that selects the system under test: embedded (the
+// default); apache, the same processes with Apache Kafka as broker; debezium, the same as apache
+// with Debezium instead of the polling relays; or compose, the containers of deploy/compose.yaml.
 const stackVariable = "EVENTSHOP_E2E_STACK"
 
 func kindOfStack() (string, error) {
@@ -101,11 +103,11 @@ func kindOfStack() (string, error) {
 	}
 }
 
-// composed tells whether the processes are containers.
+// composed reports whether the processes are containers.
 func composed() bool { return os.Getenv(stackVariable) == "compose" }
 
-// dockerThere tells whether there is what the chosen stack needs. Without it the package
-// is left out at a desk and fails in CI.
+// dockerThere reports whether the requirements of the selected stack are installed. Without them
+// the package is skipped on a developer's machine and fails in CI.
 func dockerThere() (ok bool, code int) {
 	if !composed() {
 		return true, 0
@@ -123,7 +125,7 @@ func dockerThere() (ok bool, code int) {
 	return false, 0
 }
 
-// up builds the shop command and starts a stack with fast parcels.
+// up builds the shop command and starts a stack with short parcel times.
 func up(dir string) (*stack, error) {
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -149,13 +151,13 @@ func up(dir string) (*stack, error) {
 	return s, s.up(on...)
 }
 
-// up starts the stack on what the flags say.
+// up starts the stack with additional flags.
 func (s *stack) up(on ...string) error {
 	args := []string{"up", "--detach", "--ports", "auto",
 		"--env", "carrier.DISPATCH_AFTER=1500ms", "--env", "carrier.DELIVER_AFTER=500ms",
 		"--env", "order.SNAPSHOT_EVERY=3"} // so that every order is loaded from a snapshot and a tail
-	for _, service := range []string{"order", "payment", "inventory", "shipping", "projection"} {
-		args = append(args, "--env", service+".SCHEMA_GRACE=2s") // for rubbish that names schemas
+	for _, service := range eventshop.Services() {
+		args = append(args, "--env", service+".SCHEMA_GRACE=2s") // for undecodable records that name schemas
 	}
 	out, err := s.command(append(args, on...)...)
 	if err != nil {
@@ -164,7 +166,7 @@ func (s *stack) up(on ...string) error {
 	return s.readState()
 }
 
-// readState learns addresses from the state file.
+// readState reads addresses from the state file.
 func (s *stack) readState() error {
 	b, err := os.ReadFile(filepath.Join(s.dir, "state.json"))
 	if err != nil {
@@ -183,7 +185,7 @@ func (s *stack) readState() error {
 	return nil
 }
 
-// command runs one shop command on this stack and returns what it printed.
+// command runs a shop command on this stack and returns its output.
 func (s *stack) command(args ...string) (string, error) {
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -191,11 +193,23 @@ func (s *stack) command(args ...string) (string, error) {
 	}
 	cmd := exec.Command(s.shop, append(args, "--state", s.dir)...)
 	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("shop %s: %w", strings.Join(args, " "), err)
+	if slices.Contains(args, "--json") { // a document is parsed; the progress of a slow command is not part of it
+		out, err := cmd.Output()
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+			out = append(out, failed.Stderr...)
+		}
+		return string(out), ran(args, err)
 	}
-	return string(out), err
+	out, err := cmd.CombinedOutput()
+	return string(out), ran(args, err)
+}
+
+// ran says which command failed.
+func ran(args []string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("shop %s: %w", strings.Join(args, " "), err)
 }
 
 // must runs a shop command that has to succeed.
@@ -208,7 +222,7 @@ func (s *stack) must(t testing.TB, args ...string) string {
 	return out
 }
 
-// gone stops the stack and deletes its data, which is not all in its folder.
+// gone stops the stack and deletes its data, not all of which is in its folder.
 func (s *stack) gone() {
 	for _, command := range []string{"down", "wipe"} {
 		if out, err := s.command(command); err != nil {
@@ -218,14 +232,14 @@ func (s *stack) gone() {
 }
 
 func (s *stack) dumpLogs() {
-	out, err := s.command("logs", "--lines", "25")
+	out, err := s.command("logs", "--raw", "--lines", "25")
 	if err != nil {
 		out += err.Error()
 	}
 	fmt.Fprintln(os.Stderr, out)
 }
 
-// answer is an HTTP response read to its end.
+// answer is an HTTP response that was read completely.
 type answer struct {
 	status int
 	header http.Header
@@ -245,8 +259,7 @@ func (a answer) field(t testing.TB, name string) string {
 
 var client = clients.NewClient()
 
-// send makes one request with a raw body. An error is a connection's, never a
-// status.
+// send sends one request with a raw body. It returns errors of the connection, never of a status.
 func send(ctx context.Context, method, url, body string, headers ...string) (answer, error) {
 	a, err := client.Send(ctx, method, url, body, headers...)
 	return answer{a.Status, a.Header, a.Body}, err
@@ -275,14 +288,14 @@ func orderBody(customer, sku string, quantity int) string {
 	return clients.Order{Customer: customer, SKU: sku, Quantity: quantity}.Body()
 }
 
-// eventually fails the test unless the condition comes true in time. The condition
-// must not block for longer than within itself.
+// eventually fails the test unless the condition becomes true in time. The condition itself must
+// not block for longer than within.
 func eventually(t testing.TB, within time.Duration, what string, condition func() bool) {
 	t.Helper()
 	eventuallySay(t, within, func() string { return what }, condition)
 }
 
-// eventuallySay is eventually with words that are put together when it has failed.
+// eventuallySay is eventually with a message that is built only after a failure.
 func eventuallySay(t testing.TB, within time.Duration, what func() string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(within)
@@ -322,7 +335,7 @@ func (s *stack) awaitStatus(t testing.TB, orderID string, want ...string) string
 	return got
 }
 
-// receive stocks pieces of a SKU.
+// receive adds pieces of a SKU to the stock.
 func (s *stack) receive(t testing.TB, sku string, quantity int) {
 	t.Helper()
 	a := post(t, s.URL["inventory"]+"/stock/"+sku+"/receipts", fmt.Sprintf(`{"quantity":%d}`, quantity))
@@ -331,7 +344,7 @@ func (s *stack) receive(t testing.TB, sku string, quantity int) {
 	}
 }
 
-// fault adds a rule to the gateway or carrier for the time of the test.
+// fault adds a rule to an external system until the end of the test.
 func (s *stack) fault(t testing.TB, at, rule string) (remove func()) {
 	t.Helper()
 	a := post(t, s.URL[at]+"/faults", rule)
@@ -353,9 +366,30 @@ func (s *stack) fault(t testing.TB, at, rule string) (remove func()) {
 	return remove
 }
 
-// verify runs the invariant checker and fails the test on any breach.
+// verify runs the invariant checker and fails the test on any breach. It also checks that no two
+// transactions of a service have ever waited for each other: all of them lock keys in one order.
 func (s *stack) verify(t testing.TB) {
 	t.Helper()
 	out := s.must(t, "verify", "--settle", "120s")
 	t.Log("\n" + out)
+	for name, url := range s.DSN {
+		if n := s.deadlocks(t, url); n != 0 {
+			t.Errorf("%s: the server ended %d deadlocks", name, n)
+		}
+	}
+}
+
+// deadlocks returns how many deadlocks the server has found in the database since it started, or
+// since it recovered from a crash.
+func (s *stack) deadlocks(t testing.TB, url string) (n int64) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.WithoutCancel(t.Context()))
+	if err := c.QueryRow(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

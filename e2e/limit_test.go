@@ -15,16 +15,16 @@ import (
 	"eventshop.example/pkg/events"
 )
 
-// limitBytes is more than an order of one piece takes as a record, and less than one of a
-// hundred SKUs does.
+// limitBytes is more than the record of an order of one piece, and less than that of an order of a
+// hundred SKUs.
 const limitBytes = "2500"
 
-// TestRecordsAboveTheLimit lowers what the topic of orders takes, as an operator might. The
-// order whose event is larger waits in the outbox, all others go on, also those that would
-// have been in one batch with it. shop topics tells the difference and undoes it.
+// TestRecordsAboveTheLimit lowers the maximum record size of the topic of orders, as an operator
+// might. The order with the larger event waits in the outbox. All others continue, including those
+// that would have been in one batch with it. `shop topics` reports the difference and removes it.
 func TestRecordsAboveTheLimit(t *testing.T) {
 	s := shared(t)
-	const stock = 1000
+	const stock = plenty
 	sku := s.stock(t, "LIMIT-1", stock)
 	adm := s.admin(t)
 	t.Cleanup(func() { s.command("topics", "apply") }) //nolint:errcheck // after a failure; the test does it itself
@@ -60,16 +60,16 @@ func TestRecordsAboveTheLimit(t *testing.T) {
 	}
 
 	s.must(t, "topics", "apply")
-	s.awaitStatus(t, large, "CANCELLED") // nobody stocks its SKUs
+	s.awaitStatus(t, large, "CANCELLED") // its SKUs are out of stock
 	s.verify(t)
 }
 
-// manySKUs is an order of so many different SKUs, none of which compresses.
+// manySKUs returns an order of n different SKUs that do not compress.
 func manySKUs(n int) string {
 	var items []string
 	for range n {
 		b := make([]byte, 25)
-		rand.Read(b) //nolint:errcheck // it never fails
+		rand.Read(b)
 		items = append(items, fmt.Sprintf(`{"sku":%q,"quantity":1,"unitPrice":1.00}`, base32.StdEncoding.EncodeToString(b)))
 	}
 	return fmt.Sprintf(`{"customer":{"id":"limit-eve","name":"Ada Lovelace","email":"ada@example.com"},

@@ -16,13 +16,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	clients "eventshop.example/lab/load"
+	"eventshop.example/lab/plant"
 	"eventshop.example/local/broker"
-	clients "eventshop.example/local/load"
-	"eventshop.example/local/plant"
 )
 
-// load is orders being placed, see package load. It is made by startLoad and ended by
-// stop.
+// plenty is a stock that no load uses up, however long a slow machine takes between two steps of a
+// test: an order that fails for want of stock is cancelled, which is not what these tests are about.
+const plenty = 100_000
+
+// load places orders in the background, see package load. startLoad creates it, stop ends it.
 type load struct {
 	*clients.Load
 	t testing.TB
@@ -36,10 +39,10 @@ func (s *stack) startLoad(t testing.TB, sku string, perSecond int, customers ...
 	return l
 }
 
-// spread tells the clients which replicas of the order service there are.
+// spread sets the addresses of the order service's replicas.
 func (l *load) spread(addrs ...string) { l.Spread(addrs...) }
 
-// insistOnFirst makes every first answer count from now on, or no longer.
+// insistOnFirst sets whether a first answer other than 201 is an error from now on.
 func (l *load) insistOnFirst(strict bool) { l.InsistOnFirst(strict) }
 
 func (l *load) placed() int { return l.Placed() }
@@ -61,7 +64,7 @@ func (l *load) stop() []string {
 	return promised
 }
 
-// endOf waits until the orders have ended, and counts how.
+// endOf waits until the orders have ended, and counts their final statuses.
 func (s *stack) endOf(t testing.TB, orders []string) map[string]int {
 	t.Helper()
 	ended, seen := map[string]int{}, map[string]bool{}
@@ -76,7 +79,7 @@ func (s *stack) endOf(t testing.TB, orders []string) map[string]int {
 	return ended
 }
 
-// stock receives pieces of a SKU of its own for each run, and returns its name.
+// stock adds pieces of a SKU that is unique to the run, and returns its name.
 func (s *stack) stock(t testing.TB, name string, pieces int) (sku string) {
 	t.Helper()
 	sku = fmt.Sprintf("%s-%d", name, time.Now().UnixNano())
@@ -84,7 +87,7 @@ func (s *stack) stock(t testing.TB, name string, pieces int) (sku string) {
 	return sku
 }
 
-// wantStock expects what is left of a SKU when all is over.
+// wantStock checks the remaining stock of a SKU at the end.
 func (s *stack) wantStock(t testing.TB, sku string, received, shipped int) {
 	t.Helper()
 	number := func(a answer, field string) int {
@@ -104,8 +107,8 @@ func (s *stack) wantStock(t testing.TB, sku string, received, shipped int) {
 	})
 }
 
-// unready returns why a process is not ready; "" when it is. A process that does not
-// answer is not ready for that reason.
+// unready returns why a process is not ready, or "" if it is. A process that does not answer is not
+// ready for that reason.
 func (s *stack) unready(t testing.TB, name string) string {
 	t.Helper()
 	a, err := send(t.Context(), http.MethodGet, s.URL[name]+"/readyz", "")
@@ -129,8 +132,7 @@ func (s *stack) unready(t testing.TB, name string) string {
 	return strings.Join(why, "; ")
 }
 
-// awaitUnready waits until every named process is not ready for a reason that has the
-// words in it.
+// awaitUnready waits until every named process is not ready, with a reason that contains the words.
 func (s *stack) awaitUnready(t testing.TB, words string, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -156,7 +158,7 @@ func (s *stack) awaitReady(t testing.TB, names ...string) {
 	}
 }
 
-// admin returns a client that asks the broker about groups and topics.
+// admin returns an admin client of the broker.
 func (s *stack) admin(t testing.TB) *kadm.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka...))
@@ -167,8 +169,7 @@ func (s *stack) admin(t testing.TB) *kadm.Client {
 	return kadm.NewClient(cl)
 }
 
-// members returns how many partitions each member of a group has, nil while there is
-// no answer.
+// members returns how many partitions each member of a group has, or nil while there is no answer.
 func members(t testing.TB, adm *kadm.Client, group string) []int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -180,7 +181,7 @@ func members(t testing.TB, adm *kadm.Client, group string) []int {
 	return shares
 }
 
-// awaitMembers waits until each group is shared by n members, none of them idle.
+// awaitMembers waits until each group has n members, none of them idle.
 func awaitMembers(t testing.TB, adm *kadm.Client, n int, groups ...string) {
 	t.Helper()
 	for _, group := range groups {
@@ -191,7 +192,7 @@ func awaitMembers(t testing.TB, adm *kadm.Client, n int, groups ...string) {
 	}
 }
 
-// deadLetters returns how many there are on all dead-letter topics.
+// deadLetters returns the number of records on all dead-letter topics.
 func deadLetters(t testing.TB, adm *kadm.Client) int64 {
 	t.Helper()
 	n, err := broker.Count(t.Context(), adm, ".dlq")
@@ -219,8 +220,7 @@ func (s *stack) refused(t testing.TB, service string) int {
 	return n
 }
 
-// memory returns what a process has in memory (VmRSS), in bytes; 0 where there is no
-// /proc to ask.
+// memory returns a process's resident memory (VmRSS) in bytes, or 0 without /proc.
 func (s *stack) memory(t testing.TB, name string) int64 {
 	t.Helper()
 	if runtime.GOOS != "linux" {

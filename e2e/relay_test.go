@@ -10,10 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestFrozenServicesThaw freezes each service in turn (SIGSTOP) while orders come
-// in, until the broker has given up its membership of the group (6 s; its relay's
-// lease of 3 s is over by then), thaws it (SIGCONT), and looks for what was lost,
-// doubled or reordered.
+// TestFrozenServicesThaw freezes each service in turn (SIGSTOP) while orders are placed, until the
+// broker has removed it from the group (6 s; its relay's lease of 3 s has expired by then). Then it
+// resumes the service (SIGCONT) and checks for lost, duplicated or reordered events.
 func TestFrozenServicesThaw(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
@@ -34,19 +33,19 @@ func TestFrozenServicesThaw(t *testing.T) {
 		}
 		ids = append(ids, a.field(t, "orderId"))
 	}
-	for _, victim := range []string{"payment", "inventory", "shipping", "projection"} {
+	for _, target := range []string{"payment", "inventory", "shipping", "projection"} {
 		place()
-		s.must(t, "pause", victim)
+		s.must(t, "pause", target)
 		for range 5 {
 			place()
 		}
-		eventually(t, time.Minute, victim+"'s membership is over", func() bool {
+		eventually(t, time.Minute, target+"'s membership is over", func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			groups, err := adm.DescribeGroups(ctx, victim)
-			return err == nil && len(groups[victim].Members) == 0
+			groups, err := adm.DescribeGroups(ctx, target)
+			return err == nil && len(groups[target].Members) == 0
 		})
-		s.must(t, "resume", victim)
+		s.must(t, "resume", target)
 	}
 	for _, id := range ids {
 		s.awaitStatus(t, id, "DELIVERED")

@@ -10,15 +10,15 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/local/plant"
+	"eventshop.example/lab/plant"
 )
 
-// The tests of this file are the roads of ARCHITECTURE.md, under its headings.
+// The tests of this file are sections of ARCHITECTURE.md, with the names of their headings.
 
-// saga is an order as the read model tells it.
+// saga is an order as the read model has it.
 type saga struct {
 	Status       string
-	CancelReason string
+	Cancellation struct{ Reason string }
 	Timeline     []struct{ Type, Service string }
 }
 
@@ -84,15 +84,20 @@ func TestLifeOfAnOrder(t *testing.T) {
 	if len(v.Timeline) != 9 {
 		t.Errorf("%d steps, want 9: %+v", len(v.Timeline), v.Timeline)
 	}
-	if a := get(t, s.URL["payment"]+"/payments/"+id); a.field(t, "state") != "COMPLETED" {
+	if a := get(t, s.URL["payment"]+"/payments/"+id); a.field(t, "status") != "COMPLETED" {
 		t.Errorf("payment: %s", a.body)
 	}
-	if a := get(t, s.URL["shipping"]+"/shipments/"+id); a.field(t, "state") != "DELIVERED" {
+	if a := get(t, s.URL["shipping"]+"/shipments/"+id); a.field(t, "status") != "DELIVERED" {
 		t.Errorf("shipment: %s", a.body)
 	}
 	eventually(t, 30*time.Second, "the pieces are booked out", func() bool {
-		return get(t, s.URL["inventory"]+"/reservations/"+id).field(t, "state") == "SHIPPED"
+		return get(t, s.URL["inventory"]+"/reservations/"+id).field(t, "status") == "SHIPPED"
 	})
+	eventually(t, 30*time.Second, "the customer's mail arrives", func() bool { return len(s.mails(t, id)) > 0 })
+	want := "Dear Ada Lovelace,\n\nthank you for your order " + id + ":\n\n  2 x LIFE-1 at 10.00 GBP\n\nTotal: 20.00 GBP\n"
+	if got := s.mails(t, id); len(got) != 1 || got[0].Text != want || got[0].To != "ada@example.com" {
+		t.Errorf("the mails of the order are %+v, want one with the text %q", got, want)
+	}
 	if a := get(t, s.URL["order"]+"/orders/"+id+"?version=2"); a.field(t, "status") != "PENDING" {
 		t.Errorf("the order as of version 2: %s", a.body)
 	}
@@ -131,22 +136,25 @@ func TestTheUnhappyRoad(t *testing.T) {
 				}
 			}
 			s.awaitStatus(t, id, "CANCELLED")
-			if v := s.awaitSaga(t, id, "CANCELLED", c.steps...); v.CancelReason != c.reason {
-				t.Errorf("cancelled for %q, want %q", v.CancelReason, c.reason)
+			if v := s.awaitSaga(t, id, "CANCELLED", c.steps...); v.Cancellation.Reason != c.reason {
+				t.Errorf("cancelled for %q, want %q", v.Cancellation.Reason, c.reason)
 			}
-			if got := get(t, s.URL["payment"]+"/payments/"+id).field(t, "state"); got != c.payment {
+			var owner saga // the same thing has the same name there
+			if a := get(t, s.URL["order"]+"/orders/"+id); json.Unmarshal(a.body, &owner) != nil || owner.Cancellation.Reason != c.reason {
+				t.Errorf("the order service says %s, want cancellation %q", a.body, c.reason)
+			}
+			if got := get(t, s.URL["payment"]+"/payments/"+id).field(t, "status"); got != c.payment {
 				t.Errorf("payment is %s, want %s", got, c.payment)
 			}
 			eventually(t, 30*time.Second, "the reservation is "+c.held, func() bool {
-				return get(t, s.URL["inventory"]+"/reservations/"+id).field(t, "state") == c.held
+				return get(t, s.URL["inventory"]+"/reservations/"+id).field(t, "status") == c.held
 			})
 		})
 	}
 }
 
-// TestTheSameMessageTwice puts copies of all events of an order back on their
-// topics, as a relay that lost its acknowledgements would, and posts the order
-// again.
+// TestTheSameMessageTwice writes copies of all events of an order to their topics, as a relay that
+// lost its acknowledgements would, and posts the order again.
 func TestTheSameMessageTwice(t *testing.T) {
 	s := shared(t)
 	s.receive(t, "TWICE-1", 5)
@@ -195,9 +203,9 @@ func TestTheSameMessageTwice(t *testing.T) {
 	}
 }
 
-// TestARecordThatFails lets the projection refuse one order's rows until its attempts
-// are spent: the order's later records wait behind the dead letter, another order goes
-// on, and resubmitting, twice, brings all of it in order.
+// TestARecordThatFails makes the projection refuse one order's rows until its attempts are used up.
+// The order's later records wait behind the dead letter, another order continues, and resubmitting
+// twice applies all of them in order.
 func TestARecordThatFails(t *testing.T) {
 	s := shared(t)
 	s.receive(t, "FAILS-1", 5)

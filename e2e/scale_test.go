@@ -5,10 +5,12 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"eventshop.example/ops/eventshop"
 )
 
-// scale runs every named service as n processes. The commands run side by side, as the
-// operators of several services would.
+// scale runs every named service as n processes. The commands run in parallel, as operators of
+// several services would run them.
 func (s *stack) scale(t testing.TB, n int, names ...string) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -28,7 +30,7 @@ func (s *stack) scale(t testing.TB, n int, names ...string) {
 	}
 }
 
-// scaled runs every named service as n processes for the time of the test.
+// scaled runs every named service as n processes until the end of the test.
 func (s *stack) scaled(t testing.TB, n int, names ...string) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -44,28 +46,28 @@ func (s *stack) scaled(t testing.TB, n int, names ...string) {
 	s.scale(t, n, names...)
 }
 
-// TestScalingUnderLoad runs every service as one process, then three, then one again
-// while orders come in, so that partitions and shards of the outboxes change hands all
-// the time. Nothing may be lost or happen twice on the way.
+// TestScalingUnderLoad runs every service as one process, then three, then one again while orders
+// are placed, so that partitions and shards of the outboxes change owners all the time. No event
+// may be lost or have two effects.
 func TestScalingUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
 	}
 	s := shared(t)
-	const stock = 2000
+	const stock = plenty
 	sku := s.stock(t, "SCALE-1", stock)
 	s.fault(t, "gateway", `{"match":{"customerId":"scale-poor"},"decline":"insufficient_funds"}`)
 	adm := s.admin(t)
 
 	l := s.startLoad(t, sku, 15, "scale-ada", "scale-bob", "scale-eve", "scale-poor")
 	l.await(t, 30)
-	s.scaled(t, 3, services()...)
+	s.scaled(t, 3, eventshop.Services()...)
 	l.spread(s.URL["order"], s.URL["order-2"], s.URL["order-3"])
-	awaitMembers(t, adm, 3, services()...)
+	awaitMembers(t, adm, 3, eventshop.Services()...)
 	t.Logf("three of each at %d orders", l.placed())
 	l.await(t, 60)
-	s.scale(t, 1, services()...)
-	awaitMembers(t, adm, 1, services()...)
+	s.scale(t, 1, eventshop.Services()...)
+	awaitMembers(t, adm, 1, eventshop.Services()...)
 	l.spread(s.URL["order"])
 	t.Logf("one of each again at %d orders", l.placed())
 	l.await(t, max(30, 300-l.placed()))
@@ -77,7 +79,7 @@ func TestScalingUnderLoad(t *testing.T) {
 	}
 	s.wantStock(t, sku, stock, ended["DELIVERED"])
 	s.verify(t)
-	for _, name := range services() {
+	for _, name := range eventshop.Services() {
 		for i := 2; i <= 3; i++ {
 			if url := s.URL[fmt.Sprintf("%s-%d", name, i)]; url != "" {
 				t.Errorf("%s-%d is still known at %s", name, i, url)

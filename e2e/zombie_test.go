@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"eventshop.example/ops/eventshop"
 )
 
 // charges counts the captures in the gateway's own ledger.
@@ -37,44 +39,43 @@ func (s *stack) charges(t testing.TB) (n int) {
 	}
 }
 
-// TestZombiesHaveNoEffect freezes (SIGSTOP) one of the two replicas of every service
-// in the middle of its work, with charges and bookings under way, for longer than its
-// session of the group. The other one takes over and finishes all orders. Then the
-// zombies thaw (SIGCONT), believe that their partitions and shards are still theirs,
-// and go on where they were: nothing of that may have an effect.
+// TestZombiesHaveNoEffect freezes (SIGSTOP) one of the two replicas of every service in the middle
+// of its work, with charges and bookings under way, for longer than its group session. The other
+// replica takes over and finishes all orders. Then the frozen replicas resume (SIGCONT) and
+// continue as if their partitions and shards were still assigned to them: this must have no effect.
 func TestZombiesHaveNoEffect(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long run is left out with -short")
 	}
 	s := shared(t)
-	const stock = 2000
+	const stock = plenty
 	sku := s.stock(t, "ZOMBIE-1", stock)
-	// The calls take long enough for the freeze to come in their middle, and stay
-	// below the services' timeout for a request.
+	// The calls take long enough to be frozen in the middle, and less than the services' timeout
+	// for a request.
 	s.fault(t, "gateway", `{"match":{"customerId":"zombie","operation":"charge"},"latencyMs":800}`)
 	s.fault(t, "carrier", `{"match":{"customerId":"zombie","operation":"schedule"},"latencyMs":800}`)
 	adm := s.admin(t)
-	s.scaled(t, 2, services()...)
-	awaitMembers(t, adm, 2, services()...)
+	s.scaled(t, 2, eventshop.Services()...)
+	awaitMembers(t, adm, 2, eventshop.Services()...)
 	before := s.charges(t)
 
 	l := s.startLoad(t, sku, 10, "zombie")
 	eventually(t, 30*time.Second, "charges are being made", func() bool { return s.charges(t) > before })
-	for _, name := range services() {
+	for _, name := range eventshop.Services() {
 		s.must(t, "pause", name+"-2")
 		t.Cleanup(func() { s.command("resume", name+"-2") }) //nolint:errcheck // it may be gone
 	}
-	awaitMembers(t, adm, 1, services()...)
+	awaitMembers(t, adm, 1, eventshop.Services()...)
 	t.Logf("the zombies are out of their groups at %d orders", l.placed())
 	l.await(t, 10)
 	orders := l.stop()
-	// Also what was in the zombies' hands is finished without them.
+	// The work of the frozen processes is finished without them, too.
 	s.endOf(t, orders)
 
-	for _, name := range services() {
+	for _, name := range eventshop.Services() {
 		s.must(t, "resume", name+"-2")
 	}
-	awaitMembers(t, adm, 2, services()...)
+	awaitMembers(t, adm, 2, eventshop.Services()...)
 	l = s.startLoad(t, sku, 10, "zombie")
 	l.await(t, 20)
 	orders = append(orders, l.stop()...)
@@ -89,10 +90,9 @@ func TestZombiesHaveNoEffect(t *testing.T) {
 	s.verify(t)
 }
 
-// TestAZombieInsideItsTransaction freezes a replica that holds the locks of an open
-// transaction: the receipts of its batch and the stock of the SKU that everybody wants.
-// The other replica gets no further than these locks until the database gives the idle
-// transaction up.
+// TestAZombieInsideItsTransaction freezes a replica with an open transaction that has locks: on the
+// receipts of its batch and on the stock of a SKU that all orders need. The other replica waits for
+// these locks until the database ends the idle transaction.
 func TestAZombieInsideItsTransaction(t *testing.T) {
 	if !long() {
 		t.Skipf("it waits for the database's timeout of idle transactions; runs with %s=1", longVariable)
@@ -108,7 +108,7 @@ func TestAZombieInsideItsTransaction(t *testing.T) {
 		return n
 	}
 
-	// Whoever reserves waits for this row, in the middle of a transaction.
+	// Every reservation waits for this row, in the middle of a transaction.
 	conn, err := pgx.Connect(t.Context(), s.DSN["inventory"])
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
-// Package codec compares the codec of the programs, github.com/twmb/avro behind package
-// schema, with github.com/hamba/avro, which was it before: each reads what the other writes,
-// and both are measured. Nothing that is shipped links the latter, so this is all tests.
+// Package codec compares the programs' codec, github.com/twmb/avro behind package schema, with
+// github.com/hamba/avro, the codec before it: each reads what the other writes, and both are
+// measured. No program links the latter, so the package has only tests.
 package codec
 
 import (
@@ -13,13 +13,14 @@ import (
 	"github.com/hamba/avro/v2"
 	"pgregory.net/rapid"
 
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/eventtest"
 	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/events/eventstest"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 )
 
-// second is the second opinion on one type.
+// second is the second codec for one type.
 type second struct {
 	api    avro.API
 	schema avro.Schema
@@ -34,19 +35,19 @@ func newSecond(t testing.TB, text string) second {
 	return second{avro.Config{}.Freeze(), s}
 }
 
-// parseHamba parses with a cache of its own: the library's own has all names ever parsed.
+// parseHamba parses with its own cache: the library's cache has all names ever parsed.
 func parseHamba(text string) (avro.Schema, error) {
 	return avro.ParseWithCache(text, "", &avro.SchemaCache{})
 }
 
 func newCodec(t testing.TB) *schema.Codec {
 	t.Helper()
-	return schema.NewCodec(schema.NewClient(schematest.Start(t).URL))
+	return schema.NewCodec(schema.NewClient(schematest.Start(t).URL), events.Catalogue())
 }
 
 const prefix = 5 // bytes of the wire format before the body
 
-// fails is what testing.T and rapid.T both have.
+// fails is the common part of testing.T and rapid.T.
 type fails interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -55,9 +56,9 @@ type fails interface {
 func TestEachReadsWhatTheOtherWrites(t *testing.T) {
 	t.Parallel()
 	ours := newCodec(t)
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		theirs := newSecond(t, typ.Schema)
-		compare := func(t fails, name string, want events.Event) {
+		compare := func(t fails, name string, want event.Event) {
 			t.Helper()
 			value, err := ours.Encode(ctx(), want)
 			if err != nil {
@@ -87,15 +88,15 @@ func TestEachReadsWhatTheOtherWrites(t *testing.T) {
 		}
 		t.Run(typ.Name, func(t *testing.T) {
 			t.Parallel()
-			for name, event := range eventstest.Edges(typ) {
+			for name, event := range eventtest.Edges(typ) {
 				compare(t, name, event)
 			}
-			rapid.Check(t, func(rt *rapid.T) { compare(rt, "random", eventstest.Draw(rt, typ)) })
+			rapid.Check(t, func(rt *rapid.T) { compare(rt, "random", eventtest.Draw(rt, typ)) })
 		})
 	}
 }
 
-// withoutSizes joins the blocks of each array into one that says no size.
+// withoutSizes merges the blocks of each array into one block without a size.
 func withoutSizes(t fails, s avro.Schema, body []byte) []byte {
 	t.Helper()
 	r := avro.NewReader(nil, 0).Reset(body)
@@ -149,7 +150,7 @@ func withoutSizes(t fails, s avro.Schema, body []byte) []byte {
 	return out
 }
 
-// What a time has beyond microseconds is cut off, towards the past, by both.
+// Both codecs cut a time to microseconds, towards the past.
 func TestTimesAreCutToMicroseconds(t *testing.T) {
 	t.Parallel()
 	ours := newCodec(t)

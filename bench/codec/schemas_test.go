@@ -14,25 +14,26 @@ import (
 	"pgregory.net/rapid"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 )
 
 func ctx() context.Context { return context.Background() }
 
-// drawer draws schemas as JSON, with the values of each in Avro binary.
+// drawer draws random schemas as JSON, with values of each in Avro binary.
 type drawer struct {
 	*rapid.T
 	names int
 }
 
-// drawn is a schema: its JSON, and how to draw a value of it.
+// drawn is a schema: its JSON, and a function that draws a value of it.
 type drawn struct {
 	json  string
 	value func() []byte
 }
 
-// schema draws a schema; named types have the names a.T1, a.T2 and so on, in turn.
+// schema draws a schema; named types are named a.T1, a.T2 and so on.
 func (d *drawer) schema(depth int) drawn {
 	const primitives = 15
 	n := primitives
@@ -101,7 +102,8 @@ func (d *drawer) union(depth int) drawn {
 	branches, kinds := []drawn{}, map[string]bool{}
 	for range rapid.IntRange(1, 4).Draw(d.T, "branches") {
 		b := d.schema(depth + 1)
-		// By the specification a union has one of each unnamed type, whatever it stands for.
+		// By the specification a union has at most one of each unnamed type, whatever its logical
+		// type.
 		kind := b.json
 		for _, unnamed := range []string{"null", "boolean", "int", "long", "float", "double", "bytes", "string", "array", "map"} {
 			if b.json == `"`+unnamed+`"` || strings.HasPrefix(b.json, `{"type":"`+unnamed+`"`) {
@@ -158,7 +160,7 @@ func (d *drawer) bytes(n int) []byte {
 	return rapid.SliceOfN(rapid.Byte(), n, n).Draw(d.T, "bytes")
 }
 
-// blocks draws up to two blocks, with their sizes and without.
+// blocks draws up to two blocks, with and without sizes.
 func (d *drawer) blocks(item func() []byte) []byte {
 	var b []byte
 	for range rapid.IntRange(0, 2).Draw(d.T, "blocks") {
@@ -214,7 +216,7 @@ func TestDecodeJSONIsWhatItWas(t *testing.T) {
 		if _, err := client.Register(ctx(), "s", s.json); err != nil {
 			rt.Fatal(err)
 		}
-		got, _, err := schema.NewCodec(client).DecodeJSON(ctx(), append([]byte{0, 0, 0, 0, 1}, value...))
+		got, _, err := schema.NewCodec(client, events.Catalogue()).DecodeJSON(ctx(), append([]byte{0, 0, 0, 0, 1}, value...))
 
 		parsed, perr := parseHamba(s.json)
 		if perr != nil {
@@ -231,7 +233,7 @@ func TestDecodeJSONIsWhatItWas(t *testing.T) {
 	})
 }
 
-// Verdicts on pairs of schemas, of which one is often a version of the other.
+// The schemas are compared in pairs, of which one is often a version of the other.
 func TestCompatibleIsWhatItWas(t *testing.T) {
 	t.Parallel()
 	replacements := [][2]string{
@@ -257,10 +259,10 @@ func TestCompatibleIsWhatItWas(t *testing.T) {
 			err := schema.Compatible(pair[0], pair[1])
 			want := avro.NewSchemaCompatibility().Compatible(reader, writer)
 			if want == nil && err != nil && strings.Contains(err.Error(), "logical type") {
-				continue // ours is stricter here
+				continue // this codec is stricter here
 			}
 			if errs.KindOf(err) == errs.Invalid && (strings.Contains(err.Error(), "duplicate union type") || strings.Contains(err.Error(), "collides")) {
-				continue // two longs in one union, a field with its own name for an alias: no schemas, strictly
+				continue // invalid by the specification: two longs in one union, a field's own name as alias
 			}
 			if (err == nil) != (want == nil) {
 				rt.Fatalf("reader %s\nwriter %s\nours %v\ntheirs %v", pair[0], pair[1], err, want)

@@ -1,4 +1,4 @@
-package main
+package latency
 
 import (
 	"strings"
@@ -34,7 +34,7 @@ func TestQuantileIsTheNearestRank(t *testing.T) {
 	}
 }
 
-// An order whose instants are known: every hop takes another time.
+// An order with known times: every hop has another duration.
 func TestReportSplitsTheWayOfAnOrder(t *testing.T) {
 	t.Parallel()
 	at := func(ms int) time.Time {
@@ -48,9 +48,9 @@ func TestReportSplitsTheWayOfAnOrder(t *testing.T) {
 		{appended: at(40), seen: at(46)},
 	}}
 	var out strings.Builder
-	report(&out, config{clients: 1, warmup: 9}, []sample{order, order}, 100*time.Millisecond)
+	report(&out, Config{Clients: 1, Warmup: 9}, []sample{order, order}, 100*time.Millisecond)
 
-	// Spaces vary with the columns' widths.
+	// The number of spaces depends on the columns' widths.
 	var got []string
 	for line := range strings.Lines(out.String()) {
 		if words := strings.Fields(line); len(words) > 0 {

@@ -1,4 +1,4 @@
-package main
+package latency
 
 import (
 	"context"
@@ -11,10 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 )
 
-// way lists the events of an order's straight way, each caused by the one before.
+// way lists the events of an order without trouble, each caused by the one before.
 func way() []string {
 	return []string{"OrderCreated", "PaymentCompleted", "InventoryReserved", "ShipmentScheduled", "OrderConfirmed"}
 }
@@ -25,28 +26,28 @@ type step struct {
 	seen     time.Time // when its record reached this process
 }
 
-// watcher follows the topics and notes each order's steps. It is in no consumer
-// group and commits nothing, so nobody notices it but the broker.
+// watcher reads the topics and records each order's steps. It is in no consumer group and commits
+// nothing, so only the broker is affected.
 type watcher struct {
 	client *kgo.Client
 	stop   context.CancelFunc
-	done   chan struct{} // closed when nothing more comes
+	done   chan struct{} // closed when the watcher has ended
 	names  []string
 
 	mu     sync.Mutex
-	failed error             // why nothing more comes
+	failed error             // why the watcher has ended
 	orders map[string]*steps // by order id
 }
 
-// steps are what was seen of one order. Records can overtake the answer that tells
-// a client the order's id, so whoever comes first makes them.
+// steps are the observed steps of one order. Records can overtake the answer with the order's id,
+// so the first of the two creates the entry.
 type steps struct {
-	at       []step // by index in way; zero when not seen
+	at       []step // by index in way; zero if not seen
 	complete chan struct{}
 }
 
-// watch begins at the present ends of the topics: what is appended after it
-// returns is seen, however late the client connects.
+// watch begins at the present ends of the topics: it sees everything appended after it returns,
+// however late the client connects.
 func watch(ctx context.Context, brokers []string) (*watcher, error) {
 	topics := []string{
 		events.TopicOrderEvents, events.TopicPaymentEvents,
@@ -101,16 +102,15 @@ func (w *watcher) follow(ctx context.Context) {
 	}
 }
 
-// note writes down a step. Only its first record counts: a relay that was killed
-// publishes again.
+// note records a step. Only the first record of a step counts: a restarted relay publishes again.
 func (w *watcher) note(r *kgo.Record, now time.Time) {
-	headers := make([]events.Header, len(r.Headers))
+	headers := make([]event.Header, len(r.Headers))
 	for i, h := range r.Headers {
-		headers[i] = events.Header{Key: h.Key, Value: h.Value}
+		headers[i] = event.Header{Key: h.Key, Value: h.Value}
 	}
-	e, err := events.ParseEnvelope(headers)
+	e, err := event.ParseEnvelope(headers)
 	if err != nil {
-		return // somebody else's record; an order of ours that misses it times out
+		return // a foreign record; an order that misses its record times out
 	}
 	i := slices.Index(w.names, e.Type)
 	if i < 0 {
@@ -123,13 +123,13 @@ func (w *watcher) note(r *kgo.Record, now time.Time) {
 		return
 	}
 	o.at[i] = step{appended: e.Time, seen: now}
-	// Topics are fetched independently, so the last event need not come last.
+	// Topics are fetched independently, so the last event need not arrive last.
 	if !slices.ContainsFunc(o.at, func(s step) bool { return s.seen.IsZero() }) {
 		close(o.complete)
 	}
 }
 
-// of returns an order's steps. w.mu is held.
+// of returns an order's steps. The caller has locked w.mu.
 func (w *watcher) of(id string) *steps {
 	o := w.orders[id]
 	if o == nil {
@@ -139,7 +139,7 @@ func (w *watcher) of(id string) *steps {
 	return o
 }
 
-// await returns the steps of an order once all were seen.
+// await returns the steps of an order when all were seen.
 func (w *watcher) await(ctx context.Context, id string) ([]step, error) {
 	w.mu.Lock()
 	o := w.of(id)

@@ -1,4 +1,4 @@
-package main
+package latency
 
 import (
 	"context"
@@ -10,15 +10,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
-// record is what the outbox relay of some service publishes.
+// record is a record as a service's relay publishes it.
 func record(t *testing.T, order, eventType string, at time.Time) *kgo.Record {
 	t.Helper()
-	e := events.Envelope{
+	e := event.Envelope{
 		ID: uuid.Must(uuid.NewV7()), Source: "/eventshop/test", Type: eventType, Subject: order,
-		AggregateVersion: 1, Time: at, ContentType: events.ContentTypeAvro,
+		AggregateVersion: 1, Time: at, ContentType: event.ContentTypeAvro,
 	}
 	r := &kgo.Record{Key: []byte(order)}
 	for _, h := range e.Headers() {
@@ -31,8 +31,8 @@ func newTestWatcher() *watcher {
 	return &watcher{names: way(), orders: map[string]*steps{}, done: make(chan struct{})}
 }
 
-// Topics are fetched independently, relays repeat themselves, other orders are
-// under way, and the first records can come before their order's id is known.
+// Topics are fetched independently, relays repeat records, other orders are under way, and the
+// first records can arrive before their order's id is known.
 func TestWatcherPutsTheStepsOfAnOrderTogether(t *testing.T) {
 	t.Parallel()
 	w := newTestWatcher()

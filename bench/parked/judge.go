@@ -1,4 +1,4 @@
-package main
+package parked
 
 import (
 	"context"
@@ -7,14 +7,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"eventshop.example/bench/infra"
 )
 
-// lookEvery is coarse, because counting takes the database's time; how long the run took
-// is read from the rows.
+// lookEvery is long, because counting costs the database time. The duration of the run is read from
+// the rows.
 const lookEvery = 50 * time.Millisecond
 
-// await waits until every record is applied, given up or parked behind one that is.
-func (b *bench) await(ctx context.Context, pool *pgxpool.Pool) error {
+// await waits until every record is applied, given up, or parked behind a record that was given up.
+func (b *Bench) await(ctx context.Context, pool *pgxpool.Pool) error {
 	const q = `SELECT (SELECT count(*) FROM effects) + (SELECT count(*) FROM dead_letters) + (SELECT count(*) FROM parked_records),
 		(SELECT count(*) FROM parked_keys WHERE state = 'retrying')`
 	for {
@@ -25,28 +27,28 @@ func (b *bench) await(ctx context.Context, pool *pgxpool.Pool) error {
 		if settled == len(b.records) && retrying == 0 {
 			return nil
 		}
-		if err := wait(ctx, lookEvery); err != nil {
+		if err := infra.Wait(ctx, lookEvery); err != nil {
 			return fmt.Errorf("%d of %d records settled: %w", settled, len(b.records), err)
 		}
 	}
 }
 
-// judge counts what became of the records.
-func (b *bench) judge(ctx context.Context, pool *pgxpool.Pool, failures bool) (r result, err error) {
-	r.records = len(b.records)
+// judge counts the outcomes of the records.
+func (b *Bench) judge(ctx context.Context, pool *pgxpool.Pool, failures bool) (r Result, err error) {
+	r.Records = len(b.records)
 	err = pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM effects), (SELECT count(*) FROM dead_letters), (SELECT count(*) FROM parked_records),
-		(SELECT count(*) FROM outbox WHERE topic LIKE '%.retry')`).Scan(&r.applied, &r.dead, &r.behind, &r.retries)
+		(SELECT count(*) FROM outbox WHERE topic LIKE '%.retry')`).Scan(&r.Applied, &r.Dead, &r.Behind, &r.Retries)
 	if err != nil {
 		return r, err
 	}
-	// From the first effect to the last thing that became of a record.
+	// From the first effect to the last outcome of a record.
 	var seconds float64
 	err = pool.QueryRow(ctx, `SELECT extract(epoch FROM max(at) - min(at))::float8 FROM (
 		SELECT at FROM effects UNION ALL SELECT created_at FROM dead_letters UNION ALL SELECT arrived_at FROM parked_records) AS settled (at)`).Scan(&seconds)
 	if err != nil {
 		return r, err
 	}
-	r.took = time.Duration(seconds * float64(time.Second))
+	r.Took = time.Duration(seconds * float64(time.Second))
 	rows, err := pool.Query(ctx, `SELECT order_id, version FROM effects ORDER BY n`)
 	if err != nil {
 		return r, err
@@ -56,7 +58,7 @@ func (b *bench) judge(ctx context.Context, pool *pgxpool.Pool, failures bool) (r
 	var version int64
 	_, err = pgx.ForEachRow(rows, []any{&key, &version}, func() error {
 		if version != last[key]+1 {
-			r.disorder++
+			r.Disorder++
 		}
 		last[key] = version
 		return nil
@@ -64,7 +66,7 @@ func (b *bench) judge(ctx context.Context, pool *pgxpool.Pool, failures bool) (r
 	if err != nil {
 		return r, err
 	}
-	// What has to be applied: everything before a key's first record that always fails.
+	// Every record before a key's first record that always fails has to be applied.
 	each := map[string]int64{}
 	for i := range b.records {
 		each[string(b.records[i].Key)]++
@@ -77,19 +79,8 @@ func (b *bench) judge(ctx context.Context, pool *pgxpool.Pool, failures bool) (r
 				break
 			}
 		}
-		r.lost += int(max(want-last[key], 0))
+		r.Lost += int(max(want-last[key], 0))
 	}
-	r.lost += max(r.records-r.applied-r.dead-r.behind, 0)
-	return r, nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	r.Lost += max(r.Records-r.Applied-r.Dead-r.Behind, 0)
+	return r, r.check()
 }

@@ -1,54 +1,37 @@
-package main
+package parked
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"eventshop.example/local/broker"
-	"eventshop.example/local/registry"
+	"eventshop.example/bench/infra"
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/inbox"
-	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/outbox"
-	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/postgres/server"
+	"eventshop.example/pkg/outbox/relay"
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/pkg/retry"
-	"eventshop.example/pkg/schema"
 )
 
 const (
 	group = "bench"
 	topic = events.TopicOrderEvents
-	// tooLong ends a run that does not get on.
+	// tooLong ends a run that makes no progress.
 	tooLong = 5 * time.Minute
 )
-
-// bench is what all runs share: a database server, a registry, and the records.
-type bench struct {
-	cfg     config
-	dir     string
-	server  *server.Temporary
-	codec   *schema.Codec
-	stop    context.CancelFunc
-	ended   errgroup.Group
-	records []*kgo.Record
-	fate    map[string]fate // by "key/version"
-	runs    int
-}
 
 type fate int
 
@@ -58,68 +41,19 @@ const (
 	always
 )
 
-func newBench(ctx context.Context, cfg config) (b *bench, err error) {
-	b = &bench{cfg: cfg, fate: map[string]fate{}}
-	defer func() {
-		if err != nil {
-			b.close()
-		}
-	}()
-	if b.dir, err = os.MkdirTemp("", "eventshop-bench-"); err != nil {
-		return b, err
-	}
-	bin, err := server.FindBinaries(ctx)
-	if err != nil {
-		return b, err
-	}
-	if b.server, err = server.StartTemporary(ctx, bin); err != nil {
-		return b, err
-	}
-	port, err := server.FreePort()
-	if err != nil {
-		return b, err
-	}
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	own, stop := context.WithCancel(ctx)
-	b.stop = stop
-	b.ended.Go(func() error {
-		return registry.Run(own, registry.Config{Addr: addr, DataDir: filepath.Join(b.dir, "registry")})
-	})
-	b.codec = schema.NewCodec(schema.NewClient("http://" + addr))
-	for {
-		if err = b.codec.Register(ctx, events.TypeOf[events.OrderDelivered]()); err == nil {
-			return b, b.draw(ctx)
-		}
-		if err := wait(ctx, 50*time.Millisecond); err != nil {
-			return b, err
-		}
-	}
-}
-
-func (b *bench) close() {
-	if b.stop != nil {
-		b.stop()
-	}
-	_ = b.ended.Wait() // the registry's end is the run's
-	if b.server != nil {
-		_ = b.server.Stop() // a temporary one; what is left of it is in no one's way
-	}
-	_ = os.RemoveAll(b.dir)
-}
-
-// draw makes the records, the same for all runs: the keys in turn, and the fate of each
-// record by a fixed seed.
-func (b *bench) draw(ctx context.Context) error {
+// draw creates the records, which are the same for all runs: the keys in turn, and the fate of each
+// record from a fixed seed.
+func (b *Bench) draw(ctx context.Context) error {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for i := range b.cfg.records {
-		key, version := fmt.Sprintf("order-%05d", i%b.cfg.keys), int64(i/b.cfg.keys+1)
-		value, err := b.codec.Encode(ctx, events.OrderDelivered{OrderID: key, OccurredAt: time.Now().UTC()})
+	for i := range b.cfg.Records {
+		key, version := fmt.Sprintf("order-%05d", i%b.cfg.Keys), int64(i/b.cfg.Keys+1)
+		value, err := b.infra.Codec.Encode(ctx, events.OrderDelivered{OrderID: key, OccurredAt: time.Now().UTC()})
 		if err != nil {
 			return err
 		}
-		env := events.Envelope{
+		env := event.Envelope{
 			ID: uuid.Must(uuid.NewV7()), Source: "/bench", Type: "OrderDelivered", Subject: key, AggregateVersion: version,
-			Time: time.Now().UTC(), ContentType: events.ContentTypeAvro,
+			Time: time.Now().UTC(), ContentType: event.ContentTypeAvro,
 		}
 		r := &kgo.Record{Topic: topic, Key: []byte(key), Value: value}
 		for _, h := range env.Headers() {
@@ -127,9 +61,9 @@ func (b *bench) draw(ctx context.Context) error {
 		}
 		b.records = append(b.records, r)
 		switch n := rnd.Float64(); {
-		case n < b.cfg.always:
+		case n < b.cfg.Always:
 			b.fate[name(key, version)] = always
-		case n < b.cfg.always+b.cfg.once:
+		case n < b.cfg.Always+b.cfg.Once:
 			b.fate[name(key, version)] = once
 		}
 	}
@@ -138,123 +72,116 @@ func (b *bench) draw(ctx context.Context) error {
 
 func name(key string, version int64) string { return fmt.Sprintf("%s/%d", key, version) }
 
-// result is one run. lost and disorder are what must not be.
-type result struct {
-	records                        int
-	took                           time.Duration
-	applied, dead, behind, retries int
-	lost, disorder                 int
-}
-
-func (r result) throughput() float64 { return float64(r.records) / r.took.Seconds() }
-
-// run consumes all records with an empty database and a broker of its own.
-func (b *bench) run(ctx context.Context, failures bool) (r result, err error) {
+// Run consumes all records with an empty database and its own broker.
+func (b *Bench) Run(ctx context.Context, failures bool) (r Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tooLong)
 	defer cancel()
-	pool, err := b.database(ctx)
+	orders, err := infra.Topic(topic)
 	if err != nil {
 		return r, err
 	}
-	defer pool.Close()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	run, err := b.infra.NewRun(ctx, tables, []event.Topic{orders, event.RetryTopic(topic, group), event.DeadLetterTopic(topic, group)},
+		outbox.Component(), inbox.Component(), retry.Component())
 	if err != nil {
 		return r, err
 	}
-	defer cluster.Close()
-	brokers := cluster.ListenAddrs()
-	var orders events.Topic
-	for _, t := range events.Topics() {
-		if t.Name == topic {
-			orders = t
-		}
-	}
-	if err := broker.CreateTopics(ctx, kafka.Cluster{Brokers: brokers}, orders, events.RetryTopic(topic, group), events.DeadLetterTopic(topic, group)); err != nil {
+	defer func() { err = errors.Join(err, run.Close(ctx)) }()
+	if err := run.Produce(ctx, b.records); err != nil {
 		return r, err
 	}
-	if err := b.produce(ctx, brokers); err != nil {
-		return r, err
-	}
-
-	out := outbox.New(b.codec, "/bench")
+	codec := b.infra.Codec
 	c, err := consumer.New(consumer.Config{
-		Group: group, Brokers: brokers, Pool: pool, Codec: b.codec, Outbox: out, Retry: b.cfg.retry, Registerer: prometheus.NewRegistry(),
-		Subscriptions: []consumer.Subscription{consumer.On(b.handler(failures))},
+		Group: group, Brokers: run.Brokers, Pool: run.Pool, Types: codec.Types(), Decode: codec.Decode, Encodable: codec.Encodable,
+		Outbox: run.Outbox, Retry: b.cfg.Retry, Registerer: prometheus.NewRegistry(),
+		Subscriptions: []consumer.Subscription{consumer.On(b.effects(failures), func(e consumer.Event[events.OrderDelivered]) consumer.Event[events.OrderDelivered] { return e })},
 	})
 	if err != nil {
 		return r, err
 	}
-	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: brokers})
+	relay := relay.New(run.Pool, run.Outbox, relay.Config{Brokers: run.Brokers})
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	var parts errgroup.Group
 	parts.Go(func() error { return relay.Run(work) })
 	parts.Go(func() error { return c.Run(work) })
-	err = b.await(ctx, pool)
+	err = b.await(ctx, run.Pool)
 	stop()
 	if err := errors.Join(err, parts.Wait()); err != nil {
 		return r, err
 	}
-	return b.judge(ctx, pool, failures)
+	return b.judge(ctx, run.Pool, failures)
 }
 
-// handler does what a small handler does: it reads the aggregate's version, writes it, and
-// notes the effect with its place in the order of effects.
-func (b *bench) handler(failures bool) func(context.Context, pgx.Tx, consumer.Event[events.OrderDelivered]) error {
-	return func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-		if failures {
-			if f := b.fate[name(e.Data.OrderID, e.AggregateVersion)]; f == always || f == once && e.Attempt == 1 {
-				return errors.New("told to fail")
+const tables = `
+	CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text NOT NULL, version bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+	CREATE TABLE aggregates (order_id text PRIMARY KEY, version bigint NOT NULL)`
+
+// effects is a typical small model: it reads and writes the aggregate's version, and records the
+// effect with its position among all effects.
+func (b *Bench) effects(failures bool) *reaction.Model[version, consumer.Event[events.OrderDelivered]] {
+	return &reaction.Model[version, consumer.Event[events.OrderDelivered]]{
+		Load: func(ctx context.Context, tx pgx.Tx, steps []reaction.Step[consumer.Event[events.OrderDelivered]]) (reaction.Set[version], error) {
+			set := &versions{now: map[string]version{}}
+			rows, err := tx.Query(ctx, `SELECT order_id, version FROM aggregates WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE`, reaction.Keys(steps))
+			if err != nil {
+				return nil, err
 			}
-		}
-		_, err := tx.Exec(ctx, `INSERT INTO effects (order_id, version) VALUES ($1, $2)`, e.Data.OrderID, e.AggregateVersion)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO aggregates (order_id, version) VALUES ($1, $2)
-			ON CONFLICT (order_id) DO UPDATE SET version = excluded.version`, e.Data.OrderID, e.AggregateVersion)
-		return err
+			var key string
+			var v version
+			_, err = pgx.ForEachRow(rows, []any{&key, &v}, func() error { set.now[key] = v; return nil })
+			return set, err
+		},
+		Decide: func(_ version, s reaction.Step[consumer.Event[events.OrderDelivered]]) (reaction.Decision[version], error) {
+			e := s.Input
+			if failures {
+				if f := b.fate[name(e.Data.OrderID, e.AggregateVersion)]; f == always || f == once && e.Attempt == 1 {
+					return reaction.Decision[version]{}, errors.New("this record is to fail")
+				}
+			}
+			return reaction.Decision[version]{State: version(e.AggregateVersion), Changed: true}, nil
+		},
 	}
 }
 
-func (b *bench) database(ctx context.Context) (*pgxpool.Pool, error) {
-	b.runs++
-	db := fmt.Sprintf("run_%d", b.runs)
-	admin, err := pgx.Connect(ctx, b.server.URL("postgres"))
-	if err != nil {
-		return nil, err
-	}
-	defer admin.Close(ctx)
-	if _, err := admin.Exec(ctx, `CREATE DATABASE `+db); err != nil {
-		return nil, err
-	}
-	url := b.server.URL(db)
-	if err := postgres.Migrate(ctx, url, outbox.Component(), inbox.Component(), retry.Component()); err != nil {
-		return nil, err
-	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: url})
-	if err != nil {
-		return nil, err
-	}
-	_, err = pool.Exec(ctx, `
-		CREATE TABLE effects (n bigserial PRIMARY KEY, order_id text NOT NULL, version bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
-		CREATE TABLE aggregates (order_id text PRIMARY KEY, version bigint NOT NULL)`)
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return pool, nil
+// version is the state of an aggregate: the version of its last event.
+type version int64
+
+// versions is a set of aggregates.
+type versions struct {
+	now     map[string]version
+	effects []effect
 }
 
-func (b *bench) produce(ctx context.Context, brokers []string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+type effect struct {
+	order   string
+	version version
+}
+
+func (v *versions) Get(key string) version { return v.now[key] }
+
+func (v *versions) Put(key string, now version) {
+	v.now[key] = now
+	v.effects = append(v.effects, effect{key, now})
+}
+
+func (v *versions) Save(ctx context.Context, tx pgx.Tx) error {
+	var keys []string
+	var now []int64
+	last := map[string]version{}
+	for _, e := range v.effects {
+		keys, now = append(keys, e.order), append(now, int64(e.version))
+		last[e.order] = e.version
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO effects (order_id, version)
+		SELECT k, v FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n (k, v, i) ORDER BY i`, keys, now)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	fresh := make([]*kgo.Record, len(b.records))
-	for i, r := range b.records {
-		fresh[i] = &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
+	keys, now = nil, nil
+	for _, key := range slices.Sorted(maps.Keys(last)) {
+		keys, now = append(keys, key), append(now, int64(last[key]))
 	}
-	return client.ProduceSync(ctx, fresh...).FirstErr()
+	_, err = tx.Exec(ctx, `INSERT INTO aggregates (order_id, version) SELECT unnest($1::text[]), unnest($2::bigint[])
+		ON CONFLICT (order_id) DO UPDATE SET version = excluded.version`, keys, now)
+	return err
 }

@@ -1,4 +1,4 @@
-package main
+package relays
 
 import (
 	"context"
@@ -13,22 +13,24 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"eventshop.example/lab/cdcstack"
 	"eventshop.example/local/broker"
-	"eventshop.example/local/connect"
 	"eventshop.example/local/registry"
-	"eventshop.example/local/rig"
+	"eventshop.example/ops/connect"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/outbox/capture"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/postgres/server"
 	"eventshop.example/pkg/schema"
 )
 
-// bench is what all runs share.
+// bench is shared by all runs.
 type bench struct {
 	dir      string
-	rig      *rig.Rig
+	stack    *cdcstack.Stack
 	registry string // URL
 	codec    *schema.Codec
 	stop     context.CancelFunc
@@ -46,7 +48,7 @@ func newBench(ctx context.Context, say func(string)) (b *bench, err error) {
 	if b.dir, err = os.MkdirTemp("", "eventshop-bench-"); err != nil {
 		return b, err
 	}
-	if b.rig, err = rig.Start(ctx, b.dir, say); err != nil {
+	if b.stack, err = cdcstack.Start(ctx, b.dir, say); err != nil {
 		return b, err
 	}
 	port, err := server.FreePort()
@@ -60,17 +62,17 @@ func newBench(ctx context.Context, say func(string)) (b *bench, err error) {
 	b.ended.Go(func() error {
 		return registry.Run(own, registry.Config{Addr: addr, DataDir: filepath.Join(b.dir, "registry")})
 	})
-	b.codec = schema.NewCodec(schema.NewClient(b.registry))
+	b.codec = schema.NewCodec(schema.NewClient(b.registry), events.Catalogue())
 	if err := until(ctx, func() error { return b.codec.Register(ctx, events.TypeOf[events.OrderCreated]()) }); err != nil {
 		return b, err
 	}
-	var topic events.Topic
+	var topic event.Topic
 	for _, t := range events.Topics() {
 		if t.Name == events.TopicOrderEvents {
 			topic = t
 		}
 	}
-	return b, broker.CreateTopics(ctx, kafka.Cluster{Brokers: b.rig.Brokers}, topic)
+	return b, broker.CreateTopics(ctx, kafka.Cluster{Brokers: b.stack.Brokers}, topic)
 }
 
 func (b *bench) close() error {
@@ -78,23 +80,23 @@ func (b *bench) close() error {
 		b.stop()
 	}
 	err := b.ended.Wait()
-	if b.rig != nil {
-		err = errors.Join(err, b.rig.Close())
+	if b.stack != nil {
+		err = errors.Join(err, b.stack.Close())
 	}
 	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
-// run is one run: a database of its own and, with Debezium, a connector.
+// run is one run, with its own database and, with Debezium, a connector.
 type run struct {
 	*bench
-	mode outbox.Mode
+	mode capture.Mode
 	name string // of database, service and connector
 	pool *pgxpool.Pool
 	out  *outbox.Outbox
 	conn connect.Connector
 }
 
-func (b *bench) newRun(ctx context.Context, mode outbox.Mode) (r *run, err error) {
+func (b *bench) newRun(ctx context.Context, mode capture.Mode) (r *run, err error) {
 	b.runs++
 	r = &run{bench: b, mode: mode, name: fmt.Sprintf("run%d", b.runs)}
 	if err := b.admin(ctx, `CREATE DATABASE `+r.name); err != nil {
@@ -106,25 +108,25 @@ func (b *bench) newRun(ctx context.Context, mode outbox.Mode) (r *run, err error
 	if r.pool, err = postgres.Open(ctx, postgres.Config{URL: r.url()}); err != nil {
 		return r, err
 	}
-	r.out = outbox.New(b.codec, "/bench")
-	if mode != outbox.Debezium {
+	r.out = outbox.New(outbox.Config{Source: "/bench", Types: b.codec.Types(), Encode: b.codec.Encode, CanEncode: b.codec.CanEncode})
+	if mode != capture.Debezium {
 		return r, nil
 	}
-	admin, err := url.Parse(b.rig.AdminURL)
+	admin, err := url.Parse(b.stack.AdminURL)
 	if err != nil {
 		return r, err
 	}
 	password, _ := admin.User.Password()
 	r.conn = connect.Connector{
-		Service: r.name, Host: "127.0.0.1", Port: b.rig.PostgresPort, Database: r.name, User: admin.User.Username(), Password: password, Slot: r.name,
+		Service: r.name, Host: "127.0.0.1", Port: b.stack.PostgresPort, Database: r.name, User: admin.User.Username(), Password: password, Slot: r.name,
 	}
 	return r, r.capture(ctx)
 }
 
-// capture prepares Debezium: the slot has everything from now on, and the connector that
-// is to read it waits.
+// capture prepares Debezium: the slot contains everything from now on, and its connector is created
+// but does not run yet.
 func (r *run) capture(ctx context.Context) error {
-	if err := broker.CreateTopics(ctx, kafka.Cluster{Brokers: r.rig.Brokers}, connect.HeartbeatTopic(r.name)); err != nil {
+	if err := broker.CreateTopics(ctx, kafka.Cluster{Brokers: r.stack.Brokers}, connect.HeartbeatTopic(r.name)); err != nil {
 		return err
 	}
 	var lsn int64
@@ -135,7 +137,7 @@ func (r *run) capture(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := r.rig.Connect
+	c := r.stack.Connect
 	if err := c.CreateStopped(ctx, r.conn.Name(), r.conn.Settings()); err != nil {
 		return err
 	}
@@ -145,25 +147,25 @@ func (r *run) capture(ctx context.Context) error {
 	if err := c.Begin(ctx, r.conn, lsn); err != nil {
 		return err
 	}
-	return r.out.SetRelayMode(ctx, r.pool, outbox.Debezium, r.name, "bench")
+	return capture.SetMode(ctx, r.pool, capture.Debezium, r.name, "bench")
 }
 
-// relay starts what relays: the service's process, and the connector.
+// relay starts the relay: the service's process, and the connector.
 func (r *run) relay(ctx context.Context) (*service, error) {
-	s, err := startService(ctx, r.url(), r.registry, r.rig.Brokers[0])
-	if err == nil && r.mode == outbox.Debezium {
-		err = r.rig.Connect.Resume(ctx, r.conn.Name())
+	s, err := startService(ctx, r.url(), r.registry, r.stack.Brokers[0])
+	if err == nil && r.mode == capture.Debezium {
+		err = r.stack.Connect.Resume(ctx, r.conn.Name())
 	}
 	return s, err
 }
 
-// end removes what a later run would pay for.
+// end removes everything that would slow down a later run.
 func (r *run) end(ctx context.Context) error {
-	if r.mode == outbox.Debezium {
-		if err := r.rig.Connect.Stop(ctx, r.conn.Name()); err != nil {
+	if r.mode == capture.Debezium {
+		if err := r.stack.Connect.Stop(ctx, r.conn.Name()); err != nil {
 			return err
 		}
-		if err := r.rig.Connect.Delete(ctx, r.conn.Name()); err != nil {
+		if err := r.stack.Connect.Delete(ctx, r.conn.Name()); err != nil {
 			return err
 		}
 		err := until(ctx, func() error {
@@ -179,16 +181,16 @@ func (r *run) end(ctx context.Context) error {
 }
 
 func (r *run) url() string {
-	u, err := url.Parse(r.rig.AdminURL)
+	u, err := url.Parse(r.stack.AdminURL)
 	if err != nil {
-		return err.Error() // it was parsed when the server was started
+		return err.Error() // cannot fail: it was parsed when the server was started
 	}
 	u.Path = "/" + r.name
 	return u.String()
 }
 
 func (b *bench) admin(ctx context.Context, statement string) error {
-	conn, err := pgx.Connect(ctx, b.rig.AdminURL)
+	conn, err := pgx.Connect(ctx, b.stack.AdminURL)
 	if err != nil {
 		return err
 	}
@@ -197,7 +199,7 @@ func (b *bench) admin(ctx context.Context, statement string) error {
 	return err
 }
 
-// until repeats what may fail for a while; the context's end is the last word.
+// until repeats an action that may fail for a while, until the context ends.
 func until(ctx context.Context, do func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

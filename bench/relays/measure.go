@@ -1,23 +1,24 @@
-package main
+package relays
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"eventshop.example/local/rig"
+	"eventshop.example/bench/measure"
+	"eventshop.example/lab/cdcstack"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/outbox/capture"
 	"eventshop.example/pkg/postgres"
 )
 
 const (
-	// appendBatch is how many events of the backlog a transaction appends.
+	// appendBatch is the number of events per transaction of the backlog.
 	appendBatch = 500
-	// keys is over how many orders the backlog is spread.
+	// keys is the number of orders of the backlog.
 	keys = 20_000
 )
 
@@ -32,22 +33,25 @@ func (c costs) minus(o costs) costs {
 	return costs{c.service - o.service, c.connect - o.connect, c.kafka - o.kafka, c.postgres - o.postgres}
 }
 
-// costs reads them; without a service its own are none so far.
+// costs returns the processor times so far; without a service, the service's own are zero.
 func (r *run) costs(s *service) (c costs, err error) {
+	const own = "the service"
+	processes := map[string]int{}
 	if s != nil {
-		c.service, err = spent(s.cmd.Process.Pid)
+		processes[own] = s.cmd.Process.Pid
 	}
-	for name, into := range map[string]*time.Duration{rig.Connect: &c.connect, rig.Kafka: &c.kafka, rig.Postgres: &c.postgres} {
-		status, failed := r.rig.Runner.Status(name)
-		if failed == nil {
-			*into, failed = spent(status.PID)
+	for _, name := range []string{cdcstack.Connect, cdcstack.Kafka, cdcstack.Postgres} {
+		status, err := r.stack.Runner.Status(name)
+		if err != nil {
+			return c, err
 		}
-		err = errors.Join(err, failed)
+		processes[name] = status.PID
 	}
-	return c, err
+	spent, err := measure.Spent(processes)
+	return costs{spent[own], spent[cdcstack.Connect], spent[cdcstack.Kafka], spent[cdcstack.Postgres]}, err
 }
 
-// drain is what became of a backlog.
+// drain is the result of relaying a backlog.
 type drain struct {
 	events            int
 	first, last, done time.Duration // since the start of the relay: first and last record seen, all rows marked
@@ -55,11 +59,11 @@ type drain struct {
 	repeated          int
 }
 
-// rate is in events per second, from the first record seen to the last.
+// rate returns events per second, from the first record seen to the last.
 func (d drain) rate() float64 { return float64(d.events) / (d.last - d.first).Seconds() }
 
-// backlog measures how n events that are in the outbox already are relayed.
-func (b *bench) backlog(ctx context.Context, mode outbox.Mode, n int) (d drain, err error) {
+// backlog measures how n events are relayed that are already in the outbox.
+func (b *bench) backlog(ctx context.Context, mode capture.Mode, n int) (d drain, err error) {
 	r, err := b.newRun(ctx, mode)
 	if err != nil {
 		return d, err
@@ -67,7 +71,7 @@ func (b *bench) backlog(ctx context.Context, mode outbox.Mode, n int) (d drain, 
 	if err := r.fill(ctx, n); err != nil {
 		return d, fmt.Errorf("fill the outbox: %w", err)
 	}
-	w, err := watch(ctx, b.rig.Brokers, n)
+	w, err := watch(ctx, b.stack.Brokers, n)
 	if err != nil {
 		return d, err
 	}
@@ -106,7 +110,7 @@ func (b *bench) backlog(ctx context.Context, mode outbox.Mode, n int) (d drain, 
 	return d, nil
 }
 
-// fill appends the backlog and leaves the server with nothing else to do.
+// fill appends the backlog and waits until the server has no other work.
 func (r *run) fill(ctx context.Context, n int) error {
 	for from := 0; from < n; from += appendBatch {
 		var entries []outbox.Entry
@@ -126,11 +130,11 @@ func (r *run) fill(ctx context.Context, n int) error {
 	return nil
 }
 
-// marked waits until every row counts as published.
+// marked waits until every row is marked as published.
 func (r *run) marked(ctx context.Context) error {
 	return until(ctx, func() error {
 		var left bool
-		err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL)`).Scan(&left)
+		err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM outbox_queue)`).Scan(&left)
 		if err == nil && left {
 			err = errors.New("rows are not marked yet")
 		}
@@ -138,20 +142,20 @@ func (r *run) marked(ctx context.Context) error {
 	})
 }
 
-// pace is how events come through one at a time.
+// pace is the result of relaying single events.
 type pace struct {
-	late  []time.Duration // commit → consumer, sorted
+	late  []time.Duration // commit → consumer
 	took  time.Duration
 	costs costs
 }
 
-// paced measures events that are appended one by one, rate a second, after warmup of them.
-func (b *bench) paced(ctx context.Context, mode outbox.Mode, warmup, n int, rate float64) (p pace, err error) {
+// paced measures events that are appended one by one, rate per second, after warmup of them.
+func (b *bench) paced(ctx context.Context, mode capture.Mode, warmup, n int, rate float64) (p pace, err error) {
 	r, err := b.newRun(ctx, mode)
 	if err != nil {
 		return p, err
 	}
-	w, err := watch(ctx, b.rig.Brokers, warmup+n)
+	w, err := watch(ctx, b.stack.Brokers, warmup+n)
 	if err != nil {
 		return p, err
 	}
@@ -160,8 +164,8 @@ func (b *bench) paced(ctx context.Context, mode outbox.Mode, warmup, n int, rate
 	if err != nil {
 		return p, err
 	}
-	if mode == outbox.Debezium {
-		if err := b.rig.Connect.AwaitRunning(ctx, r.conn.Name()); err != nil {
+	if mode == capture.Debezium {
+		if err := b.stack.Connect.AwaitRunning(ctx, r.conn.Name()); err != nil {
 			return p, err
 		}
 	}
@@ -195,6 +199,5 @@ func (b *bench) paced(ctx context.Context, mode outbox.Mode, warmup, n int, rate
 	for e, at := range committed {
 		p.late = append(p.late, w.seen[e].Sub(at))
 	}
-	slices.Sort(p.late)
 	return p, nil
 }

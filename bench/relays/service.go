@@ -1,4 +1,4 @@
-package main
+package relays
 
 import (
 	"bufio"
@@ -19,29 +19,40 @@ import (
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/outbox/relay"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
 )
 
-// asService as the first argument makes this program the service of a run: a process of
-// its own, so that its processor time can be told from that of the observer.
-const asService = "service"
+// AsService as the first argument makes a program the service of a run: it calls [Serve] with the
+// other arguments. The service is a separate process, so that its processor time is separate from
+// the observer's.
+const AsService = "relays-service"
 
-// writers is how many transactions are open at a time. At 200 a second one would do if
-// every commit took less than 5 ms.
+// writers is the number of open transactions. At 200 events per second one would be enough if every
+// commit took less than 5 ms.
 const writers = 4
 
-// serve runs the relay until its standard input ends. A line "N PERIOD" on that has it
-// append N events, one in a transaction, one each period; "key version time", the time
-// after the commit in nanoseconds, is its answer to each.
+// Serve runs a service for the three arguments: its database, the registry and a broker.
+func Serve(ctx context.Context, args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("%s has %d arguments instead of 3", AsService, len(args))
+	}
+	return serve(ctx, args[0], args[1], args[2])
+}
+
+// serve runs the relay until its standard input ends. A line "N PERIOD" of the input makes it
+// append N events, one per transaction, one per period. It answers each with "key version time",
+// where time is in nanoseconds, after the commit.
 func serve(ctx context.Context, database, registry, broker string) error {
 	pool, err := postgres.Open(ctx, postgres.Config{URL: database, MaxConns: 12})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	out := outbox.New(schema.NewCodec(schema.NewClient(registry)), "/bench")
-	relay := outbox.NewRelay(pool, out, outbox.RelayConfig{Brokers: []string{broker}})
+	codec := schema.NewCodec(schema.NewClient(registry), events.Catalogue())
+	out := outbox.New(outbox.Config{Source: "/bench", Types: codec.Types(), Encode: codec.Encode, CanEncode: codec.CanEncode})
+	relay := relay.New(pool, out, relay.Config{Brokers: []string{broker}})
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var parts errgroup.Group
@@ -52,7 +63,7 @@ func serve(ctx context.Context, database, registry, broker string) error {
 		var n int
 		var period string
 		if _, err := fmt.Sscan(lines.Text(), &n, &period); err != nil {
-			return fmt.Errorf("told %q: %w", lines.Text(), err)
+			return fmt.Errorf("read the line %q: %w", lines.Text(), err)
 		}
 		every, err := time.ParseDuration(period)
 		if err == nil {
@@ -66,7 +77,7 @@ func serve(ctx context.Context, database, registry, broker string) error {
 	return errors.Join(lines.Err(), parts.Wait())
 }
 
-// write appends n events at a rate that does not depend on how long it takes.
+// write appends n events at a rate that does not depend on their duration.
 func write(ctx context.Context, pool *pgxpool.Pool, out *outbox.Outbox, n int, every time.Duration) error {
 	var mu sync.Mutex
 	answers := bufio.NewWriter(os.Stdout)
@@ -103,7 +114,7 @@ func write(ctx context.Context, pool *pgxpool.Pool, out *outbox.Outbox, n int, e
 	return answers.Flush()
 }
 
-// orderCreated is an event of a usual size, about 200 bytes as Avro and 500 in headers.
+// orderCreated returns an event of typical size, about 200 bytes as Avro and 500 in headers.
 func orderCreated(key string, version int64, n int) outbox.Entry {
 	now := time.Now().UTC()
 	return outbox.Entry{AggregateID: key, Version: version, Event: events.OrderCreated{
@@ -118,7 +129,7 @@ func orderCreated(key string, version int64, n int) outbox.Entry {
 	}}
 }
 
-// service is the process.
+// service is the service's process.
 type service struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -130,7 +141,7 @@ func startService(ctx context.Context, database, registry, broker string) (*serv
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, asService, database, registry, broker)
+	cmd := exec.CommandContext(ctx, self, AsService, database, registry, broker)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -143,7 +154,7 @@ func startService(ctx context.Context, database, registry, broker string) (*serv
 	return &service{cmd: cmd, stdin: stdin, out: bufio.NewScanner(stdout)}, cmd.Start()
 }
 
-// write has it append, and returns when each event's transaction had committed.
+// write makes the service append events, and returns when each event's transaction had committed.
 func (s *service) write(n int, every time.Duration) (map[occurrence]time.Time, error) {
 	if _, err := fmt.Fprintln(s.stdin, n, every); err != nil {
 		return nil, err
@@ -157,7 +168,7 @@ func (s *service) write(n int, every time.Duration) (map[occurrence]time.Time, e
 		var e occurrence
 		var nanos int64
 		if _, err := fmt.Fscan(strings.NewReader(line), &e.key, &e.version, &nanos); err != nil {
-			return nil, fmt.Errorf("the service said %q: %w", line, err)
+			return nil, fmt.Errorf("the service answered %q: %w", line, err)
 		}
 		at[e] = time.Unix(0, nanos)
 	}

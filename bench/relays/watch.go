@@ -1,4 +1,4 @@
-package main
+package relays
 
 import (
 	"context"
@@ -11,17 +11,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 )
 
-// occurrence is an event as consumers know it: the order and its version.
+// occurrence identifies an event as consumers do: by the order and its version.
 type occurrence struct {
 	key     string
 	version int64
 }
 
-// watcher follows the topic from its present end, in no consumer group, and notes when
-// each event came for the first time.
+// watcher reads the topic from its present end, in no consumer group, and records when each event
+// arrived for the first time.
 type watcher struct {
 	client *kgo.Client
 	ended  chan error
@@ -30,11 +31,11 @@ type watcher struct {
 	seen     map[occurrence]time.Time
 	last     map[string]int64 // by key: the highest version seen
 	want     int
-	complete chan struct{} // closed when want are seen
+	complete chan struct{} // closed when want events are seen
 	first    time.Time
 	newest   time.Time
 	repeated int
-	disorder int // first occurrences that came before one of a lower version
+	disorder int // first occurrences that arrived before one of a lower version
 }
 
 func watch(ctx context.Context, brokers []string, want int) (*watcher, error) {
@@ -79,8 +80,8 @@ func (w *watcher) follow(ctx context.Context) error {
 func (w *watcher) note(r *kgo.Record, now time.Time) {
 	e := occurrence{key: string(r.Key)}
 	for _, h := range r.Headers {
-		if h.Key == events.HeaderAggregateVersion {
-			e.version, _ = strconv.ParseInt(string(h.Value), 10, 64) // 0 is no version of an event
+		if h.Key == event.HeaderAggregateVersion {
+			e.version, _ = strconv.ParseInt(string(h.Value), 10, 64) // 0 is no valid version of an event
 		}
 	}
 	if _, ok := w.seen[e]; ok {

@@ -10,26 +10,27 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 )
 
-// sent is all of a record but its offset and timestamp, which tell who sent it.
+// sent is a record without its offset and timestamp, which depend on the relay.
 type sent struct {
 	Key, Value []byte
 	Headers    []kgo.RecordHeader
 	Partition  int32
 }
 
-// bothRelaysSendTheSame: every event is sent by the polling relay and by Debezium, and the
-// two records are equal. Raw rows are sent by the polling relay alone.
+// bothRelaysSendTheSame checks that the polling relay and Debezium send equal records for every
+// event. Only the polling relay sends raw rows.
 func bothRelaysSendTheSame(t *testing.T, w *world) {
 	s := w.shop(t, "same")
 	s.createSlot(t, "same_1")
 	trace := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	placed := func(id, tracking string) events.Event {
+	placed := func(id, tracking string) event.Event {
 		return events.OrderConfirmed{OrderID: id, TrackingID: tracking, OccurredAt: at}
 	}
 	cases := map[string]outbox.Entry{
@@ -53,14 +54,14 @@ func bothRelaysSendTheSame(t *testing.T, w *world) {
 		many = append(many, s.event("m-"+itoa(i%100), int64(i/100+1)))
 	}
 	s.append(t, many...)
-	raw := outbox.Raw{ID: uuid.Must(uuid.NewV7()), Topic: s.topic, Key: []byte("raw"), Headers: []events.Header{{Key: "x", Value: []byte{0xff}}}}
+	raw := outbox.Raw{ID: uuid.Must(uuid.NewV7()), Topic: s.topic, Key: []byte("raw"), Headers: []event.Header{{Key: "x", Value: []byte{0xff}}}}
 	if err := postgres.InTx(t.Context(), s.pool, func(tx pgx.Tx) error { return s.out.AppendRaw(t.Context(), tx, raw) }); err != nil {
 		t.Fatal(err)
 	}
 	total := len(cases) + len(many)
 
 	_, stop := s.relay(t)
-	until(t, "the polling relay", func() bool { return s.count(t, "published_at IS NULL") == 0 })
+	until(t, "the polling relay", func() bool { return s.count(t, "id IN (SELECT id FROM outbox_queue)") == 0 })
 	stop()
 	first := s.records(t)
 	if len(first) != total+1 {
@@ -69,7 +70,7 @@ func bothRelaysSendTheSame(t *testing.T, w *world) {
 	byPolling := map[string]sent{}
 	for _, r := range first {
 		if string(r.Key) != "raw" {
-			byPolling[header(r, events.HeaderID)] = sent{r.Key, r.Value, r.Headers, r.Partition}
+			byPolling[header(r, event.HeaderID)] = sent{r.Key, r.Value, r.Headers, r.Partition}
 		}
 	}
 
@@ -97,7 +98,7 @@ func bothRelaysSendTheSame(t *testing.T, w *world) {
 		if old[[2]int64{int64(r.Partition), r.Offset}] {
 			continue
 		}
-		want, ok := byPolling[header(r, events.HeaderID)]
+		want, ok := byPolling[header(r, event.HeaderID)]
 		if !ok {
 			t.Errorf("Debezium sent what the polling relay did not: key %q, headers %v", r.Key, r.Headers)
 			continue

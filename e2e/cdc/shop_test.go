@@ -14,11 +14,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/local/broker"
-	"eventshop.example/local/connect"
+	"eventshop.example/ops/connect"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/outbox/relay"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
@@ -26,7 +28,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// shop is a service with an outbox: a database with its roles, a topic, a connector to be.
+// shop is a service with an outbox: a database with its roles, a topic, and later a connector.
 type shop struct {
 	w     *world
 	name  string // of service and database
@@ -65,10 +67,11 @@ func (w *world) shop(t *testing.T, name string) *shop {
 	if err := postgres.EnsurePartitions(t.Context(), pool, "outbox", time.Now(), time.Now().AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := broker.CreateTopics(t.Context(), kafka.Cluster{Brokers: w.brokers}, events.Topic{Name: s.topic, Partitions: 6}, connect.HeartbeatTopic(name)); err != nil {
+	if err := broker.CreateTopics(t.Context(), kafka.Cluster{Brokers: w.brokers}, event.Topic{Name: s.topic, Partitions: 6}, connect.HeartbeatTopic(name)); err != nil {
 		t.Fatal(err)
 	}
-	s.out = outbox.New(schema.NewCodec(schema.NewClient(schematest.Start(t).URL)), "/eventshop/"+name)
+	codec := schema.NewCodec(schema.NewClient(schematest.Start(t).URL), events.Catalogue())
+	s.out = outbox.New(outbox.Config{Source: "/eventshop/" + name, Types: codec.Types(), Encode: codec.Encode, CanEncode: codec.CanEncode})
 	t.Cleanup(func() { // nothing is left that the next test's server would keep its log for
 		ctx := context.Background()
 		if err := w.connect.Delete(ctx, connect.NameOf(name)); err != nil {
@@ -99,16 +102,16 @@ func (s *shop) slotDropped(ctx context.Context, left *int) error {
 	return conn.QueryRow(ctx, `SELECT count(*) FROM pg_replication_slots WHERE database = $1`, s.name).Scan(left)
 }
 
-// connector is the shop's, for a slot.
+// connector returns the shop's connector for a slot.
 func (s *shop) connector(slot string) connect.Connector {
 	return connect.Connector{Service: s.name, Host: "127.0.0.1", Port: s.w.pgPort, Database: s.name, User: s.name + "_cdc", Password: "test", Slot: slot}
 }
 
-// relay runs the shop's polling relay until the end of the test or stop.
-func (s *shop) relay(t *testing.T) (r *outbox.Relay, stop func()) {
+// relay runs the shop's polling relay until stop or the end of the test.
+func (s *shop) relay(t *testing.T) (r *relay.Relay, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r = outbox.NewRelay(s.pool, s.out, outbox.RelayConfig{Brokers: s.w.brokers, Lease: time.Second, PollEvery: 50 * time.Millisecond})
+	r = relay.New(s.pool, s.out, relay.Config{Brokers: s.w.brokers, Lease: time.Second, PollEvery: 50 * time.Millisecond})
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
 	stop = func() {
@@ -134,7 +137,7 @@ func (s *shop) append(t *testing.T, entries ...outbox.Entry) {
 	s.out.Wake()
 }
 
-// event is a version of an order's.
+// event returns a version of an order's events.
 func (s *shop) event(order string, version int64) outbox.Entry {
 	return outbox.Entry{
 		Event: events.OrderConfirmed{OrderID: order, TrackingID: fmt.Sprintf("%s/%d", order, version), OccurredAt: time.UnixMilli(version)}, Version: version, Topic: s.topic,
@@ -154,7 +157,7 @@ func (s *shop) records(t *testing.T) []*kgo.Record {
 	return kafkatest.ReadAll(t, s.w.brokers, s.topic)
 }
 
-// createSlot makes a slot at the log's end.
+// createSlot creates a slot at the end of the log.
 func (s *shop) createSlot(t *testing.T, slot string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.cdc)
@@ -167,7 +170,7 @@ func (s *shop) createSlot(t *testing.T, slot string) {
 	}
 }
 
-// until waits for a condition for as long as Connect may take.
+// until waits for a condition, as long as Connect may take.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

@@ -9,12 +9,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"eventshop.example/local/connect"
-	"eventshop.example/local/relay"
-	"eventshop.example/pkg/outbox"
+	"eventshop.example/ops/connect"
+	"eventshop.example/ops/relay"
+	"eventshop.example/pkg/outbox/capture"
+	polling "eventshop.example/pkg/outbox/relay"
 )
 
-// switchingUnderWrites: there and back, twice, each time after attempts that were cut off.
+// switchingUnderWrites switches to Debezium and back, twice, each time after interrupted attempts.
 func switchingUnderWrites(t *testing.T, w *world) {
 	s := w.shop(t, "switching")
 	r, _ := s.relay(t)
@@ -29,7 +30,7 @@ func switchingUnderWrites(t *testing.T, w *world) {
 			writers.more(t, 50)
 		}
 		var people errgroup.Group
-		for range 3 { // at once; the later ones only look
+		for range 3 { // concurrently; the later ones find nothing to do
 			people.Go(func() error { return control.UseDebezium(t.Context(), service) })
 		}
 		if err := people.Wait(); err != nil {
@@ -52,10 +53,10 @@ func switchingUnderWrites(t *testing.T, w *world) {
 	writers.verify(t)
 }
 
-// captured is a shop whose events Debezium relays, and what writes them.
+// captured is a shop whose events Debezium relays, with its writers.
 type captured struct {
 	shop    *shop
-	relay   *outbox.Relay
+	relay   *polling.Relay
 	control relay.Control
 	service relay.Service
 	writers *writers
@@ -73,7 +74,8 @@ func (w *world) captured(t *testing.T, name string) captured {
 	return c
 }
 
-// connectAwayAndBack: killed, it goes on where it was; the polling relay does not step in.
+// connectAwayAndBack kills Connect: after the restart it continues where it stopped, and the
+// polling relay does not publish in between.
 func connectAwayAndBack(t *testing.T, w *world) {
 	c := w.captured(t, "away")
 	for range 3 {
@@ -86,8 +88,8 @@ func connectAwayAndBack(t *testing.T, w *world) {
 	c.writers.verify(t)
 }
 
-// connectGoneForGood: nobody can be asked to stop the connector. Should its worker come back
-// all the same, the connector finds no slot and does nothing.
+// connectGoneForGood switches to polling while no worker can be asked to stop the connector. If the
+// worker returns later, the connector finds no slot and does nothing.
 func connectGoneForGood(t *testing.T, w *world) {
 	c := w.captured(t, "gone")
 	c.writers.more(t, 300)
@@ -108,13 +110,13 @@ func connectGoneForGood(t *testing.T, w *world) {
 	c.writers.verify(t)
 }
 
-// kafkaAwayAndBack: away for so long that the worker leaves its group and its task has to
-// stop; and when it is long, that the task is left behind, with its slot.
+// kafkaAwayAndBack keeps Kafka away until the worker leaves its group and its task has to stop. A
+// long outage leaves the task behind, with its slot.
 func kafkaAwayAndBack(t *testing.T, w *world) {
 	c := w.captured(t, "adrift")
 	c.writers.more(t, 300)
 	w.kill(t, kafkaProcess)
-	away := 15 * time.Second
+	away := 6 * time.Second                    // twice what the worker waits before it leaves its group
 	if os.Getenv("EVENTSHOP_E2E_LONG") != "" { // the tests of outages as long as those of the field
 		away = 45 * time.Second
 	}
@@ -125,12 +127,44 @@ func kafkaAwayAndBack(t *testing.T, w *world) {
 	})
 	w.startKafka(t)
 	c.writers.more(t, 300)
+	w.publishesAgain(t, c)
 	waitReady(t, c.relay)
 	c.writers.verify(t)
 	t.Logf("all of it is published %s after the broker's start", (time.Since(down) - away).Round(time.Second))
 }
 
-// postgresKilled: the connector comes back by itself.
+// publishesAgain waits until all events of before are published. A slot with a reader is not enough:
+// the reader may be a task that was left behind, or one that is about to fail.
+func (w *world) publishesAgain(t *testing.T, c captured) {
+	t.Helper()
+	var newest int64                           // the writers go on
+	until(t, "the newest event", func() bool { // connections of before a restart of the server fail
+		return c.shop.pool.QueryRow(t.Context(), `SELECT max(seq) FROM outbox`).Scan(&newest) == nil
+	})
+	until(t, "the connector to publish again", func() bool {
+		w.restartTask(t, connect.NameOf(c.shop.name))
+		waiting := -1
+		err := c.shop.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox_queue WHERE seq <= $1`, newest).Scan(&waiting)
+		return err == nil && waiting == 0
+	})
+}
+
+// restartTask restarts a task that failed for a fault of Debezium 3.3, as an operator does. A task
+// that the worker replaces while it stops takes away the lineage emitter of its successor, which
+// then fails for good. Any other failure is left for the test to find.
+func (w *world) restartTask(t *testing.T, name string) {
+	t.Helper()
+	status, err := w.connect.Status(t.Context(), name)
+	if err != nil || !strings.Contains(status.Failure(), "DebeziumOpenLineageEmitter not initialized") {
+		return
+	}
+	t.Logf("restarting a task that failed: %s", status.Failure())
+	if err := w.connect.Restart(t.Context(), name); err != nil {
+		t.Logf("restart %s: %v", name, err)
+	}
+}
+
+// postgresKilled checks that the connector recovers by itself.
 func postgresKilled(t *testing.T, w *world) {
 	c := w.captured(t, "killed")
 	for range 2 {
@@ -138,28 +172,25 @@ func postgresKilled(t *testing.T, w *world) {
 		w.kill(t, postgresProcess)
 		w.startPostgres(t)
 		c.writers.more(t, 300)
-		until(t, "the connector to read again", func() bool {
-			m, err := c.shop.out.RelayMode(t.Context(), c.shop.pool, 0)
-			return err == nil && m.State != nil && m.State.Active
-		})
+		w.publishesAgain(t, c)
 	}
 	waitReady(t, c.relay)
 	c.writers.verify(t)
 }
 
-// slotLost: the connector does not go on with a gap, the service says what is wrong, and
-// recover sends everything.
+// slotLost checks that the connector does not continue behind a gap, that the service reports the
+// error, and that recover sends everything.
 func slotLost(t *testing.T, w *world) {
 	c := w.captured(t, "lost")
 	c.writers.more(t, 300)
 	w.kill(t, connectProcess)
 	c.writers.more(t, 300)
 	until(t, "the slot to be free", func() bool {
-		m, err := c.shop.out.RelayMode(t.Context(), c.shop.pool, 0)
+		m, err := capture.ReadMode(t.Context(), c.shop.pool, 0)
 		return err == nil && m.State != nil && !m.State.Active
 	})
 	w.admin(t, c.shop.name, `SELECT pg_drop_replication_slot('`+c.service.Slot()+`')`)
-	// Connect is back at once: it must not make a slot of its own and go on from there.
+	// Connect is back at once: it must not create its own slot and continue from there.
 	w.startConnect(t)
 	until(t, "the connector to fail", func() bool {
 		status, err := w.connect.Status(t.Context(), connect.NameOf(c.shop.name))
@@ -181,7 +212,7 @@ func slotLost(t *testing.T, w *world) {
 	c.writers.verify(t)
 }
 
-// slotOutrun: Connect is away for longer than the server keeps its log for it.
+// slotOutrun keeps Connect away for longer than the server keeps its log for it.
 func slotOutrun(t *testing.T, w *world) {
 	w.kill(t, postgresProcess)
 	w.startPostgres(t, "max_slot_wal_keep_size=1MB")
@@ -210,7 +241,8 @@ func slotOutrun(t *testing.T, w *world) {
 	c.writers.verify(t)
 }
 
-// heartbeatsMoveTheSlot on while nothing is published and another database writes.
+// heartbeatsMoveTheSlot checks that the slot moves while nothing is published and another database
+// writes.
 func heartbeatsMoveTheSlot(t *testing.T, w *world) {
 	s := w.shop(t, "idle")
 	s.relay(t)
@@ -218,9 +250,9 @@ func heartbeatsMoveTheSlot(t *testing.T, w *world) {
 	if err := control.UseDebezium(t.Context(), service); err != nil {
 		t.Fatal(err)
 	}
-	mode := func() outbox.RelayMode {
+	mode := func() capture.RelayMode {
 		t.Helper()
-		m, err := s.out.RelayMode(t.Context(), s.pool, 0)
+		m, err := capture.ReadMode(t.Context(), s.pool, 0)
 		if err != nil || m.State == nil {
 			t.Fatalf("%+v, %v", m, err)
 		}
@@ -231,9 +263,9 @@ func heartbeatsMoveTheSlot(t *testing.T, w *world) {
 	w.admin(t, "postgres", `CREATE TABLE noise AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 32768)`, `DROP TABLE noise`)
 	until(t, "the slot to pass what the other database wrote", func() bool { return mode().State.LagBytes < written/8 })
 	t.Logf("lag %d bytes before, %d after 32 MiB by another database", before.State.LagBytes, mode().State.LagBytes)
-	w.kill(t, connectProcess) // and from there it begins again
+	w.kill(t, connectProcess) // it restarts from there
 	w.startConnect(t)
 	s.append(t, s.event("o-1", 1), s.event("o-2", 1))
 	until(t, "the events of after", func() bool { return len(s.records(t)) == 2 })
-	until(t, "them to count as published", func() bool { return s.count(t, "published_at IS NULL") == 0 })
+	until(t, "them to count as published", func() bool { return s.count(t, "id IN (SELECT id FROM outbox_queue)") == 0 })
 }

@@ -1,4 +1,4 @@
-// Package cdc tests change data capture whole: a real PostgreSQL, Apache Kafka and Kafka
+// Package cdc tests change data capture with the real programs: PostgreSQL, Apache Kafka, and Kafka
 // Connect with Debezium, beside the polling relay of package outbox.
 package cdc
 
@@ -14,26 +14,26 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"eventshop.example/local/connect"
+	"eventshop.example/lab/cdcstack"
 	"eventshop.example/local/jars"
-	"eventshop.example/local/rig"
+	"eventshop.example/ops/connect"
 	"eventshop.example/pkg/postgres/server"
 )
 
-// patience bounds each wait: Connect takes up to 30 s to start on a busy machine, and
-// Debezium two minutes to take over from a task that was left behind.
+// patience bounds each wait: Connect takes up to 30 s to start on a busy machine, and Debezium two
+// minutes to take over from a task that was left behind.
 const patience = 4 * time.Minute
 
 // Names of the processes.
 const (
-	kafkaProcess    = rig.Kafka
-	connectProcess  = rig.Connect
-	postgresProcess = rig.Postgres
+	kafkaProcess    = cdcstack.Kafka
+	connectProcess  = cdcstack.Connect
+	postgresProcess = cdcstack.Postgres
 )
 
-// world is what all tests share: it takes about a gigabyte.
+// world is shared by all tests, because it takes about a gigabyte.
 type world struct {
-	rig      *rig.Rig
+	stack    *cdcstack.Stack
 	brokers  []string
 	connect  *connect.Client
 	adminURL string // of PostgreSQL's superuser
@@ -69,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	r, err := rig.Start(ctx, t.TempDir(), func(what string) { t.Log(what) })
+	r, err := cdcstack.Start(ctx, t.TempDir(), func(what string) { t.Log(what) })
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -81,14 +81,14 @@ func newWorld(t *testing.T) *world {
 		}
 		t.Fatal(err)
 	}
-	return &world{rig: r, brokers: r.Brokers, connect: r.Connect, adminURL: r.AdminURL, pgPort: r.PostgresPort}
+	return &world{stack: r, brokers: r.Brokers, connect: r.Connect, adminURL: r.AdminURL, pgPort: r.PostgresPort}
 }
 
 func (w *world) startConnect(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := w.rig.StartConnect(ctx); err != nil {
+	if err := w.stack.StartConnect(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -97,29 +97,29 @@ func (w *world) startKafka(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := w.rig.StartKafka(ctx); err != nil {
+	if err := w.stack.StartKafka(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// startPostgres gives it settings beside its own.
+// startPostgres starts the server with additional settings.
 func (w *world) startPostgres(t *testing.T, settings ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := w.rig.StartPostgres(ctx, settings...); err != nil {
+	if err := w.stack.StartPostgres(ctx, settings...); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (w *world) kill(t *testing.T, name string) {
 	t.Helper()
-	if err := w.rig.Runner.Kill(t.Context(), name); err != nil {
+	if err := w.stack.Runner.Kill(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// admin runs statements as the superuser, in one database.
+// admin runs statements as the superuser in one database.
 func (w *world) admin(t *testing.T, database string, statements ...string) {
 	t.Helper()
 	u, err := url.Parse(w.adminURL)
@@ -144,7 +144,7 @@ func (w *world) admin(t *testing.T, database string, statements ...string) {
 func (w *world) showLogs(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{connectProcess, postgresProcess} {
-		b, err := os.ReadFile(filepath.Join(w.rig.Runner.Dir, name+".log"))
+		b, err := os.ReadFile(filepath.Join(w.stack.Runner.Dir, name+".log"))
 		if err != nil {
 			t.Log(err)
 			continue

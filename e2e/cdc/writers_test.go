@@ -16,21 +16,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/local/relay"
+	"eventshop.example/ops/relay"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/operator"
-	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/outbox/admin"
+	polling "eventshop.example/pkg/outbox/relay"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 )
 
-// control returns what changes the shop's relay, as people would: by its operators' API.
+// control returns the control of the shop's relay, which uses its operators' API as operators do.
 func (s *shop) control(t *testing.T) (relay.Control, relay.Service) {
 	t.Helper()
-	codec := schema.NewCodec(schema.NewClient("http://127.0.0.1:1"))
+	codec := schema.NewCodec(schema.NewClient("http://127.0.0.1:1"), events.Catalogue())
 	h, err := operator.Handler(operator.Config{
-		Store: retry.New(s.name, s.out), Pool: s.pool, Outbox: s.out, Codec: codec, Prepared: func() bool { return true },
+		Store: retry.New(s.name, s.out), Pool: s.pool, Outbox: admin.Admin{Pool: s.pool, Wake: s.out.Wake}, Codec: codec, Prepared: func() bool { return true },
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -47,8 +49,8 @@ func (s *shop) control(t *testing.T) (relay.Control, relay.Service) {
 		relay.Service{Name: s.name, Operators: []string{server.URL}, Database: s.cdc, Connector: s.connector("")}
 }
 
-// writers append events of their own orders until stopped, in transactions that overlap,
-// some of which roll back or stay open for a while.
+// writers append events of their own orders until stopped. Their transactions overlap; some roll
+// back or stay open for a while.
 type writers struct {
 	s       *shop
 	written atomic.Int64
@@ -100,20 +102,20 @@ func (w *writers) run(ctx context.Context, id int) {
 	}
 }
 
-// more waits until n further events are written.
+// more waits until n more events are written.
 func (w *writers) more(t *testing.T, n int64) {
 	t.Helper()
 	target := w.written.Load() + n
 	until(t, fmt.Sprintf("%d more events", n), func() bool { return w.written.Load() >= target })
 }
 
-// verify stops the writers and checks, when everything counts as published, that the topic
-// has every event of the outbox and no other, and that the first occurrences of each
-// order's are in the order of their versions.
+// verify stops the writers. When everything is marked as published, it checks that the topic has
+// every event of the outbox and no other, and that the first occurrences of each order's events are
+// in version order.
 func (w *writers) verify(t *testing.T) {
 	t.Helper()
 	w.stop()
-	until(t, "everything to count as published", func() bool { return w.s.count(t, "published_at IS NULL") == 0 })
+	until(t, "everything to count as published", func() bool { return w.s.count(t, "id IN (SELECT id FROM outbox_queue)") == 0 })
 	rows, err := w.s.pool.Query(t.Context(), `SELECT aggregate_id, max(ce_aggregateversion), count(*) FROM outbox GROUP BY 1`)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +138,7 @@ func (w *writers) verify(t *testing.T) {
 	seen := map[string]int64{}
 	for _, r := range records {
 		key := string(r.Key)
-		v, err := strconv.ParseInt(header(r, events.HeaderAggregateVersion), 10, 64)
+		v, err := strconv.ParseInt(header(r, event.HeaderAggregateVersion), 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +162,7 @@ func (w *writers) verify(t *testing.T) {
 }
 
 // waitReady waits until the relay is ready.
-func waitReady(t *testing.T, r *outbox.Relay) {
+func waitReady(t *testing.T, r *polling.Relay) {
 	t.Helper()
 	until(t, "the relay to be ready", func() bool { return r.Ready() == nil })
 }

@@ -10,12 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"eventshop.example/local/connect"
+	"eventshop.example/local/apache"
 )
 
-// TestCaptureProfile switches change data capture on in a shop that is open: the connectors
-// are registered by themselves, orders go through Debezium, also after Connect and a database
-// were killed, and the way back is one command.
+// TestCaptureProfile switches change data capture on in a running shop. The connectors are
+// registered automatically. Orders go through Debezium, also after Connect and a database were
+// killed. One command switches back.
 func TestCaptureProfile(t *testing.T) {
 	s := up(t)
 	s.await(s.order("before", "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
@@ -25,10 +25,10 @@ func TestCaptureProfile(t *testing.T) {
 	t.Logf("Debezium relays %s after docker compose --profile cdc up", time.Since(began).Round(100*time.Millisecond))
 	s.await(s.order("through", "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
 
-	for _, victim := range []string{"connect", "postgres-order", "kafka"} {
-		s.crash(victim)
-		s.await(s.order("after-"+victim, "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
-		t.Logf("%s was killed; an order went through", victim)
+	for _, target := range []string{"connect", "postgres-order", "kafka"} {
+		s.crash(target)
+		s.await(s.order("after-"+target, "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
+		t.Logf("%s was killed; an order went through", target)
 	}
 	s.eventually("somebody reads every slot again", func() bool { return s.relayed("debezium", true) })
 
@@ -45,20 +45,20 @@ func TestCaptureProfile(t *testing.T) {
 	}
 }
 
-// relay runs shop relay as the job of the profile does.
+// relay runs `shop relay` as the profile's job does.
 func (s *shop) relay(args ...string) string {
 	s.t.Helper()
 	all := append([]string{"compose", "-p", s.project, "-f", s.file, "--profile", "cdc", "run", "--rm", "--no-deps", "-T", "connectors", "relay"}, args...)
 	cmd := exec.Command("docker", all...)
 	cmd.Env = s.env
-	out, err := cmd.Output() // without what compose says of containers
+	out, err := cmd.Output() // without compose's messages about containers
 	if err != nil {
 		s.t.Logf("shop relay %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
 }
 
-// relayed tells whether every service's events are relayed so, and its slot read or not.
+// relayed reports whether every service is in this mode, and its slot has a reader or not.
 func (s *shop) relayed(mode string, read bool) bool {
 	s.t.Helper()
 	var shown struct {
@@ -79,13 +79,13 @@ func (s *shop) relayed(mode string, read bool) bool {
 	return len(shown.Relays) == 4
 }
 
-// The worker's settings are said twice, since its image has no program of ours.
+// The worker's settings exist twice, because its image contains no program of the shop.
 func TestConnectIsSetAsDeclared(t *testing.T) {
 	b, err := os.ReadFile("../../deploy/connect/connect.properties")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := connect.Settings([]string{"kafka:9092"})
+	want := apache.WorkerSettings([]string{"kafka:9092"})
 	own := []string{"listeners", "plugin.path", "rest.advertised.host.name", "rest.advertised.port"}
 	for line := range strings.Lines(string(b)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")

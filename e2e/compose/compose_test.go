@@ -17,11 +17,12 @@ import (
 	"testing"
 	"time"
 
-	clients "eventshop.example/local/load"
+	clients "eventshop.example/lab/load"
+	"eventshop.example/ops/eventshop"
 )
 
-// stackVariable has to be "compose" for this package to do anything: it takes two minutes,
-// 2 GB and a Docker engine.
+// stackVariable must be "compose" for this package to run: it takes two minutes, 2 GB and a Docker
+// engine.
 const stackVariable = "EVENTSHOP_E2E_STACK"
 
 // shop is the compose project of one test.
@@ -33,19 +34,17 @@ type shop struct {
 	port    map[string]int // by variable
 }
 
-// listeners are the variables of compose.yaml by which ports are moved.
+// listeners returns the variables of compose.yaml that set ports.
 func listeners() []string {
-	names := []string{"KAFKA_PORT", "REGISTRY_PORT", "GATEWAY_PORT", "CARRIER_PORT", "CONNECT_PORT"}
-	for _, s := range services() {
+	names := []string{"KAFKA_PORT", "REGISTRY_PORT", "GATEWAY_PORT", "CARRIER_PORT", "MAILBOX_PORT", "CONNECT_PORT"}
+	for _, s := range eventshop.Services() {
 		s = strings.ToUpper(s)
 		names = append(names, s+"_PORT", s+"_OPERATOR_PORT", "POSTGRES_"+s+"_PORT")
 	}
 	return names
 }
 
-func services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
-
-// up starts a project of its own on free ports and takes it down with its volumes.
+// up starts a separate project on free ports and removes it with its volumes at the end.
 func up(t *testing.T) *shop {
 	t.Helper()
 	if os.Getenv(stackVariable) != "compose" {
@@ -56,7 +55,7 @@ func up(t *testing.T) *shop {
 		t.Fatal(err)
 	}
 	s := &shop{t: t, project: "eventshop-test-" + strconv.Itoa(os.Getpid()), file: file, env: append(os.Environ(), "LOAD_RATE=10"), port: map[string]int{}}
-	var held []net.Listener // until all are chosen, so that none is chosen twice
+	var held []net.Listener // until all are chosen, so that no port is chosen twice
 	for _, name := range listeners() {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -80,7 +79,7 @@ func up(t *testing.T) *shop {
 	return s
 }
 
-// in is the shop as a part of the test sees it.
+// in returns the shop for a subtest.
 func (s *shop) in(t *testing.T) *shop {
 	part := *s
 	part.t = t
@@ -111,7 +110,7 @@ func (s *shop) url(service string) string {
 	return fmt.Sprintf("http://127.0.0.1:%d", s.port[strings.ToUpper(service)+"_PORT"])
 }
 
-// order places one and returns its id; it repeats until it is accepted.
+// order places an order and returns its id. It repeats the request until it is accepted.
 func (s *shop) order(key, sku string) string {
 	s.t.Helper()
 	client := clients.NewClient()
@@ -150,29 +149,32 @@ func (s *shop) await(id string, want ...string) {
 	}
 }
 
-// TestCompose is one test, since a project takes a while to come up: an order goes
-// through; nobody has more rights than he needs; the demo's load is switched on and off;
-// whatever is killed with SIGKILL comes back by itself; everything is there after down and up.
+// TestCompose is one test, because a project takes a while to start. It checks that an order is
+// delivered, that no role has more rights than it needs, that the demo's load can be switched on
+// and off, that every process killed with SIGKILL returns by itself, and that all data exists after
+// down and up.
 func TestCompose(t *testing.T) {
 	began := time.Now()
 	s := up(t)
 	s.await(s.order("first", "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
 	t.Logf("first order CONFIRMED %s after docker compose up", time.Since(began).Round(100*time.Millisecond))
 
-	for _, service := range services() {
+	s.quiet()
+	for _, service := range eventshop.Services() {
 		s.refuses(service)
 		s.sessions(service)
 	}
 	t.Run("contained", func(t *testing.T) { s.in(t).contained() })
+	t.Run("adopted", func(t *testing.T) { s.in(t).adopted() })
 	t.Run("load", func(t *testing.T) { s.in(t).load() })
-	t.Run("memory", func(t *testing.T) { s.in(t).fits() }) // with nothing restarted yet but by its limit
+	t.Run("memory", func(t *testing.T) { s.in(t).fits() }) // before any restart, except by the memory limit
 	t.Run("crashes", func(t *testing.T) {
-		for i, victim := range []string{"order", "kafka", "postgres-payment", "registry", "payment", "gateway"} {
+		for i, target := range []string{"order", "kafka", "postgres-payment", "registry", "payment", "gateway"} {
 			s := s.in(t)
-			// From inside, as a crash is: what docker kills by command it does not restart.
-			s.crash(victim)
+			// From inside, like a crash: Docker does not restart containers that a command killed.
+			s.crash(target)
 			s.await(s.order(fmt.Sprintf("after-%d", i), "WIDGET-01"), "CONFIRMED", "SHIPPED", "DELIVERED")
-			t.Logf("%s was killed; an order went through", victim)
+			t.Logf("%s was killed; an order went through", target)
 		}
 	})
 
@@ -184,9 +186,10 @@ func TestCompose(t *testing.T) {
 	if got := s.schemas(); !maps.Equal(got, ids) || len(got) < 20 {
 		t.Errorf("schemas by subject were %v and are %v", ids, got)
 	}
+	s.leavesNothing()
 }
 
-// schemas are the ids of each subject's latest schema. Events carry them.
+// schemas returns the ids of each subject's latest schema. Events carry them.
 func (s *shop) schemas() map[string]int {
 	s.t.Helper()
 	read := func(path string, into any) {

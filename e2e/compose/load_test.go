@@ -10,8 +10,8 @@ import (
 // counts is a line of shop load, as docker compose logs it.
 var counts = regexp.MustCompile(`(\d+) placed, (\d+) confirmed, (\d+) cancelled.*, (\d+) waiting(, \d+ went wrong.*)?`)
 
-// load switches the demo's load on, off, and on again: its orders are confirmed and
-// cancelled as it says, and with it off there are no new ones.
+// load switches the demo's load on, off, and on again. Its orders are confirmed and cancelled as it
+// reports, and with the load off there are no new orders.
 func (s *shop) load() {
 	const enough = 30
 	before := s.loaded("TRUE")
@@ -34,7 +34,7 @@ func (s *shop) load() {
 			s.t.Errorf("the load counted %s", n[0])
 		}
 		s.t.Log(n[0])
-		// Nothing is on its way any more when all that was placed is in the read model.
+		// When every placed order is in the read model, no order is under way.
 		s.eventually("each order placed is in the read model", func() bool { return s.loaded("TRUE") >= before+placed })
 		if got := s.loaded("TRUE"); got > before+placed+inFlight {
 			s.t.Errorf("%d orders came of %d that the load placed", got-before, placed)
@@ -43,7 +43,7 @@ func (s *shop) load() {
 	}
 }
 
-// inFlight bounds the orders that the load placed and was stopped before the answer came.
+// inFlight bounds the orders whose answer the load had not received when it was stopped.
 const inFlight = 10
 
 // loaded counts the load's orders in the read model.

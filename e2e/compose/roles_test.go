@@ -25,7 +25,7 @@ func (s *shop) connect(service, role string) *pgx.Conn {
 	return c
 }
 
-// sessions finds nobody but the service's own role at its database.
+// sessions checks that only the service's own role is connected to its database.
 func (s *shop) sessions(service string) {
 	s.t.Helper()
 	c := s.connect(service, "postgres")
@@ -41,7 +41,7 @@ func (s *shop) sessions(service string) {
 	}
 }
 
-// refuses tries what the role of a service must not do.
+// refuses checks what the role of a service must not be able to do.
 func (s *shop) refuses(service string) {
 	s.t.Helper()
 	c := s.connect(service, service+"_app")

@@ -1,5 +1,5 @@
-// Package secured tests that the five programs, told by environment variables only, use what
-// secures their database, brokers and registry.
+// Package secured tests that the five programs, configured only by environment variables, use the
+// security of their database, brokers and registry.
 package secured
 
 import (
@@ -23,6 +23,7 @@ import (
 	"eventshop.example/local/broker"
 	"eventshop.example/local/jars"
 	"eventshop.example/local/process"
+	"eventshop.example/ops/eventshop"
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/pgtest"
@@ -30,7 +31,7 @@ import (
 	"eventshop.example/pkg/schema/schematest"
 )
 
-// The passwords; none may show in a log.
+// The passwords; no log may contain one.
 const (
 	databasePassword = "hunter2-database"
 	kafkaPassword    = "hunter2-kafka"
@@ -42,10 +43,10 @@ func TestServicesWithCredentials(t *testing.T) {
 	certFile, keyFile := ca.Issue(t, "service")
 	registryURL, registryCA := startRegistry(t)
 	brokers := startKafka(t, ca)
-	_, databases := pgtest.Strict(t, databasePassword, services()...)
+	_, databases := pgtest.Strict(t, databasePassword, eventshop.Services()...)
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", bin, "./cmd/shop")
-	for _, name := range services() {
+	for _, name := range eventshop.Services() {
 		build.Args = append(build.Args, "./services/"+name+"/cmd/"+name)
 	}
 	build.Dir = filepath.Join("..", "..")
@@ -55,13 +56,14 @@ func TestServicesWithCredentials(t *testing.T) {
 	env := append(os.Environ(),
 		"KAFKA_BROKERS="+strings.Join(brokers, ","), "KAFKA_TLS=true", "KAFKA_TLS_CA_FILE="+ca.CAFile,
 		"KAFKA_TLS_CERT_FILE="+certFile, "KAFKA_TLS_KEY_FILE="+keyFile,
-		"KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "KAFKA_SASL_USERNAME=shop", "KAFKA_SASL_PASSWORD_FILE="+write(t, kafkaPassword),
+		"KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "KAFKA_SASL_USERNAME="+kafkatest.User, "KAFKA_SASL_PASSWORD_FILE="+write(t, kafkaPassword),
 		"SCHEMA_REGISTRY_URL="+registryURL, "SCHEMA_REGISTRY_CA_FILE="+registryCA,
 		"SCHEMA_REGISTRY_USERNAME=shop", "SCHEMA_REGISTRY_PASSWORD_FILE="+write(t, registryPassword),
 		"DATABASE_PASSWORD_FILE="+write(t, databasePassword),
-		"GATEWAY_URL=http://127.0.0.1:1", "CARRIER_URL=http://127.0.0.1:1", // asked when there is an order
+		"GATEWAY_URL=http://127.0.0.1:1", "CARRIER_URL=http://127.0.0.1:1", // called only for an order
+		"ORDER_URL=http://127.0.0.1:1", "MAILBOX_URL=http://127.0.0.1:1",
 	)
-	// As the job of a deployment makes them.
+	// As the job of a deployment creates them.
 	apply := exec.Command(filepath.Join(bin, "shop"), "topics", "apply", "--brokers", strings.Join(brokers, ","))
 	apply.Env = env
 	if out, err := apply.CombinedOutput(); err != nil || !strings.Contains(string(out), "order.events") {
@@ -72,7 +74,7 @@ func TestServicesWithCredentials(t *testing.T) {
 	if out, err := apply.CombinedOutput(); err == nil {
 		t.Errorf("shop topics apply with a wrong password: %s", out)
 	}
-	for _, name := range services() {
+	for _, name := range eventshop.Services() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			own := append(env[:len(env):len(env)], "ADDR="+freeAddr(t), "DATABASE_URL="+databases(name))
@@ -97,10 +99,8 @@ func TestServicesWithCredentials(t *testing.T) {
 	}
 }
 
-func services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
-
-// startKafka starts the broker of the stack under test with a listener that asks for the
-// user's password over TLS, and Apache Kafka also for a certificate.
+// startKafka starts the broker of the stack under test with a listener that requires the user's
+// password over TLS and, with Apache Kafka, a client certificate.
 func startKafka(t *testing.T, ca kafkatest.Authority) (brokers []string) {
 	t.Helper()
 	if os.Getenv("EVENTSHOP_E2E_STACK") != "apache" {
@@ -116,7 +116,7 @@ func startKafka(t *testing.T, ca kafkatest.Authority) (brokers []string) {
 	}
 	node := apache.Node{
 		Java: java, Jars: dir, Dir: t.TempDir(), Port: freePort(t), Controller: freePort(t),
-		Secure: &apache.Secure{Port: freePort(t), KeyStore: ca.KeyStore(t), Users: []apache.User{{Mechanism: "SCRAM-SHA-512", Name: "shop", Password: kafkaPassword}}},
+		Secure: &apache.Secure{Port: freePort(t), KeyStore: ca.KeyStore(t), Users: []apache.User{{Mechanism: "SCRAM-SHA-512", Name: kafkatest.User, Password: kafkaPassword}}},
 		Config: map[string]string{
 			"listener.name.secure.ssl.client.auth": "required",
 			"ssl.truststore.type":                  "PEM", "ssl.truststore.location": ca.CAFile,
@@ -143,8 +143,8 @@ func startKafka(t *testing.T, ca kafkatest.Authority) (brokers []string) {
 	return []string{fmt.Sprintf("127.0.0.1:%d", node.Secure.Port)}
 }
 
-// start runs a program until the end of the test, which it must end with exit code 0. log
-// stops it and gives what it has logged.
+// start runs a program until the end of the test. It must then end with exit code 0. log stops the
+// program and returns its log.
 func start(t *testing.T, path string, env []string) (log func() string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -168,7 +168,7 @@ func start(t *testing.T, path string, env []string) (log func() string) {
 	return func() string { stop(); return out.String() }
 }
 
-// startRegistry puts TLS and basic authentication before a registry.
+// startRegistry adds TLS and basic authentication in front of a registry.
 func startRegistry(t *testing.T) (address, caFile string) {
 	t.Helper()
 	behind, err := url.Parse(schematest.Start(t).URL)

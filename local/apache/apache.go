@@ -1,20 +1,21 @@
-// Package apache runs Apache Kafka as a process on this machine: a node in KRaft mode,
-// broker and controller in one, from the jars that package jars downloads. A shop has one;
-// [Cluster] makes three of one cluster for whoever wants to lose one of them.
+// Package apache runs Apache Kafka as a process on this machine. A [Node] in KRaft mode is broker
+// and controller in one, from the jars that package jars downloads. A shop has one node; [Cluster]
+// returns the nodes of one cluster, for tests that lose a node. [Worker] is a Kafka Connect worker
+// with Debezium, for change data capture.
 //
 // # What it guarantees
 //
-// A record that was acknowledged survives the death of the process by any signal: Kafka
-// has handed it to the kernel by then. As Kafka is delivered, and so here, it does not
-// survive a power cut of the only node, since Kafka relies on replicas and not on fsync.
+// An acknowledged record survives the death of the process by any signal, because Kafka has passed
+// it to the kernel by then. It does not survive a power cut of the only node: Kafka by default, and
+// so here, relies on replicas and not on fsync.
 //
 // # What it does not
 //
-// One node is one copy. Nothing here is a cluster to take into production; docs of
-// Apache Kafka say what that needs.
+// One node is one copy. Nothing here is a cluster for production; see the documentation of Apache
+// Kafka for what that needs.
 //
-// Topics are never created by themselves: a topic that is missing is an error to be seen
-// and not six partitions with the broker's defaults.
+// Topics are never created automatically: a missing topic is a visible error, not six partitions
+// with the broker's defaults.
 package apache
 
 import (
@@ -33,34 +34,34 @@ import (
 	"eventshop.example/local/process"
 )
 
-// Node is one node of Apache Kafka and where it keeps its data.
+// Node is one node of Apache Kafka with its data folder.
 type Node struct {
 	Java string // the java program
 	Jars string // folder with Kafka's jars
-	Dir  string // created when missing; one node uses it at a time
+	Dir  string // created if missing; one node uses it at a time
 	Port int    // of the listener for clients, on 127.0.0.1
-	// Controller is the port on 127.0.0.1 by which the node talks to itself.
+	// Controller is the port on 127.0.0.1 of the node's controller.
 	Controller int
 	// Secure adds a listener with TLS and SASL/SCRAM; nil is none.
 	Secure *Secure
 	// Config adds to server.properties or overrides it, for example message.max.bytes.
 	Config map[string]string
-	// ID is the cluster's, which all its nodes share; "" draws one when the storage is formatted.
+	// ID is the cluster's id, which all its nodes share; if "", formatting the storage creates one.
 	ID string
 }
 
-// heap is what a node needs for a shop: it holds up for weeks of playing, and with the
-// page cache a machine of 4 GB stays free for the rest.
+// heap is a node's heap for a shop. It is enough for weeks of play, and leaves a machine of 4 GB
+// memory for the page cache and the rest.
 const heap = "256m"
 
-// Prepare makes the node's folder ready for its first start: configuration, and storage
-// formatted once with a cluster id of its own. It is safe to call before each start.
+// Prepare prepares the node's folder for its first start: it writes the configuration and formats
+// the storage once with a cluster id. It is safe to call before each start.
 func (n Node) Prepare(ctx context.Context) error {
 	if err := os.MkdirAll(n.Dir, 0o755); err != nil {
 		return fmt.Errorf("prepare Kafka: %w", err)
 	}
 	for name, text := range map[string]string{"server.properties": n.properties(), "log4j2.properties": log4j} {
-		// It may hold the passwords of keys.
+		// The configuration may contain the passwords of keys.
 		if err := os.WriteFile(filepath.Join(n.Dir, name), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("prepare Kafka: %w", err)
 		}
@@ -72,7 +73,7 @@ func (n Node) Prepare(ctx context.Context) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("prepare Kafka: %w", err)
 	}
-	// Of a node that died while it was formatted; nothing of worth can be in there yet.
+	// The data of a node that died while it was formatted. It contains nothing of value yet.
 	if err := os.RemoveAll(n.data()); err != nil {
 		return fmt.Errorf("prepare Kafka: %w", err)
 	}
@@ -87,7 +88,7 @@ func (n Node) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// Spec says how the node is run. Its output, which is Kafka's log, goes to the file log.
+// Spec returns how to run the node. Its output, Kafka's log, goes to the file log.
 func (n Node) Spec(name, log string) process.Spec {
 	return process.Spec{
 		Name: name, Path: n.Java, Dir: n.Dir, Log: log, Env: os.Environ(),
@@ -95,7 +96,7 @@ func (n Node) Spec(name, log string) process.Spec {
 	}
 }
 
-// program are the arguments that make java run one of Kafka's classes.
+// program returns the arguments with which java runs one of Kafka's classes.
 func (n Node) program(class string) []string {
 	return []string{
 		"-Xms" + heap, "-Xmx" + heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
@@ -106,9 +107,9 @@ func (n Node) program(class string) []string {
 
 func (n Node) data() string { return filepath.Join(n.Dir, "data") }
 
-// properties are for one node with little memory and for a shop that is looked at: a
-// group that is formed waits for nobody, and internal topics have a handful of partitions
-// instead of fifty, which makes starts and stops quick.
+// properties returns settings for one node with little memory and for a shop that is observed: a
+// new group does not wait for more members, and internal topics have a few partitions instead of
+// fifty, so that starts and stops are quick.
 func (n Node) properties() string {
 	client, controller := fmt.Sprintf("127.0.0.1:%d", n.Port), fmt.Sprintf("127.0.0.1:%d", n.Controller)
 	listeners := "PLAINTEXT://" + client
@@ -140,8 +141,8 @@ func (n Node) properties() string {
 		"num.network.threads":                              "2",
 		"num.io.threads":                                   "4",
 		"background.threads":                               "2",
-		// A node that was killed is refused by its own controller until the session of its
-		// last life is over: 9 s by default, which makes a restart take 12.
+		// After a kill, the node's own controller refuses it until the session of its last life has
+		// expired: 9 s by default, which makes a restart take 12 s.
 		"broker.heartbeat.interval.ms": "500",
 		"broker.session.timeout.ms":    "3000",
 		// 128 MiB by default, half of the heap.
@@ -156,7 +157,7 @@ func (n Node) properties() string {
 	return properties(settings)
 }
 
-// log4j sends Kafka's log to standard output, without its chatter about each partition.
+// log4j sends Kafka's log to standard output, without the messages about each partition.
 const log4j = `status = error
 rootLogger.level = info
 rootLogger.appenderRef.out.ref = out
@@ -168,8 +169,8 @@ logger.partitions.name = state.change.logger
 logger.partitions.level = warn
 `
 
-// clusterID writes an id as Kafka does: base64 for URLs, and none that begins with a
-// dash, which its tools would take for a flag.
+// clusterID formats an id as Kafka does, as base64 for URLs. It never begins with a dash, which
+// Kafka's tools would take for a flag.
 func clusterID(id uuid.UUID) string {
 	return strings.Replace(kafkaUUID(id), "-", "A", 1)
 }

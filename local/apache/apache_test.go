@@ -14,12 +14,12 @@ import (
 	"eventshop.example/local/broker"
 	"eventshop.example/local/jars"
 	"eventshop.example/local/process"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/postgres/server"
 )
 
-// node returns a node with free ports, or skips where there is no Java or Maven.
+// node returns a node with free ports. It skips the test without Java or Maven.
 func node(t *testing.T) Node {
 	t.Helper()
 	if testing.Short() {
@@ -91,11 +91,11 @@ func (r *running) client(opts ...kgo.Opt) *kgo.Client {
 	return c
 }
 
-// TestWhatWasAcknowledgedSurvivesSIGKILL, topics and their settings too.
+// TestWhatWasAcknowledgedSurvivesSIGKILL also checks topics and their settings.
 func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	t.Parallel()
 	r := start(t, node(t))
-	topic := events.Topic{Name: "order.events", Partitions: 3, Config: map[string]string{"retention.ms": "-1"}}
+	topic := event.Topic{Name: "order.events", Partitions: 3, Config: map[string]string{"retention.ms": "-1"}}
 	if err := broker.CreateTopics(t.Context(), kafka.Cluster{Brokers: []string{r.address()}}, topic); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	}
 }
 
-// TestNoTopicMakesItself: a name that is misspelt is an error.
+// TestNoTopicMakesItself: a misspelt name is an error.
 func TestNoTopicMakesItself(t *testing.T) {
 	t.Parallel()
 	r := start(t, node(t))

@@ -10,14 +10,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// Ports are where a node of a cluster listens on 127.0.0.1.
+// Ports are a node's ports on 127.0.0.1.
 type Ports struct{ Client, Controller int }
 
-// Cluster makes a node for each pair of ports, all of one cluster: each is a broker and a
-// voter of the controllers' quorum. New topics, the groups' offsets among them, have a copy
-// on every node, and a write is acknowledged once all but one have it. So any one of three
-// nodes can be lost without a loss and without a halt. like gives what the nodes have in
-// common; its folder gets a folder for each.
+// Cluster returns a node for each pair of ports, all of one cluster. Each is a broker and a voter
+// of the controllers' quorum. New topics, and the topic of the groups' offsets, have a copy on
+// every node, and a write is acknowledged when all nodes but one have it. So one of three nodes can
+// be lost without loss of data and without downtime. like has the common settings of the nodes; its
+// folder gets a subfolder for each.
 func Cluster(like Node, ports ...Ports) []Node {
 	id := clusterID(uuid.New())
 	var voters []string

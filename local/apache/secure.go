@@ -9,19 +9,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// Secure is a listener that speaks TLS and asks for SASL/SCRAM.
+// Secure is a listener with TLS and SASL/SCRAM.
 type Secure struct {
 	Port int // on 127.0.0.1
-	// KeyStore is a PEM file with the server's private key (PKCS #8, not encrypted) and
-	// its certificates, its own first.
+	// KeyStore is a PEM file with the server's private key (PKCS #8, not encrypted) and its
+	// certificates, its own first.
 	KeyStore string
-	Users    []User // made when the storage is formatted
+	Users    []User // created when the storage is formatted
 }
 
-// User may log in.
+// User is a user that may log in.
 type User struct {
 	Mechanism      string // SCRAM-SHA-256 or SCRAM-SHA-512
-	Name, Password string // without , [ ] and =, which Kafka's tool cannot take
+	Name, Password string // without , [ ] and =, which Kafka's tool cannot accept
 }
 
 func (s *Secure) users() []User {
@@ -45,10 +45,10 @@ func (s *Secure) settings() map[string]string {
 	}
 }
 
-// scramLogin makes the listener look users up in the cluster's metadata.
+// scramLogin makes the listener look up users in the cluster's metadata.
 const scramLogin = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
-// properties writes a Java properties file, in which a backslash escapes.
+// properties formats a Java properties file, in which a backslash escapes.
 func properties(settings map[string]string) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(settings)) {

@@ -14,8 +14,8 @@ import (
 	"eventshop.example/pkg/kafkatest"
 )
 
-// TestTLSAndSCRAM: what the services can be told about security is what the real broker
-// understands, and what is wrong is told apart.
+// TestTLSAndSCRAM: the real broker accepts the services' security settings, and errors are
+// distinguished.
 func TestTLSAndSCRAM(t *testing.T) {
 	t.Parallel()
 	n := node(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/local/broker"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafka"
 )
 
@@ -129,15 +129,15 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	n.start(t)
-	topic := events.DeadLetterTopic("order.events", "payment")
-	other := events.Topic{Name: "one", Partitions: 1, Config: map[string]string{"retention.ms": "-1"}}
+	topic := event.DeadLetterTopic("order.events", "payment")
+	other := event.Topic{Name: "one", Partitions: 1, Config: map[string]string{"retention.ms": "-1"}}
 	if err := broker.CreateTopics(t.Context(), n.cluster(), topic, other); err != nil {
 		t.Fatal(err)
 	}
 	producer := n.client(t, kgo.DefaultProduceTopic(other.Name))
 	var want []string
-	// Three lives: two of them end with SIGKILL, one cleanly. The producer lives
-	// through all of them, as a service does.
+	// Three runs: two end with SIGKILL, one cleanly. The producer lives through all of them, as a
+	// service does.
 	for life, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
 		for i := range 200 {
 			value := fmt.Sprintf("%d-%03d", life, i)
@@ -170,7 +170,7 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	}
 }
 
-func assertTopic(t *testing.T, admin *kadm.Client, want events.Topic) {
+func assertTopic(t *testing.T, admin *kadm.Client, want event.Topic) {
 	t.Helper()
 	topics, err := admin.ListTopics(t.Context(), want.Name)
 	if err != nil {
@@ -212,7 +212,7 @@ func TestAGroupGoesOnAfterSIGKILL(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	n.start(t)
-	if err := broker.CreateTopics(t.Context(), n.cluster(), events.Topic{Name: "t", Partitions: 3}); err != nil {
+	if err := broker.CreateTopics(t.Context(), n.cluster(), event.Topic{Name: "t", Partitions: 3}); err != nil {
 		t.Fatal(err)
 	}
 	producer := n.client(t, kgo.DefaultProduceTopic("t"))
@@ -250,7 +250,7 @@ func BenchmarkProduce(b *testing.B) {
 			n := newNode(b)
 			n.dir, n.sync = filepath.Join(b.TempDir(), "data"), sync
 			n.start(b)
-			if err := broker.CreateTopics(b.Context(), n.cluster(), events.Topic{Name: "t", Partitions: 1}); err != nil {
+			if err := broker.CreateTopics(b.Context(), n.cluster(), event.Topic{Name: "t", Partitions: 1}); err != nil {
 				b.Fatal(err)
 			}
 			c := n.client(b, kgo.DefaultProduceTopic("t"))

@@ -18,26 +18,26 @@ import (
 )
 
 const (
-	// refusalsFile is in the data folder: what the broker refuses, as a JSON object from the
-	// numbers of kinds of requests to Kafka's error codes.
+	// refusalsFile is in the data folder. It lists the refused kinds of requests: a JSON object
+	// from the numbers of kinds to Kafka's error codes.
 	refusalsFile = "refusals.json"
-	// refusalsEvery is how often the broker looks at the file, and so how late it obeys.
+	// refusalsEvery is how often the broker reads the file, and so the delay of a change.
 	refusalsEvery = 50 * time.Millisecond
 )
 
 // refusals are error codes by kind of request.
 type refusals map[int16]int16
 
-// Refuse makes the broker on a data folder answer every request of a kind with an error
-// instead of doing it: kmsg.Produce with kerr.InvalidTimestamp, say, or kmsg.OffsetCommit. It
-// begins within 50 ms, goes on over restarts of the broker, and ends within 50 ms of [Obey].
-// A kind that is refused already is refused with the new error. Two callers at once may lose
-// each other's.
+// Refuse makes the broker on a data folder answer every request of a kind with an error instead of
+// executing it: kmsg.Produce with kerr.InvalidTimestamp, for example, or kmsg.OffsetCommit. It
+// takes effect within 50 ms, continues over restarts of the broker, and ends within 50 ms of
+// [Obey]. A second call for the same kind replaces the error. Two concurrent callers may overwrite
+// each other's changes.
 func Refuse(dataDir string, kind kmsg.Key, with *kerr.Error) error {
 	return changeRefusals(dataDir, func(all refusals) { all[kind.Int16()] = with.Code })
 }
 
-// Obey takes Refuse back. A kind that is not refused is no error.
+// Obey ends a Refuse. A kind that is not refused is no error.
 func Obey(dataDir string, kind kmsg.Key) error {
 	return changeRefusals(dataDir, func(all refusals) { delete(all, kind.Int16()) })
 }
@@ -53,7 +53,7 @@ func changeRefusals(dataDir string, change func(refusals)) error {
 		return fmt.Errorf("tell the broker what to refuse: %w", err)
 	}
 	file := filepath.Join(dataDir, refusalsFile)
-	// The broker must never read half of it.
+	// The broker must never read a partial file.
 	if err := os.WriteFile(file+".new", text, 0o644); err != nil {
 		return fmt.Errorf("tell the broker what to refuse: %w", err)
 	}
@@ -63,7 +63,7 @@ func changeRefusals(dataDir string, change func(refusals)) error {
 	return nil
 }
 
-// readRefusals returns an empty map when there is no file.
+// readRefusals returns an empty map if there is no file.
 func readRefusals(dataDir string) (refusals, error) {
 	all := refusals{}
 	text, err := os.ReadFile(filepath.Join(dataDir, refusalsFile))
@@ -79,7 +79,7 @@ func readRefusals(dataDir string) (refusals, error) {
 	return all, nil
 }
 
-// followRefusals refuses what the file says until ctx ends.
+// followRefusals applies the file until ctx ends.
 func followRefusals(ctx context.Context, cluster *kfake.Cluster, dataDir string, log *slog.Logger) {
 	tick := time.NewTicker(refusalsEvery)
 	defer tick.Stop()
@@ -97,7 +97,7 @@ func followRefusals(ctx context.Context, cluster *kfake.Cluster, dataDir string,
 			for kind, code := range wanted {
 				var answer *kerr.Error
 				if !errors.As(kerr.ErrorForCode(code), &answer) {
-					continue // code 0 is no error
+					continue // code 0 means no error
 				}
 				planted = append(planted, cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Key(kind)}, Err: answer, Count: -1}))
 			}

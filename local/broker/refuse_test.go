@@ -13,10 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"eventshop.example/local/broker"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
-// become asks until the answer is the error wanted.
+// become repeats the request until it returns the wanted error.
 func become(t *testing.T, want error, ask func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -36,11 +36,11 @@ func become(t *testing.T, want error, ask func(ctx context.Context) error) {
 	}
 }
 
-func TestRefusesAKindOfRequestUntilItIsToldToObey(t *testing.T) {
+func TestRefusesAKindOfRequestUntilItIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	n.start(t)
-	if err := broker.CreateTopics(t.Context(), n.cluster(), events.Topic{Name: "t", Partitions: 1}); err != nil {
+	if err := broker.CreateTopics(t.Context(), n.cluster(), event.Topic{Name: "t", Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}
 	produce := func(ctx context.Context) error {

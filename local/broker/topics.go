@@ -3,13 +3,13 @@ package broker
 import (
 	"context"
 
-	"eventshop.example/local/topics"
-	"eventshop.example/pkg/events"
+	"eventshop.example/ops/topics"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafka"
 )
 
-// Ping asks the cluster for its metadata. It tells that the broker answers, not
-// only that the port is open.
+// Ping requests the cluster's metadata. Success means that the broker answers, not only that the
+// port is open.
 func Ping(ctx context.Context, cluster kafka.Cluster) error {
 	client, err := cluster.Client()
 	if err != nil {
@@ -19,8 +19,8 @@ func Ping(ctx context.Context, cluster kafka.Cluster) error {
 	return client.Ping(ctx)
 }
 
-// CreateTopics creates the topics that do not exist yet, as [topics.Create] does.
-func CreateTopics(ctx context.Context, cluster kafka.Cluster, declared ...events.Topic) error {
+// CreateTopics creates the missing topics, as [topics.Create] does.
+func CreateTopics(ctx context.Context, cluster kafka.Cluster, declared ...event.Topic) error {
 	client, err := cluster.Client()
 	if err != nil {
 		return err

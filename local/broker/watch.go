@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// Shares returns how many partitions each member of a consumer group has. It is nil while
-// the group shares them out, or is not known.
+// Shares returns how many partitions each member of a consumer group has. It returns nil while the
+// group rebalances, or if the group is unknown.
 func Shares(ctx context.Context, admin *kadm.Client, group string) ([]int, error) {
 	groups, err := admin.DescribeGroups(ctx, group)
 	if err != nil {
@@ -31,7 +31,7 @@ func Shares(ctx context.Context, admin *kadm.Client, group string) ([]int, error
 	return shares, nil
 }
 
-// Count returns how many records were ever written to the topics whose names end so.
+// Count returns how many records were ever written to the topics whose names end in suffix.
 func Count(ctx context.Context, admin *kadm.Client, suffix string) (n int64, err error) {
 	ends, err := admin.ListEndOffsets(ctx)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/local/broker"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafkatest"
 )
 
 func TestSharesOfAGroup(t *testing.T) {
 	t.Parallel()
-	brokers := kafkatest.Start(t, events.Topic{Name: "t", Partitions: 5})
+	brokers := kafkatest.Start(t, event.Topic{Name: "t", Partitions: 5})
 	admin := kadm.NewClient(kafkatest.NewClient(t, brokers))
 	wait := func(members, partitions int) {
 		t.Helper()
@@ -59,7 +59,7 @@ func TestSharesOfAGroup(t *testing.T) {
 
 func TestCountOfTopicsByTheirEnd(t *testing.T) {
 	t.Parallel()
-	brokers := kafkatest.Start(t, events.Topic{Name: "a.dlq", Partitions: 2}, events.Topic{Name: "b.dlq", Partitions: 1}, events.Topic{Name: "b", Partitions: 1})
+	brokers := kafkatest.Start(t, event.Topic{Name: "a.dlq", Partitions: 2}, event.Topic{Name: "b.dlq", Partitions: 1}, event.Topic{Name: "b", Partitions: 1})
 	kafkatest.Produce(t, brokers,
 		&kgo.Record{Topic: "a.dlq", Value: []byte("1")}, &kgo.Record{Topic: "a.dlq", Value: []byte("2")},
 		&kgo.Record{Topic: "b.dlq", Value: []byte("3")}, &kgo.Record{Topic: "b", Value: []byte("4")})

@@ -1,21 +1,21 @@
-// Package compose runs a project of Docker Compose and does to its containers what
-// package process does to programs: look, start, stop, kill, freeze, thaw, read the log.
+// Package compose runs a Docker Compose project. It does to containers what package process does to
+// programs: inspect, start, stop, kill, pause, resume, read the log.
 //
 // # What it guarantees
 //
-// Containers are found by the project's label, so that another program, and another life
-// of this one, finds the same. Start, Stop, Kill, Pause and Resume act on one container
-// and on nothing it depends on. After Stop and Kill return nil the container's processes
-// are gone.
+// Containers are found by the project's label, so that other programs and later runs of this one
+// find the same containers. Start, Stop, Kill, Pause and Resume act on one container and not on its
+// dependencies. After Stop and Kill return nil the container's processes are gone.
 //
 // # What it does not do
 //
-// It has no part in a container's restart policy. Docker does not restart what was killed
-// or stopped by command, only what ended by itself.
+// It does not restart containers; their restart policy applies. Docker restarts only containers
+// that ended by themselves, not those that a command killed or stopped.
 //
 // # How it fails
 //
-// With what the docker command printed. [Missing] tells beforehand whether there is one.
+// Errors have the output of the docker command. [Missing] reports beforehand whether the command
+// exists.
 package compose
 
 import (
@@ -36,19 +36,21 @@ import (
 // Project is one project of Docker Compose, running or not.
 type Project struct {
 	Name  string
-	Files []string // the later win
-	Env   []string // KEY=VALUE, more than this process has and instead of what it has
+	Files []string // later files override earlier ones
+	Env   []string // KEY=VALUE, added to this process's environment or replacing its values
 }
 
-// Container is one service's container at one moment. Jobs have one too.
+// Container is the state of one service's container at one moment. A job is a container too.
 type Container struct {
 	ID string
 	process.Status
-	Restarting bool // it ended by itself and will be started again
-	ExitCode   int  // of its last life; 0 while it runs
+	Restarting bool              // it ended by itself and will be restarted
+	ExitCode   int               // of its last life; 0 while it runs
+	Published  map[int]int       // the container's ports → the host's
+	Mounts     map[string]string // folders and files in the container → the host's
 }
 
-// Missing returns what is missing for running projects here; nil when nothing is.
+// Missing returns what is missing to run projects here, or nil.
 func Missing(ctx context.Context) error {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return errors.New("there is no docker command: install Docker with the compose plugin, https://docs.docker.com/engine/install/")
@@ -62,7 +64,7 @@ func Missing(ctx context.Context) error {
 	return nil
 }
 
-// Compose runs a command of docker compose on the project and returns its standard output.
+// Compose runs a docker compose command on the project and returns its standard output.
 func (p Project) Compose(ctx context.Context, args ...string) ([]byte, error) {
 	all := []string{"compose", "--project-name", p.Name}
 	for _, f := range p.Files {
@@ -71,7 +73,7 @@ func (p Project) Compose(ctx context.Context, args ...string) ([]byte, error) {
 	return run(ctx, p.Env, append(all, args...)...)
 }
 
-// run runs docker. The error has the end of what it said.
+// run runs docker. The error has the end of its output.
 func run(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -83,32 +85,20 @@ func run(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// lastLines is the end of a text: docker compose reports its progress before the error.
+// lastLines returns the end of a text: docker compose prints its progress before the error.
 func lastLines(text string) string {
 	const most = 15
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
-// inspected is the part of docker inspect that is read.
-type inspected struct {
-	ID    string `json:"Id"`
-	State struct {
-		Status    string // created, running, paused, restarting, removing, exited, dead
-		Pid       int    // as the host of the engine numbers it
-		ExitCode  int
-		StartedAt time.Time
-	}
-	Config struct{ Labels map[string]string }
-}
-
-// Containers returns the containers of the project, stopped ones too, by service.
+// Containers returns the containers of the project by service, including stopped ones.
 func (p Project) Containers(ctx context.Context) (map[string]Container, error) {
-	// One that goes between the two commands is an error of the second.
+	// A container that disappears between the two commands makes the second one fail.
 	var failure error
 	for range 3 {
 		ids, err := run(ctx, nil, "ps", "--all", "--quiet", "--no-trunc",
-			"--filter", "label=com.docker.compose.project="+p.Name, "--filter", "label=com.docker.compose.oneoff=False")
+			"--filter", "label="+projectLabel+"="+p.Name, "--filter", "label=com.docker.compose.oneoff=False")
 		if err != nil {
 			return nil, err
 		}
@@ -134,29 +124,8 @@ func (p Project) Containers(ctx context.Context) (map[string]Container, error) {
 	return nil, failure
 }
 
-func (c inspected) container() Container {
-	s := Container{ID: c.ID, ExitCode: c.State.ExitCode, Restarting: c.State.Status == "restarting"}
-	s.Started = c.State.StartedAt
-	switch c.State.Status {
-	case "running":
-		s.State, s.PID = process.Running, c.State.Pid
-	case "paused":
-		s.State, s.PID = process.Paused, c.State.Pid
-	case "created":
-		s.State = process.Stopped
-	default:
-		s.State = process.Dead
-		// Docker does not keep how a container ended. Who follows SIGTERM or SIGINT ends
-		// with 0, or as Java does with 128 and the signal's number.
-		if c.State.Status == "exited" && (c.State.ExitCode == 0 || c.State.ExitCode == 128+2 || c.State.ExitCode == 128+15) {
-			s.State = process.Stopped
-		}
-	}
-	return s
-}
-
-// Start starts a service's container, and makes it if there is none. It does not wait
-// until the service is ready, and starts nothing else.
+// Start starts a service's container, and creates it if there is none. It does not wait until the
+// service is ready, and starts nothing else.
 func (p Project) Start(ctx context.Context, service string) error {
 	all, err := p.Containers(ctx)
 	if err != nil {
@@ -173,8 +142,8 @@ func (p Project) Start(ctx context.Context, service string) error {
 	return nil
 }
 
-// Stop asks a container to end and kills it when it has not after grace, in whole seconds.
-// It is no error when it does not run.
+// Stop sends a container the stop signal and kills it after grace, in whole seconds. A container
+// that does not run is no error.
 func (p Project) Stop(ctx context.Context, service string, grace time.Duration) error {
 	err := p.with(ctx, "stop", service, func(c Container) error {
 		_, err := run(ctx, nil, "stop", "-t", fmt.Sprint(int(grace.Seconds())), c.ID)
@@ -205,7 +174,7 @@ func (p Project) Pause(ctx context.Context, service string) error {
 	})
 }
 
-// Resume thaws a container; one that is not frozen stays as it is. The error matches
+// Resume resumes a container. It does not change a container that is not paused. The error matches
 // [process.ErrNotRunning].
 func (p Project) Resume(ctx context.Context, service string) error {
 	return p.with(ctx, "resume", service, func(c Container) error {
@@ -217,7 +186,7 @@ func (p Project) Resume(ctx context.Context, service string) error {
 	})
 }
 
-// with does something to a container that runs, or is about to be restarted.
+// with calls do for a container that runs, or that is about to be restarted.
 func (p Project) with(ctx context.Context, attempt, service string, do func(Container) error) error {
 	all, err := p.Containers(ctx)
 	if err == nil {
@@ -233,8 +202,7 @@ func (p Project) with(ctx context.Context, attempt, service string, do func(Cont
 	return nil
 }
 
-// Remove removes a container with what is only in it; its volumes stay. It is no error
-// when there is none.
+// Remove removes a container with its own files; its volumes stay. A missing container is no error.
 func (p Project) Remove(ctx context.Context, service string) error {
 	all, err := p.Containers(ctx)
 	if err == nil && all[service].ID != "" {
@@ -246,7 +214,7 @@ func (p Project) Remove(ctx context.Context, service string) error {
 	return nil
 }
 
-// RemoveVolume removes a volume of the project with its data. No container may use it.
+// RemoveVolume removes a volume of the project with its data. No container may use the volume.
 func (p Project) RemoveVolume(ctx context.Context, volume string) error {
 	if _, err := run(ctx, nil, "volume", "rm", "--force", p.Name+"_"+volume); err != nil {
 		return fmt.Errorf("remove volume %s: %w", volume, err)
@@ -254,8 +222,8 @@ func (p Project) RemoveVolume(ctx context.Context, volume string) error {
 	return nil
 }
 
-// Logs writes the last lines that a service logged, and goes on with follow until ctx
-// ends. The error matches [os.ErrNotExist] when there is no container.
+// Logs writes the last lines of a service's log. With follow it continues until ctx ends. The error
+// matches [os.ErrNotExist] if there is no container.
 func (p Project) Logs(ctx context.Context, service string, out io.Writer, lines int, follow bool) error {
 	all, err := p.Containers(ctx)
 	if err != nil {

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Replica is one more process of a service.
+// Replica is an additional process of a service.
 type Replica struct {
 	Name  string // of its own service in the project
 	Of    string
 	Ports map[int]int // the container's → the host's, on the loopback interface
 }
 
-// Override makes a compose file, to be given after the files whose resolved form ("docker
-// compose config --format json") is given. It adds the environment, by service, and the
-// replicas, which are as the service they are of, with its added environment, but for
-// their ports and their own environment.
+// Override returns a compose file to add after the files whose resolved form ("docker compose
+// config --format json") is resolved. It adds the environment, by service, and the replicas. A
+// replica is a copy of its service with the added environment; its ports and its own environment
+// replace the service's.
 func Override(resolved []byte, environment map[string]map[string]string, replicas []Replica) ([]byte, error) {
 	var base struct {
 		Services map[string]map[string]any `json:"services"`
@@ -37,7 +37,7 @@ func Override(resolved []byte, environment map[string]map[string]string, replica
 			return nil, fmt.Errorf("the compose file has no service %q", r.Of)
 		}
 		one := maps.Clone(original)
-		delete(one, "build") // the image is that of the first
+		delete(one, "build") // it uses the image of the first
 		var ports []string
 		for inside, outside := range r.Ports {
 			ports = append(ports, fmt.Sprintf("127.0.0.1:%d:%d", outside, inside))
@@ -55,7 +55,7 @@ func Override(resolved []byte, environment map[string]map[string]string, replica
 	return json.MarshalIndent(map[string]any{"services": services}, "", "  ")
 }
 
-// escaped keeps Compose from replacing what looks like a variable.
+// escaped prevents Compose from replacing text that looks like a variable.
 func escaped(vars map[string]string) map[string]any {
 	out := map[string]any{}
 	for k, v := range vars {

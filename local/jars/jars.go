@@ -1,9 +1,9 @@
-// Package jars puts Java programs on this machine without an installation: a pinned set
-// of them is downloaded once from Maven Central by Maven, which checks the checksums and
-// honours the user's own settings (mirrors, proxies), into the user's cache folder.
+// Package jars installs Java programs in the user's cache folder, without a system installation.
+// Maven downloads a pinned set of them once from Maven Central, checks the checksums, and honours
+// the user's own settings (mirrors, proxies).
 //
-// A set is a POM beside this file. A set that was changed is another set: its folder's
-// name has the hash of the POM in it, so that a half-updated folder cannot exist.
+// A set is a POM next to this file. A changed set is another set: its folder's name contains the
+// hash of the POM, so that a folder is never partly updated.
 package jars
 
 import (
@@ -32,14 +32,14 @@ const (
 //go:embed *.xml
 var poms embed.FS
 
-// leastJava is what Kafka's server asks for since 4.0.
+// leastJava is the oldest version that Kafka's server supports since 4.0.
 const leastJava = 17
 
-// ErrMissing says that something has to be installed first; the text names it.
+// ErrMissing reports that something has to be installed first; the text names it.
 var ErrMissing = errors.New("not installed")
 
-// Java returns the java program to use, that of JAVA_HOME before that of the PATH.
-// Errors: ErrMissing when there is none or it is too old.
+// Java returns the java program to use: that of JAVA_HOME, otherwise that of the PATH. It returns
+// [ErrMissing] if there is none or it is too old.
 func Java(ctx context.Context) (path string, err error) {
 	path = filepath.Join(os.Getenv("JAVA_HOME"), "bin", "java")
 	if _, err := os.Stat(path); os.Getenv("JAVA_HOME") == "" || err != nil {
@@ -57,20 +57,20 @@ func Java(ctx context.Context) (path string, err error) {
 	return path, nil
 }
 
-// majorOf reads what `java -version` prints: `openjdk version "17.0.15" 2025-04-15`, and
-// "1.8.0_392" of the old kind, which counts as 1. 0 when there is no version.
+// majorOf returns the version that `java -version` prints: `openjdk version "17.0.15" 2025-04-15`.
+// The older form "1.8.0_392" counts as 1. It returns 0 if there is no version.
 func majorOf(out string) int {
 	m := regexp.MustCompile(`version "(\d+)`).FindStringSubmatch(out)
 	if m == nil {
 		return 0
 	}
-	v, _ := strconv.Atoi(m[1]) // digits, as matched
+	v, _ := strconv.Atoi(m[1]) // only digits, by the pattern
 	return v
 }
 
-// Fetch returns the folder with a set's jars, after having downloaded them if this is the
-// first time; several processes may ask at once. say is told before something long begins.
-// Errors: ErrMissing when a download is needed and there is no Maven.
+// Fetch returns the folder with a set's jars, and downloads them the first time. Several processes
+// may call it at once. It calls say before long steps. It returns [ErrMissing] if a download is
+// needed and Maven is missing.
 func Fetch(ctx context.Context, set string, say func(what string)) (dir string, err error) {
 	pom, err := poms.ReadFile(set + ".xml")
 	if err != nil {
@@ -88,12 +88,12 @@ func Fetch(ctx context.Context, set string, say func(what string)) (dir string, 
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", fmt.Errorf("fetch %s: %w", set, err)
 	}
-	turn, err := lockfile.Open(dir+".lock", 0o644) // somebody else may be downloading the same
+	turn, err := lockfile.Open(dir+".lock", 0o644) // another process may be downloading the same set
 	if err != nil {
 		return "", fmt.Errorf("fetch %s: %w", set, err)
 	}
 	defer turn.Close()
-	if complete(dir) { // somebody else did it meanwhile
+	if complete(dir) { // another process has downloaded it meanwhile
 		return dir, nil
 	}
 	say(fmt.Sprintf("downloading the jars of %s into %s (once, some 100 MB)", set, dir))
@@ -108,7 +108,7 @@ func complete(dir string) bool {
 	return err == nil
 }
 
-// download fills a folder beside dir and gives it dir's name when all is there.
+// download fills a temporary folder next to dir and renames it to dir when it is complete.
 func download(ctx context.Context, pom []byte, dir string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {

@@ -23,7 +23,7 @@ func TestMajorOf(t *testing.T) {
 	}
 }
 
-// program puts an executable script of that name alone into a folder that becomes the PATH.
+// program puts an executable script of that name into a folder of its own, which becomes the PATH.
 func program(t *testing.T, name, script string) {
 	t.Helper()
 	bin := t.TempDir()
@@ -50,8 +50,8 @@ func TestJavaThatIsMissingOrOld(t *testing.T) {
 	}
 }
 
-// TestFetchOnce: a failed download leaves nothing that looks like a set, and several
-// processes that want the same have it downloaded once. Not parallel: t.Setenv.
+// TestFetchOnce: a failed download leaves nothing that looks like a set, and several processes that
+// need the same set download it once. Not parallel: t.Setenv.
 func TestFetchOnce(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)

@@ -1,4 +1,4 @@
-// Package lockfile makes the processes of one machine take turns.
+// Package lockfile excludes processes of one machine from each other.
 package lockfile
 
 import (
@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// Open opens a file, made when it is missing, for this process alone, and waits until nobody
-// else has it open so. Closing it, or the end of the process, lets the next one in. It does
-// not follow a link that somebody has put there.
+// Open opens a file for this process only, and creates it if missing. It waits until no other
+// process has the file open in this way. Closing the file, or the end of the process, lets the next
+// process continue. Open does not follow a symbolic link.
 func Open(path string, perm fs.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, perm)
 	if err != nil {
@@ -21,7 +21,7 @@ func Open(path string, perm fs.FileMode) (*os.File, error) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 	}
 	if err != nil {
-		f.Close()
+		f.Close() //nolint:errcheck // the first error counts
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil

@@ -18,14 +18,13 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// downloadVersion is the newest the library offers that has been in use for a
-// while; its SQL is a superset of the oldest supported one's.
+// downloadVersion is the newest version of the library that has been in use for some time. Its SQL
+// is a superset of the oldest supported version's.
 const downloadVersion = embedded.V17
 
-// Binaries returns the folder with the server binaries of a source that is not
-// external, downloading them when that is what it takes. helper is a command
-// that calls [Fetch] with its last argument, to which the cache folder is
-// appended. say gets a sentence before a download.
+// Binaries returns the folder with the server binaries of a source that is not external. It
+// downloads them if necessary. helper is a command that calls [Fetch] with its last argument; the
+// cache folder is appended to it. Binaries calls say before a download.
 func Binaries(ctx context.Context, source Source, helper []string, say func(string)) (dir string, err error) {
 	if source != Auto && source != Download {
 		if _, err := server.Major(ctx, string(source)); err != nil {
@@ -57,8 +56,8 @@ func Binaries(ctx context.Context, source Source, helper []string, say func(stri
 	return dir, nil
 }
 
-// CacheDir is where downloaded binaries are kept. As root it is a folder that
-// the server's user can enter, which root's own cache is not.
+// CacheDir returns the folder for downloaded binaries. For root it is a folder that the server's
+// user can enter, which root's own cache is not.
 func CacheDir() (string, error) {
 	if os.Geteuid() == 0 {
 		return "/var/tmp/eventshop-postgres", nil
@@ -83,7 +82,7 @@ func download(ctx context.Context, cache string, helper []string) error {
 		return err
 	}
 	if cred != nil {
-		// Below a folder that everybody may write to, it could be a stranger's trap.
+		// Below a folder that every user may write to, another user could have placed it.
 		info, err := os.Lstat(cache)
 		if err != nil {
 			return err
@@ -101,12 +100,12 @@ func download(ctx context.Context, cache string, helper []string) error {
 	}
 	defer remove()
 	cmd := exec.CommandContext(ctx, program, append(helper[1:len(helper):len(helper)], cache)...)
-	// Not reached by Ctrl-C in the terminal: it has to stop the server it runs first.
+	// Ctrl-C in the terminal does not reach it: it has to stop the server that it runs first.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: cred}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 15 * time.Second
 	cmd.Dir = "/"
-	for _, kv := range os.Environ() { // proxies and certificates stay
+	for _, kv := range os.Environ() { // settings of proxies and certificates stay
 		if !strings.HasPrefix(kv, "PG") && !strings.HasPrefix(kv, "HOME=") && !strings.HasPrefix(kv, "TMPDIR=") {
 			cmd.Env = append(cmd.Env, kv)
 		}
@@ -119,8 +118,8 @@ func download(ctx context.Context, cache string, helper []string) error {
 	return nil
 }
 
-// executable returns a path of the program that the server's user can reach: a
-// copy in the cache folder, if need be.
+// executable returns a path of the program that the server's user can reach: if necessary, a copy
+// in the cache folder.
 func executable(program, cache string) (path string, remove func(), err error) {
 	program, err = filepath.Abs(program)
 	if err != nil {
@@ -147,9 +146,9 @@ func executable(program, cache string) (path string, remove func(), err error) {
 	return path, func() { os.Remove(path) }, nil
 }
 
-// Fetch downloads and unpacks the binaries into the cache folder. It is the job
-// of the helper process and must not run as root: the library also tries the
-// server out. When ctx ends, that server is stopped at once.
+// Fetch downloads and unpacks the binaries into the cache folder. The helper process calls it. It
+// must not run as root, because the library also starts the server for a test. When ctx ends, that
+// server is stopped at once.
 func Fetch(ctx context.Context, cache string) error {
 	tmp, err := os.MkdirTemp(cache, "fetch-")
 	if err != nil {
@@ -183,7 +182,7 @@ func Fetch(ctx context.Context, cache string) error {
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		// The library does not take a context; what it may have started has to go.
+		// The library does not accept a context. The server that it may have started has to end.
 		exec.Command(filepath.Join(unpacked, "bin", "pg_ctl"), "-D", data, "-m", "immediate", "stop").Run() //nolint:errcheck // mostly there is none yet
 		return ctx.Err()
 	}
@@ -191,7 +190,7 @@ func Fetch(ctx context.Context, cache string) error {
 		return fmt.Errorf("%w %s", err, bytes.TrimSpace(log.Bytes()))
 	}
 	final := filepath.Join(cache, string(downloadVersion))
-	if err := os.RemoveAll(final); err != nil { // what an earlier attempt left
+	if err := os.RemoveAll(final); err != nil { // the rest of an earlier attempt
 		return err
 	}
 	return os.Rename(unpacked, final)

@@ -26,11 +26,10 @@ const superuser = "postgres"
 
 // Cluster is the server's data and passwords on disk. [OpenCluster] creates it.
 type Cluster struct {
-	// Dir holds the data and the passwords. It is the folder asked for, or one
-	// below /var/tmp when the server's user cannot get there.
+	// Dir contains the data and the passwords. It is the requested folder, or one below /var/tmp if
+	// the server's user cannot reach the requested one.
 	Dir string
-	// Closed is the folder that keeps the server's user out, when Dir had to be
-	// elsewhere.
+	// Closed is the folder that the server's user cannot enter, if Dir is below /var/tmp.
 	Closed    string
 	passwords map[string]string // role → password
 }
@@ -58,8 +57,8 @@ func OpenCluster(dir string) (*Cluster, error) {
 	return c, nil
 }
 
-// elsewhere returns the folder below /var/tmp that stands for dir. Its name is
-// kept in dir, so that it goes out of use when dir is deleted by hand.
+// elsewhere returns the folder below /var/tmp that replaces dir. Its name is stored in dir, so that
+// it is no longer used when dir is deleted manually.
 func elsewhere(dir string) (string, error) {
 	link := filepath.Join(dir, "location")
 	if b, err := os.ReadFile(link); err == nil {
@@ -89,8 +88,8 @@ func prefix(dir string) string {
 	return fmt.Sprintf("eventshop-%x-", sha256.Sum256([]byte(dir)))[:len("eventshop-")+9] + "-"
 }
 
-// Wipe deletes the cluster that [OpenCluster] made for dir, wherever it is. The
-// server must be stopped.
+// Wipe deletes the cluster that [OpenCluster] created for dir, in either place. The server must be
+// stopped.
 func Wipe(dir string) error {
 	var err error
 	if b, rerr := os.ReadFile(filepath.Join(dir, "location")); rerr == nil {
@@ -105,7 +104,7 @@ func Wipe(dir string) error {
 
 func (c *Cluster) data() string { return filepath.Join(c.Dir, "data") }
 
-// Init creates the data with initdb, unless it is there.
+// Init creates the data with initdb, unless it exists.
 func (c *Cluster) Init(ctx context.Context, binDir string) error {
 	if server.Initialized(c.data()) {
 		return nil
@@ -114,12 +113,12 @@ func (c *Cluster) Init(ctx context.Context, binDir string) error {
 	if err != nil {
 		return err
 	}
-	// initdb writes its version file early; only what it finished gets the name.
+	// initdb writes its version file early. Only complete data gets the final name.
 	unfinished := c.data() + ".unfinished"
 	if err := os.RemoveAll(unfinished); err != nil {
 		return fmt.Errorf("remove what an interrupted initdb left: %w", err)
 	}
-	// The folder is new and fsynced as a whole by the first checkpoint.
+	// The folder is new; the first checkpoint fsyncs it as a whole.
 	if err := server.InitDB(ctx, binDir, unfinished, superuser, password); err != nil {
 		return err
 	}
@@ -134,11 +133,11 @@ func (c *Cluster) Spec(binDir string, port int, log string) (process.Spec, error
 	cmd, err := server.Command(binDir, c.data(), port,
 		// One line per event with time and process, in UTC like the services' logs.
 		"log_line_prefix=%m [%p] ", "log_timezone=UTC", "timezone=UTC",
-		// Five services of up to nine processes with a pool of 8 each, and the commands
-		// that look on. A connection nobody opens takes some kilobytes.
+		// Five services of up to nine processes with a pool of 8 each, and the commands that read.
+		// An unused connection slot takes some kilobytes.
 		"max_connections=400",
-		// So that change data capture can be switched on (it decodes nothing until then); a
-		// reader that stays away loses its place before it fills the disk.
+		// So that change data capture can be switched on (without it, nothing is decoded). A reader
+		// that is away for too long loses its slot before it fills the disk.
 		"wal_level=logical", "max_slot_wal_keep_size=1GB")
 	if err != nil {
 		return process.Spec{}, err
@@ -151,7 +150,7 @@ func (c *Cluster) Spec(binDir string, port int, log string) (process.Spec, error
 	return spec, nil
 }
 
-// AdminURL is the superuser's URL of the server on the port.
+// AdminURL returns the superuser's URL of the server on the port.
 func (c *Cluster) AdminURL(port int) (string, error) {
 	password, err := c.password(superuser)
 	if err != nil {
@@ -189,8 +188,8 @@ func (c *Cluster) readPasswords() error {
 	return nil
 }
 
-// password returns a role's password, a new one when it has none. It is on disk
-// before the server knows it.
+// password returns a role's password, and creates one if there is none. The password is on disk
+// before the server gets it.
 func (c *Cluster) password(role string) (string, error) {
 	if p, ok := c.passwords[role]; ok {
 		return p, nil

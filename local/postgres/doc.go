@@ -1,26 +1,25 @@
-// Package postgres provides the PostgreSQL server of the embedded stack: one
-// server, and on it one database and one role for each service.
+// Package postgres provides the PostgreSQL server of the embedded stack: one server, with one
+// database and one role per service.
 //
 // # What it guarantees
 //
-// Committed transactions survive the death of the server by any signal and a
-// power cut (fsync stays on). A role owns its database and can connect to no
-// other. Passwords are random and lie in a file that only its owner can read.
-// The server never runs as root and listens on 127.0.0.1 only. A cluster that
-// initdb did not finish is not used.
+// Committed transactions survive the death of the server by any signal and a power cut (fsync stays
+// on). A role owns its database and cannot connect to any other. Passwords are random, in a file
+// that only its owner can read. The server never runs as root and listens on 127.0.0.1 only. A
+// cluster that initdb did not finish is not used.
 //
 // # Where the server comes from
 //
-// A URL of a running server, if one is given; else server binaries (15 or newer)
-// of this machine; else binaries downloaded once into a cache folder through
-// fergusstrange/embedded-postgres. That library starts the server it downloaded,
-// which PostgreSQL refuses to root, so as root the download is the only job of a
-// helper process with dropped privileges.
+// A URL of a running server, if one is given; otherwise server binaries (15 or newer) of this
+// machine; otherwise binaries downloaded once into a cache folder through
+// fergusstrange/embedded-postgres. That library starts the server it downloaded, and PostgreSQL
+// refuses to run as root. So for root, a helper process with dropped privileges does only the
+// download.
 //
 // # What it does not do
 //
-// No upgrade of the data to another major version (the server says so when it
-// starts), no backups, no tuning beyond the defaults.
+// It does not upgrade the data to another major version (the server reports that when it starts),
+// makes no backups, and tunes nothing beyond the defaults.
 package postgres
 
 import (
@@ -33,18 +32,17 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// Source says where the server comes from.
+// Source is the origin of the server.
 type Source string
 
-// Besides these two a source is the URL of a running server, with a role that
-// may create databases and roles, or the absolute path of a folder with server
-// binaries.
+// Other sources are the URL of a running server, with a role that may create databases and roles,
+// and the absolute path of a folder with server binaries.
 const (
-	Auto     Source = "auto"     // binaries of this machine, else download
-	Download Source = "download" // downloaded binaries even when the machine has some
+	Auto     Source = "auto"     // binaries of this machine, otherwise a download
+	Download Source = "download" // downloaded binaries even if the machine has some
 )
 
-// ParseSource reads a source; "" is [Auto].
+// ParseSource parses a source; "" is [Auto].
 func ParseSource(s string) (Source, error) {
 	switch {
 	case s == "":
@@ -55,13 +53,13 @@ func ParseSource(s string) (Source, error) {
 	return "", fmt.Errorf("%q is no source of PostgreSQL: want auto, download, a postgres:// URL or the absolute path of a folder with server binaries", s)
 }
 
-// External tells whether the server is somebody else's, known by URL.
+// External reports whether the source is the URL of a running server.
 func (s Source) External() bool {
 	return strings.HasPrefix(string(s), "postgres://") || strings.HasPrefix(string(s), "postgresql://")
 }
 
-// open reports whether the server's user can enter every folder above path, and
-// which one keeps it out.
+// open reports whether the server's user can enter every folder above path. closed is the first
+// folder that it cannot enter.
 func open(path string) (ok bool, closed string, err error) {
 	cred, err := server.Credential()
 	if err != nil || cred == nil {

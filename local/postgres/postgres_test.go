@@ -170,7 +170,7 @@ func TestDataSurvivesSIGKILL(t *testing.T) {
 	}
 }
 
-// again starts a killed server. Its orphans may hold on for a moment.
+// again restarts a killed server. Its orphans may still run for a moment.
 func again(t *testing.T, r *running) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -184,9 +184,8 @@ func again(t *testing.T, r *running) {
 	}
 }
 
-// Where process 1 waits for no orphans, a killed server stays as a zombie, and
-// PostgreSQL takes the zombie for a living server. Here the zombie is a child
-// that this process does not wait for.
+// If process 1 does not reap orphans, a killed server stays as a zombie, and PostgreSQL takes the
+// zombie for a running server. Here the zombie is a child that this process does not wait for.
 func TestTheZombieOfAKilledServerIsNoObstacle(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
@@ -194,7 +193,7 @@ func TestTheZombieOfAKilledServerIsNoObstacle(t *testing.T) {
 		t.Fatal(err)
 	}
 	zombie := osexec.Command("true")
-	if r.spec.User != nil { // a process of another user would not be taken for a server
+	if r.spec.User != nil { // PostgreSQL would not take a process of another user for a server
 		zombie.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: r.spec.User.UID, Gid: r.spec.User.GID}}
 	}
 	if err := zombie.Start(); err != nil {

@@ -11,11 +11,10 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// Provision creates, on the server behind adminURL, a role and a database of
-// each name, unless they are there, and sets the roles' passwords. own tells that
-// the server is this stack's: then nobody but the superuser can connect to
-// the maintenance databases either. It returns the URL of each database for its
-// role.
+// Provision creates, on the server behind adminURL, a role and a database of each name, unless they
+// exist, and sets the roles' passwords. own reports whether the server belongs to this stack: then
+// only the superuser can connect to the maintenance databases, too. It returns the URL of each
+// database for its role.
 func (c *Cluster) Provision(ctx context.Context, adminURL string, own bool, names ...string) (map[string]string, error) {
 	admin, err := url.Parse(adminURL)
 	if err != nil {
@@ -68,7 +67,7 @@ func provision(ctx context.Context, conn *pgx.Conn, name, password string, super
 		return fmt.Errorf("there is a database of this name that belongs to %s", *owner)
 	}
 	id := pgx.Identifier{name}.Sanitize()
-	literal := "'" + strings.ReplaceAll(password, "'", "''") + "'" // rand.Text has neither quotes nor backslashes
+	literal := "'" + strings.ReplaceAll(password, "'", "''") + "'" // rand.Text contains neither quotes nor backslashes
 	var statements []string
 	if roleExists {
 		statements = append(statements, "ALTER ROLE "+id+" LOGIN PASSWORD "+literal)
@@ -77,7 +76,7 @@ func provision(ctx context.Context, conn *pgx.Conn, name, password string, super
 	}
 	if owner == nil {
 		if !super {
-			// Only a member of a role can give it a database.
+			// A role can create a database only for a role of which it is a member.
 			statements = append(statements, "GRANT "+id+" TO CURRENT_USER")
 		}
 		statements = append(statements, "CREATE DATABASE "+id+" OWNER "+id)

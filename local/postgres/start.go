@@ -17,11 +17,11 @@ import (
 
 // Start runs the server of the spec and waits until it answers.
 //
-// After a SIGKILL two things may stand in its way for a while: orphaned children
-// of the old server that still hold its shared memory, and the old server itself
-// as a zombie that nobody waits for, which PostgreSQL takes for a living server
-// (for ever, where process 1 is no real init, as in many containers). The first
-// is waited for, until ctx ends; the second is settled by [unlock].
+// After a SIGKILL two things may prevent the start for a while: orphaned children of the old server
+// that still use its shared memory, and the old server itself as a zombie that no process has
+// reaped. PostgreSQL takes a zombie for a running server, for ever if process 1 is not a real init,
+// as in many containers. Start waits for the orphans until ctx ends, and [unlock] resolves the
+// zombie.
 func Start(ctx context.Context, r process.Runner, spec process.Spec, adminURL string) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -46,16 +46,15 @@ func Start(ctx context.Context, r process.Runner, spec process.Spec, adminURL st
 	}
 }
 
-// lingering recognises the server's words for "my predecessor is still there".
+// lingering reports whether the log says that the previous server still exists.
 func lingering(log string) bool {
 	return strings.Contains(log, "pre-existing shared memory") || strings.Contains(log, `lock file "postmaster.pid" already exists`)
 }
 
-// unlock makes the lock file of a server that has ended acceptable to the next
-// one. It does not delete the file: that also names the shared memory, by
-// which the next server makes sure that no child of the old one is left. It puts
-// this process's id, the next server's parent, in place of the dead one's, and
-// PostgreSQL never takes its own parent for a rival.
+// unlock makes the next server accept the lock file of a server that has ended. It does not delete
+// the file, because the file also names the shared memory, by which the next server makes sure that
+// no child of the old one is left. It replaces the dead server's process id by that of this
+// process, the next server's parent: PostgreSQL never takes its own parent for a rival.
 func unlock(dataDir string) error {
 	path := filepath.Join(dataDir, "postmaster.pid")
 	b, err := os.ReadFile(path)
@@ -68,7 +67,7 @@ func unlock(dataDir string) error {
 	first, rest, _ := strings.Cut(string(b), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
 	if err != nil || pid <= 0 || !process.Ended(pid) {
-		return nil // the server has its own opinion on that
+		return nil // the server itself decides then
 	}
 	// Truncated and written in place, so that owner and mode stay.
 	return os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"+rest), 0o600)

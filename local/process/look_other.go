@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// look tells what became of a process. One that ended but was not waited for
-// counts as absent: it does nothing any more.
+// look returns the state of a process. A zombie counts as absent, because it does nothing any more.
 func look(pid int, id string) sight {
 	state, now, err := stat(pid)
 	if err != nil || now != id {
@@ -26,8 +25,7 @@ func look(pid int, id string) sight {
 	}
 }
 
-// identity tells a process from later ones with the same id by its start, to
-// the second.
+// identity distinguishes a process from later ones with the same id by its start, to the second.
 func identity(pid int) (string, error) {
 	_, id, err := stat(pid)
 	return id, err

@@ -1,24 +1,23 @@
-// Package process runs programs in the background and finds them again from
-// another process: start, stop, kill, freeze, thaw, wait until ready.
+// Package process runs programs in the background and finds them again from another process: start,
+// stop, kill, pause, resume, wait until ready.
 //
 // # What it guarantees
 //
-// A program started here outlives its starter and its starter's terminal (it
-// has a session of its own), writes to one log file, and is known by a file with
-// its process id and the moment the kernel started it. A process id that the
-// kernel gave to somebody else meanwhile is recognised and never signalled. After
-// [Runner.Stop] and [Runner.Kill] return nil the process is gone.
+// A started program outlives the process and the terminal that started it, because it has its own
+// session. It writes to one log file. A file with its process id and its start time identifies it.
+// If the kernel has reused the process id, the package recognises that and never signals the other
+// process. After [Runner.Stop] and [Runner.Kill] return nil the process is gone.
 //
 // # What it does not do
 //
-// It restarts nothing by itself. It does not follow children of the programs:
-// those must end with their parent, as the ones of PostgreSQL do. Two starters
-// of the same name at once must be kept apart by the caller.
+// It does not restart programs. It does not track children of the programs: they must end with
+// their parent, as those of PostgreSQL do. The caller must make sure that a name is not started
+// twice at once.
 //
 // # How it fails
 //
-// A program that ends before it is ready, or is not ready in time, is an error
-// with the end of its log. Unix only.
+// A program that ends before it is ready, or is not ready in time, is an error with the end of its
+// log. Unix only.
 package process
 
 import (
@@ -34,7 +33,7 @@ import (
 	"time"
 )
 
-// Spec says how to run one program. It can be stored and used again later.
+// Spec describes how to run one program. It can be stored and used again later.
 type Spec struct {
 	Name string   `json:"name"`
 	Path string   `json:"path"`
@@ -42,9 +41,9 @@ type Spec struct {
 	Env  []string `json:"env,omitempty"`  // KEY=VALUE, the whole environment
 	Dir  string   `json:"dir,omitempty"`  // working folder
 	Log  string   `json:"log"`            // standard output and error are appended here
-	// User runs the program as somebody else; only root can.
+	// User runs the program as another user; only root can do that.
 	User *User `json:"user,omitempty"`
-	// StopSignal asks for a clean end; 0 is SIGTERM.
+	// StopSignal requests a clean end; 0 is SIGTERM.
 	StopSignal syscall.Signal `json:"stopSignal,omitempty"`
 }
 
@@ -54,20 +53,20 @@ type User struct {
 	GID uint32 `json:"gid"`
 }
 
-// Runner keeps the files by which processes are found again in one folder.
+// Runner stores the files that identify processes in one folder.
 type Runner struct{ Dir string }
 
-// State is what became of a program.
+// State is the state of a program.
 type State string
 
 const (
-	Stopped State = "stopped" // not started, or stopped on purpose
+	Stopped State = "stopped" // not started, or stopped intentionally
 	Running State = "running"
 	Paused  State = "paused" // frozen by SIGSTOP
-	Dead    State = "dead"   // was started and is gone: killed or crashed
+	Dead    State = "dead"   // was started and has ended: killed or crashed
 )
 
-// Status is a program's state at one moment.
+// Status is a program's status at one moment.
 type Status struct {
 	State   State
 	PID     int // 0 unless running or paused
@@ -77,17 +76,17 @@ type Status struct {
 // record is the content of a process's file.
 type record struct {
 	PID      int            `json:"pid"`
-	Identity string         `json:"identity"` // of the process id: when the kernel started it
+	Identity string         `json:"identity"` // of the process id: its start time
 	Started  time.Time      `json:"started"`
 	Stop     syscall.Signal `json:"stopSignal"`
 	Log      string         `json:"log"`
-	LogFrom  int64          `json:"logFrom"` // where this life begins in the log
+	LogFrom  int64          `json:"logFrom"` // offset of this run in the log
 }
 
-// maxLog is the size above which a log is put aside, once, at the next start.
+// maxLog is the size above which the next start renames the log, keeping one old file.
 const maxLog = 64 << 20
 
-// Start runs the program in the background. It is an error when it runs already.
+// Start runs the program in the background. It returns an error if the program runs already.
 func (r Runner) Start(spec Spec) (pid int, err error) {
 	if s, err := r.Status(spec.Name); err != nil {
 		return 0, err
@@ -107,10 +106,10 @@ func (r Runner) Start(spec Spec) (pid int, err error) {
 	cmd := exec.Command(spec.Path, spec.Args...)
 	cmd.Env, cmd.Dir = spec.Env, spec.Dir
 	if cmd.Env == nil {
-		cmd.Env = []string{} // nil would mean ours
+		cmd.Env = []string{} // nil would mean this process's environment
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	// A session of its own: Ctrl-C and a closed terminal do not reach it.
+	// Its own session: Ctrl-C and a closed terminal do not reach it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if spec.User != nil {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: spec.User.UID, Gid: spec.User.GID}
@@ -119,8 +118,8 @@ func (r Runner) Start(spec Spec) (pid int, err error) {
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
-	// The identity is read before anybody waits for the child: until then its
-	// process id cannot be given to another.
+	// The identity is read before Wait is called for the child: until then, the kernel cannot reuse
+	// its process id.
 	id, err := identity(cmd.Process.Pid)
 	if err == nil {
 		err = r.write(spec.Name, record{PID: cmd.Process.Pid, Identity: id, Started: started,
@@ -147,13 +146,13 @@ func openLog(spec Spec) (f *os.File, from int64, err error) {
 	}
 	fmt.Fprintf(f, "--- %s started %s\n", spec.Name, time.Now().UTC().Format(time.RFC3339Nano))
 	if from, err = f.Seek(0, 2); err != nil {
-		f.Close()
+		f.Close() //nolint:errcheck // the first error counts
 		return nil, 0, err
 	}
 	return f, from, nil
 }
 
-// Status looks at a program now.
+// Status returns the present status of a program.
 func (r Runner) Status(name string) (Status, error) {
 	rec, err := r.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -172,11 +171,11 @@ func (r Runner) Status(name string) (Status, error) {
 	}
 }
 
-// ErrNotRunning says that there is no process to do something with.
+// ErrNotRunning reports that there is no process to act on.
 var ErrNotRunning = errors.New("it does not run")
 
-// Stop asks the program to end and kills it when it has not after grace. It is
-// no error when it does not run. killed tells that it had to be killed.
+// Stop sends the program its stop signal and kills it after grace. A program that does not run is
+// no error. killed reports whether it had to be killed.
 func (r Runner) Stop(ctx context.Context, name string, grace time.Duration) (killed bool, err error) {
 	rec, err := r.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -190,7 +189,7 @@ func (r Runner) Stop(ctx context.Context, name string, grace time.Duration) (kil
 		sig = syscall.SIGTERM
 	}
 	if err := r.signal(rec, sig); err == nil {
-		// A frozen process gets the signal when it thaws.
+		// A frozen process receives the stop signal when it continues.
 		r.signal(rec, syscall.SIGCONT) //nolint:errcheck // it is gone then
 		patience, cancel := context.WithTimeout(ctx, grace)
 		err = gone(patience, rec)
@@ -199,7 +198,7 @@ func (r Runner) Stop(ctx context.Context, name string, grace time.Duration) (kil
 			killed = true
 			err := r.kill(context.WithoutCancel(ctx), rec)
 			if errors.Is(err, ErrNotRunning) {
-				killed, err = false, nil // it ended by itself in the last moment
+				killed, err = false, nil // it ended by itself just before
 			}
 			if err != nil {
 				return killed, fmt.Errorf("stop %s: %w", name, err)
@@ -230,16 +229,6 @@ func (r Runner) kill(ctx context.Context, rec record) error {
 		return fmt.Errorf("process %d is still there after SIGKILL: %w", rec.PID, err)
 	}
 	return nil
-}
-
-// Pause freezes the program with SIGSTOP. The error matches [ErrNotRunning].
-func (r Runner) Pause(name string) error {
-	return r.with(name, "pause", func(rec record) error { return r.signal(rec, syscall.SIGSTOP) })
-}
-
-// Resume thaws it with SIGCONT. The error matches [ErrNotRunning].
-func (r Runner) Resume(name string) error {
-	return r.with(name, "resume", func(rec record) error { return r.signal(rec, syscall.SIGCONT) })
 }
 
 func (r Runner) with(name, attempt string, do func(record) error) error {

@@ -18,8 +18,8 @@ import (
 	"eventshop.example/local/process"
 )
 
-// The test binary is also the program that is run. It makes the file READY and
-// then does what ACT says.
+// The test binary is also the program that is run. It creates the file READY and then does what ACT
+// says.
 func TestMain(m *testing.M) {
 	act := os.Getenv("ACT")
 	if act == "" {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
-		// With nothing to wait for, the runtime would call it a deadlock and end it.
+		// Without anything to wait for, the runtime would report a deadlock and end it.
 		signal.Notify(stop, syscall.SIGUSR1)
 	default:
 		signal.Notify(stop, syscall.SIGTERM)
@@ -220,7 +220,7 @@ func TestNotReadyInTimeShowsReasonAndLog(t *testing.T) {
 	}
 }
 
-// The process id in the file belongs to somebody else by now: never signal it.
+// Another process has the process id of the file now: never signal it.
 func TestProcessIDGivenToSomebodyElse(t *testing.T) {
 	t.Parallel()
 	f := setup(t, "wait")

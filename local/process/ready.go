@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// sight is what one look at a process id shows.
+// sight is the state that look returns.
 type sight int
 
 const (
@@ -23,15 +23,15 @@ const (
 	frozen
 )
 
-// probeTimeout bounds one question; a /readyz answers within a second.
+// probeTimeout bounds one probe; a /readyz answers within a second.
 const probeTimeout = 1500 * time.Millisecond
 
-// ErrEnded says that the program ended before it was ready.
+// ErrEnded reports that the program ended before it was ready.
 var ErrEnded = errors.New("it ended")
 
-// AwaitReady asks the probe until it returns nil. The error holds the probe's
-// last reason and the end of the log; it matches [ErrEnded] when the program is
-// gone, and ctx's error when the time is up.
+// AwaitReady repeats the probe until it returns nil. The error has the probe's last reason and the
+// end of the log. It matches [ErrEnded] if the program has ended, and ctx's error if the time is
+// up.
 func (r Runner) AwaitReady(ctx context.Context, name string, probe func(context.Context) error) error {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
@@ -60,7 +60,7 @@ func (r Runner) AwaitReady(ctx context.Context, name string, probe func(context.
 // tailBytes is about thirty lines.
 const tailBytes = 3000
 
-// Tail returns the end of what the program logged since its last start, indented.
+// Tail returns the end of the program's log since its last start, indented.
 func (r Runner) Tail(name string) string {
 	rec, err := r.read(name)
 	if err != nil {
@@ -90,16 +90,16 @@ func (r Runner) Tail(name string) string {
 	return fmt.Sprintf("  %s ends with:\n  | %s%s", rec.Log, cut, strings.ReplaceAll(text, "\n", "\n  | "))
 }
 
-// HTTPReady returns a probe of a program's /readyz: ready on 200. Its reason is
-// made of the checks that failed.
+// HTTPReady returns a probe of a program's /readyz: ready on 200. The reason lists the failed
+// checks.
 func HTTPReady(base string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
 		if err != nil {
 			return err
 		}
-		// Not the default client: a kept connection to a killed process would
-		// fail once after its restart.
+		// Not the default client: a kept connection to a killed process would fail once after its
+		// restart.
 		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 		res, err := client.Do(req)
 		if err != nil {
@@ -130,7 +130,7 @@ func HTTPReady(base string) func(context.Context) error {
 	}
 }
 
-// HTTPAnswers returns a probe of a URL: ready when it answers with 200.
+// HTTPAnswers returns a probe of a URL: ready if it answers with 200.
 func HTTPAnswers(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -150,8 +150,7 @@ func HTTPAnswers(url string) func(context.Context) error {
 	}
 }
 
-// Ended reports whether no process with the id lives: there is none, or one that
-// has ended and that nobody has waited for.
+// Ended reports whether no live process has the id: there is none, or only a zombie.
 func Ended(pid int) bool {
 	state, _, err := stat(pid)
 	return err != nil || state == 'Z' || state == 'X' || state == 'x'

@@ -23,7 +23,7 @@ func TestRegisteringAtOnceGivesOneID(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range answers {
 		wg.Go(func() {
-			if i%4 == 0 { // readers meanwhile
+			if i%4 == 0 { // concurrent readers
 				s.call("GET", "/subjects/s1/versions/latest", nil)
 			}
 			answers[i] = s.call("POST", fmt.Sprintf("/subjects/s%d/versions", i%2), map[string]string{"schema": base})
@@ -104,20 +104,20 @@ func TestTheServicesClient(t *testing.T) {
 	}
 }
 
-// The catalogue's schemas as the services register them at their start, twice.
+// The catalogue's schemas, registered twice as the services do at their start.
 func TestTheCatalogueIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	for range 2 {
-		codec := schema.NewCodec(schema.NewClient(s.url), events.Catalogue()...)
-		if err := codec.Register(t.Context(), events.Catalogue()...); err != nil {
+		codec := schema.New(schema.Config{Client: schema.NewClient(s.url), WaitFor: events.Catalogue().Types()})
+		if err := codec.Register(t.Context(), events.Catalogue().Types()...); err != nil {
 			t.Fatal(err)
 		}
 		if err := codec.Ready(); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		if a := s.call("GET", "/subjects/"+typ.Subject+"/versions", nil); a.raw != "[1]" {
 			t.Errorf("%s: %d %s", typ.Subject, a.status, a.raw)
 		}

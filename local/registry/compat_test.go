@@ -25,8 +25,8 @@ func TestLevels(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		from, to string
-		backward bool // the new one reads what the old one wrote
-		forward  bool // the old one reads what the new one writes
+		backward bool // the new schema reads old data
+		forward  bool // the old schema reads new data
 	}{
 		{"optional field added", base, optional, true, true},
 		{"optional field removed", optional, base, true, true},
@@ -78,7 +78,7 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// Each step is right for its predecessor, but the third breaks with the first.
+// Each version is compatible with its predecessor, but the third is not compatible with the first.
 func TestTransitiveLevelsLookFurtherBack(t *testing.T) {
 	t.Parallel()
 	first := record(field("id", `"string"`))

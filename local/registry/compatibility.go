@@ -6,10 +6,10 @@ import (
 	"eventshop.example/pkg/schema"
 )
 
-// Level says which data must stay readable when a subject gets a new version.
+// Level states which data must stay readable when a subject gets a new version.
 type Level string
 
-// Levels of Confluent's registry. Those not transitive ask only about the latest
+// Levels of Confluent's registry. Those that are not transitive compare only with the latest
 // version.
 const (
 	None               Level = "NONE"
@@ -41,8 +41,8 @@ func (l Level) transitive() bool {
 	return l == BackwardTransitive || l == ForwardTransitive || l == FullTransitive
 }
 
-// check returns the reasons why text may not follow the earlier versions, oldest first;
-// none when it may.
+// check returns the reasons why text may not follow the earlier versions, which are oldest first.
+// It returns none if text may follow.
 func (l Level) check(text string, earlier []version) (reasons []string) {
 	if len(earlier) > 1 && !l.transitive() {
 		earlier = earlier[len(earlier)-1:]
@@ -62,8 +62,8 @@ func (l Level) check(text string, earlier []version) (reasons []string) {
 	return reasons
 }
 
-// tryVersion checks text against one version of a subject, or, for the number "",
-// against those that a registration would be checked against.
+// tryVersion checks text against one version of a subject or, if number is "", against the versions
+// that a registration would be checked against.
 func (r *Registry) tryVersion(subject, number, text string) (reasons []string, err error) {
 	if _, err := schema.Canonical(text); err != nil {
 		return nil, invalidSchema(err)

@@ -20,9 +20,9 @@ const (
 	codeStoreFailed          = 50001
 )
 
-// apiError is an answer that is no success.
+// apiError is an error answer.
 type apiError struct {
-	Code    int    `json:"error_code"` // an HTTP status, or one with two digits more
+	Code    int    `json:"error_code"` // an HTTP status, or one with two more digits
 	Message string `json:"message"`
 }
 

@@ -6,21 +6,21 @@ import (
 	"sync"
 )
 
-// Fault is what is wrong with a registry on purpose. The zero value is nothing. GET /faults
-// returns it, PUT /faults replaces it, DELETE /faults mends the registry; it does not
-// outlast the process. GET /livez and /readyz know nothing of it.
+// Fault is an injected fault of a registry. The zero value is no fault. GET /faults returns it, PUT
+// /faults replaces it, DELETE /faults removes it. It ends with the process. It does not affect GET
+// /livez and /readyz.
 type Fault struct {
 	ReadOnly bool `json:"readOnly,omitempty"` // writes fail with 422 and 42205, as in Confluent's mode READONLY
-	NoPosts  bool `json:"noPosts,omitempty"`  // everything but GET fails with 403, as behind a proxy that forbids to write
+	NoPosts  bool `json:"noPosts,omitempty"`  // everything but GET fails with 403, as behind a read-only proxy
 	Denies   bool `json:"denies,omitempty"`   // every schema id is unknown: 404 and 40403
-	Hangs    bool `json:"hangs,omitempty"`    // requests are accepted and not answered before the client gives up
+	Hangs    bool `json:"hangs,omitempty"`    // requests are accepted and not answered before the client ends them
 }
 
-// breakable is a Fault that changes.
+// breakable is a Fault that can change.
 type breakable struct {
 	mu    sync.Mutex
 	fault Fault
-	over  chan struct{} // closed when the fault that hangs is replaced
+	over  chan struct{} // closed when a hanging fault is replaced
 }
 
 func (b *breakable) now() (Fault, <-chan struct{}) {
@@ -60,7 +60,7 @@ func (b *breakable) endpoint() endpoint {
 	}
 }
 
-// spoils is the failure that the fault makes of a request; nil for none.
+// spoils returns the error that the fault causes for a request, or nil.
 func (b *breakable) spoils(req *http.Request, path []string) error {
 	if slices.Contains([]string{"", "livez", "readyz", "faults"}, path[0]) {
 		return nil

@@ -8,6 +8,7 @@ import (
 
 	"eventshop.example/local/registry"
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/schema"
 )
@@ -26,8 +27,8 @@ func (s *server) mend() {
 	}
 }
 
-// With all schemas there, a registry that takes no write is as good as any; with one
-// missing it is waited for, and the codec goes on when it takes writes again.
+// With all schemas registered, a read-only registry is sufficient. If one is missing, the codec
+// waits, and continues when the registry accepts writes again.
 func TestACodecOfARegistryThatTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]registry.Fault{
@@ -38,13 +39,13 @@ func TestACodecOfARegistryThatTakesNoWrites(t *testing.T) {
 			t.Parallel()
 			s := open(t, t.TempDir())
 			all, missing := events.Catalogue(), events.TypeOf[events.OrderPlaced]()
-			var others []events.Type
-			for _, typ := range all {
+			var others []event.Type
+			for _, typ := range all.Types() {
 				if typ.Name != missing.Name {
 					others = append(others, typ)
 				}
 			}
-			first := schema.NewCodec(schema.NewClient(s.url))
+			first := schema.NewCodec(schema.NewClient(s.url), events.Catalogue())
 			if err := first.Register(t.Context(), others...); err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +54,7 @@ func TestACodecOfARegistryThatTakesNoWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.breakWith(fault)
-			c := schema.NewCodec(schema.NewClient(s.url), others...)
+			c := schema.New(schema.Config{Client: schema.NewClient(s.url), Types: events.Catalogue(), WaitFor: others})
 			if err := c.Register(t.Context(), others...); err != nil {
 				t.Fatalf("all schemas are there: %v", err)
 			}

@@ -79,8 +79,8 @@ func (r *Registry) postLookUp(subject string, req *http.Request) (any, error) {
 	return r.lookUp(subject, text)
 }
 
-// parseID reads the id of a schema. Confluent's registry answers what is no number with
-// a bare 404; this code is one clients understand.
+// parseID parses the id of a schema. Confluent's registry answers a bare 404 for text that is not a
+// number; this code is one that clients understand.
 func parseID(s string) (int, error) {
 	id, err := strconv.ParseInt(s, 10, 32)
 	if err != nil {
@@ -110,14 +110,14 @@ func (r *Registry) getUses(id string) (any, error) {
 	return uses, err
 }
 
-// compatibility answers a check. Messages are only written for ?verbose=true.
+// compatibility is the answer to a check. It has messages only for ?verbose=true.
 type compatibility struct {
 	Compatible bool     `json:"is_compatible"`
 	Messages   []string `json:"messages,omitempty"`
 }
 
-// postCompatibility checks against one version, or, without a number, against those
-// that a registration would be checked against.
+// postCompatibility checks against one version or, without a number, against the versions that a
+// registration would be checked against.
 func (r *Registry) postCompatibility(subject, number string, req *http.Request) (any, error) {
 	text, err := readSchema(req)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,18 +17,18 @@ import (
 
 const (
 	contentType = "application/vnd.schemaregistry.v1+json"
-	// maxBody in bytes: a schema of the shop has some 2 KiB, and Kafka's own limit
-	// for a message, in which Confluent's registry stores one, is 1 MiB too.
+	// maxBody in bytes: a schema of the shop has some 2 KiB, and 1 MiB is also Kafka's own limit
+	// for a message, in which Confluent's registry stores a schema.
 	maxBody = 1 << 20
 	// latest stands for the newest version, also in the API.
 	latest = -1
 )
 
-// endpoint is what a path offers, by method.
+// endpoint is the handlers of a path, by method.
 type endpoint map[string]func(*http.Request) (any, error)
 
-// Handler serves the API. A subject with slashes may be written as it is or escaped
-// (%2F); one that contains the segment "versions" must be escaped.
+// Handler serves the API. A subject with slashes may be written as it is or escaped (%2F); a
+// subject that contains the segment "versions" must be escaped.
 func (r *Registry) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		req.Body = http.MaxBytesReader(w, req.Body, maxBody)
@@ -43,7 +44,7 @@ func (r *Registry) Handler() http.Handler {
 		}
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(result) // fails when the client has gone: nobody to tell
+		_ = json.NewEncoder(w).Encode(result) // fails only when the client has disconnected
 	})
 }
 
@@ -89,7 +90,7 @@ func segments(escaped string) ([]string, error) {
 	return path, nil
 }
 
-// route finds what a path offers; nil for nothing.
+// route returns the endpoint of a path, or nil.
 func (r *Registry) route(path []string) endpoint {
 	rest := path[1:]
 	switch path[0] {
@@ -150,7 +151,7 @@ func (r *Registry) route(path []string) endpoint {
 	return nil
 }
 
-// splitSubject takes {subject}, {subject}/versions or {subject}/versions/{number} apart.
+// splitSubject splits {subject}, {subject}/versions or {subject}/versions/{number}.
 func splitSubject(path []string) (subject, number string, hasVersions bool) {
 	n := len(path)
 	switch {
@@ -162,8 +163,8 @@ func splitSubject(path []string) (subject, number string, hasVersions bool) {
 	return strings.Join(path, "/"), "", false
 }
 
-// on passes the subject on if it can be one. Bytes that are no UTF-8 would come out of
-// the journal as others than went in.
+// on calls handle with a valid subject. Invalid UTF-8 would change when it passes through the
+// journal.
 func on(subject string, handle func(string, *http.Request) (any, error)) func(*http.Request) (any, error) {
 	return func(req *http.Request) (any, error) {
 		if subject == "" || !utf8.ValidString(subject) || strings.ContainsFunc(subject, unicode.IsControl) {
@@ -173,14 +174,15 @@ func on(subject string, handle func(string, *http.Request) (any, error)) func(*h
 	}
 }
 
-// readBody decodes the body into v. Fields of the API that this registry does not know
-// are ignored.
+// readBody decodes the body into v. It ignores fields that this registry does not use.
 func readBody(req *http.Request, v any) error {
 	body, err := io.ReadAll(req.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return refuse(http.StatusRequestEntityTooLarge, "Body is larger than %d bytes", tooLarge.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return refuse(http.StatusRequestTimeout, "Body did not arrive in time")
 	case err != nil:
 		return refuse(http.StatusBadRequest, "Body cannot be read: %v", err)
 	}
@@ -190,7 +192,7 @@ func readBody(req *http.Request, v any) error {
 	return nil
 }
 
-// parseVersion reads a version's number, latest for the newest.
+// parseVersion parses a version's number; latest is the newest version.
 func parseVersion(s string) (int, error) {
 	if s == "latest" || s == strconv.Itoa(latest) {
 		return latest, nil

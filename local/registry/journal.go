@@ -30,25 +30,25 @@ type entry struct {
 	Subject string `json:"subject,omitempty"` // empty for the global level
 	Version int    `json:"version,omitempty"`
 	ID      int    `json:"id,omitempty"`
-	Schema  string `json:"schema,omitempty"` // only where the id is new
+	Schema  string `json:"schema,omitempty"` // only if the id is new
 	Level   Level  `json:"level,omitempty"`
 
-	canonical string // of Schema; worked out again when read
+	canonical string // of Schema; computed again when read
 }
 
-// line is an entry as the file has it. JSON alone would not show a flipped bit within a
+// line is an entry in the file. JSON without a checksum would not show a flipped bit within a
 // string.
 type line struct {
 	Sum   uint32          `json:"crc32c"` // of the bytes of Entry
 	Entry json.RawMessage `json:"entry"`
 }
 
-// journal keeps the entries of one registry in their order: a file, or a topic of Kafka.
-// Its first failure to write is final.
+// journal stores the entries of one registry in order, in a file or a Kafka topic. After its first
+// failed write it refuses all further writes.
 type journal interface {
-	append(e entry) error    // returns when the entry is durable; not called concurrently
+	append(e entry) error    // returns when the entry is durable; not for concurrent use
 	failed() <-chan struct{} // closed at the first failure
-	failure() error          // nil while there is none
+	failure() error          // nil before the first failure
 	close() error
 }
 
@@ -62,7 +62,7 @@ type final struct {
 
 func newFinal() *final { return &final{c: make(chan struct{})} }
 
-// fail is called once, since nothing is tried after it.
+// fail is called once, because no write is attempted after it.
 func (f *final) fail(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,7 +87,7 @@ type fileJournal struct {
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// openFile hands every entry to replay and stops at its first error.
+// openFile passes every entry to replay and stops at its first error.
 func openFile(dir string, replay func(entry) error) (_ *fileJournal, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create data folder: %w", err)
@@ -102,7 +102,7 @@ func openFile(dir string, replay func(entry) error) (_ *fileJournal, err error) 
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	// The kernel drops the lock with the process, however that ends.
+	// The kernel releases the lock when the process ends, in whatever way.
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, fmt.Errorf("another registry uses %s: %w", path, err)
 	}
@@ -113,20 +113,20 @@ func openFile(dir string, replay func(entry) error) (_ *fileJournal, err error) 
 	if err := cutTail(f, good); err != nil {
 		return nil, fmt.Errorf("cut unfinished line off journal %s: %w", path, err)
 	}
-	// A file that was just created is durable only with its folder.
+	// A new file is durable only if its folder is synced.
 	if err := syncDir(dir); err != nil {
 		return nil, fmt.Errorf("sync data folder: %w", err)
 	}
 	return &fileJournal{final: newFinal(), file: f}, nil
 }
 
-// readLines returns the length of the whole lines, in bytes.
+// readLines returns the length of the complete lines, in bytes.
 func readLines(f io.Reader, replay func(entry) error) (good int64, err error) {
 	in := bufio.NewReader(f)
 	for n := 1; ; n++ {
 		text, err := in.ReadBytes('\n')
-		if err == io.EOF {
-			return good, nil // what is left has no end: it was never acknowledged
+		if errors.Is(err, io.EOF) {
+			return good, nil // the rest is an incomplete line: it was never acknowledged
 		}
 		if err != nil {
 			return 0, fmt.Errorf("line %d: %w", n, err)
@@ -151,7 +151,7 @@ func decodeLine(text []byte) (e entry, err error) {
 		return e, fmt.Errorf("checksum is %d, not %d", got, l.Sum)
 	}
 	dec := json.NewDecoder(bytes.NewReader(l.Entry))
-	dec.DisallowUnknownFields() // written by a later version that meant something by it
+	dec.DisallowUnknownFields() // a later version may have written a field with a meaning
 	return e, dec.Decode(&e)
 }
 
@@ -176,7 +176,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// append returns when the entry is on the disk.
+// append returns when the entry is on disk.
 func (j *fileJournal) append(e entry) error {
 	if err := j.failure(); err != nil {
 		return fmt.Errorf("journal failed before: %w", err)

@@ -54,7 +54,7 @@ func TestEverythingAcknowledgedSurvivesReopening(t *testing.T) {
 			}
 			s.stop()
 
-			s = open(t, dir) // what was written behind the cut is whole
+			s = open(t, dir) // the entries written after the cut are complete
 			if a := s.call("GET", "/subjects", nil); a.raw != `["s","shared","t"]` {
 				t.Error(a.raw)
 			}
@@ -138,7 +138,7 @@ func TestRepetitionWritesNothing(t *testing.T) {
 	}
 }
 
-// A write that fails is answered as such, and is not there to be read.
+// A failed write returns an error and is not visible to readers.
 func TestAfterAFailureToWriteNothingIsAccepted(t *testing.T) {
 	t.Parallel()
 	r, err := registry.Open(t.TempDir())
@@ -149,7 +149,7 @@ func TestAfterAFailureToWriteNothingIsAccepted(t *testing.T) {
 	t.Cleanup(web.Close)
 	s := &server{t: t, url: web.URL}
 	s.mustRegister("s", base)
-	if err := r.Close(); err != nil { // the file cannot be written from now on
+	if err := r.Close(); err != nil { // later writes to the file fail
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -13,7 +13,7 @@ import (
 	"eventshop.example/local/registry"
 )
 
-// server is a registry on a folder, over HTTP.
+// server is a registry with a folder, over HTTP.
 type server struct {
 	t    testing.TB
 	url  string

@@ -1,32 +1,31 @@
-// Package registry is the schema registry of the embedded stack: as much of
-// Confluent's API, for Avro, as clients of this shop and the usual tools call.
+// Package registry is the schema registry of the embedded stack: the part of Confluent's API, for
+// Avro, that clients of this shop and the usual tools call.
 //
 // # What it guarantees
 //
-// What was answered with success was fsynced to a journal before, and is there again
-// after any end of the process and after a power cut; with a topic of Kafka as the journal
-// ([OpenTopic]) it is as durable as that topic. A version is checked against
-// the earlier ones by Avro's rules of schema resolution, at the subject's level or
-// else the global one, BACKWARD unless set. One schema has one id, counted from 1,
-// whatever the subject, and however often and by how many it is registered at the
-// same time. Ids and versions never change and are never used again.
+// Every change is fsynced to a journal before it is answered with success. It survives any end of
+// the process and a power cut. With a Kafka topic as the journal ([OpenTopic]) it is as durable as
+// that topic. A version is checked against the earlier ones by Avro's rules of schema resolution,
+// at the subject's level or otherwise the global one, BACKWARD by default. One schema has one id,
+// counted from 1, for all subjects, however often and by however many clients it is registered at
+// once. Ids and versions never change and are never reused.
 //
 // # What it does not
 //
-// There is one node, no authentication, no deletion, no modes and no contexts; that it is
-// read-only, denies what it has, or hangs, is a [Fault] for trials. Schema
-// references, JSON Schema and Protobuf are refused as invalid schemas. Logical types
-// may not change, see [schema.Compatible], where Confluent's registry does not look.
+// There is one node, no authentication, no deletion, no modes and no contexts; a [Fault] can make
+// it read-only, deny schemas, or hang, for tests. Schema references, JSON Schema and Protobuf are
+// refused as invalid schemas. Logical types may not change, see [schema.Compatible]; Confluent's
+// registry does not check them.
 //
-// No other schema is registered during a check, and one of hundreds of levels takes it
-// a second or two. The stack's registry is for schemas of one's own.
+// No other schema is registered during a check, and a check of a schema with hundreds of levels
+// takes a second or two. Use this registry only for your own schemas.
 //
 // # How it fails
 //
-// [Open] cuts off an unfinished last line of the journal, which nobody was told of, and
-// refuses any other damage, naming file and line. When the journal cannot be written,
-// the registry refuses all further writes and [Run] returns the error: what the disk
-// holds by then is only known by reading it again.
+// [Open] cuts off an incomplete last line of the journal, which was never acknowledged. It refuses
+// any other damage, naming file and line. If the journal cannot be written, the registry refuses
+// all further writes and [Run] returns the error: the contents of the disk are then known only
+// after reading it again.
 package registry
 
 import (
@@ -38,18 +37,18 @@ import (
 	"eventshop.example/pkg/schema"
 )
 
-// Registry keeps schemas. It is made by [Open], safe for concurrent use, and changes
-// with the registration of a schema and the setting of a level.
+// Registry stores schemas. Create it with [Open] or [OpenTopic]. It is safe for concurrent use. It
+// changes when a schema is registered or a level is set.
 type Registry struct {
-	// writing is held from the check of a change to its effect, so that of two equal
-	// or contradicting changes the second sees the first.
+	// writing is locked from the check of a change to its effect, so that of two equal or
+	// conflicting changes the second sees the first.
 	writing sync.Mutex
 	journal journal
 
 	breakable breakable
 
-	// mu guards the rest for readers, who need not wait for the disk. It is locked
-	// for writing only by holders of writing.
+	// mu protects the following fields for readers, which do not have to wait for the disk. It is
+	// locked for writing only while writing is locked.
 	mu       sync.RWMutex
 	schemas  []string         // as first registered; the id is the index + 1
 	ids      map[string]int   // by canonical form
@@ -58,7 +57,7 @@ type Registry struct {
 	global   Level
 }
 
-// version is one version of a subject, as the API writes it.
+// version is one version of a subject, in the API's JSON.
 type version struct {
 	Subject string `json:"subject"`
 	ID      int    `json:"id"`
@@ -66,14 +65,14 @@ type version struct {
 	Schema  string `json:"schema"`
 }
 
-// use is one place where a schema is registered, as the API writes it.
+// use is one place where a schema is registered, in the API's JSON.
 type use struct {
 	Subject string `json:"subject"`
 	Version int    `json:"version"`
 }
 
-// Open reads the registry in a folder, which is created when missing and belongs to
-// this registry until [Registry.Close].
+// Open reads the registry in a folder, which is created if missing and belongs to this registry
+// until [Registry.Close].
 func Open(dataDir string) (*Registry, error) {
 	r := empty()
 	j, err := openFile(dataDir, r.replay)
@@ -84,9 +83,9 @@ func Open(dataDir string) (*Registry, error) {
 	return r, nil
 }
 
-// OpenTopic reads the registry in a topic, which is created when missing, and waits for
-// Kafka until ctx ends. Of two registries on one topic, the first that writes after the
-// other has written fails, as if it could not write; opened again, it knows what both wrote.
+// OpenTopic reads the registry in a topic, which is created if missing. It waits for Kafka until
+// ctx ends. If two registries use one topic, the first to write after the other has written fails
+// as if it could not write. Opened again, it has what both wrote.
 func OpenTopic(ctx context.Context, t Topic) (*Registry, error) {
 	r := empty()
 	j, err := openTopic(ctx, t, r.replay)
@@ -106,7 +105,7 @@ func empty() *Registry {
 	}
 }
 
-// Close gives up the folder or topic. Writes are refused from then on.
+// Close releases the folder or topic. Writes are refused from then on.
 func (r *Registry) Close() error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -137,7 +136,7 @@ func (r *Registry) replay(e entry) error {
 	return nil
 }
 
-// write makes an entry durable and then visible. The caller holds r.writing.
+// write makes an entry durable and then visible. The caller has locked r.writing.
 func (r *Registry) write(e entry) error {
 	if err := r.journal.append(e); err != nil {
 		return err
@@ -163,8 +162,8 @@ func (r *Registry) apply(e entry) {
 	}
 }
 
-// register makes text the newest version of a subject, unless it is one of its
-// versions already, and returns its id.
+// register makes text the newest version of a subject, unless it is already one of its versions. It
+// returns the id of the schema.
 func (r *Registry) register(subject, text string) (int, error) {
 	canonical, err := schema.Canonical(text)
 	if err != nil {
@@ -172,7 +171,7 @@ func (r *Registry) register(subject, text string) (int, error) {
 	}
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	// No lock of mu: nobody else changes what is read here.
+	// No lock of mu: no other goroutine can change these fields now.
 	id, known := r.ids[canonical]
 	if known && slices.Contains(r.subjects[subject], id) {
 		return id, nil
@@ -238,7 +237,7 @@ func (r *Registry) versions(subject string) ([]version, error) {
 	return versions, nil
 }
 
-// versionsOf is for holders of mu or writing.
+// versionsOf requires a lock of mu or writing.
 func (r *Registry) versionsOf(subject string) []version {
 	ids := r.subjects[subject]
 	versions := make([]version, len(ids))
@@ -248,7 +247,7 @@ func (r *Registry) versionsOf(subject string) []version {
 	return versions
 }
 
-// schemaByID returns the text of a schema and all places it is used at, by subject.
+// schemaByID returns the text of a schema and all its uses, by subject.
 func (r *Registry) schemaByID(id int) (text string, uses []use, err error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -263,7 +262,7 @@ func (r *Registry) schemaByID(id int) (text string, uses []use, err error) {
 	return r.schemas[id-1], uses, nil
 }
 
-// subjectNames is for holders of mu.
+// subjectNames requires a lock of mu.
 func (r *Registry) subjectNames() []string {
 	names := make([]string, 0, len(r.subjects)) // an empty list is [] in JSON, not null
 	for name := range r.subjects {
@@ -273,7 +272,8 @@ func (r *Registry) subjectNames() []string {
 	return names
 }
 
-// level is the level a subject's versions are checked at; for holders of mu or writing.
+// level returns the level at which a subject's versions are checked. It requires a lock of mu or
+// writing.
 func (r *Registry) level(subject string) Level {
 	if own, ok := r.levels[subject]; ok {
 		return own
@@ -281,7 +281,7 @@ func (r *Registry) level(subject string) Level {
 	return r.global
 }
 
-// setLevel sets the level of a subject, or the global one for the subject "".
+// setLevel sets the level of a subject, or the global level for the subject "".
 func (r *Registry) setLevel(subject string, level Level) error {
 	if !level.valid() {
 		return invalidLevel(string(level))
@@ -289,7 +289,7 @@ func (r *Registry) setLevel(subject string, level Level) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	if own, ok := r.levels[subject]; ok && own == level || subject == "" && r.global == level {
-		return nil // set at every start of a service, which should not grow the journal
+		return nil // every start of a service sets it, which should not grow the journal
 	}
 	return r.write(entry{Kind: kindLevel, Subject: subject, Level: level})
 }

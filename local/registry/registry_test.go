@@ -121,8 +121,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A subject may hold slashes, written as they are or escaped; only escaped can it hold
-// what looks like the rest of the path.
+// A subject may contain slashes, unescaped or escaped. Only an escaped one can contain text that
+// looks like the rest of the path.
 func TestSubjectsWithSlashes(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())

@@ -6,22 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"time"
+
+	"eventshop.example/pkg/service"
 )
 
-const (
-	// requestTimeout bounds the reading of one request, which comes from this machine.
-	requestTimeout = 10 * time.Second
-	// stopTimeout bounds the wait for requests under way at the end.
-	stopTimeout = 5 * time.Second
-)
-
-// Config says where the registry listens and keeps its data.
+// Config is the registry's address and storage.
 type Config struct {
 	Addr    string // "127.0.0.1:port"
-	DataDir string // created when missing; one registry uses it at a time
-	Topic   Topic  // in place of DataDir when it has a name
+	DataDir string // created if missing; one registry uses it at a time
+	Topic   Topic  // replaces DataDir if it has a name
 }
 
 func (c Config) open(ctx context.Context) (*Registry, error) {
@@ -31,9 +24,9 @@ func (c Config) open(ctx context.Context) (*Registry, error) {
 	return Open(c.DataDir)
 }
 
-// Run serves until ctx ends, then lets requests under way finish and returns nil. It
-// returns an error at once when the address is taken or the data cannot be read, and
-// later when the data cannot be written.
+// Run serves until ctx ends. Then it lets requests under way finish, within the bounds of
+// [service.Serve], and returns nil. It returns an error at once if the address is taken or the data
+// cannot be read, and later if the data cannot be written.
 func Run(ctx context.Context, cfg Config) (err error) {
 	r, err := cfg.open(ctx)
 	if err != nil {
@@ -44,31 +37,19 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("start schema registry on %s: %w", cfg.Addr, err)
 	}
-	server := &http.Server{
-		Handler:           r.Handler(),
-		ReadHeaderTimeout: requestTimeout,
-		ReadTimeout:       requestTimeout,
-	}
 	slog.Info("schema registry listens", "addr", listener.Addr().String(), "data", cfg.DataDir, "topic", cfg.Topic.Name)
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- service.ServeOn(serving, "schema registry", listener, r.Handler()) }()
 	select {
 	case err := <-served:
-		return fmt.Errorf("serve schema registry on %s: %w", cfg.Addr, err)
+		if err == nil {
+			slog.Info("schema registry stopped")
+		}
+		return err // nil if ctx has ended
 	case <-r.journal.failed():
-		return errors.Join(fmt.Errorf("schema registry: %w", r.journal.failure()), stop(server))
-	case <-ctx.Done():
-		slog.Info("schema registry stops")
-		return stop(server)
+		stop()
+		return errors.Join(fmt.Errorf("schema registry: %w", r.journal.failure()), <-served)
 	}
-}
-
-// stop ends the server. Its own time: the context that ended the run is over.
-func stop(server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("stop schema registry: %w", err), server.Close())
-	}
-	return nil
 }

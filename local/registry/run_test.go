@@ -1,7 +1,9 @@
 package registry_test
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -73,5 +75,47 @@ func awaitReady(t *testing.T, addr string, ended <-chan error) {
 		case <-ctx.Done():
 			t.Fatal("it does not answer")
 		}
+	}
+}
+
+// TestASlowClientDoesNotMakeTheStopFail: a stopping registry waits neither for half a request nor
+// for a client that keeps its connection open.
+func TestASlowClientDoesNotMakeTheStopFail(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	addr := l.Addr().String()
+	l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- registry.Run(ctx, registry.Config{Addr: addr, DataDir: t.TempDir()}) }()
+	awaitReady(t, addr, ended)
+	var body net.Conn
+	for _, text := range []string{
+		"",
+		"POST /subjects/s/versions HT",
+		"POST /subjects/s/versions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+	} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		body = conn
+	}
+	awaitReady(t, addr, ended) // it has accepted the earlier connections
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the stop failed: %v", err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(body), nil)
+	if err != nil {
+		t.Fatalf("the request with half a body: %v", err)
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(text), `"error_code":408`) {
+		t.Errorf("the request with half a body: %s %s %v", res.Status, text, err)
 	}
 }

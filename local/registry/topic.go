@@ -13,30 +13,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/local/topics"
-	"eventshop.example/pkg/events"
+	"eventshop.example/ops/topics"
+	"eventshop.example/pkg/event"
 )
 
-// topicTimeout bounds one write. A registry that is not sure of a write ends, and knows
-// when it has read the topic again.
+// topicTimeout bounds one write. A registry that is not sure of a write ends; reading the topic
+// again shows the outcome.
 const topicTimeout = 15 * time.Second
 
-// Topic is a journal's place in Kafka.
+// Topic is a journal's topic in Kafka.
 type Topic struct {
 	Brokers     []string // host:port
-	Name        string   // made when missing, with one partition and no end of retention
-	Replication int16    // of a topic that is made; 0 is the cluster's default
+	Name        string   // created if missing, with one partition and unlimited retention
+	Replication int16    // of a created topic; 0 is the cluster's default
 }
 
-// topicJournal is a topic of one partition, one record an entry. Nobody is locked out of
-// a topic: of two registries, the one whose record is not where it expects it was
-// overtaken, and fails. Its record counts if it follows from those before it, for every
-// reader alike.
+// topicJournal is a topic of one partition, with one record per entry. A topic cannot be locked. If
+// two registries write to it, the registry whose record is not at the expected offset has been
+// overtaken, and fails. All readers accept its record if it follows from the records before it.
 type topicJournal struct {
 	*final
 	client *kgo.Client
 	topic  string
-	next   int64 // offset of the next record if nobody else writes
+	next   int64 // offset of the next record if no other registry writes
 }
 
 // overtaken is an entry that does not follow from those before it.
@@ -44,15 +43,15 @@ type overtaken string
 
 func (o overtaken) Error() string { return string(o) }
 
-// openTopic hands every entry to replay and stops at its first error but for entries that
-// were overtaken. It waits for Kafka until ctx ends.
+// openTopic passes every entry to replay and stops at its first error, except for entries that were
+// overtaken. It waits for Kafka until ctx ends.
 func openTopic(ctx context.Context, t Topic, replay func(entry) error) (_ *topicJournal, err error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(t.Brokers...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.Name: {0: kgo.NewOffset().AtStart()}}),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(0),
-		kgo.AllowIdempotentProduceCancellation(), // a write that is given up ends this registry
+		kgo.AllowIdempotentProduceCancellation(), // a write that times out ends this registry
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make a Kafka client: %w", err)
@@ -62,10 +61,11 @@ func openTopic(ctx context.Context, t Topic, replay func(entry) error) (_ *topic
 			client.Close()
 		}
 	}()
-	// Not compacted: two that write the same version would be one record, the later one.
-	declared := events.Topic{Name: t.Name, Partitions: 1, Config: map[string]string{
+	// Not compacted: of two records that write the same version, compaction would keep the later
+	// one.
+	declared := event.Topic{Name: t.Name, Partitions: 1, Config: map[string]string{
 		"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}}
-	if err := topics.Create(ctx, client, []events.Topic{declared}, t.Replication); err != nil {
+	if err := topics.Create(ctx, client, []event.Topic{declared}, t.Replication); err != nil {
 		return nil, err
 	}
 	end, err := endOf(ctx, client, t.Name)
@@ -89,8 +89,8 @@ func openTopic(ctx context.Context, t Topic, replay func(entry) error) (_ *topic
 	return j, nil
 }
 
-// endOf returns the offset after the last record, as soon as the topic, which may be new,
-// has a leader.
+// endOf returns the offset after the last record. It waits until the topic, which may be new, has a
+// leader.
 func endOf(ctx context.Context, client *kgo.Client, topic string) (int64, error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -120,7 +120,7 @@ func endOf(ctx context.Context, client *kgo.Client, topic string) (int64, error)
 func take(r *kgo.Record, replay func(entry) error) error {
 	var e entry
 	dec := json.NewDecoder(bytes.NewReader(r.Value))
-	dec.DisallowUnknownFields() // written by a later version, or by another registry
+	dec.DisallowUnknownFields() // a later version or another registry may have written it
 	if err := dec.Decode(&e); err != nil {
 		return fmt.Errorf("no entry of this registry: %w", err)
 	}

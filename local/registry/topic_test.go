@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/local/registry"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafkatest"
 )
 
@@ -58,8 +58,8 @@ func TestATopicKeepsEverythingAcknowledged(t *testing.T) {
 	}
 }
 
-// Of two registries on one topic the one that was overtaken fails, and whoever reads the
-// topic knows the same: no id means two schemas, no version is there twice.
+// Of two registries on one topic, the overtaken one fails. All readers of the topic get the same
+// state: no id has two schemas, no version exists twice.
 func TestOfTwoRegistriesOnATopicTheOvertakenFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -77,7 +77,7 @@ func TestOfTwoRegistriesOnATopicTheOvertakenFails(t *testing.T) {
 			first, second := openTopic(t, brokers), openTopic(t, brokers)
 			id := first.mustRegister("s", base)
 			path := "/subjects/" + c.subject + "/versions"
-			for range 2 { // for good
+			for range 2 { // permanently
 				if a := second.call("POST", path, map[string]string{"schema": c.schema}); a.status != http.StatusInternalServerError {
 					t.Fatalf("it was answered: %d %s", a.status, a.raw)
 				}
@@ -92,7 +92,7 @@ func TestOfTwoRegistriesOnATopicTheOvertakenFails(t *testing.T) {
 			if a := third.call("GET", "/subjects/s/versions/1", nil); a.body["id"] != float64(id) || a.body["schema"] != base {
 				t.Error(a.raw)
 			}
-			third.mustRegister(c.subject, base) // it goes on behind what was overtaken
+			third.mustRegister(c.subject, base) // it continues after the overtaken entries
 			third.stop()
 			if a := openTopic(t, brokers).call("GET", "/subjects/"+c.subject+"/versions/1", nil); a.body["schema"] != base {
 				t.Error(a.raw)
@@ -139,7 +139,7 @@ func TestATopicOfAnotherKindStopsTheStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			brokers := kafkatest.Start(t, events.Topic{Name: "_schemas", Partitions: c.partitions})
+			brokers := kafkatest.Start(t, event.Topic{Name: "_schemas", Partitions: c.partitions})
 			client := kafkatest.NewClient(t, brokers, kgo.DefaultProduceTopic("_schemas"))
 			if c.value != "" {
 				s := openTopic(t, brokers)

@@ -11,19 +11,18 @@ import (
 	"sync"
 	"time"
 
-	"eventshop.example/local/connect"
+	"eventshop.example/local/apache"
 	"eventshop.example/local/jars"
-	"eventshop.example/local/relay"
+	"eventshop.example/ops/connect"
+	"eventshop.example/ops/eventshop"
+	"eventshop.example/ops/relay"
 	"eventshop.example/pkg/kafka"
 )
 
-// captureWithin is how long the relays may take to change at the end of Up.
+// captureWithin bounds the change of the relays at the end of Up.
 const captureWithin = 2 * time.Minute
 
-// captured lists the services whose events Debezium can relay. Projection publishes none.
-func captured() []string { return []string{"order", "payment", "inventory", "shipping"} }
-
-// settleCapture takes over the choice of change data capture. A stack that had it keeps it.
+// settleCapture applies the choice of change data capture. A stack that has it keeps it.
 func (s *Stack) settleCapture(chosen bool) error {
 	f := &s.file
 	if chosen && !f.Compose && (f.KafkaSource == "" || f.KafkaSource == Embedded) {
@@ -36,10 +35,10 @@ func (s *Stack) settleCapture(chosen bool) error {
 	return nil
 }
 
-// worker is the stack's Kafka Connect.
-func (s *Stack) worker() connect.Worker {
+// worker returns the stack's Kafka Connect.
+func (s *Stack) worker() apache.Worker {
 	f := s.file
-	return connect.Worker{Java: f.Java, Jars: f.ConnectJars, Dir: filepath.Join(s.State, Connect), Port: f.Ports[Connect], Brokers: f.Kafka}
+	return apache.Worker{Java: f.Java, Jars: f.ConnectJars, Dir: filepath.Join(s.State, Connect), Port: f.Ports[Connect], Brokers: f.Kafka}
 }
 
 func (s *Stack) startConnect(ctx context.Context) (err error) {
@@ -53,7 +52,7 @@ func (s *Stack) startConnect(ctx context.Context) (err error) {
 	return s.startAll(ctx, []string{Connect})
 }
 
-// capture has Debezium relay the services' events, in a stack that has Kafka Connect.
+// capture makes Debezium relay the services' events, in a stack with Kafka Connect.
 func (s *Stack) capture(ctx context.Context) error {
 	if !s.file.Capture {
 		return nil
@@ -84,31 +83,41 @@ func (s *Stack) capture(ctx context.Context) error {
 	return nil
 }
 
-// Relays returns the services whose relay can change, as this stack has them.
-func (s *Stack) Relays() ([]relay.Service, error) {
+// Relayed returns the services that publish events. The result is enough to read the state of their
+// relays, not to change them.
+func (s *Stack) Relayed() []relay.Service {
 	var all []relay.Service
-	for _, name := range captured() {
+	for _, name := range eventshop.Publishers() {
 		r := relay.Service{Name: name, Database: s.file.DSN[name]}
 		for _, process := range s.replicas(name) {
 			r.Operators = append(r.Operators, s.file.Operators[process])
 		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// Relays returns the services whose relay can change.
+func (s *Stack) Relays() ([]relay.Service, error) {
+	all := s.Relayed()
+	for i := range all {
+		name := all[i].Name
 		if s.file.Compose {
-			// As the worker sees the database, and its start script the passwords.
-			r.Connector = connect.Connector{Host: ownDatabase(name), Port: 5432, Database: name, User: name + "_cdc",
+			// The database's address as the worker sees it; the worker's start script provides the
+			// passwords.
+			all[i].Connector = connect.Connector{Host: ownDatabase(name), Port: 5432, Database: name, User: name + "_cdc",
 				Password: "${dir:/tmp/secrets:" + name + "_cdc_password}"}
-			all = append(all, r)
 			continue
 		}
-		if err := s.asSuperuser(&r); err != nil {
+		if err := s.asSuperuser(&all[i]); err != nil {
 			return nil, err
 		}
-		all = append(all, r)
 	}
 	return all, nil
 }
 
-// asSuperuser has slot and connector of a service use the only role that may read the log
-// in a stack of programs. The worker reads its password from a file.
+// asSuperuser makes slot and connector of a service use the only role that may read the log in a
+// stack of programs. The worker reads its password from a file.
 func (s *Stack) asSuperuser(r *relay.Service) error {
 	admin, err := url.Parse(s.file.Admin)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"eventshop.example/ops/eventshop"
 	"eventshop.example/pkg/kafka"
 )
 
@@ -37,7 +38,7 @@ func TestWhoMayHaveKafkaConnect(t *testing.T) {
 	}
 }
 
-// What relays change is found in the state file, whatever runs the processes.
+// The state file has everything that changing relays needs, whatever runs the processes.
 func TestRelaysOfAStack(t *testing.T) {
 	t.Parallel()
 	file := File{
@@ -45,13 +46,13 @@ func TestRelaysOfAStack(t *testing.T) {
 		Operators: map[string]string{"order": "http://127.0.0.1:1", "order-2": "http://127.0.0.1:2"},
 		DSN:       map[string]string{},
 	}
-	for _, name := range Services() {
+	for _, name := range eventshop.Services() {
 		file.DSN[name] = "postgres://" + name + ":own@127.0.0.1:15432/" + name
 	}
 	s := &Stack{State: t.TempDir(), file: file}
 	all, err := s.Relays()
-	if err != nil || len(all) != 4 {
-		t.Fatalf("%d relays, %v", len(all), err)
+	if want := len(eventshop.Publishers()); err != nil || len(all) != want {
+		t.Fatalf("%d relays, want %d, %v", len(all), want, err)
 	}
 	order := all[0]
 	if len(order.Operators) != 2 || order.Connector.Database != "order" || order.Connector.Port != 15432 || order.Connector.User != "postgres" {

@@ -4,31 +4,32 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
 	"eventshop.example/local/lockfile"
 )
 
-// claims is the user's book of drawn ports: which stack each was given to. That nobody
-// listens on a port is not enough to draw it. Between a draw and the start of its process,
-// and while a process is down, it is free to the kernel and another stack would take it.
+// claims records for the user which stack has which drawn port. A port without a listener may still
+// be in use: between a draw and the start of its process, and while a process is down, the kernel
+// considers it free, and another stack would take it.
 type claims struct {
 	file  *os.File
 	owner map[int]string // the state folder of the stack that has the port
 }
 
-// openClaims opens the book for this process alone until close. A claim ends with the
-// state folder of its stack.
+// openClaims opens the record for this process only, until close. A claim ends when the state
+// folder of its stack is deleted.
 func openClaims() (*claims, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("eventshop-ports-%d.json", os.Getuid()))
-	// Held for as long as it takes to draw a few ports; no need to give up waiting.
+	// The lock lasts only for drawing a few ports, so the wait needs no limit.
 	f, err := lockfile.Open(path, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("claim ports: %w", err)
 	}
 	c := &claims{file: f, owner: map[int]string{}}
-	// A book that cannot be read, after a full disk for example, is begun again.
+	// A record that cannot be read, for example after a full disk, is replaced by an empty one.
 	if err := json.NewDecoder(f).Decode(&c.owner); err != nil || c.owner == nil {
 		c.owner = map[int]string{}
 	}
@@ -40,7 +41,7 @@ func openClaims() (*claims, error) {
 	return c, nil
 }
 
-// close writes the book and lets others have it.
+// close writes the record and releases it for other processes.
 func (c *claims) close() error {
 	defer c.file.Close() // and with it the lock
 	b, err := json.Marshal(c.owner)
@@ -56,16 +57,31 @@ func (c *claims) close() error {
 	return nil
 }
 
-// freed gives up the ports of a stack that is no more.
+// freed releases the ports of a deleted stack.
 func freed(dir string) error {
+	return unclaim(func(_ int, owner string) bool { return owner == dir })
+}
+
+// giveUpPorts releases the stack's drawn ports that are not in state.json: those of removed
+// replicas, of settings that were reset, and of an Up that failed.
+func (s *Stack) giveUpPorts() error {
+	f, err := s.read()
+	if err != nil {
+		return err
+	}
+	has := map[int]bool{}
+	for _, port := range f.Ports {
+		has[port] = true
+	}
+	return unclaim(func(port int, owner string) bool { return owner == s.State && !has[port] })
+}
+
+// unclaim releases the ports for which the condition holds.
+func unclaim(which func(port int, owner string) bool) error {
 	c, err := openClaims()
 	if err != nil {
 		return err
 	}
-	for port, owner := range c.owner {
-		if owner == dir {
-			delete(c.owner, port)
-		}
-	}
+	maps.DeleteFunc(c.owner, which)
 	return c.close()
 }

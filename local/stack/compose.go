@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,19 +14,23 @@ import (
 	"time"
 
 	"eventshop.example/local/compose"
+	"eventshop.example/ops/eventshop"
 )
 
-// secretsVariable names a folder of passwords that takes the place of deploy/secrets.
+// secretsVariable names a folder of passwords that replaces deploy/secrets.
 const secretsVariable = "EVENTSHOP_SECRETS"
 
-// settleCompose takes over the choice between programs and containers. A stack stays with
-// the one it began with: each has its own data.
+// settleCompose applies the choice between programs and containers. A stack keeps its first choice,
+// because each kind has its own data.
 func (s *Stack) settleCompose(ctx context.Context, o Options) error {
 	f := &s.file
 	if o.Compose && !f.Compose && s.Known() {
 		return errors.New("this shop's processes are programs; to begin anew in containers: shop down, shop wipe")
 	}
 	if !o.Compose && !f.Compose {
+		if o.Images {
+			return errors.New("--build is about the images of containers, and this shop's processes are programs, which are built when a source has changed")
+		}
 		return nil
 	}
 	switch {
@@ -38,33 +43,51 @@ func (s *Stack) settleCompose(ctx context.Context, o Options) error {
 		return err
 	}
 	if !f.Compose {
-		f.Secrets = os.Getenv(secretsVariable)
-		if f.Secrets == "" {
-			f.Secrets = "secrets"
-		}
-		if !filepath.IsAbs(f.Secrets) { // as Compose takes it
-			f.Secrets = filepath.Join(s.Root, "deploy", f.Secrets)
-		}
-		f.Compose = true
+		f.Secrets, f.Compose = s.secretsFolder(), true
 	}
 	return nil
 }
 
-// composeFile is the compose file as it is delivered.
-func (s *Stack) composeFile() string { return filepath.Join(s.Root, "deploy", "compose.yaml") }
+// secretsFolder returns the folder of passwords that this process's environment selects for a
+// project.
+func (s *Stack) secretsFolder() string {
+	dir := os.Getenv(secretsVariable)
+	if dir == "" {
+		dir = "secrets"
+	}
+	if !filepath.IsAbs(dir) { // as Compose interprets it
+		dir = filepath.Join(s.Root, "deploy", dir)
+	}
+	return dir
+}
 
-// overrideFile adds to it what is this stack's own: settings and replicas.
-func (s *Stack) overrideFile() string { return filepath.Join(s.State, "compose.override.json") }
+// superuserPassword is the file with the password of the databases' superuser.
+const superuserPassword = "postgres_password"
 
-// project is this stack's containers. Another state folder is another project.
+// composeFile returns the path of the delivered compose file.
+func (s *Stack) composeFile() string { return composeFileOf(s.Root) }
+
+func composeFileOf(root string) string { return filepath.Join(root, "deploy", "compose.yaml") }
+
+// overrideFile returns the path of the file that adds this stack's own settings and replicas.
+func (s *Stack) overrideFile() string { return filepath.Join(s.State, overrideName) }
+
+// overrideName distinguishes the projects that [Stack.Up] created from those that docker compose
+// created.
+const overrideName = "compose.override.json"
+
+// project returns this stack's project. Another state folder is another project.
 func (s *Stack) project() compose.Project {
 	p := compose.Project{
 		Name: fmt.Sprintf("eventshop-%x", sha256.Sum256([]byte(s.State)))[:len("eventshop-")+10],
 		Env:  []string{secretsVariable + "=" + s.file.Secrets}, Files: []string{s.composeFile()},
 	}
+	if s.file.Project != "" {
+		p.Name = s.file.Project
+	}
 	for listener, port := range s.file.Ports {
 		if replicated(ownerOf(listener)) {
-			continue // it has its ports in the override
+			continue // the override has its ports
 		}
 		p.Env = append(p.Env, fmt.Sprintf("%s=%d", portVariable(listener), port))
 	}
@@ -77,24 +100,23 @@ func (s *Stack) project() compose.Project {
 	return p
 }
 
-// portVariable is the variable by which the compose file moves a port.
+// portVariable returns the variable with which the compose file moves a port.
 func portVariable(listener string) string {
 	return strings.ToUpper(strings.ReplaceAll(inCompose(listener), "-", "_")) + "_PORT"
 }
 
-// replicated tells whether a process is a further one of its service.
+// replicated reports whether a process is a second or further one of its service.
 func replicated(process string) bool {
 	return serviceOf(process) != "" && serviceOf(process) != process
 }
 
-// The ports of our programs inside their containers.
+// The ports of the shop's programs inside their containers.
 const (
 	apiPort      = 8080
 	operatorPort = 9080
 )
 
-// writeOverride writes the override of the compose file. Other commands of this stack are
-// kept out meanwhile.
+// writeOverride writes the override of the compose file, while other commands of this stack wait.
 func (s *Stack) writeOverride(ctx context.Context) error {
 	base := s.project()
 	base.Files = []string{s.composeFile()}
@@ -103,8 +125,13 @@ func (s *Stack) writeOverride(ctx context.Context) error {
 		return err
 	}
 	environment := map[string]map[string]string{}
-	for name, vars := range s.file.Env {
-		environment[inCompose(name)] = vars
+	for _, settings := range []map[string]map[string]string{s.file.Once, s.file.Env} {
+		for name, vars := range settings {
+			if environment[inCompose(name)] == nil {
+				environment[inCompose(name)] = map[string]string{}
+			}
+			maps.Copy(environment[inCompose(name)], vars)
+		}
 	}
 	var replicas []compose.Replica
 	for _, name := range s.services() {
@@ -120,8 +147,7 @@ func (s *Stack) writeOverride(ctx context.Context) error {
 	return os.WriteFile(s.overrideFile(), append(b, '\n'), 0o600) // settings may be secret
 }
 
-// upContainers brings up the containers and what they need, in the order that the compose
-// file gives.
+// upContainers starts the containers and their dependencies in the order of the compose file.
 func (s *Stack) upContainers(ctx context.Context, build bool) error {
 	if err := s.nothingFrozen(); err != nil {
 		return err
@@ -140,9 +166,9 @@ func (s *Stack) upContainers(ctx context.Context, build bool) error {
 	if build {
 		args = append(args, "--build")
 	}
-	stop := s.progress(began, "still starting containers (the first time their images are pulled and built)")
+	_, over := s.waiting("starting containers (the first time their images are pulled and built)", 0)
 	_, err := s.project().Compose(ctx, args...)
-	stop()
+	over()
 	if err != nil {
 		return err
 	}
@@ -150,15 +176,15 @@ func (s *Stack) upContainers(ctx context.Context, build bool) error {
 	return s.awaitAll(ctx, began, s.expected())
 }
 
-// nameDatabases notes the superuser's URL of each database. Tools need what no service's
-// role may: the tables of all, and triggers.
+// nameDatabases stores the superuser's URL of each database. Tools need rights that no service's
+// role has: the tables of all services, and triggers.
 func (s *Stack) nameDatabases() error {
-	b, err := os.ReadFile(filepath.Join(s.file.Secrets, "postgres_password"))
+	b, err := os.ReadFile(filepath.Join(s.file.Secrets, superuserPassword))
 	if err != nil {
 		return fmt.Errorf("password of the databases' superuser: %w", err)
 	}
 	s.file.DSN = map[string]string{}
-	for _, service := range Services() {
+	for _, service := range eventshop.Services() {
 		u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", string(bytes.TrimSpace(b))),
 			Host: address(s.file.Ports[ownDatabase(service)]), Path: "/" + service, RawQuery: "sslmode=disable"}
 		s.file.DSN[service] = u.String()
@@ -166,14 +192,15 @@ func (s *Stack) nameDatabases() error {
 	return nil
 }
 
-// stopJobs stops what is no process of the shop: jobs that have not ended.
+// stopJobs stops unfinished jobs, which are not processes of the shop.
 func (s *Stack) stopJobs(ctx context.Context) error {
-	_, err := s.project().Compose(ctx, "stop", "--timeout", fmt.Sprint(int(stopWithin.Seconds())))
+	_, err := s.project().Compose(ctx, "--profile", "*", "stop", "--timeout", fmt.Sprint(int(stopWithin.Seconds())))
 	return err
 }
 
-// wipeContainers removes containers, volumes and network.
+// wipeContainers removes containers, volumes and network of every profile: a profile's containers
+// keep its volumes and the network in use.
 func (s *Stack) wipeContainers(ctx context.Context) error {
-	_, err := s.project().Compose(ctx, "down", "--volumes", "--remove-orphans")
+	_, err := s.project().Compose(ctx, "--profile", "*", "down", "--volumes", "--remove-orphans")
 	return err
 }

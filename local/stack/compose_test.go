@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"eventshop.example/ops/eventshop"
 )
 
-// inContainers is a stack of containers that was settled but never up.
+// inContainers is a prepared stack of containers that was never up.
 func inContainers(t *testing.T) *Stack {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -30,7 +32,7 @@ func inContainers(t *testing.T) *Stack {
 	return s
 }
 
-// What this package calls a process, its port and its volume is so in the compose file.
+// This package's names of processes, ports and volumes are those of the compose file.
 func TestNamesAreThoseOfTheComposeFile(t *testing.T) {
 	t.Parallel()
 	s := inContainers(t)
@@ -65,10 +67,11 @@ func TestNamesAreThoseOfTheComposeFile(t *testing.T) {
 func TestAStackInContainersHasADatabaseServerForEachService(t *testing.T) {
 	t.Parallel()
 	s := inContainers(t)
-	if len(s.Processes()) != 14 {
-		t.Errorf("%d processes: %v", len(s.Processes()), s.Processes())
+	// Each service and its database server, and broker, registry and the external systems.
+	if want := 2*len(eventshop.Services()) + 2 + len(eventshop.Outside()); len(s.Processes()) != want {
+		t.Errorf("%d processes, want %d: %v", len(s.Processes()), want, s.Processes())
 	}
-	if got := s.members(Postgres); len(got) != len(Services()) || !slices.Contains(got, "postgres-order") {
+	if got := s.members(Postgres); len(got) != len(eventshop.Services()) || !slices.Contains(got, "postgres-order") {
 		t.Errorf("postgres stands for %v", got)
 	}
 	for _, name := range append(s.Processes(), Postgres) {
@@ -92,7 +95,7 @@ func TestAStackInContainersHasADatabaseServerForEachService(t *testing.T) {
 	}
 }
 
-// A replica's ports are no variables of the compose file.
+// The compose file has no variables for a replica's ports.
 func TestAProjectIsTheStateFolders(t *testing.T) {
 	t.Parallel()
 	a, b := inContainers(t), inContainers(t)

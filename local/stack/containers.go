@@ -10,13 +10,13 @@ import (
 	"eventshop.example/local/process"
 )
 
-// lookWithin bounds a question to the Docker engine.
+// lookWithin bounds a request to the Docker engine.
 const lookWithin = 30 * time.Second
 
 // containers runs the processes of a stack as containers of deploy/compose.yaml.
 type containers struct{ stack *Stack }
 
-// inCompose is a process's name in the compose file.
+// inCompose returns a process's name in the compose file.
 func inCompose(name string) string {
 	if name == Broker {
 		return "kafka"
@@ -46,8 +46,8 @@ func (c containers) Start(ctx context.Context, name string) error {
 	return c.stack.project().Start(ctx, inCompose(name))
 }
 
-// AwaitReady looks at the container once a second: Docker restarts one that has ended,
-// unless it was ended by command.
+// AwaitReady checks the container once a second: Docker restarts a container that has ended, unless
+// a command ended it.
 func (c containers) AwaitReady(ctx context.Context, name string, probe func(context.Context) error) error {
 	project, service := c.stack.project(), inCompose(name)
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -78,7 +78,7 @@ func (c containers) AwaitReady(ctx context.Context, name string, probe func(cont
 	}
 }
 
-// end is the end of a container's log.
+// end returns the end of a container's log.
 func (c containers) end(ctx context.Context, service string) string {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
@@ -113,7 +113,7 @@ func (c containers) Forget(ctx context.Context, name string) error {
 	return c.stack.project().Remove(ctx, inCompose(name))
 }
 
-// Empty removes the volume, which has the name of the service; a start makes both anew.
+// Empty removes the volume, which has the name of the service. A start creates both anew.
 func (c containers) Empty(ctx context.Context, name string) error {
 	project := c.stack.project()
 	if err := project.Remove(ctx, inCompose(name)); err != nil {

@@ -13,18 +13,21 @@ import (
 	"eventshop.example/local/broker"
 	"eventshop.example/local/postgres"
 	"eventshop.example/local/process"
+	"eventshop.example/ops/eventshop"
 )
 
 const (
-	// readyWithin is how long a process may take from its start to being ready, on a
-	// machine that is busy building.
+	// readyWithin bounds the time from a process's start to readiness, on a machine that is busy
+	// building.
 	readyWithin = 60 * time.Second
-	// stopWithin is what a process gets to stop politely.
+	// stopWithin is how long a process has for a clean stop.
 	stopWithin = 20 * time.Second
+	// StopWithin is the maximum time of [Stack.Down]: services stop first, then the processes
+	// beside them, then databases and broker.
+	StopWithin = 3 * stopWithin
 )
 
-// startAll starts processes side by side, those that do not run, and waits until
-// they are ready.
+// startAll starts the processes that do not run, in parallel, and waits until they are ready.
 func (s *Stack) startAll(ctx context.Context, names []string) error {
 	failures := make([]error, len(names))
 	var wg sync.WaitGroup
@@ -58,7 +61,7 @@ func (s *Stack) launch(ctx context.Context, name string) error {
 	return s.runs().Start(ctx, name)
 }
 
-// await waits until a process that was started is ready.
+// await waits until a started process is ready.
 func (s *Stack) await(ctx context.Context, began time.Time, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -69,8 +72,10 @@ func (s *Stack) await(ctx context.Context, began time.Time, name string) error {
 	return nil
 }
 
-// awaitAll waits for several processes side by side.
+// awaitAll waits for several processes in parallel.
 func (s *Stack) awaitAll(ctx context.Context, began time.Time, names []string) error {
+	_, over := s.waiting("waiting until "+strings.Join(names, ", ")+" are ready", readyWithin)
+	defer over()
 	failures := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
@@ -80,8 +85,7 @@ func (s *Stack) awaitAll(ctx context.Context, began time.Time, names []string) e
 	return errors.Join(failures...)
 }
 
-// Ready asks a process whether it can do its work, and returns its own reason when
-// it cannot.
+// Ready asks a process whether it is ready, and returns the process's own reason if it is not.
 func (s *Stack) Ready(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -101,14 +105,17 @@ func (s *Stack) probe(name string) func(ctx context.Context) error {
 	if name == Connect {
 		return process.HTTPAnswers(s.file.URL[name] + "/connectors")
 	}
-	if name == Registry && s.file.Compose { // it may be anybody's: what they share is the API
+	if s.Elsewhere(name) { // a registry; the others are handled above
+		return s.askRegistry
+	}
+	if name == Registry && s.file.Compose { // any registry product may run here: they share only the API
 		return process.HTTPAnswers(s.file.URL[name] + "/subjects")
 	}
 	return process.HTTPReady(s.file.URL[name])
 }
 
-// Start starts one process again and waits until it is ready. While it waits, other
-// commands may start what the process is waiting for.
+// Start starts one process and waits until it is ready. Meanwhile other commands may start what the
+// process is waiting for.
 func (s *Stack) Start(ctx context.Context, name string) error {
 	began := time.Now()
 	release, err := s.exclusiveFor(ctx, name)
@@ -131,7 +138,7 @@ func (s *Stack) Kill(ctx context.Context, name string) error {
 	return s.each(name, func(name string) error { return s.runs().Kill(ctx, name) })
 }
 
-// Stop ends one process politely.
+// Stop ends one process with its stop signal.
 func (s *Stack) Stop(ctx context.Context, name string) error {
 	release, err := s.exclusiveFor(ctx, name)
 	if err != nil {
@@ -149,7 +156,7 @@ func (s *Stack) Pause(name string) error {
 	return s.each(name, s.runs().Pause)
 }
 
-// Resume thaws a process (SIGCONT).
+// Resume continues a frozen process (SIGCONT).
 func (s *Stack) Resume(name string) error {
 	if err := s.known(name); err != nil {
 		return err
@@ -157,8 +164,8 @@ func (s *Stack) Resume(name string) error {
 	return s.each(name, s.runs().Resume)
 }
 
-// Logs writes the last lines of a process's log, and goes on with follow until ctx ends.
-// The error matches [os.ErrNotExist] when there is none.
+// Logs writes the last lines of a process's log. With follow it continues until ctx ends. The error
+// matches [os.ErrNotExist] if there is no log.
 func (s *Stack) Logs(ctx context.Context, name string, out io.Writer, lines int, follow bool) error {
 	if err := s.known(name); err != nil {
 		return err
@@ -166,7 +173,7 @@ func (s *Stack) Logs(ctx context.Context, name string, out io.Writer, lines int,
 	return s.runs().Logs(ctx, name, out, lines, follow)
 }
 
-// each does something to a process, or side by side to all that its name stands for.
+// each calls do for a process, or in parallel for all processes that the name stands for.
 func (s *Stack) each(name string, do func(name string) error) error {
 	names := s.members(name)
 	failures := make([]error, len(names))
@@ -178,7 +185,7 @@ func (s *Stack) each(name string, do func(name string) error) error {
 	return errors.Join(failures...)
 }
 
-// Down stops everything: services first, what they stand on last.
+// Down stops everything: services first, their dependencies last.
 func (s *Stack) Down(ctx context.Context) error {
 	if !s.Known() {
 		return nil
@@ -188,10 +195,10 @@ func (s *Stack) Down(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	return s.stopAll(ctx, nil)
+	return s.end(ctx)
 }
 
-// stopAll stops all processes but those kept, in the order of Down.
+// stopAll stops all processes except those in keep, in the order of Down.
 func (s *Stack) stopAll(ctx context.Context, keep map[string]int) error {
 	var failures []error
 	for _, names := range [][]string{s.services(), s.beside(), append(s.databases(), Registry, Broker)} {
@@ -211,12 +218,12 @@ func (s *Stack) stopAll(ctx context.Context, keep map[string]int) error {
 	return errors.Join(failures...)
 }
 
-// beside lists what needs databases and broker, and the services do not stop for.
+// beside returns the processes that use databases and broker, and that services can stop without.
 func (s *Stack) beside() []string {
 	if s.file.Capture {
-		return []string{Gateway, Carrier, Connect}
+		return append(eventshop.Outside(), Connect)
 	}
-	return []string{Gateway, Carrier}
+	return eventshop.Outside()
 }
 
 func (s *Stack) known(name string) error {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// exclusive keeps other shop commands from starting and stopping processes of
-// the same stack at the same time; it waits for one that is at it. What that one
-// wrote is read again. The kernel drops the lock with the process.
+// exclusive prevents other shop commands from starting and stopping processes of the same stack at
+// the same time. It waits for a command that is doing so, and then reads the state again. The
+// kernel releases the lock when the process ends.
 func (s *Stack) exclusive(ctx context.Context) (release func(), err error) {
 	if err := os.MkdirAll(s.State, 0o755); err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func (s *Stack) exclusive(ctx context.Context) (release func(), err error) {
 			break
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			f.Close()
+			f.Close() //nolint:errcheck // the first error counts
 			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
 		if !said {
@@ -38,19 +38,19 @@ func (s *Stack) exclusive(ctx context.Context) (release func(), err error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			f.Close()
+			f.Close() //nolint:errcheck // the first error counts
 			return nil, fmt.Errorf("wait for another shop command in %s: %w", s.State, ctx.Err())
 		}
 	}
 	if err := s.load(); err != nil {
-		f.Close()
+		f.Close() //nolint:errcheck // the first error counts
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return func() { f.Close() }, nil //nolint:errcheck // nothing was written; closing unlocks
 }
 
-// exclusiveFor is exclusive for a command about one process, which has to exist both
-// before and after the wait for other commands.
+// exclusiveFor is exclusive for a command about one process, which has to exist both before and
+// after the wait for other commands.
 func (s *Stack) exclusiveFor(ctx context.Context, name string) (release func(), err error) {
 	if err := s.known(name); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -10,11 +11,12 @@ import (
 	"eventshop.example/local/apache"
 	"eventshop.example/local/broker"
 	"eventshop.example/local/jars"
+	"eventshop.example/ops/eventshop"
 	"eventshop.example/pkg/kafka"
 )
 
-// KafkaSource says which broker a stack has: Embedded, Apache, or the addresses of a
-// cluster of somebody else's, host:port with commas between.
+// KafkaSource is the kind of a stack's broker: [Embedded], [Apache], or the addresses of an
+// external cluster, host:port separated by commas.
 type KafkaSource string
 
 const (
@@ -22,8 +24,8 @@ const (
 	Apache   KafkaSource = "apache"   // Apache Kafka, from its jars
 )
 
-// ParseKafkaSource reads what a person typed. Errors: anything that is neither a known
-// word nor a list of addresses.
+// ParseKafkaSource parses user input. It returns an error for anything that is neither a known word
+// nor a list of addresses.
 func ParseKafkaSource(text string) (KafkaSource, error) {
 	k := KafkaSource(text)
 	if k == Embedded || k == Apache {
@@ -37,10 +39,10 @@ func ParseKafkaSource(text string) (KafkaSource, error) {
 	return k, nil
 }
 
-// External tells whether the stack does not run the broker itself.
+// External reports whether the stack uses a broker that it does not run.
 func (k KafkaSource) External() bool { return k != "" && k != Embedded && k != Apache }
 
-// Addresses are those of an external cluster; nil for the others.
+// Addresses returns the addresses of an external cluster, or nil.
 func (k KafkaSource) Addresses() []string {
 	if !k.External() {
 		return nil
@@ -48,14 +50,19 @@ func (k KafkaSource) Addresses() []string {
 	return strings.Split(string(k), ",")
 }
 
-// Cluster is how clients connect to the stack's Kafka.
+// Cluster returns how clients connect to the stack's Kafka.
 func (f File) Cluster() kafka.Cluster {
 	return kafka.Cluster{Brokers: f.Kafka, Security: f.KafkaSecurity}
 }
 
-// settleKafka takes over the choice of a broker. A stack stays with the one it began
-// with: what is in the outboxes counts as published, and another broker has none of it.
-// How to connect to a cluster of somebody else's may change, as a password's file may.
+// Addresses returns the addresses of the stack's processes.
+func (f File) Addresses() eventshop.Addresses {
+	return eventshop.Addresses{URL: f.URL, Operators: f.Operators, DSN: f.DSN, Kafka: f.Cluster(), Registry: f.RegistryOf}
+}
+
+// settleKafka applies the choice of a broker. A stack keeps its first choice: the outboxes count
+// their rows as published, and another broker has none of these records. The access settings of an
+// external cluster may change, for example a password's file.
 func (s *Stack) settleKafka(chosen KafkaSource, security kafka.Security) error {
 	f := &s.file
 	if chosen == "" {
@@ -77,7 +84,23 @@ func (s *Stack) settleKafka(chosen KafkaSource, security kafka.Security) error {
 	return nil
 }
 
-// kafka brings up the broker, where it is ours, and creates the topics.
+// given checks that an external broker or registry answers, before anything is saved. A shop keeps
+// the broker and the registry of its first start, and must not keep a wrong address.
+func (s *Stack) given(ctx context.Context) error {
+	return errors.Join(s.givenKafka(ctx), s.givenRegistry(ctx))
+}
+
+func (s *Stack) givenKafka(ctx context.Context) error {
+	if !s.Elsewhere(Broker) {
+		return nil
+	}
+	if err := broker.Ping(ctx, s.file.Cluster()); err != nil {
+		return fmt.Errorf("the given Kafka at %s does not answer: %w", strings.Join(s.file.Kafka, ","), err)
+	}
+	return nil
+}
+
+// kafka starts the stack's own broker, if it has one, and creates the topics.
 func (s *Stack) kafka(ctx context.Context) error {
 	f := &s.file
 	if f.KafkaSource == Apache {
@@ -94,13 +117,11 @@ func (s *Stack) kafka(ctx context.Context) error {
 		if err := s.startAll(ctx, []string{Broker}); err != nil {
 			return err
 		}
-	} else if err := broker.Ping(ctx, f.Cluster()); err != nil {
-		return fmt.Errorf("the given Kafka at %s does not answer: %w", strings.Join(f.Kafka, ","), err)
 	}
-	return broker.CreateTopics(ctx, f.Cluster(), Topics()...)
+	return broker.CreateTopics(ctx, f.Cluster(), eventshop.Topics()...)
 }
 
-// node is the stack's Apache Kafka.
+// node returns the stack's Apache Kafka.
 func (s *Stack) node() apache.Node {
 	f := s.file
 	return apache.Node{

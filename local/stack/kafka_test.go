@@ -28,8 +28,8 @@ func TestParseKafkaSource(t *testing.T) {
 	}
 }
 
-// TestAStackStaysWithItsBroker: another one has none of the events that the outboxes count
-// as published.
+// TestAStackStaysWithItsBroker: another broker has none of the events that the outboxes count as
+// published.
 func TestAStackStaysWithItsBroker(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

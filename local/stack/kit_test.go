@@ -25,9 +25,9 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// The test binary plays every process of the stack: under the name of a service
-// or of the sandbox a small program that shows its environment, and called with
-// "serve" the real broker and the real registry.
+// The test binary plays every process of the stack. Under the name of a service or of the sandbox
+// it is a small program that returns its environment; with the argument "serve" it is the real
+// broker and the real registry.
 func TestMain(m *testing.M) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -58,7 +58,7 @@ func serve(ctx context.Context, name, port, data string) error {
 	return registry.Run(ctx, registry.Config{Addr: "127.0.0.1:" + port, DataDir: data})
 }
 
-// play is a service without a purpose. It is ready when it reaches its database.
+// play is a minimal service. It is ready when it reaches its database.
 func play(ctx context.Context, name string) error {
 	if os.Getenv("FAIL") != "" {
 		return errors.New("told to fail: " + os.Getenv("FAIL"))
@@ -96,7 +96,7 @@ func play(ctx context.Context, name string) error {
 	return nil
 }
 
-// output collects what the stack says; several goroutines say things.
+// output collects the stack's messages; it is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -114,9 +114,8 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// newStack returns a stack whose programs are this test binary. It is down after
-// the test, and so is everything that was started through other values for the
-// same folder.
+// newStack returns a stack whose programs are this test binary. After the test it is down,
+// including everything that was started through other values for the same folder.
 func newStack(t *testing.T) (*stack.Stack, *output) {
 	t.Helper()
 	if _, err := server.FindBinaries(t.Context()); errors.Is(err, server.ErrNotFound) && os.Getenv("CI") != "true" {
@@ -172,7 +171,7 @@ func up(t *testing.T, s *stack.Stack, o stack.Options) {
 	}
 }
 
-// envOf asks a played service for its environment.
+// envOf reads the environment of a played service.
 func envOf(t *testing.T, s *stack.Stack, name string) map[string]string {
 	t.Helper()
 	res, err := http.Get(s.File().URL[name] + "/env")

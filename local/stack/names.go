@@ -4,44 +4,42 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"eventshop.example/ops/eventshop"
 )
 
-// MaxReplicas is how many processes of one service a stack runs at most: replicas are
-// named by one digit, and a topic's six partitions keep no more of them busy.
+// MaxReplicas bounds the processes of one service: replicas are named by one digit, and a topic's
+// six partitions cannot use more of them.
 const MaxReplicas = 9
 
-// Services lists the services.
-func Services() []string { return []string{"order", "payment", "inventory", "shipping", "projection"} }
-
-// Processes lists the processes of a stack in which every service runs once, in start
-// order.
+// Processes returns the processes of a stack in which every service runs once, in start order.
 func Processes() []string {
-	return append([]string{Postgres, Broker, Registry, Gateway, Carrier}, Services()...)
+	return slices.Concat([]string{Postgres, Broker, Registry}, eventshop.Outside(), eventshop.Services())
 }
 
-// Processes lists all processes of this stack, in start order, the replicas of a
-// service side by side.
+// Processes returns all processes of this stack in start order. The replicas of a service are
+// adjacent.
 func (s *Stack) Processes() []string {
 	names := append(s.databases(), Broker, Registry)
 	if s.file.Capture {
 		names = append(names, Connect)
 	}
-	return append(append(names, Gateway, Carrier), s.services()...)
+	return slices.Concat(names, eventshop.Outside(), s.services())
 }
 
-// databases lists the database servers.
+// databases returns the database servers.
 func (s *Stack) databases() []string {
 	if !s.file.Compose {
 		return []string{Postgres}
 	}
 	var names []string
-	for _, service := range Services() {
+	for _, service := range eventshop.Services() {
 		names = append(names, ownDatabase(service))
 	}
 	return names
 }
 
-// members lists the processes that a name stands for: itself, or with [Postgres] all
+// members returns the processes that a name stands for: the process itself or, for [Postgres], all
 // database servers.
 func (s *Stack) members(name string) []string {
 	if name == Postgres {
@@ -50,27 +48,27 @@ func (s *Stack) members(name string) []string {
 	return []string{name}
 }
 
-// ownDatabase is the name of the database server of one service.
+// ownDatabase returns the name of one service's database server.
 func ownDatabase(service string) string { return Postgres + "-" + service }
 
-// ownDatabaseOf returns the service whose database server a process is; "" for the others.
+// ownDatabaseOf returns the service whose database server a process is, or "".
 func ownDatabaseOf(process string) string {
-	if service, ok := strings.CutPrefix(process, Postgres+"-"); ok && slices.Contains(Services(), service) {
+	if service, ok := strings.CutPrefix(process, Postgres+"-"); ok && slices.Contains(eventshop.Services(), service) {
 		return service
 	}
 	return ""
 }
 
-// services lists the processes of all services.
+// services returns the processes of all services.
 func (s *Stack) services() []string {
 	var names []string
-	for _, service := range Services() {
+	for _, service := range eventshop.Services() {
 		names = append(names, s.replicas(service)...)
 	}
 	return names
 }
 
-// replicas lists the processes of one service.
+// replicas returns the processes of one service.
 func (s *Stack) replicas(service string) []string {
 	var names []string
 	for i := 1; i <= min(max(1, s.file.Replicas[service]), MaxReplicas); i++ {
@@ -79,8 +77,8 @@ func (s *Stack) replicas(service string) []string {
 	return names
 }
 
-// replica is the name of the i-th process of a service, counting from 1. The first
-// has the service's own name, so that a shop that was never scaled knows no numbers.
+// replica returns the name of the i-th process of a service, counting from 1. The first has the
+// service's own name, so that a shop that was never scaled has no numbers.
 func replica(service string, i int) string {
 	if i == 1 {
 		return service
@@ -88,10 +86,10 @@ func replica(service string, i int) string {
 	return service + "-" + strconv.Itoa(i)
 }
 
-// serviceOf returns the service a process is a replica of; "" for the others.
+// serviceOf returns the service that a process is a replica of, or "".
 func serviceOf(process string) string {
 	service, number, numbered := strings.Cut(process, "-")
-	if !slices.Contains(Services(), service) {
+	if !slices.Contains(eventshop.Services(), service) {
 		return ""
 	}
 	if n, err := strconv.Atoi(number); numbered && (err != nil || n < 2 || n > MaxReplicas || strconv.Itoa(n) != number) {
@@ -100,14 +98,22 @@ func serviceOf(process string) string {
 	return service
 }
 
-// Elsewhere tells whether a process is not this stack's to run: a database server or a
-// Kafka cluster that was given by its address.
+// Elsewhere reports whether this stack does not run the process itself: a database server, a Kafka
+// cluster or a schema registry that was given by its address.
 func (s *Stack) Elsewhere(name string) bool {
-	return name == Postgres && s.file.Source.External() || name == Broker && s.file.KafkaSource.External()
+	switch name {
+	case Postgres:
+		return s.file.Source.External()
+	case Broker:
+		return s.file.KafkaSource.External()
+	case Registry:
+		return s.file.RegistrySource.External()
+	}
+	return false
 }
 
-// operator is the name under which a service process's port for operators is known,
-// beside the process's own name for the port of its API.
+// operator returns the name of a service process's port for operators. The process's own name is
+// that of its API's port.
 func operator(process string) string { return process + operatorSuffix }
 
 const (
@@ -115,7 +121,7 @@ const (
 	controllerSuffix = "-controller"
 )
 
-// listeners lists the name of every port of the stack, in start order.
+// listeners returns the names of all ports of the stack, in start order.
 func (s *Stack) listeners() []string {
 	var names []string
 	for _, name := range s.Processes() {
@@ -124,9 +130,11 @@ func (s *Stack) listeners() []string {
 	return names
 }
 
-// PortsOf lists the names of a process's ports, as [DefaultPorts] has them.
+// PortsOf returns the names of a process's ports, as in [DefaultPorts].
 func (s *Stack) PortsOf(process string) []string {
 	switch {
+	case process == Registry && s.Elsewhere(Registry):
+		return nil
 	case process == Broker && s.file.KafkaSource == Apache:
 		return []string{process, process + controllerSuffix}
 	case serviceOf(process) == "":

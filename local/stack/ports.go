@@ -6,24 +6,26 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// ports settles where everything listens: the stack's own from last time, else the
-// defaults, or free ones when auto is set (also for one of last time that somebody
-// has taken since) and for replicas, which have no default; then SHOP_PORT_<NAME>
-// from the environment, with _ for -; then those given. A process that runs cannot be
-// moved.
-func (s *Stack) ports(given map[string]int, auto bool, running map[string]int) (map[string]int, error) {
+// ports decides all ports. Given ports win. Otherwise a port is that of the last time or the
+// default. With auto it is a free one instead of the default, and instead of one of the last time
+// that another program has taken since. Replicas have no default: they get free ports. So does a process
+// that is new in this release, in a stack whose other ports are all drawn. A running process cannot change
+// its port.
+func (s *Stack) ports(flags map[string]int, auto bool, running map[string]int) (map[string]int, error) {
 	ports, defaults := map[string]int{}, DefaultPorts()
+	drawn := len(s.file.Ports) > 1 // one alone was given
+	for name, port := range s.file.Ports {
+		drawn = drawn && port != defaults[name]
+	}
 	for _, name := range s.listeners() {
 		port, known := s.file.Ports[name]
 		fixed, hasDefault := defaults[name]
 		_, runs := running[ownerOf(name)]
-		movable := auto || !hasDefault
+		movable := auto || !hasDefault || drawn && !known
 		switch {
 		case known && (runs || !movable || isFree(port)):
 			ports[name] = port
@@ -36,19 +38,12 @@ func (s *Stack) ports(given map[string]int, auto bool, running map[string]int) (
 		default:
 			ports[name] = fixed
 		}
-		variable := "SHOP_PORT_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		if v := os.Getenv(variable); v != "" {
-			n, err := strconv.Atoi(v)
-			if err != nil || n < 1 || n > 65535 {
-				return nil, fmt.Errorf("%s: %q is not a port", variable, v)
-			}
-			ports[name] = n
-		}
+	}
+	given, err := s.givenPorts(flags)
+	if err != nil {
+		return nil, err
 	}
 	for name, port := range given {
-		if _, ok := ports[name]; !ok {
-			return nil, fmt.Errorf("there is no process %q to give a port; there are %s", name, strings.Join(s.listeners(), ", "))
-		}
 		ports[name] = port
 	}
 	owner := map[int]string{}
@@ -65,7 +60,7 @@ func (s *Stack) ports(given map[string]int, auto bool, running map[string]int) (
 	return ports, nil
 }
 
-// listen makes the settled ports the stack's, with the URLs that follow from them.
+// listen stores the decided ports and the URLs that follow from them.
 func (s *Stack) listen(ports map[string]int) {
 	f := &s.file
 	f.Ports, f.URL, f.Operators = ports, map[string]string{}, map[string]string{}
@@ -80,9 +75,12 @@ func (s *Stack) listen(ports map[string]int) {
 			f.URL[name] = url
 		}
 	}
+	if f.RegistrySource.External() {
+		f.URL[Registry] = f.RegistrySource.String()
+	}
 }
 
-// checkFree names every port that somebody else listens on.
+// checkFree returns an error that names every port that another program listens on.
 func (s *Stack) checkFree(running map[string]int) error {
 	var taken []string
 	for _, name := range s.expected() {
@@ -91,7 +89,7 @@ func (s *Stack) checkFree(running map[string]int) error {
 		}
 		for _, listener := range s.PortsOf(name) {
 			if port := s.file.Ports[listener]; !isFree(port) {
-				taken = append(taken, fmt.Sprintf("port %d is taken and %s needs it: free it, or choose another with --port %s=N", port, name, listener))
+				taken = append(taken, fmt.Sprintf("port %d is taken and %s needs it: free it, choose another with --port %s=N, or have all chosen with --ports auto", port, name, listener))
 			}
 		}
 	}
@@ -110,18 +108,18 @@ func isFree(port int) bool {
 	return true
 }
 
-// Free ports are looked for here: below the ranges from which Linux (32768 up) and
-// macOS (49152 up) take the ports of outgoing connections. One of those would take the
-// place of a process that is down, or between the choice and its start.
+// Free ports are searched here: below the ranges from which Linux (32768 up) and macOS (49152 up)
+// take the ports of outgoing connections. An outgoing connection could otherwise take the port of a
+// process that is down, or of one that is about to start.
 const (
 	freeFrom  = 20000
 	freeBelow = 32000
-	// freeTries bounds the search; when thousands of ports are taken something is wrong.
+	// freeTries bounds the search: if thousands of ports are taken, something is wrong.
 	freeTries = 1000
 )
 
-// freePort draws a port that nobody listens on, that no other stack has drawn and that is
-// in none of the sets, and claims it.
+// freePort draws and claims a port without a listener, which no other stack has drawn and which is
+// in none of the sets.
 func (s *Stack) freePort(taken ...map[string]int) (port int, err error) {
 	c, err := openClaims()
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"eventshop.example/ops/eventshop"
 )
 
 // Not parallel: t.Setenv.
@@ -49,7 +52,7 @@ func TestWhereAPortComesFrom(t *testing.T) {
 			want["order"] = c.want
 			delete(want, "broker-controller") // only Apache Kafka has one
 			delete(want, Connect)             // only with change data capture
-			for _, service := range Services() {
+			for _, service := range eventshop.Services() {
 				delete(want, ownDatabase(service)) // only in containers
 			}
 			if !maps.Equal(got, want) {
@@ -96,8 +99,8 @@ func TestARunningProcessKeepsItsPort(t *testing.T) {
 	}
 }
 
-// TestDrawnPortsAreNobodyElses: stacks that draw side by side, and long before they listen,
-// get different ports; a wiped stack's can be drawn again.
+// TestDrawnPortsAreNobodyElses: stacks that draw concurrently, and long before they listen, get
+// different ports. The ports of a wiped stack can be drawn again.
 func TestDrawnPortsAreNobodyElses(t *testing.T) {
 	t.Parallel()
 	const stacks = 20
@@ -174,6 +177,24 @@ func TestAutoPortsReplaceOneThatIsTaken(t *testing.T) {
 	}
 }
 
+// TestAProcessOfALaterRelease: a stack of before has no port for it.
+func TestAProcessOfALaterRelease(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.Ports = map[string]int{"order": DefaultPorts()["order"], "payment": 21000}
+	if got, err := s.ports(nil, false, nil); err != nil || got["inventory"] != DefaultPorts()["inventory"] {
+		t.Errorf("beside default ports: %d, %v, want the default", got["inventory"], err)
+	}
+	s.file.Ports = map[string]int{"order": 21001, "payment": 21000}
+	got, err := s.ports(nil, false, nil)
+	if err != nil || got["inventory"] == DefaultPorts()["inventory"] || got["order"] != 21001 {
+		t.Errorf("beside drawn ports: %d, %v, want a drawn one", got["inventory"], err)
+	}
+}
+
 func TestReplicasHavePortsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	stranger, err := net.Listen("tcp", "127.0.0.1:0")
@@ -195,7 +216,7 @@ func TestReplicasHavePortsOfTheirOwn(t *testing.T) {
 	if got["order-3"] != 9003 || got["order-2"] == taken || got["order-2"] == 0 {
 		t.Errorf("order-2 has %d, which must not be %d, and order-3 has %d", got["order-2"], taken, got["order-3"])
 	}
-	// A stack of before there were ports for operators gets the default ones.
+	// A stack from before the ports for operators gets the default ones.
 	if got["order-operator"] != 9181 || got["order-2-operator"] == 0 || got["order-3-operator"] == 0 {
 		t.Errorf("for operators: %v", got)
 	}
@@ -214,5 +235,89 @@ func TestNamesOfReplicas(t *testing.T) {
 		if got := serviceOf(name); got != service {
 			t.Errorf("%q is a process of %q, want %q", name, got, service)
 		}
+	}
+}
+
+// The environment cannot change a port or the access of a running shop either.
+//
+// Not parallel: t.Setenv.
+func TestWhatDoesNotFitARunningShop(t *testing.T) {
+	t.Setenv("SHOP_PORT_ORDER_OPERATOR", "9999")
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.Ports = DefaultPorts()
+	running := map[string]int{"order": 1234}
+	was := s.file
+	was.KafkaSecurity.TLS, was.RegistryAccess.Username = true, "ada"
+	err = s.fits(was, Options{}, running)
+	if err == nil {
+		t.Fatal("everything fits")
+	}
+	for _, want := range []string{"9999 for order-operator, which is on 9181", "KAFKA_", "SCHEMA_REGISTRY_"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q in it", err, want)
+		}
+	}
+	if err := s.fits(s.file, Options{Ports: map[string]int{"order-operator": 9181, "payment": 1}}, running); err != nil {
+		t.Errorf("the port that the process has, and one of a process that does not run: %v", err)
+	}
+}
+
+// TestPortsThatAStackDoesNotHaveAreGivenUp: other stacks can draw them.
+func TestPortsThatAStackDoesNotHaveAreGivenUp(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir(), "", "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(what string) {
+		t.Helper()
+		c, err := openClaims()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		has := slices.Collect(maps.Values(s.file.Ports))
+		for port, owner := range c.owner {
+			if owner == s.State && !slices.Contains(has, port) {
+				t.Errorf("%s, port %d is claimed and not the stack's", what, port)
+			}
+		}
+	}
+	// A port that is given twice: nothing is started or stored.
+	if err := s.Up(t.Context(), Options{AutoPorts: true, Ports: map[string]int{"order": 9001, "payment": 9001}}); err == nil {
+		t.Fatal("up with one port for two")
+	}
+	s.file.Ports = nil
+	want("after an up that failed")
+
+	s.file.Ports = DefaultPorts()
+	if err := s.save(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{4, 1} {
+		if err := s.Scale(t.Context(), "order", n); err != nil {
+			t.Fatal(err)
+		}
+		want("after scale")
+	}
+	for _, kinds := range [][]string{{"replicas"}, {"port"}, {}} {
+		if err := s.Scale(t.Context(), "payment", 3); err != nil {
+			t.Fatal(err)
+		}
+		port, err := s.freePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.file.Ports["order"] = port
+		if err := s.save(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Reset(t.Context(), kinds...); err != nil {
+			t.Fatal(err)
+		}
+		want("after a reset")
 	}
 }

@@ -69,7 +69,7 @@ func (p programs) Kill(ctx context.Context, name string) error { return p.runner
 func (p programs) Pause(name string) error                     { return p.runner.Pause(name) }
 func (p programs) Resume(name string) error                    { return p.runner.Resume(name) }
 
-// Forget has nothing to do: what a program leaves behind is its log.
+// Forget does nothing: a program leaves only its log.
 func (p programs) Forget(context.Context, string) error { return nil }
 
 func (p programs) Empty(_ context.Context, name string) error {
@@ -100,7 +100,7 @@ func (p programs) Logs(ctx context.Context, name string, out io.Writer, lines in
 	}
 }
 
-// tail writes the last lines of a file and leaves it at its end.
+// tail writes the last lines of a file and leaves the file at its end.
 func tail(out io.Writer, f io.Reader, lines int) error {
 	var last []string
 	in := bufio.NewScanner(f)
@@ -116,14 +116,14 @@ func tail(out io.Writer, f io.Reader, lines int) error {
 	return in.Err()
 }
 
-// spec is the program, arguments and environment of a process.
+// spec returns the program, arguments and environment of a process.
 func (s *Stack) spec(name string) (process.Spec, error) {
 	f := s.file
 	port := fmt.Sprint(f.Ports[name])
 	data := s.DataDir(name)
 	spec := process.Spec{Name: name, Log: s.LogFile(name), Dir: s.State}
 	env := map[string]string{"ADDR": address(f.Ports[name])}
-	service := "" // that the process is a replica of
+	service := "" // the service of which the process is a replica
 	switch name {
 	case Postgres:
 		cluster, err := postgres.OpenCluster(s.postgresDir())
@@ -140,7 +140,7 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 		spec.Path, spec.Args = s.Self, []string{"serve", name, "--listen", port, "--data", data}
 	case Connect:
 		return s.worker().Spec(name, spec.Log), nil
-	case Gateway, Carrier:
+	case Gateway, Carrier, Mailbox:
 		spec.Path, env["DATA_DIR"] = s.bin(name), data
 	default:
 		service = serviceOf(name)
@@ -149,18 +149,21 @@ func (s *Stack) spec(name string) (process.Spec, error) {
 		env["DATABASE_URL"] = f.DSN[service]
 		env["KAFKA_BROKERS"] = strings.Join(f.Kafka, ",")
 		maps.Copy(env, f.KafkaSecurity.Env())
-		env["SCHEMA_REGISTRY_URL"] = f.RegistryForServices()
+		maps.Copy(env, f.registryEnv())
 		env["GATEWAY_URL"] = f.URL[Gateway]
 		env["CARRIER_URL"] = f.URL[Carrier]
-		// Five services share a small machine; the collector works a little more.
+		env["MAILBOX_URL"] = f.URL[Mailbox]
+		env["ORDER_URL"] = f.URL["order"]
+		// The services share a small machine; in return, the garbage collector works a little
+		// more.
 		env["GOMEMLIMIT"] = "48MiB"
 	}
 	if service == "inventory" {
 		env["INITIAL_STOCK"] = "WIDGET-01=100,GADGET-05=100,UNICORN-00=1"
 	}
 	spec.Env = os.Environ()
-	// A service's settings are its replicas' too; one replica's own come last and win.
-	for _, vars := range []map[string]string{env, f.Env[service], f.Env[name]} {
+	// A service's settings apply to its replicas too. A replica's own settings come last and win.
+	for _, vars := range []map[string]string{env, f.Once[service], f.Once[name], f.Env[service], f.Env[name]} {
 		for k, v := range vars {
 			spec.Env = append(spec.Env, k+"="+v)
 		}

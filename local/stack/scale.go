@@ -9,16 +9,18 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"eventshop.example/ops/eventshop"
 )
 
-// Scale makes a service run as n processes, 1 to [MaxReplicas]: members of one consumer
-// group on one database. It starts those of them that do not run and returns when they
-// are ready; of those there are too many it stops the ones with the highest numbers,
-// politely. Frozen ones are left as they are. The number is kept for the next [Stack.Up];
-// while the whole shop is down, keeping it is all that is done.
+// Scale makes a service run as n processes, 1 to [MaxReplicas]: members of one consumer group on
+// one database. It starts those that do not run and returns when they are ready. It stops surplus
+// processes, those with the highest numbers, with their stop signal. It does not change frozen
+// processes. The next [Stack.Up] uses the number, too. While the whole shop is down, Scale only
+// stores the number.
 func (s *Stack) Scale(ctx context.Context, service string, n int) error {
-	if !slices.Contains(Services(), service) {
-		return fmt.Errorf("there is no service %q to scale; there are %s", service, strings.Join(Services(), ", "))
+	if !slices.Contains(eventshop.Services(), service) {
+		return fmt.Errorf("there is no service %q to scale; there are %s", service, strings.Join(eventshop.Services(), ", "))
 	}
 	if n < 1 || n > MaxReplicas {
 		return fmt.Errorf("scale %s to %d: want 1 to %d processes", service, n, MaxReplicas)
@@ -28,8 +30,8 @@ func (s *Stack) Scale(ctx context.Context, service string, n int) error {
 	if err != nil {
 		return fmt.Errorf("scale %s to %d: %w", service, n, err)
 	}
-	// Other commands may work while this one waits: members that join a group wait for
-	// each other, and several services may be scaled at the same time.
+	// Other commands may work during this wait: members that join a group wait for each other, and
+	// several services may be scaled at the same time.
 	if err := s.awaitAll(ctx, began, started); err != nil {
 		return fmt.Errorf("scale %s to %d: %w", service, n, err)
 	}
@@ -47,8 +49,8 @@ func (s *Stack) scale(ctx context.Context, service string, n int) (started []str
 	if err != nil {
 		return nil, err
 	}
-	// Stopped first and forgotten then: were it the other way round, an interruption
-	// would leave a process that no command knows.
+	// First stopped, then forgotten: in the opposite order, an interruption would leave a process
+	// that no command can find.
 	if err := s.stopSurplus(ctx, service, n); err != nil {
 		return nil, err
 	}
@@ -56,6 +58,9 @@ func (s *Stack) scale(ctx context.Context, service string, n int) (started []str
 		return nil, err
 	}
 	if err := s.save(); err != nil {
+		return nil, err
+	}
+	if err := s.giveUpPorts(); err != nil {
 		return nil, err
 	}
 	if len(running) == 0 {
@@ -78,8 +83,7 @@ func (s *Stack) scale(ctx context.Context, service string, n int) (started []str
 	return started, nil
 }
 
-// stopSurplus stops the replicas above the n-th side by side, so that their group
-// shares their partitions out once.
+// stopSurplus stops the replicas above the n-th in parallel, so that their group rebalances once.
 func (s *Stack) stopSurplus(ctx context.Context, service string, n int) error {
 	names := s.replicas(service)
 	surplus := names[min(n, len(names)):]
@@ -96,7 +100,7 @@ func (s *Stack) stopSurplus(ctx context.Context, service string, n int) error {
 	return errors.Join(failures...)
 }
 
-// resize notes the number of a service's processes and gives each new one its ports.
+// resize stores the number of a service's processes and assigns ports to each new one.
 func (s *Stack) resize(service string, n int) error {
 	f := &s.file
 	if f.Replicas == nil {

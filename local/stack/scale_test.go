@@ -13,6 +13,7 @@ import (
 
 	"eventshop.example/local/process"
 	"eventshop.example/local/stack"
+	"eventshop.example/ops/eventshop"
 )
 
 func scale(t *testing.T, s *stack.Stack, service string, n int) {
@@ -24,8 +25,8 @@ func scale(t *testing.T, s *stack.Stack, service string, n int) {
 	}
 }
 
-// wantProcesses compares the stack's processes with those of a stack that was never
-// scaled and some replicas.
+// wantProcesses compares the stack's processes with those of a stack that was never scaled plus
+// some replicas.
 func wantProcesses(t *testing.T, s *stack.Stack, replicas ...string) {
 	t.Helper()
 	want := append(stack.Processes(), replicas...)
@@ -68,12 +69,12 @@ func TestLifeOfReplicas(t *testing.T) {
 	})
 
 	t.Run("the others have one process each", func(t *testing.T) {
-		for _, name := range stack.Services() {
+		for _, name := range eventshop.Services() {
 			if s.File().Operators[name] == "" {
 				t.Errorf("%s has no port for operators", name)
 			}
 		}
-		if len(s.File().Operators) != len(stack.Services())+2 {
+		if len(s.File().Operators) != len(eventshop.Services())+2 {
 			t.Errorf("ports for operators: %v", s.File().Operators)
 		}
 	})
@@ -140,7 +141,7 @@ func TestLifeOfReplicas(t *testing.T) {
 	t.Run("fewer: the highest numbers go and are forgotten", func(t *testing.T) {
 		one, _ := open(t, s.State)
 		pids := wantStates(t, one, process.Running, nil)
-		if err := one.Pause("payment-3"); err != nil { // a frozen one goes too
+		if err := one.Pause("payment-3"); err != nil { // a frozen process is stopped too
 			t.Fatal(err)
 		}
 		scale(t, one, "payment", 2)
@@ -217,8 +218,8 @@ func TestWhatCannotBeScaled(t *testing.T) {
 	}
 }
 
-// TestAReplicaThatEndsAtOnceIsNamed: the others go on, and the number stays, so that
-// `shop status` shows the dead one and `shop up` tries it again.
+// TestAReplicaThatEndsAtOnceIsNamed: the others continue, and the number is kept, so that `shop
+// status` shows the dead replica and `shop up` starts it again.
 func TestAReplicaThatEndsAtOnceIsNamed(t *testing.T) {
 	t.Parallel()
 	s, _ := newStack(t)
@@ -236,8 +237,8 @@ func TestAReplicaThatEndsAtOnceIsNamed(t *testing.T) {
 	wantStates(t, again, process.Running, map[string]process.State{"shipping-2": process.Dead})
 }
 
-// TestStartWaitsWithoutBarringOthers: a service that waits for its database does not
-// keep another command from starting the database.
+// TestStartWaitsWithoutBarringOthers: while a service waits for its database, another command can
+// start the database.
 func TestStartWaitsWithoutBarringOthers(t *testing.T) {
 	t.Parallel()
 	s, _ := newStack(t)

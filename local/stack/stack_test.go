@@ -18,6 +18,8 @@ import (
 
 	"eventshop.example/local/process"
 	"eventshop.example/local/stack"
+	"eventshop.example/ops/eventshop"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 )
 
@@ -49,13 +51,14 @@ func TestLifeOfAStack(t *testing.T) {
 
 	t.Run("each service is told where the others are", func(t *testing.T) {
 		f := s.File()
-		for _, name := range stack.Services() {
+		for _, name := range eventshop.Services() {
 			env := envOf(t, s, name)
 			for key, want := range map[string]string{
 				"NAME": name, "ADDR": strings.TrimPrefix(f.URL[name], "http://"), "DATABASE_URL": f.DSN[name],
 				"OPERATOR_ADDR": strings.TrimPrefix(f.Operators[name], "http://"),
 				"KAFKA_BROKERS": f.Kafka[0], "SCHEMA_REGISTRY_URL": f.URL[stack.Registry],
 				"GATEWAY_URL": f.URL[stack.Gateway], "CARRIER_URL": f.URL[stack.Carrier],
+				"MAILBOX_URL": f.URL[stack.Mailbox], "ORDER_URL": f.URL["order"],
 			} {
 				if env[key] != want {
 					t.Errorf("%s has %s=%q, want %q", name, key, env[key], want)
@@ -202,8 +205,8 @@ func wantTopics(t *testing.T, s *stack.Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range append(events.Topics(), events.DeadLetterTopic(events.TopicPaymentEvents, "order"),
-		events.DeadLetterTopic(events.TopicOrderEvents, "projection")) {
+	for _, want := range append(events.Topics(), event.DeadLetterTopic(events.TopicPaymentEvents, "order"),
+		event.DeadLetterTopic(events.TopicOrderEvents, "projection")) {
 		if got := len(topics[want.Name].Partitions); got != int(want.Partitions) {
 			t.Errorf("topic %s has %d partitions, want %d", want.Name, got, want.Partitions)
 		}
@@ -259,7 +262,7 @@ func TestAnInterruptedUpStopsWhatItStarted(t *testing.T) {
 	wantStates(t, s, process.Stopped, nil)
 }
 
-// interrupt is a writer that calls the function at each word.
+// interrupt is a writer that calls the function at each write.
 type interrupt func()
 
 func (i interrupt) Write(b []byte) (int, error) {
@@ -329,15 +332,15 @@ func TestBeforeTheFirstUp(t *testing.T) {
 func TestTopicsHaveRetryAndDeadLettersForEachGroup(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for _, topic := range stack.Topics() {
+	for _, topic := range eventshop.Topics() {
 		if slices.Contains(names, topic.Name) {
 			t.Errorf("%s twice", topic.Name)
 		}
 		names = append(names, topic.Name)
 	}
 	for _, topic := range events.Topics() {
-		for _, group := range stack.Services() {
-			for _, want := range []events.Topic{events.RetryTopic(topic.Name, group), events.DeadLetterTopic(topic.Name, group)} {
+		for _, group := range eventshop.Services() {
+			for _, want := range []event.Topic{event.RetryTopic(topic.Name, group), event.DeadLetterTopic(topic.Name, group)} {
 				if !slices.Contains(names, want.Name) {
 					t.Errorf("%s is missing", want.Name)
 				}

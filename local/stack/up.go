@@ -5,37 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"eventshop.example/local/broker"
 	"eventshop.example/local/postgres"
 	"eventshop.example/local/process"
-	"eventshop.example/pkg/events"
+	"eventshop.example/ops/eventshop"
 	"eventshop.example/pkg/kafka"
+	"eventshop.example/pkg/schema"
 )
 
-// Options are what Up can be told.
+// Options are options of [Stack.Up].
 type Options struct {
-	Ports     map[string]int               // as DefaultPorts names them
-	AutoPorts bool                         // free ones for what is not given
-	Postgres  postgres.Source              // where the database server comes from; "" is as last time
-	Env       map[string]map[string]string // by process; a service's go to all its replicas
+	Ports     map[string]int               // by the names of DefaultPorts
+	AutoPorts bool                         // use free ports where none is given
+	Postgres  postgres.Source              // the origin of the database server; "" is as last time
+	Env       map[string]map[string]string // by process; a service's apply to all its replicas; stored
+	Once      map[string]map[string]string // the same, until the stack is down; Env wins
 	Kafka     KafkaSource                  // which broker; "" is as last time
-	Security  kafka.Security               // of a cluster of somebody else's; none is as last time
+	Security  kafka.Security               // of an external cluster; none is as last time
+	Registry  RegistrySource               // which schema registry; "" is as last time
+	Access    schema.Access                // to an external registry; none is as last time
 	Compose   bool                         // containers; false is as last time
 	Capture   bool                         // Kafka Connect, and Debezium relays; false is as last time
-	Images    bool                         // the containers' images are built first
-	SkipBuild bool                         // the programs in the state folder are right
+	Images    bool                         // build the containers' images first
+	SkipBuild bool                         // use the programs in the state folder
 }
 
-// Up builds what has changed and starts what does not run. It returns when every
-// service is ready. When ctx ends first, what it started is stopped again; on
-// another error that stays, to be looked at, until Down.
+// Up builds what has changed and starts what does not run. It returns when every service is ready.
+// Options that contradict running processes are an error that changes nothing. If ctx ends first,
+// Up stops what it started. After another error the started processes stay for inspection, until
+// Down.
 func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	began := time.Now()
 	release, err := s.exclusive(ctx)
@@ -43,10 +45,15 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer release()
+	was := s.file
+	s.opened = ""
 	if err := s.settleCompose(ctx, o); err != nil {
 		return err
 	}
 	if err := s.settleKafka(o.Kafka, o.Security); err != nil {
+		return err
+	}
+	if err := s.settleRegistry(o.Registry, o.Access); err != nil {
 		return err
 	}
 	if err := s.settleCapture(o.Capture); err != nil {
@@ -55,6 +62,14 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	running, err := s.Running()
 	if err != nil {
 		return err
+	}
+	if err := s.named(o); err != nil {
+		return err
+	}
+	if len(running) > 0 {
+		if err := s.fits(was, o, running); err != nil {
+			return err
+		}
 	}
 	defer func() {
 		if err != nil && ctx.Err() != nil {
@@ -67,19 +82,13 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		}
 		fmt.Fprintf(s.Out, "the shop is up already (%d processes, state in %s)\n", len(running), s.State)
 		// A broker that lost its data has lost its topics.
-		if err := broker.CreateTopics(ctx, s.file.Cluster(), Topics()...); err != nil {
+		if err := broker.CreateTopics(ctx, s.file.Cluster(), eventshop.Topics()...); err != nil {
 			return err
 		}
 		return s.capture(ctx)
 	}
-	if err := s.settle(o, running); err != nil {
-		return err
-	}
-	if err := s.checkFree(running); err != nil {
-		return err
-	}
-	if err := s.save(); err != nil {
-		return err
+	if err := s.prepare(ctx, o, running); err != nil {
+		return errors.Join(err, s.giveUpPorts())
 	}
 	if s.file.Compose {
 		if err := s.upContainers(ctx, o.Images); err != nil {
@@ -91,7 +100,7 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 		s.step(began, "the shop is open")
 		return nil
 	}
-	// Building is the long part, and the database can be made beside it.
+	// Building takes longest; the database is prepared at the same time.
 	var wg sync.WaitGroup
 	var buildErr, baseErr error
 	wg.Go(func() {
@@ -107,7 +116,10 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	if err := s.save(); err != nil {
 		return err
 	}
-	if err := s.startAll(ctx, append([]string{Gateway, Carrier}, s.services()...)); err != nil {
+	_, over := s.waiting("waiting until the services are ready", readyWithin)
+	err = s.startAll(ctx, append(eventshop.Outside(), s.services()...))
+	over()
+	if err != nil {
 		return err
 	}
 	if err := s.capture(ctx); err != nil {
@@ -115,6 +127,29 @@ func (s *Stack) Up(ctx context.Context, o Options) (err error) {
 	}
 	s.step(began, "the shop is open")
 	return nil
+}
+
+// prepare decides how the stack runs, checks that it can, and saves it.
+func (s *Stack) prepare(ctx context.Context, o Options, running map[string]int) error {
+	if err := s.settle(o, running); err != nil {
+		return err
+	}
+	if err := s.checkFree(running); err != nil {
+		return err
+	}
+	if err := s.given(ctx); err != nil {
+		return err
+	}
+	if len(running) == 0 {
+		s.begin()
+	}
+	if err := s.save(); err != nil {
+		return err
+	}
+	if len(running) == 0 {
+		s.opened = s.file.Life
+	}
+	return s.giveUpPorts()
 }
 
 func (s *Stack) nothingFrozen() error {
@@ -138,17 +173,18 @@ func (s *Stack) settle(o Options, running map[string]int) error {
 	}
 	s.listen(ports)
 	f := &s.file
+	f.Root = s.Root
 	if f.Env == nil {
 		f.Env = map[string]map[string]string{}
 	}
 	for name, vars := range o.Env {
-		if !slices.Contains(s.Processes(), name) {
-			return fmt.Errorf("--env: there is no process %q", name)
-		}
 		if f.Env[name] == nil {
 			f.Env[name] = map[string]string{}
 		}
 		maps.Copy(f.Env[name], vars)
+	}
+	if len(running) == 0 {
+		f.Once = o.Once
 	}
 	if o.Postgres != "" {
 		f.Source = o.Postgres
@@ -159,7 +195,7 @@ func (s *Stack) settle(o Options, running map[string]int) error {
 	return nil
 }
 
-// base starts database, broker and registry, side by side.
+// base starts database, broker and registry in parallel.
 func (s *Stack) base(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var dbErr, brokerErr, registryErr error
@@ -169,7 +205,11 @@ func (s *Stack) base(ctx context.Context) error {
 			brokerErr = s.startConnect(ctx)
 		}
 	})
-	wg.Go(func() { registryErr = s.startAll(ctx, []string{Registry}) })
+	wg.Go(func() {
+		if !s.Elsewhere(Registry) {
+			registryErr = s.startAll(ctx, []string{Registry})
+		}
+	})
 	wg.Wait()
 	return errors.Join(dbErr, brokerErr, registryErr)
 }
@@ -200,74 +240,14 @@ func (s *Stack) database(ctx context.Context) error {
 			return err
 		}
 	}
-	f.DSN, err = cluster.Provision(ctx, f.Admin, !f.Source.External(), Services()...)
+	f.DSN, err = cluster.Provision(ctx, f.Admin, !f.Source.External(), eventshop.Services()...)
 	return err
 }
 
 func (s *Stack) postgresDir() string { return filepath.Join(s.State, Postgres) }
 
-// DownloadCommand is how this program is called to do the download of server
-// binaries under another user; the cache folder follows.
+// DownloadCommand returns the command of this program that downloads server binaries as another
+// user. The cache folder is appended.
 func DownloadCommand(self string) []string { return []string{self, "serve", "postgres-download"} }
-
-// build compiles every program in one go, so that shared packages are compiled
-// once.
-func (s *Stack) build(ctx context.Context) error {
-	began := time.Now()
-	pkgs := []string{"./sandbox/cmd/gateway", "./sandbox/cmd/carrier"}
-	for _, name := range Services() {
-		pkgs = append(pkgs, "./services/"+name+"/cmd/"+name)
-	}
-	fmt.Fprintf(s.Out, "building %d programs (the first time takes a minute or so)\n", len(pkgs))
-	if err := os.MkdirAll(filepath.Join(s.State, "bin"), 0o755); err != nil {
-		return err
-	}
-	// Without symbol tables linking takes half the time; a panic's stack keeps its
-	// names. Without cgo a program is one static file and takes some 2 MB less.
-	args := []string{"build", "-ldflags=-s -w", "-o", filepath.Join(s.State, "bin") + "/"}
-	cmd := exec.CommandContext(ctx, "go", append(args, pkgs...)...)
-	cmd.Dir, cmd.Env = s.Root, append(os.Environ(), "CGO_ENABLED=0")
-	stop := s.progress(began, "still building")
-	out, err := cmd.CombinedOutput()
-	stop()
-	if err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
-	}
-	s.step(began, "programs built")
-	return nil
-}
-
-// progress says every few seconds that something long goes on.
-func (s *Stack) progress(began time.Time, what string) (stop func()) {
-	tick := time.NewTicker(5 * time.Second)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				s.step(began, what)
-			}
-		}
-	}()
-	return func() { tick.Stop(); close(done) }
-}
-
-func (s *Stack) step(began time.Time, what string) {
-	fmt.Fprintf(s.Out, "%6.1fs  %s\n", time.Since(began).Seconds(), what)
-}
-
-// Topics lists every topic of the shop: the catalogue's, and the retry and the
-// dead-letter topic of each group for each topic it may read.
-func Topics() []events.Topic {
-	topics := events.Topics()
-	for _, t := range events.Topics() {
-		for _, group := range Services() {
-			topics = append(topics, events.RetryTopic(t.Name, group), events.DeadLetterTopic(t.Name, group))
-		}
-	}
-	return topics
-}
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

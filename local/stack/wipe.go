@@ -48,8 +48,8 @@ func (s *Stack) Wipe() error {
 	return freed(s.State)
 }
 
-// WipeBroker deletes what a broker that does not run has stored, as the loss of its disk
-// would. [Stack.Start] brings up an empty one, and [Stack.Up] makes its topics.
+// WipeBroker deletes the data of a broker that does not run, as the loss of its disk would.
+// [Stack.Start] starts an empty broker, and [Stack.Up] creates its topics.
 func (s *Stack) WipeBroker(ctx context.Context) error {
 	release, err := s.exclusiveFor(ctx, Broker)
 	if err != nil {

@@ -1,25 +1,25 @@
-// Package breaker is the circuit breaker (Nygard, "Release It!") around something a
-// service depends on and does not own. It is an adapter: the state machine is
-// github.com/sony/gobreaker/v2, and what is here says which errors count, how long to
-// stay away, and what operators see.
+// Package breaker is the circuit breaker (Nygard, "Release It!") around something that a service
+// depends on and does not own. It is an adapter. The state machine is github.com/sony/gobreaker/v2;
+// this package defines which errors count, how long the circuit breaker stays open, and what
+// operators see.
 //
 //	closed ──5 faults in 60 s──▶ open ──30 s, then a call comes──▶ half-open ──success──▶ closed
 //	                              ▲                                    │
 //	                              └───────────────fault────────────────┘
 //
-// It guarantees that an open breaker lets nothing through, that a half-open one lets one
-// call at a time through (the probe), and that no ending of a call wedges it: a panic
-// and runtime.Goexit are faults, and a probe whose caller left makes room for the next.
-// Faults are counted in a rolling window and need not be consecutive: a dependency that
-// fails every other call is as unwell as one that fails five in a row.
+// It guarantees that an open breaker lets no call through and that a half-open breaker lets one
+// call at a time through (the probe). No ending of a call blocks the breaker: a panic and
+// runtime.Goexit are faults, and a probe whose caller left makes room for the next. Faults are
+// counted in a rolling window and need not be consecutive: a dependency that fails every other call
+// is as unwell as one that fails five in a row.
 //
-// It does not bound calls in time: a probe that never returns keeps everybody else
-// refused, so the function has a timeout of its own. It does not retry. Each process has
-// breakers of its own; they share nothing.
+// It does not bound calls in time. A probe that never returns keeps all other calls refused, so the
+// function needs a timeout of its own. It does not retry. Each process has breakers of its own;
+// they share nothing.
 //
-// It fails by refusing: the error has kind errs.Transient, wraps an *OpenError, and
-// errs.RetryAfter tells when trying again makes sense. It has no other errors of its own
-// than that of a context which had ended before the call.
+// It fails by refusing. The error has kind errs.Transient and wraps an [*OpenError], and
+// errs.RetryAfter returns when trying again makes sense. Its only other error is that of a context
+// which ended before the call.
 package breaker
 
 import (
@@ -36,25 +36,25 @@ import (
 )
 
 const (
-	// buckets is how finely the window rolls: a fault is forgotten when between 59/60 of
-	// the window and all of it have passed.
+	// buckets is how finely the window rolls: a fault is forgotten when between 59/60 of the window
+	// and all of it have passed.
 	buckets = 60
-	// margin is added to the time an open breaker asks for, because the library lets the
-	// probe through after the instant and not at it.
+	// margin is added to the wait that an open breaker returns, because the library lets the probe
+	// through after the instant and not at it.
 	margin = time.Millisecond
-	// probeWait is how long a caller stays away that came while the probe was under way.
-	// A dependency that is well again answers within that; one that hangs makes the
-	// waiting come back a few times, which costs no call.
+	// probeWait is how long a caller waits that came during the probe. A dependency that is well
+	// again answers within that time. While a dependency does not answer, such callers come back a
+	// few times, which costs no call.
 	probeWait = 200 * time.Millisecond
 )
 
-// How a call ended, as the library is told. nil is a success.
+// The results of a call that the library receives. nil is a success.
 var (
 	errFault    = errors.New("fault")
 	errExcluded = errors.New("excluded")
 )
 
-// Config says what a Breaker guards and when it opens. Zero values mean the defaults.
+// Config configures what a [Breaker] guards and when it opens. Zero values mean the defaults.
 type Config struct {
 	Name       string                // of the dependency, in errors, logs and metrics: "gateway"
 	Failures   int                   // faults within Window that open it, default 5
@@ -64,17 +64,16 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: metrics are kept but not exported
 }
 
-// Breaker guards one dependency of one process. New creates it; it may be used by
-// several goroutines.
+// Breaker guards one dependency of one process. [New] creates it. It is safe for concurrent use.
 type Breaker struct {
 	cfg     Config
 	cb      *gobreaker.TwoStepCircuitBreaker[struct{}]
 	log     *slog.Logger
 	metrics metrics
 
-	// seen mirrors the library's state, which it does not tell in full (when it opened)
-	// or not without moving on (an open one whose time is up). Written with the library's
-	// lock held, so the library is never called with mu held.
+	// seen mirrors the library's state. The library does not report all of it (when it opened), and
+	// reports some only by changing it (an open breaker whose time is over). seen is written while
+	// the library's lock is locked, so the library must never be called while mu is locked.
 	mu   sync.Mutex
 	seen seen
 }
@@ -82,11 +81,11 @@ type Breaker struct {
 type seen struct {
 	state    State
 	since    time.Time
-	failures int    // faults that opened it; of a closed one, ask the library
+	failures int    // faults that opened it; while it is closed, the library counts them
 	fault    string // the text of the latest fault
 }
 
-// New makes a closed Breaker.
+// New creates a closed Breaker.
 func New(cfg Config) *Breaker {
 	if cfg.Failures <= 0 {
 		cfg.Failures = 5
@@ -120,16 +119,16 @@ func New(cfg Config) *Breaker {
 	return b
 }
 
-// Do calls fn unless the breaker refuses, and returns fn's error as it is. What it makes
-// of the error:
+// Do calls fn unless the breaker refuses, and returns fn's error unchanged. It treats the error as
+// follows:
 //
-//   - kind errs.Transient: a fault, and so is a panic, which goes on to the caller
-//   - the caller's ctx was cancelled and fn failed because of it: neither; nothing was
-//     learnt about the dependency
-//   - any other error is an answer, such as a decline, and a success like none
+//   - kind errs.Transient: a fault. So is a panic, which goes on to the caller.
+//   - the caller's ctx was cancelled and fn failed because of it: neither fault nor success,
+//     because the call showed nothing about the dependency.
+//   - any other error is an answer, such as a decline, and counts as a success, as nil does.
 //
-// Do's own errors have kind errs.Transient: a refusal wraps an *OpenError, and a ctx that
-// had ended before the call is returned without calling anybody.
+// Do's own errors have kind errs.Transient. A refusal wraps an [*OpenError]. When ctx had ended
+// before the call, Do returns its error and does not call fn.
 func (b *Breaker) Do(ctx context.Context, fn func(ctx context.Context) error) error {
 	if ctx.Err() != nil {
 		b.metrics.excluded.Inc()
@@ -149,8 +148,8 @@ func (b *Breaker) Do(ctx context.Context, fn func(ctx context.Context) error) er
 	return err
 }
 
-// Call is Do for a function that has a result. With an error the result is fn's too; of a
-// call refused it is the zero value.
+// Call is [Breaker.Do] for a function that has a result. With an error, the result is fn's too. The
+// result of a refused call is the zero value.
 func Call[T any](ctx context.Context, b *Breaker, fn func(ctx context.Context) (T, error)) (T, error) {
 	var result T
 	err := b.Do(ctx, func(ctx context.Context) (err error) {
@@ -175,7 +174,7 @@ func (b *Breaker) end(done func(error), ended error, cause string) {
 	switch ended {
 	case nil:
 		b.metrics.success.Inc()
-	case errExcluded:
+	case errExcluded: //nolint:errorlint // the caller passes it unwrapped
 		b.metrics.excluded.Inc()
 	default:
 		b.metrics.fault.Inc()
@@ -186,7 +185,7 @@ func (b *Breaker) end(done func(error), ended error, cause string) {
 	done(ended)
 }
 
-// readyToTrip is asked after each fault in the closed state.
+// readyToTrip is called after each fault in the closed state.
 func (b *Breaker) readyToTrip(counts gobreaker.Counts) bool {
 	if int(counts.TotalFailures) < b.cfg.Failures {
 		return false
@@ -212,9 +211,9 @@ func (b *Breaker) changed(_ string, from, to gobreaker.State) {
 	case to == gobreaker.StateClosed:
 		b.log.Info("circuit breaker closed: calls go through again")
 	case from == gobreaker.StateHalfOpen:
-		b.log.Warn("circuit breaker stays open: the probe failed", "open_for", b.cfg.OpenFor.String(), "error", s.fault)
+		b.log.Warn("circuit breaker stays open: the probe failed", "openFor", b.cfg.OpenFor.String(), "error", s.fault)
 	default:
-		b.log.Warn("circuit breaker opened: calls are refused", "failures", s.failures, "closed_for", was.String(),
-			"open_for", b.cfg.OpenFor.String(), "error", s.fault)
+		b.log.Warn("circuit breaker opened: calls are refused", "failures", s.failures, "closedFor", was.String(),
+			"openFor", b.cfg.OpenFor.String(), "error", s.fault)
 	}
 }

@@ -29,14 +29,14 @@ func bubble(t *testing.T, test func(t *testing.T, b *breaker.Breaker)) {
 	})
 }
 
-// pass lets fake time go by.
+// pass advances fake time.
 func pass(d time.Duration) { <-time.After(d) }
 
 // call makes a call that ends with err and reports whether it was made.
 func call(t *testing.T, b *breaker.Breaker, err error) (made bool) {
 	t.Helper()
 	got := b.Do(t.Context(), func(context.Context) error { made = true; return err })
-	if made && got != err {
+	if made && got != err { //nolint:errorlint // the very same error
 		t.Errorf("Do = %v, want the function's %v", got, err)
 	}
 	if _, refused := errors.AsType[*breaker.OpenError](got); refused == made {
@@ -82,7 +82,7 @@ func TestAnswersAreNoFaults(t *testing.T) {
 		for _, answer := range []error{
 			nil, errors.New("plain"), errs.New(errs.Invalid, "declined"), errs.New(errs.Conflict, "captured"),
 			errs.New(errs.NotFound, "unknown"), errs.New(errs.Internal, "against the API"), errs.New(errs.Hopeless, "never"),
-			context.Canceled, // somebody's, but not this caller's
+			context.Canceled, // of another context, not of this caller's
 		} {
 			for range 10 {
 				if !call(t, b, answer) {
@@ -98,7 +98,8 @@ func TestAnswersAreNoFaults(t *testing.T) {
 	})
 }
 
-// TestTheWindowRolls: what a fixed window would forget at once, or never see together.
+// TestTheWindowRolls: a fixed window would forget these faults at once, or never count them
+// together.
 func TestTheWindowRolls(t *testing.T) {
 	bubble(t, func(t *testing.T, b *breaker.Breaker) {
 		fail(t, b, 2)
@@ -121,7 +122,7 @@ func TestTheWindowRolls(t *testing.T) {
 	})
 }
 
-// TestOneProbeAmongMany: of 16 callers one gets through, and what it finds decides.
+// TestOneProbeAmongMany: one of 16 callers gets through, and its result decides.
 func TestOneProbeAmongMany(t *testing.T) {
 	for name, c := range map[string]struct {
 		found error
@@ -193,12 +194,12 @@ func TestAClosedBreakerHasForgotten(t *testing.T) {
 	})
 }
 
-// TestRetryAfterIsEnough: whoever waits as long as told is let through, and not much
-// longer than the breaker is open.
+// TestRetryAfterIsEnough: a caller that waits for the returned time is let through. That time is
+// not much longer than the breaker is open.
 func TestRetryAfterIsEnough(t *testing.T) {
 	bubble(t, func(t *testing.T, b *breaker.Breaker) {
 		fail(t, b, 5)
-		for range 2 { // the second time round a probe opened it
+		for range 2 { // in the second round a failed probe opened it
 			pass(12 * time.Second)
 			err := b.Do(t.Context(), func(context.Context) error { return nil })
 			wait, ok := errs.RetryAfter(err)
@@ -215,7 +216,8 @@ func TestRetryAfterIsEnough(t *testing.T) {
 	})
 }
 
-// TestACancelledProbeDecidesNothing: neither closed nor open, and the next may probe.
+// TestACancelledProbeDecidesNothing: the breaker neither closes nor opens, and the next call may
+// probe.
 func TestACancelledProbeDecidesNothing(t *testing.T) {
 	for name, end := range map[string]func(ctx context.Context) error{
 		"as it is":     func(ctx context.Context) error { return ctx.Err() },
@@ -250,14 +252,14 @@ func TestACallerThatLeavesIsNoFault(t *testing.T) {
 		}
 		expect(t, b, breaker.Closed)
 
-		// One that had left before is not called for.
+		// A caller that left before the call: fn is not called.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := b.Do(ctx, func(context.Context) error { t.Error("called"); return nil })
 		if !errors.Is(err, context.Canceled) || errs.KindOf(err) != errs.Transient {
 			t.Errorf("Do = %v", err)
 		}
-		// A deadline is no leaving: the dependency took too long.
+		// A deadline does not count as leaving: the dependency took too long.
 		for range 5 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			_ = b.Do(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -267,7 +269,7 @@ func TestACallerThatLeavesIsNoFault(t *testing.T) {
 	})
 }
 
-// TestAnAnswerCountsAlthoughTheCallerLeft: it was given.
+// TestAnAnswerCountsAlthoughTheCallerLeft: the dependency did answer.
 func TestAnAnswerCountsAlthoughTheCallerLeft(t *testing.T) {
 	bubble(t, func(t *testing.T, b *breaker.Breaker) {
 		fail(t, b, 5)
@@ -278,7 +280,7 @@ func TestAnAnswerCountsAlthoughTheCallerLeft(t *testing.T) {
 	})
 }
 
-// TestACallThatNeverReturnedIsAFault, and none of the ways wedges the probe.
+// TestACallThatNeverReturnedIsAFault: none of its endings blocks the probe.
 func TestACallThatNeverReturnedIsAFault(t *testing.T) {
 	for name, leave := range map[string]func(){
 		"panic": func() { panic("bug") },
@@ -315,8 +317,7 @@ func TestACallThatNeverReturnedIsAFault(t *testing.T) {
 	}
 }
 
-// TestLateAnswersDecideNothing: calls that began before it opened end while it is open or
-// probing.
+// TestLateAnswersDecideNothing: calls that began before it opened end while it is open or probing.
 func TestLateAnswersDecideNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, b *breaker.Breaker) {
 		release := make(chan struct{})

@@ -14,16 +14,16 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, name string) metrics {
 	labels := prometheus.Labels{"name": name}
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "eventshop_breaker_calls_total", ConstLabels: labels,
+		Name: "breaker_calls_total", ConstLabels: labels,
 		Help: "Calls by result: success (answers of every kind), fault, refused (not made), excluded (the caller left).",
 	}, []string{"result"})
 	m := metrics{
 		state: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "eventshop_breaker_state", ConstLabels: labels,
+			Name: "breaker_state", ConstLabels: labels,
 			Help: "State of the circuit breaker: 0 closed, 1 half-open, 2 open. An open one stays 2 until a call comes to probe.",
 		}),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_breaker_transitions_total", ConstLabels: labels,
+			Name: "breaker_transitions_total", ConstLabels: labels,
 			Help: "Changes of state, by the new one.",
 		}, []string{"to"}),
 		success:  calls.WithLabelValues("success"),
@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, name string) metrics {
 		excluded: calls.WithLabelValues("excluded"),
 	}
 	for _, s := range states {
-		m.transitions.WithLabelValues(string(s)) // there from the start, so that the first increase shows
+		m.transitions.WithLabelValues(string(s)) // created at the start, so that the first increase shows
 	}
 	if reg != nil {
 		reg.MustRegister(m.state, m.transitions, calls)

@@ -10,7 +10,7 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// State is where a Breaker stands.
+// State is the state of a [Breaker].
 type State string
 
 // The states.
@@ -24,7 +24,7 @@ var states = map[gobreaker.State]State{
 	gobreaker.StateClosed: Closed, gobreaker.StateHalfOpen: HalfOpen, gobreaker.StateOpen: Open,
 }
 
-// OpenError is a call that was refused and not made. It comes wrapped in an error of kind
+// OpenError is a call that was refused and not made. It is wrapped in an error of kind
 // errs.Transient.
 type OpenError struct {
 	Name  string        // of the Breaker
@@ -32,13 +32,13 @@ type OpenError struct {
 	After time.Duration // when to try again: what RetryAfter returns
 }
 
-// Error says what was refused and for how long.
+// Error returns the breaker's name and state, and how long to wait.
 func (e *OpenError) Error() string {
 	return fmt.Sprintf("circuit breaker %s is %s: not called, again in %s", e.Name, e.State, e.After.Round(time.Millisecond))
 }
 
-// RetryAfter is the time until the probe is let through, or, while one is under way, a
-// moment after which its outcome may be known. errs.RetryAfter finds it.
+// RetryAfter returns the time until the probe is let through. During the probe it returns a short
+// time after which the probe's result may be known. errs.RetryAfter finds it.
 func (e *OpenError) RetryAfter() time.Duration { return e.After }
 
 func (b *Breaker) refusal(err error) error {
@@ -46,19 +46,19 @@ func (b *Breaker) refusal(err error) error {
 	b.mu.Lock()
 	s := b.seen
 	b.mu.Unlock()
-	if errors.Is(err, gobreaker.ErrOpenState) && s.state == Open { // else somebody has begun to probe meanwhile
+	if errors.Is(err, gobreaker.ErrOpenState) && s.state == Open { // otherwise another call became the probe in the meantime
 		e.State, e.After = Open, max(time.Until(s.since.Add(b.cfg.OpenFor)), 0)+margin
 	}
 	return errs.New(errs.Transient, "%w", e)
 }
 
-// Wait is how long a call would be refused from now on: 0 when it would be let through,
-// and a short while when it would meet the probe. It is a forecast, for a caller that has
-// something better to do than to be refused, and changes nothing.
+// Wait returns how long a call would be refused from now on: 0 when it would be let through, and a
+// short time when it would meet the probe. It is a forecast for callers that can do other work in
+// the meantime. It changes nothing.
 //
-// courtesy is for callers in the background: they leave the probe alone for that long
-// after it could have been made, so that it goes to a caller for which somebody waits.
-// When none comes they probe, else nobody would.
+// courtesy is for callers in the background. They leave the probe to other callers for that long
+// after it could have been made, so that a call on which a client waits becomes the probe. When
+// none comes, the background caller probes, because otherwise no call would.
 func (b *Breaker) Wait(courtesy time.Duration) time.Duration {
 	b.mu.Lock()
 	s := b.seen
@@ -76,21 +76,22 @@ func (b *Breaker) Wait(courtesy time.Duration) time.Duration {
 	return 0
 }
 
-// Snapshot is a Breaker at one instant, as operators see it.
+// Snapshot is a [Breaker] at one instant, as operators see it.
 type Snapshot struct {
 	Name  string `json:"name"`
 	State State  `json:"state"` // "closed", "half-open", "open"
-	// Failures is the faults within the window; unless it is closed, those that opened it.
+	// Failures is the faults within the window. Unless the breaker is closed, it is those that
+	// opened it.
 	Failures int       `json:"failures"`
 	Since    time.Time `json:"since"` // when State began
-	// RetryAfterMS is how long calls will still be refused, in milliseconds. An open
-	// breaker with 0 has sat its time out and waits for a call to probe with.
+	// RetryAfterMS is how long calls will still be refused, in milliseconds. An open breaker with 0
+	// has waited its time and needs a call as the probe.
 	RetryAfterMS int64 `json:"retryAfterMs"`
 	// LastFault is the text of the latest fault, "" when there was none.
 	LastFault string `json:"lastFault,omitempty"`
 }
 
-// State tells where the Breaker stands. Looking changes nothing.
+// State returns the present state of the Breaker. It changes nothing.
 func (b *Breaker) State() Snapshot {
 	b.mu.Lock()
 	s := b.seen

@@ -16,8 +16,8 @@ import (
 	"eventshop.example/pkg/breaker"
 )
 
-// TestWait: a caller in the background leaves the probe to others for a while, and makes
-// it when nobody does.
+// TestWait: a caller in the background leaves the probe to others for a while, and probes when no
+// other caller does.
 func TestWait(t *testing.T) {
 	const courtesy = time.Second
 	bubble(t, func(t *testing.T, b *breaker.Breaker) {
@@ -37,15 +37,15 @@ func TestWait(t *testing.T) {
 		wait(0, courtesy)
 		pass(courtesy)
 		wait(0, 0)
-		expect(t, b, breaker.Open) // looking changed nothing
+		expect(t, b, breaker.Open) // Wait changed nothing
 
 		ctx, cancel := context.WithCancel(t.Context())
 		_ = b.Do(ctx, func(ctx context.Context) error {
-			wait(200*time.Millisecond, 200*time.Millisecond) // the probe is under way
+			wait(200*time.Millisecond, 200*time.Millisecond) // the probe is in progress
 			cancel()
 			return ctx.Err()
 		})
-		wait(0, courtesy) // it was given up, and somebody else may
+		wait(0, courtesy) // the probe was cancelled, and another caller may probe
 		pass(courtesy)
 		wait(0, 0)
 		call(t, b, nil)
@@ -77,7 +77,7 @@ func TestMetricsAndLog(t *testing.T) {
 		cfg := breaker.Config{Name: "carrier", Registerer: reg, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		b := breaker.New(cfg)
 		cfg.Name = "carrier-feed"
-		breaker.New(cfg) // two of one process share a registry
+		breaker.New(cfg) // two breakers of one process share a registry
 
 		call(t, b, nil)
 		fail(t, b, 5)
@@ -90,25 +90,25 @@ func TestMetricsAndLog(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		_ = b.Do(ctx, func(ctx context.Context) error { cancel(); return ctx.Err() })
 		want := map[string]float64{
-			"eventshop_breaker_calls_total carrier excluded": 1, "eventshop_breaker_calls_total carrier fault": 6,
-			"eventshop_breaker_calls_total carrier refused": 3, "eventshop_breaker_calls_total carrier success": 1,
-			"eventshop_breaker_state carrier":                            1,
-			"eventshop_breaker_transitions_total carrier closed":         0,
-			"eventshop_breaker_transitions_total carrier half-open":      2,
-			"eventshop_breaker_transitions_total carrier open":           2,
-			"eventshop_breaker_state carrier-feed":                       0,
-			"eventshop_breaker_calls_total carrier-feed excluded":        0,
-			"eventshop_breaker_calls_total carrier-feed fault":           0,
-			"eventshop_breaker_calls_total carrier-feed refused":         0,
-			"eventshop_breaker_calls_total carrier-feed success":         0,
-			"eventshop_breaker_transitions_total carrier-feed closed":    0,
-			"eventshop_breaker_transitions_total carrier-feed half-open": 0,
-			"eventshop_breaker_transitions_total carrier-feed open":      0,
+			"breaker_calls_total carrier excluded": 1, "breaker_calls_total carrier fault": 6,
+			"breaker_calls_total carrier refused": 3, "breaker_calls_total carrier success": 1,
+			"breaker_state carrier":                            1,
+			"breaker_transitions_total carrier closed":         0,
+			"breaker_transitions_total carrier half-open":      2,
+			"breaker_transitions_total carrier open":           2,
+			"breaker_state carrier-feed":                       0,
+			"breaker_calls_total carrier-feed excluded":        0,
+			"breaker_calls_total carrier-feed fault":           0,
+			"breaker_calls_total carrier-feed refused":         0,
+			"breaker_calls_total carrier-feed success":         0,
+			"breaker_transitions_total carrier-feed closed":    0,
+			"breaker_transitions_total carrier-feed half-open": 0,
+			"breaker_transitions_total carrier-feed open":      0,
 		}
 		if diff := cmp.Diff(want, gather(t, reg)); diff != "" {
 			t.Errorf("metrics (-want +got):\n%s", diff)
 		}
-		// One line a transition, whatever is refused.
+		// One line per transition, however many calls are refused.
 		if n := strings.Count(log.String(), "\n"); n != 4 {
 			t.Errorf("%d lines logged:\n%s", n, log.String())
 		}
@@ -120,7 +120,7 @@ func TestMetricsAndLog(t *testing.T) {
 	})
 }
 
-// gather reads all metrics, each named by itself and its labels' values.
+// gather returns all metrics by name and label values.
 func gather(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := reg.Gather()

@@ -19,17 +19,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/schema"
 )
 
-// Tests with whole records of any kind, key, headers, value and timestamp, over a real
-// database: each is decided about, and the next record of another key is handled.
+// Tests with whole records of any kind (key, headers, value and timestamp) over a real database:
+// the consumer decides about each, and handles the next record of another key.
 
-// anyRecord is a consumer that is given whatever comes.
+// anyRecord is a consumer that reads arbitrary records.
 type anyRecord struct {
-	*bench
+	*fixture
 	cons     *consumer.Consumer
 	registry *prometheus.Registry
 	canaries atomic.Int64
@@ -40,45 +41,45 @@ type anyRecord struct {
 }
 
 func newAnyRecord(t testing.TB) *anyRecord {
-	a := &anyRecord{bench: newBench(t), registry: prometheus.NewRegistry()}
-	a.codec = schema.New(schema.Config{Client: schema.NewClient(a.bench.registry.URL), Grace: 100 * time.Millisecond})
-	if err := a.codec.Register(t.Context(), events.Catalogue()...); err != nil {
+	a := &anyRecord{fixture: newFixture(t), registry: prometheus.NewRegistry()}
+	a.codec = schema.New(schema.Config{Types: sample.Catalogue(), Client: schema.NewClient(a.fixture.registry.URL), Grace: 100 * time.Millisecond})
+	if err := a.codec.Register(t.Context(), sample.Catalogue().Types()...); err != nil {
 		t.Fatal(err)
 	}
-	// A text from a record comes to an index, as in a service's own tables.
-	a.exec(`CREATE INDEX ON effects (order_id)`)
+	// An index takes a text from the record, as in a service's own tables.
+	a.exec(`CREATE INDEX ON effects (parcel_id)`)
 	a.cons = a.start(consumer.Config{
 		Registerer: a.registry,
 		Retry:      quickly(2),
 		Subscriptions: []consumer.Subscription{
-			consumer.On(simply),
-			consumer.On(func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error {
-				return effect(ctx, tx, e.Data.OrderID, e.Data.Reason)
+			on(simply),
+			on(func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.DoorJammed]) error {
+				return effect(ctx, tx, e.Data.ParcelID, e.Data.Reason)
 			}),
-			consumer.OnCall(func(_ context.Context, e consumer.Event[events.OrderCreated]) (int, error) {
-				return int(1000 / e.Data.TotalAmount), nil // a bug that one value brings out
-			}, func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderCreated], _ int) error {
-				return effect(ctx, tx, e.Data.Customer.ID, e.CorrelationID+e.Time.String())
+			onCall(func(_ context.Context, e consumer.Event[sample.ParcelAccepted]) (int, error) {
+				return int(1000 / e.Data.TotalAmount), nil // a bug that one value triggers
+			}, func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelAccepted], _ int) error {
+				return effect(ctx, tx, e.Data.Sender.ID, e.CorrelationID+e.Time.String())
 			}),
 		},
 	})
 	a.valid = []*kgo.Record{
-		a.record(delivered("a"), 1),
-		a.record(events.PaymentFailed{OrderID: "b", OccurredAt: time.Now().UTC()}, 1),
-		a.record(events.OrderCreated{OrderID: "c", TotalAmount: 999, Currency: "EUR", ConfirmBy: time.Now(), OccurredAt: time.Now(),
-			Items: []events.OrderItem{{SKU: "W", Quantity: 1, UnitPrice: 999}}}, 1),
+		a.record(collected("a"), 1),
+		a.record(sample.DoorJammed{ParcelID: "b", OccurredAt: time.Now().UTC()}, 1),
+		a.record(sample.ParcelAccepted{ParcelID: "c", TotalAmount: 999, Currency: "EUR", CollectBy: time.Now(), OccurredAt: time.Now(),
+			Items: []sample.Item{{Size: "W", Quantity: 1, Price: 999}}}, 1),
 		a.record(confirmed("d"), 1), // not subscribed to
 	}
 	a.client = kafkatest.NewClient(t, a.brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	return a
 }
 
-// try places records on one partition of their topics and waits until records of other keys
-// behind them are handled.
+// try puts records on one partition of their topics and waits until records of other keys behind
+// them are handled.
 func (a *anyRecord) try(partition int32, records ...*kgo.Record) {
 	a.t.Helper()
 	canary := fmt.Sprintf("canary-%d", a.canaries.Add(1))
-	records = append(records, a.record(delivered(canary), 1), a.record(events.PaymentFailed{OrderID: canary, OccurredAt: time.Now().UTC()}, 1))
+	records = append(records, a.record(collected(canary), 1), a.record(sample.DoorJammed{ParcelID: canary, OccurredAt: time.Now().UTC()}, 1))
 	for _, r := range records {
 		r.Partition = partition
 	}
@@ -88,20 +89,20 @@ func (a *anyRecord) try(partition int32, records ...*kgo.Record) {
 	a.placed += len(records)
 	began := time.Now()
 	kafkatest.Eventually(a.t, "the records behind", func() bool {
-		return len(a.rows(`SELECT what FROM effects WHERE order_id = $1`, canary)) == 2
+		return len(a.rows(`SELECT what FROM effects WHERE parcel_id = $1`, canary)) == 2
 	})
 	a.longest = max(a.longest, time.Since(began))
 }
 
-// settled waits until every record's offset has moved on, and checks that nothing of it is left
+// settled waits until every record's offset has moved on, and checks that no record is left
 // undecided.
 func (a *anyRecord) settled() {
 	a.t.Helper()
 	kafkatest.Eventually(a.t, "every record decided about", func() bool {
 		first := 0.0
 		for _, outcome := range []string{"handled", "duplicate", "ignored", "retrying", "parked", "dead_letter"} {
-			for _, topic := range []string{events.TopicOrderEvents, events.TopicPaymentEvents} {
-				first += counter(a.t, a.registry, "eventshop_consumer_records_total", "outcome", outcome, "topic", topic)
+			for _, topic := range []string{sample.TopicParcelEvents, sample.TopicDoorEvents} {
+				first += counter(a.t, a.registry, "consumer_records_total", "outcome", outcome, "topic", topic)
 			}
 		}
 		return int(first) >= a.placed
@@ -111,8 +112,8 @@ func (a *anyRecord) settled() {
 	}
 }
 
-// TestAnyRecordIsDecidedAbout spoils valid records in every way. EVENTSHOP_RECORDS sets how
-// many, EVENTSHOP_SEED which.
+// TestAnyRecordIsDecidedAbout spoils valid records in every way. EVENTSHOP_RECORDS sets their
+// number, EVENTSHOP_SEED the seed of the random choices.
 func TestAnyRecordIsDecidedAbout(t *testing.T) {
 	t.Parallel()
 	total, seed := 600, uint64(1)
@@ -130,18 +131,18 @@ func TestAnyRecordIsDecidedAbout(t *testing.T) {
 		for range batch {
 			records = append(records, s.spoil(a.valid[s.IntN(len(a.valid))]))
 		}
-		a.try(int32(s.IntN(int(events.Partitions))), records...)
+		a.try(int32(s.IntN(int(event.Partitions))), records...)
 	}
 	a.settled()
 	t.Logf("%d records, seed %d, the longest wait of a record behind %d of them: %s", a.placed, seed, batch, a.longest.Round(time.Millisecond))
 }
 
-// spoiler makes a valid record wrong.
+// spoiler makes valid records wrong.
 type spoiler struct{ *rand.Rand }
 
 func (s spoiler) spoil(valid *kgo.Record) *kgo.Record {
 	r := &kgo.Record{Topic: valid.Topic, Key: slices.Clone(valid.Key), Value: slices.Clone(valid.Value), Headers: slices.Clone(valid.Headers)}
-	s.header(r, events.HeaderID, uuid.Must(uuid.NewV7()).String())
+	s.header(r, event.HeaderID, uuid.Must(uuid.NewV7()).String())
 	for range 1 + s.IntN(3) {
 		switch s.IntN(8) {
 		case 0:
@@ -182,7 +183,7 @@ func (s spoiler) header(r *kgo.Record, name, value string) {
 	}
 }
 
-// bytes returns some bytes: none, few, many, text or not.
+// bytes returns none, few or many bytes, text or not.
 func (s spoiler) bytes() []byte {
 	switch s.IntN(7) {
 	case 0:
@@ -192,7 +193,7 @@ func (s spoiler) bytes() []byte {
 	case 2:
 		return []byte(strings.Repeat("long ", s.IntN(2000)))
 	case 3:
-		return []byte([]string{"a", "b", "c", "OrderDelivered", "OrderCreated", "1", "0", "-1", "\x00", "\xff", "9223372036854775807", "2025-13-01T00:00:00Z"}[s.IntN(12)])
+		return []byte([]string{"a", "b", "c", "ParcelCollected", "ParcelAccepted", "1", "0", "-1", "\x00", "\xff", "9223372036854775807", "2025-13-01T00:00:00Z"}[s.IntN(12)])
 	}
 	b := make([]byte, s.IntN(1+s.IntN(4000)))
 	for i := range b {
@@ -201,8 +202,8 @@ func (s spoiler) bytes() []byte {
 	return b
 }
 
-// FuzzRecord lets the fuzzer choose everything. headers holds names and values one after the
-// other, each behind its length in one byte.
+// FuzzRecord lets the fuzzer choose every part of a record. headers contains names and values in
+// turn, each after its length in one byte.
 func FuzzRecord(f *testing.F) {
 	a := newAnyRecord(f)
 	for _, r := range a.valid {
@@ -211,17 +212,17 @@ func FuzzRecord(f *testing.F) {
 			headers = append(append(headers, byte(len(h.Key))), h.Key...)
 			headers = append(append(headers, byte(len(h.Value))), h.Value...)
 		}
-		f.Add(r.Topic == events.TopicPaymentEvents, true, r.Key, headers, r.Value, int64(1735787045000))
+		f.Add(r.Topic == sample.TopicDoorEvents, true, r.Key, headers, r.Value, int64(1735787045000))
 	}
 	long := make([]byte, 3000)
 	binary.BigEndian.PutUint64(long[1000:], 1)
-	f.Add(false, true, long, []byte("\x07ce_type\x0cOrderCreated"), []byte{0, 0, 0, 0, 1, 0xff}, int64(-1))
-	f.Fuzz(func(t *testing.T, payment, keyed bool, key, headers, value []byte, ms int64) {
-		a.t = t // f must not be used meanwhile
+	f.Add(false, true, long, []byte("\x07ce_type\x0eParcelAccepted"), []byte{0, 0, 0, 0, 1, 0xff}, int64(-1))
+	f.Fuzz(func(t *testing.T, doors, keyed bool, key, headers, value []byte, ms int64) {
+		a.t = t // f must not be used inside the target
 		defer func() { a.t = f }()
-		r := &kgo.Record{Topic: events.TopicOrderEvents, Value: value, Timestamp: time.UnixMilli(ms)}
-		if payment {
-			r.Topic = events.TopicPaymentEvents
+		r := &kgo.Record{Topic: sample.TopicParcelEvents, Value: value, Timestamp: time.UnixMilli(ms)}
+		if doors {
+			r.Topic = sample.TopicDoorEvents
 		}
 		if keyed {
 			r.Key = key
@@ -239,7 +240,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// field cuts one length and that many bytes off.
+// field splits off one length and that many bytes.
 func field(b []byte) (value, rest []byte) {
 	if len(b) == 0 {
 		return nil, nil

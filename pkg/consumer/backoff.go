@@ -4,19 +4,21 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"eventshop.example/pkg/backoff"
 	"eventshop.example/pkg/errs"
 )
 
-// Backoff says how long to wait before something that failed is tried again:
+// Backoff configures how long to wait before something that failed is tried again; see package
+// backoff:
 //
 //	max(Floor, min(Base·2^attempt + jitter, Max))
 //
-// with jitter uniform in [0, Base·2^attempt/2), so that those which failed together do
-// not come back together (the thundering herd).
+// jitter is uniform in [0, Base·2^attempt/2). It spreads out retries of records that failed
+// together (the thundering herd).
 type Backoff struct {
 	Base  time.Duration // default 100 ms
 	Max   time.Duration // default 30 s
-	Floor time.Duration // never wait less; default 10 ms, so that no Base makes a busy loop
+	Floor time.Duration // the least wait; default 10 ms, so that no Base makes a busy loop
 }
 
 func (b Backoff) withDefaults() Backoff {
@@ -32,25 +34,19 @@ func (b Backoff) withDefaults() Backoff {
 	return b
 }
 
-// wait is Wait with the chance given: random is uniform in [0, 1).
+// wait is Wait with the random number as a parameter: random is uniform in [0, 1).
 func (b Backoff) wait(attempt int, random float64) time.Duration {
-	// 2^attempt leaves the range of a Duration long before attempt 63; by then
-	// every sane Max is passed, so the shift is bounded instead of checked.
-	d := b.Base << min(attempt, 20)
-	if d <= 0 || d >= b.Max {
-		return max(b.Floor, b.Max)
-	}
-	return max(b.Floor, min(d+time.Duration(random*float64(d)/2), b.Max))
+	return max(b.Floor, backoff.Policy{Base: b.Base, Max: b.Max, Jitter: 0.5}.WaitAt(attempt, random))
 }
 
-// Wait returns the pause before the next try, attempt counting from 1.
+// Wait returns the pause before the next try. attempt counts from 1.
 func (b Backoff) Wait(attempt int) time.Duration {
 	return b.withDefaults().wait(attempt, rand.Float64())
 }
 
-// after returns when to try again what met something that is down, and how often in a
-// row it has been tried by now. Where the error knows how long to wait, as that of an
-// open breaker does, it is that long, and nothing was tried.
+// after returns when to try again after meeting something that is down, and how often in a row it
+// has been tried. Where the error names a wait, as that of an open circuit breaker does, after
+// returns that wait and does not count a try, because nothing was tried.
 func (b Backoff) after(tries int, err error) (due time.Time, tried int) {
 	if d, refused := errs.RetryAfter(err); refused {
 		return time.Now().Add(d + time.Duration(rand.Float64()*float64(retryAfterJitter))), tries
@@ -58,14 +54,14 @@ func (b Backoff) after(tries int, err error) (due time.Time, tried int) {
 	return time.Now().Add(b.Wait(tries + 1)), tries + 1
 }
 
-// retryAfterJitter spreads those that wait for the same instant.
+// retryAfterJitter spreads retries that wait for the same instant.
 const retryAfterJitter = 50 * time.Millisecond
 
-// Retry is what happens to a record whose handling fails, other than by a fault of
-// something that is down (errs.Transient: its partition waits, without limit) or beyond
-// repair (errs.Hopeless: a dead letter at once).
+// Retry configures what happens to a record whose handling fails by its own fault. It does not
+// apply to errors of kind errs.Transient (something is down: the partition waits, without limit) or
+// errs.Hopeless (a dead letter at once).
 type Retry struct {
-	Attempts int     // in all, the first one included; then it is a dead letter. Default 6
+	Attempts int     // in all, the first one included; after that the record is a dead letter. Default 6
 	Backoff  Backoff // between them
 }
 
@@ -75,8 +71,8 @@ func (r Retry) withDefaults(other Retry) Retry {
 		r.Attempts = other.Attempts
 	}
 	if r.Attempts <= 0 {
-		// With the default backoff the sixth attempt comes some eight seconds after the
-		// first: what a newer read or a brief lock can settle is settled by then.
+		// With the default backoff the sixth attempt comes some eight seconds after the first. By
+		// then whatever a newer read or a brief lock can settle is settled.
 		r.Attempts = 6
 	}
 	if r.Backoff == (Backoff{}) {

@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// commitPatience is how long commits of offsets may fail before the consumer is not ready.
-	// A rebalance refuses some for a moment, and a broker's restart all of them.
+	// commitPatience is how long commits of offsets may fail before the consumer is not ready. A
+	// rebalance refuses some commits for a moment, and a broker's restart all of them.
 	commitPatience = 5 * time.Second
-	// commitReminder is between two lines of the log about commits that go on failing.
+	// commitReminder is the time between two log lines about commits that keep failing.
 	commitReminder = time.Minute
 )
 
-// commits watches what becomes of a member's commits of offsets, which the client makes in the
-// background. Refused ones cost no effect: records are handled, and read again after a restart
-// or a rebalance, which the inbox absorbs. But lag grows, and a restart takes ever longer.
+// commits watches a member's commits of offsets, which the client makes in the background. Refused
+// commits cost no effect: records are handled, and read again after a restart or a rebalance, which
+// the inbox absorbs. But lag grows, and a restart takes ever longer.
 type commits struct {
 	group   string
 	log     *slog.Logger
@@ -32,15 +32,15 @@ type commits struct {
 
 	mu     sync.Mutex
 	err    error     // of the latest commit; nil when it was accepted
-	since  time.Time // the first failure of those in a row
-	logged time.Time // the latest line
+	since  time.Time // the first of the failures in a row
+	logged time.Time // the latest log line
 }
 
 func (c *Consumer) watchCommits(group string) *commits {
 	return &commits{group: group, log: c.log, refused: c.metrics.commits.WithLabelValues(group), now: time.Now}
 }
 
-// done hears of each commit: the client's callback.
+// done is the client's callback for each commit.
 func (w *commits) done(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
 	err = commitError(answer, err)
 	w.mu.Lock()
@@ -63,7 +63,8 @@ func (w *commits) done(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.
 	}
 }
 
-// Trouble returns why offsets have not been committed for some seconds, nil when they are.
+// Trouble returns why offsets have not been committed for some seconds. It returns nil when they
+// are.
 func (w *commits) Trouble() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,8 +74,8 @@ func (w *commits) Trouble() error {
 	return fmt.Errorf("offsets of group %s are not committed since %s: %w", w.group, w.since.UTC().Format(time.RFC3339), w.err)
 }
 
-// commitError returns the first thing wrong with a commit. An answer may be good as a whole and
-// refuse single partitions.
+// commitError returns the first error of a commit. An answer may be good as a whole and refuse
+// single partitions.
 func commitError(answer *kmsg.OffsetCommitResponse, err error) error {
 	if err != nil || answer == nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A refusal of a moment, as in a rebalance, is no reason not to be ready; one that lasts is,
-// until a commit is accepted.
+// A short refusal, as in a rebalance, is no reason not to be ready. A lasting one is, until a
+// commit is accepted.
 func TestOnlyCommitsThatGoOnFailingAreTrouble(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1, 0)
@@ -36,7 +36,7 @@ func TestOnlyCommitsThatGoOnFailingAreTrouble(t *testing.T) {
 		{commitPatience - time.Millisecond, nil, errors.New("no answer"), false},
 		{time.Millisecond, refusal(kerr.GroupAuthorizationFailed.Code), nil, true},
 		{time.Hour, refusal(0), nil, false},
-		{time.Millisecond, nil, errors.New("no answer"), false}, // the next begins anew
+		{time.Millisecond, nil, errors.New("no answer"), false}, // the next failure starts anew
 		{commitPatience, refusal(kerr.RebalanceInProgress.Code), nil, false},
 	} {
 		now = now.Add(step.after)

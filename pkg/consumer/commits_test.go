@@ -13,14 +13,14 @@ import (
 	"eventshop.example/pkg/kafkatest"
 )
 
-// A broker that refuses every commit of offsets: the records are handled, and the consumer
-// says what is wrong until a commit is accepted.
+// A broker refuses every commit of offsets. The records are handled, and Ready reports the refusal
+// until a commit is accepted.
 func TestRefusedOffsetCommitsAreShown(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	refusing := make(chan struct{})
-	b.cluster.ControlKey(int16(kmsg.OffsetCommit), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
+	f.cluster.ControlKey(int16(kmsg.OffsetCommit), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		f.cluster.KeepControl()
 		select {
 		case <-refusing:
 			return nil, nil, false
@@ -40,22 +40,22 @@ func TestRefusedOffsetCommitsAreShown(t *testing.T) {
 		return resp, nil, true
 	})
 	reg := prometheus.NewRegistry()
-	c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Registerer: reg})
-	b.place(b.record(delivered("a"), 1))
-	b.awaitEffects(1)
-	b.awaitWaiting(c, "offsets of group testers are not committed")
+	c := f.start(consumer.Config{Subscriptions: []consumer.Subscription{on(simply)}, Registerer: reg})
+	f.place(f.record(collected("a"), 1))
+	f.awaitEffects(1)
+	f.awaitWaiting(c, "offsets of group testers are not committed")
 	if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "GROUP_AUTHORIZATION_FAILED") {
 		t.Errorf("the reason is %v", err)
 	}
-	if n := counter(t, reg, "eventshop_consumer_offset_commits_refused_total", "committing", "testers"); n == 0 {
+	if n := counter(t, reg, "consumer_offset_commits_refused_total", "committing", "testers"); n == 0 {
 		t.Error("no refused commit counted")
 	}
 	close(refusing)
-	b.awaitReady(c)
-	admin := kadm.NewClient(kafkatest.NewClient(t, b.brokers))
+	f.awaitReady(c)
+	admin := kadm.NewClient(kafkatest.NewClient(t, f.brokers))
 	kafkatest.Eventually(t, "the offset committed", func() bool {
 		all, err := admin.FetchOffsets(t.Context(), group)
-		at, ok := all.Lookup("order.events", 0)
+		at, ok := all.Lookup("parcel.events", 0)
 		return err == nil && ok && at.At == 1
 	})
 }

@@ -18,68 +18,68 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/schema"
 )
 
-func onDelivered(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-	return effect(ctx, tx, e.Data.OrderID, "delivered")
+func onDelivered(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+	return effect(ctx, tx, e.Data.ParcelID, "delivered")
 }
 
 func TestAnEventHasOneEffectHoweverOftenItComes(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	reg := prometheus.NewRegistry()
-	r := b.record(delivered("o-1"), 1)
-	kafkatest.Produce(t, b.brokers, r, clone(r), b.record(delivered("o-2"), 1), clone(r))
-	stop := b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
+	r := f.record(collected("o-1"), 1)
+	kafkatest.Produce(t, f.brokers, r, clone(r), f.record(collected("o-2"), 1), clone(r))
+	stop := f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}, Registerer: reg})
 	kafkatest.Eventually(t, "four records", func() bool {
-		return counter(t, reg, "eventshop_consumer_records_total") == 4
+		return counter(t, reg, "consumer_records_total") == 4
 	})
 	stop()
-	if got := b.effects(); len(got) != 2 {
+	if got := f.effects(); len(got) != 2 {
 		t.Fatalf("effects %v, want one each of o-1 and o-2", got)
 	}
-	if n := counter(t, reg, "eventshop_consumer_records_total", "outcome", "duplicate"); n != 2 {
+	if n := counter(t, reg, "consumer_records_total", "outcome", "duplicate"); n != 2 {
 		t.Errorf("%v duplicates counted, want 2", n)
 	}
 
-	// A new member that is given everything again from the start adds nothing.
+	// A new member that reads everything again from the start adds no effect.
 	again := prometheus.NewRegistry()
-	b.run(consumer.Config{
-		Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: again,
+	f.run(consumer.Config{
+		Subscriptions: []consumer.Subscription{on(onDelivered)}, Registerer: again,
 		KgoOpts: []kgo.Opt{kgo.ConsumerGroup("another-offset-store")},
 	})
 	kafkatest.Eventually(t, "the same four records", func() bool {
-		return counter(t, again, "eventshop_consumer_records_total", "outcome", "duplicate") == 4
+		return counter(t, again, "consumer_records_total", "outcome", "duplicate") == 4
 	})
-	if got := b.effects(); len(got) != 2 {
+	if got := f.effects(); len(got) != 2 {
 		t.Fatalf("effects after redelivery: %v", got)
 	}
 }
 
 func TestWhatIsDownHoldsItsPartitionAndNoOther(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	// Keys are put on partitions by hand: a and b share one, c has another.
+	f := newFixture(t)
+	// Keys are assigned to partitions explicitly: a and b share one, c has another.
 	var heal atomic.Bool
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-		if e.Data.OrderID == "a" && !heal.Load() {
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+		if e.Data.ParcelID == "a" && !heal.Load() {
 			return errs.New(errs.Transient, "not now")
 		}
-		return effect(ctx, tx, e.Data.OrderID, "delivered")
+		return effect(ctx, tx, e.Data.ParcelID, "delivered")
 	}
-	produce(t, b, map[string]int32{"a": 0, "b": 0, "c": 1}, "b", "a", "b", "c", "c")
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
-	got := b.awaitEffects(3) // the b before a, and both c
+	produce(t, f, map[string]int32{"a": 0, "b": 0, "c": 1}, "b", "a", "b", "c", "c")
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}})
+	got := f.awaitEffects(3) // the b before a, and both c
 	if slices.Contains(got, "a delivered") || count(got, "b delivered") != 1 || count(got, "c delivered") != 2 {
 		t.Fatalf("effects while a fails: %v", got)
 	}
-	produce(t, b, map[string]int32{"c": 1}, "c")
-	b.awaitEffects(4)
+	produce(t, f, map[string]int32{"c": 1}, "c")
+	f.awaitEffects(4)
 	heal.Store(true)
-	got = b.awaitEffects(6)
+	got = f.awaitEffects(6)
 	tail := slices.DeleteFunc(slices.Clone(got), func(s string) bool { return s == "c delivered" })
 	if diff := cmp.Diff([]string{"b delivered", "a delivered", "b delivered"}, tail); diff != "" {
 		t.Errorf("order on the waiting partition (-want +got):\n%s", diff)
@@ -88,127 +88,127 @@ func TestWhatIsDownHoldsItsPartitionAndNoOther(t *testing.T) {
 
 func TestAPanicIsTheRecordsFailure(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var tries atomic.Int32
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		if tries.Add(1) < 3 {
 			panic("a bug")
 		}
-		return effect(ctx, tx, e.Data.OrderID, "delivered")
+		return effect(ctx, tx, e.Data.ParcelID, "delivered")
 	}
-	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
-	b.awaitEffects(1)
+	kafkatest.Produce(t, f.brokers, f.record(collected("o-1"), 1))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}})
+	f.awaitEffects(1)
 	if tries.Load() != 3 {
 		t.Errorf("%d tries, want 3", tries.Load())
 	}
 }
 
-func TestRubbishBecomesOneDeadLetterAndOthersGoOn(t *testing.T) {
+func TestAPoisonRecordBecomesOneDeadLetterAndOthersGoOn(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	reg := prometheus.NewRegistry()
-	misplaced := b.record(delivered("o-1"), 1)
-	misplaced.Topic = events.TopicPaymentEvents
-	wrongKey := b.record(delivered("o-1"), 1)
+	misplaced := f.record(collected("o-1"), 1)
+	misplaced.Topic = sample.TopicDoorEvents
+	wrongKey := f.record(collected("o-1"), 1)
 	wrongKey.Key = []byte("o-2")
-	unknownSchema := b.record(delivered("o-1"), 1)
+	unknownSchema := f.record(collected("o-1"), 1)
 	unknownSchema.Value = append([]byte{0, 0, 0, 0x27, 0x0f}, unknownSchema.Value[5:]...)
-	cut := b.record(delivered("o-4"), 1) // keys of their own: such a record parks its key
+	cut := f.record(collected("o-4"), 1) // keys of their own: such a record parks its key
 	cut.Value = cut.Value[:len(cut.Value)-3]
-	trailing := b.record(delivered("o-5"), 1)
+	trailing := f.record(collected("o-5"), 1)
 	trailing.Value = append(slices.Clone(trailing.Value), 0)
 	bad := []*kgo.Record{
-		{Topic: events.TopicOrderEvents, Key: []byte("\xff"), Value: []byte("rubbish")},
-		{Topic: events.TopicOrderEvents},
+		{Topic: sample.TopicParcelEvents, Key: []byte("\xff"), Value: []byte("rubbish")},
+		{Topic: sample.TopicParcelEvents},
 		misplaced, wrongKey, unknownSchema, cut, trailing,
 	}
-	payments := consumer.On(func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error { return nil })
-	subs := []consumer.Subscription{consumer.On(onDelivered), payments}
-	kafkatest.Produce(t, b.brokers, append(bad, b.record(delivered("o-3"), 1))...)
-	stop := b.run(consumer.Config{Subscriptions: subs, Registerer: reg})
-	b.awaitEffects(1)
-	kafkatest.Eventually(t, "the dead letters", func() bool { return b.deadLetters() == len(bad) })
+	payments := on(func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.DoorJammed]) error { return nil })
+	subs := []consumer.Subscription{on(onDelivered), payments}
+	kafkatest.Produce(t, f.brokers, append(bad, f.record(collected("o-3"), 1))...)
+	stop := f.run(consumer.Config{Subscriptions: subs, Registerer: reg})
+	f.awaitEffects(1)
+	kafkatest.Eventually(t, "the dead letters", func() bool { return f.deadLetters() == len(bad) })
 	stop()
 
-	// Given again from the start, none is doubled.
+	// Read again from the start, no record has a second effect.
 	again := prometheus.NewRegistry()
-	b.run(consumer.Config{Subscriptions: subs, Registerer: again, KgoOpts: []kgo.Opt{kgo.ConsumerGroup("elsewhere")}})
+	f.run(consumer.Config{Subscriptions: subs, Registerer: again, KgoOpts: []kgo.Opt{kgo.ConsumerGroup("elsewhere")}})
 	kafkatest.Eventually(t, "all records again", func() bool {
-		return counter(t, again, "eventshop_consumer_records_total") == float64(len(bad)+1)
+		return counter(t, again, "consumer_records_total") == float64(len(bad)+1)
 	})
-	if n := b.deadLetters(); n != len(bad) {
+	if n := f.deadLetters(); n != len(bad) {
 		t.Errorf("%d dead letters after redelivery, want %d", n, len(bad))
 	}
 	var topic string
 	var payload, key []byte
-	err := b.pool.QueryRow(t.Context(), `SELECT topic, payload, key FROM outbox WHERE payload = 'rubbish'`).Scan(&topic, &payload, &key)
-	if err != nil || topic != "order.events.testers.dlq" || string(key) != "\xff" {
-		t.Errorf("dead letter of the rubbish: topic %q key %q payload %q, %v", topic, key, payload, err)
+	err := f.pool.QueryRow(t.Context(), `SELECT topic, payload, key FROM outbox WHERE payload = 'rubbish'`).Scan(&topic, &payload, &key)
+	if err != nil || topic != "parcel.events.testers.dlq" || string(key) != "\xff" {
+		t.Errorf("dead letter of the poison record: topic %q key %q payload %q, %v", topic, key, payload, err)
 	}
 }
 
-// TestRubbishNearTheSizeLimit: what is too large to be sent again with its story
-// is told of without its bytes, and blocks nobody.
-func TestRubbishNearTheSizeLimit(t *testing.T) {
+// TestRubbishNearTheSizeLimit: an undecodable record that is too large to be sent again with the
+// dead-letter headers is sent without its bytes, and blocks no other record.
+func TestPoisonNearTheSizeLimit(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	for _, r := range []*kgo.Record{
-		{Topic: events.TopicOrderEvents, Key: []byte("k"), Value: make([]byte, 1_040_000)},
-		{Topic: events.TopicOrderEvents, Key: []byte("k"), Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "h", Value: make([]byte, 1_040_000)}}},
+		{Topic: sample.TopicParcelEvents, Key: []byte("k"), Value: make([]byte, 1_040_000)},
+		{Topic: sample.TopicParcelEvents, Key: []byte("k"), Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "h", Value: make([]byte, 1_040_000)}}},
 	} {
-		cl := kafkatest.NewClient(t, b.brokers, kgo.ProducerBatchMaxBytes(1_048_588))
+		cl := kafkatest.NewClient(t, f.brokers, kgo.ProducerBatchMaxBytes(1_048_588))
 		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	kafkatest.Produce(t, b.brokers, b.record(delivered("k"), 1))
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}})
-	b.awaitEffects(1)
-	if n := b.deadLetters(); n != 2 {
+	kafkatest.Produce(t, f.brokers, f.record(collected("k"), 1))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}})
+	f.awaitEffects(1)
+	if n := f.deadLetters(); n != 2 {
 		t.Errorf("%d dead letters, want 2", n)
 	}
 }
 
 func TestAHopelessHandlerErrorIsADeadLetter(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-		if e.Data.OrderID == "o-2" {
+	f := newFixture(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+		if e.Data.ParcelID == "o-2" {
 			return errs.New(errs.Hopeless, "no such thing as o-2")
 		}
-		return effect(ctx, tx, e.Data.OrderID, "delivered")
+		return effect(ctx, tx, e.Data.ParcelID, "delivered")
 	}
-	produce(t, b, map[string]int32{"o-1": 0, "o-2": 0, "o-3": 0}, "o-1", "o-2", "o-3")
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
-	if diff := cmp.Diff([]string{"o-1 delivered", "o-3 delivered"}, b.awaitEffects(2)); diff != "" {
+	produce(t, f, map[string]int32{"o-1": 0, "o-2": 0, "o-3": 0}, "o-1", "o-2", "o-3")
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}})
+	if diff := cmp.Diff([]string{"o-1 delivered", "o-3 delivered"}, f.awaitEffects(2)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
-	if n := b.deadLetters(); n != 1 {
+	if n := f.deadLetters(); n != 1 {
 		t.Errorf("%d dead letters, want 1", n)
 	}
 }
 
-// TestTheEndOfATransactionIsPassed: Kafka Connect leaves them in the topics. They are no
-// events, and a group that has read everything has no lag.
+// TestTheEndOfATransactionIsPassed: Kafka Connect leaves ends of transactions in the topics. They
+// are no events, and a group that has read everything has no lag.
 func TestTheEndOfATransactionIsPassed(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	cl := kafkatest.NewClient(t, b.brokers, kgo.TransactionalID("connect"))
+	f := newFixture(t)
+	cl := kafkatest.NewClient(t, f.brokers, kgo.TransactionalID("connect"))
 	for version := range int64(2) {
 		if err := cl.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
-		if err := cl.ProduceSync(t.Context(), b.record(delivered("o-1"), version+1)).FirstErr(); err != nil {
+		if err := cl.ProduceSync(t.Context(), f.record(collected("o-1"), version+1)).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		if err := cl.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}})
-	b.awaitEffects(2)
-	adm := kadm.NewClient(kafkatest.NewClient(t, b.brokers))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}})
+	f.awaitEffects(2)
+	adm := kadm.NewClient(kafkatest.NewClient(t, f.brokers))
 	kafkatest.Eventually(t, "no lag", func() bool {
 		lags, err := adm.Lag(t.Context(), group)
 		if err != nil || lags.Error() != nil {
@@ -216,36 +216,36 @@ func TestTheEndOfATransactionIsPassed(t *testing.T) {
 		}
 		return lags[group].State == "Stable" && lags[group].Lag.Total() == 0
 	})
-	if n := b.deadLetters(); n != 0 {
+	if n := f.deadLetters(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
 
 func TestUnsubscribedEventsAreCountedAsIgnored(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	reg := prometheus.NewRegistry()
-	kafkatest.Produce(t, b.brokers, b.record(confirmed("o-1"), 1), b.record(delivered("o-1"), 2))
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
-	b.awaitEffects(1)
+	kafkatest.Produce(t, f.brokers, f.record(confirmed("o-1"), 1), f.record(collected("o-1"), 2))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}, Registerer: reg})
+	f.awaitEffects(1)
 	kafkatest.Eventually(t, "the ignored one", func() bool {
-		return counter(t, reg, "eventshop_consumer_records_total", "outcome", "ignored") == 1
+		return counter(t, reg, "consumer_records_total", "outcome", "ignored") == 1
 	})
 }
 
 func TestOffsetsFollowTheDatabase(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var tries atomic.Int32
-	handle := func(context.Context, pgx.Tx, consumer.Event[events.OrderDelivered]) error {
+	handle := func(context.Context, pgx.Tx, consumer.Event[sample.ParcelCollected]) error {
 		tries.Add(1)
 		return errs.New(errs.Transient, "never")
 	}
-	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
-	stop := b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	kafkatest.Produce(t, f.brokers, f.record(collected("o-1"), 1))
+	stop := f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}})
 	kafkatest.Eventually(t, "several tries", func() bool { return tries.Load() >= 4 })
 	stop()
-	committed, err := kadm.NewClient(kafkatest.NewClient(t, b.brokers)).FetchOffsets(t.Context(), group)
+	committed, err := kadm.NewClient(kafkatest.NewClient(t, f.brokers)).FetchOffsets(t.Context(), group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,41 +258,41 @@ func TestOffsetsFollowTheDatabase(t *testing.T) {
 
 func TestARegistryOutageWaitsForUnknownSchemas(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
-	b.codec = newCodecWithoutCache(b)
-	b.registry.SetDown(true)
+	f := newFixture(t)
+	kafkatest.Produce(t, f.brokers, f.record(collected("o-1"), 1))
+	f.codec = newCodecWithoutCache(f)
+	f.registry.SetDown(true)
 	reg := prometheus.NewRegistry()
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}, Registerer: reg})
 	kafkatest.Eventually(t, "failed tries", func() bool {
-		return counter(t, reg, "eventshop_consumer_failures_total", "kind", "transient") >= 2
+		return counter(t, reg, "consumer_failures_total", "kind", "transient") >= 2
 	})
-	if n := b.deadLetters(); n != 0 {
+	if n := f.deadLetters(); n != 0 {
 		t.Fatalf("%d dead letters for an outage", n)
 	}
-	b.registry.SetDown(false)
-	b.awaitEffects(1)
+	f.registry.SetDown(false)
+	f.awaitEffects(1)
 }
 
 func TestMembersComeAndGoWithoutLossOrDoubleEffect(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	const orders, each = 30, 10
-	subs := []consumer.Subscription{consumer.On(onDelivered)}
-	stopFirst := b.run(consumer.Config{Subscriptions: subs, MaxBatch: 7})
+	f := newFixture(t)
+	const parcels, each = 30, 10
+	subs := []consumer.Subscription{on(onDelivered)}
+	stopFirst := f.run(consumer.Config{Subscriptions: subs, MaxBatch: 7})
 	var stops []func()
 	want := map[string]int{}
 	for round := range each {
 		var rs []*kgo.Record
-		for o := range orders {
+		for o := range parcels {
 			id := fmt.Sprintf("o-%d", o)
-			rs = append(rs, b.record(delivered(id), int64(round+1)))
+			rs = append(rs, f.record(collected(id), int64(round+1)))
 			want[id+" delivered"]++
 		}
-		kafkatest.Produce(t, b.brokers, rs...)
+		kafkatest.Produce(t, f.brokers, rs...)
 		switch round {
 		case 2, 4:
-			stops = append(stops, b.run(consumer.Config{Subscriptions: subs, MaxBatch: 7}))
+			stops = append(stops, f.run(consumer.Config{Subscriptions: subs, MaxBatch: 7}))
 		case 6:
 			stopFirst()
 		case 8:
@@ -300,7 +300,7 @@ func TestMembersComeAndGoWithoutLossOrDoubleEffect(t *testing.T) {
 		}
 	}
 	got := map[string]int{}
-	for _, e := range b.awaitEffects(orders * each) {
+	for _, e := range f.awaitEffects(parcels * each) {
 		got[e]++
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -310,31 +310,31 @@ func TestMembersComeAndGoWithoutLossOrDoubleEffect(t *testing.T) {
 
 func TestCallsComeBeforeTheTransactionOncePerKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var mu sync.Mutex
 	calls := map[string]int{}
 	var failing atomic.Bool
 	failing.Store(true)
-	call := func(ctx context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
+	call := func(ctx context.Context, e consumer.Event[sample.ParcelCollected]) (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		calls[e.Data.OrderID]++
-		if e.Data.OrderID == "o-2" && failing.Swap(false) {
+		calls[e.Data.ParcelID]++
+		if e.Data.ParcelID == "o-2" && failing.Swap(false) {
 			return "", errs.New(errs.Transient, "outcome unknown")
 		}
 		// The call sees what the key's previous record committed.
 		var before int
-		err := b.pool.QueryRow(ctx, `SELECT count(*) FROM effects WHERE order_id = $1`, e.Data.OrderID).Scan(&before)
+		err := f.pool.QueryRow(ctx, `SELECT count(*) FROM effects WHERE parcel_id = $1`, e.Data.ParcelID).Scan(&before)
 		return fmt.Sprintf("after %d", before), err
 	}
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
-		return effect(ctx, tx, e.Data.OrderID, answer)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected], answer string) error {
+		return effect(ctx, tx, e.Data.ParcelID, answer)
 	}
-	r := b.record(delivered("o-1"), 1)
-	kafkatest.Produce(t, b.brokers, r, clone(r), b.record(delivered("o-1"), 2), b.record(delivered("o-2"), 1), b.record(delivered("o-2"), 2))
+	r := f.record(collected("o-1"), 1)
+	kafkatest.Produce(t, f.brokers, r, clone(r), f.record(collected("o-1"), 2), f.record(collected("o-2"), 1), f.record(collected("o-2"), 2))
 	reg := prometheus.NewRegistry()
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.OnCall(call, handle)}, Registerer: reg})
-	got := b.awaitEffects(4)
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{onCall(call, handle)}, Registerer: reg})
+	got := f.awaitEffects(4)
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"o-1 after 0", "o-1 after 1", "o-2 after 0", "o-2 after 1"}, got); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
@@ -351,15 +351,15 @@ func TestCallsComeBeforeTheTransactionOncePerKey(t *testing.T) {
 
 func TestHandlersAppendWithTheirCause(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var cause atomic.Value
-	handle := func(_ context.Context, _ pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	handle := func(_ context.Context, _ pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		cause.Store(e.Cause())
 		return nil
 	}
 	id := uuid.Must(uuid.NewV7())
-	kafkatest.Produce(t, b.brokers, b.recordWithID(id, delivered("o-1"), 1))
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
+	kafkatest.Produce(t, f.brokers, f.recordWithID(id, collected("o-1"), 1))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}})
 	kafkatest.Eventually(t, "the event", func() bool { return cause.Load() != nil })
 	if got := fmt.Sprintf("%+v", cause.Load()); !strings.Contains(got, id.String()) || !strings.Contains(got, "o-1") {
 		t.Errorf("cause %s, want causation %s and correlation o-1", got, id)
@@ -380,13 +380,12 @@ func count(list []string, s string) int {
 	return n
 }
 
-// produce sends one OrderDelivered for each key named, in that order, on the
-// partitions given by hand.
-func produce(t *testing.T, b *bench, partitions map[string]int32, keys ...string) {
+// produce sends one ParcelCollected for each given key, in that order, on the given partitions.
+func produce(t *testing.T, f *fixture, partitions map[string]int32, keys ...string) {
 	t.Helper()
-	cl := kafkatest.NewClient(t, b.brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl := kafkatest.NewClient(t, f.brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for i, key := range keys {
-		r := b.record(delivered(key), int64(i+1))
+		r := f.record(collected(key), int64(i+1))
 		r.Partition = partitions[key]
 		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 			t.Fatal(err)
@@ -394,7 +393,7 @@ func produce(t *testing.T, b *bench, partitions map[string]int32, keys ...string
 	}
 }
 
-// newCodecWithoutCache knows the registry and none of its schemas.
-func newCodecWithoutCache(b *bench) *schema.Codec {
-	return b.registry.Codec()
+// newCodecWithoutCache returns a codec that has the registry's address and none of its schemas.
+func newCodecWithoutCache(f *fixture) *schema.Codec {
+	return f.registry.Codec(sample.Catalogue())
 }

@@ -15,79 +15,80 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/retry"
 )
 
-// TestARecordThatIsNoEventOfItsKeyIsNoEvent: it has no effect, parks nothing, and does not
-// make the event whose id it bears look handled.
+// TestARecordThatIsNoEventOfItsKeyIsNoEvent: it has no effect, parks nothing, and does not make the
+// event with its id look handled.
 func TestARecordThatIsNoEventOfItsKeyIsNoEvent(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(r *kgo.Record){
 		"another key":   func(r *kgo.Record) { r.Key = []byte("b") },
 		"no key":        func(r *kgo.Record) { r.Key = nil },
 		"the empty key": func(r *kgo.Record) { r.Key = []byte{} },
-		"another topic": func(r *kgo.Record) { r.Topic = events.TopicPaymentEvents },
+		"another topic": func(r *kgo.Record) { r.Topic = sample.TopicDoorEvents },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
-			good := b.record(delivered("a"), 1)
+			f := newFixture(t)
+			good := f.record(collected("a"), 1)
 			bad := *good
 			bad.Headers = append([]kgo.RecordHeader(nil), good.Headers...)
 			spoil(&bad)
-			b.together(&bad)
+			f.together(&bad)
 			reg := prometheus.NewRegistry()
-			payments := consumer.On(func(context.Context, pgx.Tx, consumer.Event[events.PaymentFailed]) error { return nil })
-			b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered), payments}, Registerer: reg})
-			s := retry.New(group, b.outbox)
-			l := b.letters(s, retry.StatusOpen, 1)[0]
-			if l.Parks || l.Class != "hopeless" || len(b.effects()) != 0 || len(b.rows(`SELECT topic FROM parked_keys`)) != 0 {
-				t.Errorf("dead letter %+v, effects %v", l, b.effects())
+			payments := on(func(context.Context, pgx.Tx, consumer.Event[sample.DoorJammed]) error { return nil })
+			f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered), payments}, Registerer: reg})
+			s := retry.New(group, f.outbox)
+			l := f.letters(s, retry.StatusOpen, 1)[0]
+			if l.Parks || l.Class != "hopeless" || len(f.effects()) != 0 || len(f.rows(`SELECT topic FROM parked_keys`)) != 0 {
+				t.Errorf("dead letter %+v, effects %v", l, f.effects())
 			}
-			b.together(good, b.record(delivered("a"), 2), b.record(delivered("b"), 1))
-			if diff := cmp.Diff([]string{"a delivered", "a delivered", "b delivered"}, b.awaitEffects(3)); diff != "" {
+			f.together(good, f.record(collected("a"), 2), f.record(collected("b"), 1))
+			if diff := cmp.Diff([]string{"a delivered", "a delivered", "b delivered"}, f.awaitEffects(3)); diff != "" {
 				t.Errorf("effects (-want +got):\n%s", diff)
 			}
-			if n := counter(t, reg, "eventshop_consumer_records_total", "outcome", "duplicate"); n != 0 {
+			if n := counter(t, reg, "consumer_records_total", "outcome", "duplicate"); n != 0 {
 				t.Errorf("%v duplicates, want none", n)
 			}
 		})
 	}
 }
 
-// TestAnEventOfNoAggregateIsNoEvent: its empty key is that of every record without one.
+// TestAnEventOfNoAggregateIsNoEvent: its empty key is that of every record without a key.
 func TestAnEventOfNoAggregateIsNoEvent(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string][]byte{"no key": nil, "the empty key": {}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
-			r := b.record(delivered(""), 1)
+			f := newFixture(t)
+			r := f.record(collected(""), 1)
 			r.Key = key
-			setHeader(r, events.HeaderSubject, "a")
-			b.together(r, b.record(delivered("b"), 1))
-			b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}})
-			l := b.letters(retry.New(group, b.outbox), retry.StatusOpen, 1)[0]
-			if diff := cmp.Diff([]string{"b delivered"}, b.awaitEffects(1)); diff != "" || l.Parks {
+			setHeader(r, event.HeaderSubject, "a")
+			f.together(r, f.record(collected("b"), 1))
+			f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}})
+			l := f.letters(retry.New(group, f.outbox), retry.StatusOpen, 1)[0]
+			if diff := cmp.Diff([]string{"b delivered"}, f.awaitEffects(1)); diff != "" || l.Parks {
 				t.Errorf("parks %v, effects (-want +got):\n%s", l.Parks, diff)
 			}
 		})
 	}
 }
 
-// TestAWrongIdentityWithoutAKeyParksNothing: the empty key is no aggregate's.
+// TestAWrongIdentityWithoutAKeyParksNothing: the empty key belongs to no aggregate.
 func TestAWrongIdentityWithoutAKeyParksNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	r := b.record(delivered(""), 1)
+	f := newFixture(t)
+	r := f.record(collected(""), 1)
 	r.Key = nil
-	setHeader(r, events.HeaderAggregateVersion, "0")
-	b.together(r)
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}})
-	if l := b.letters(retry.New(group, b.outbox), retry.StatusOpen, 1)[0]; l.Parks || len(b.rows(`SELECT topic FROM parked_keys`)) != 0 {
-		t.Errorf("dead letter %+v parks %v", l, b.rows(`SELECT topic FROM parked_keys`))
+	setHeader(r, event.HeaderAggregateVersion, "0")
+	f.together(r)
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}})
+	if l := f.letters(retry.New(group, f.outbox), retry.StatusOpen, 1)[0]; l.Parks || len(f.rows(`SELECT topic FROM parked_keys`)) != 0 {
+		t.Errorf("dead letter %+v parks %v", l, f.rows(`SELECT topic FROM parked_keys`))
 	}
 }
 
@@ -99,31 +100,31 @@ func setHeader(r *kgo.Record, name, value string) {
 	}
 }
 
-// TestAnUndecodableRecordDoesNotMakeItsEventLookHandled: the sender sends the event again,
-// whole. Its turn is behind the decision about the broken one.
+// TestAnUndecodableRecordDoesNotMakeItsEventLookHandled: the producer sends the event again,
+// intact. It is handled after the decision about the broken one.
 func TestAnUndecodableRecordDoesNotMakeItsEventLookHandled(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	good := b.record(delivered("a"), 1)
+	f := newFixture(t)
+	good := f.record(collected("a"), 1)
 	bad := *good
 	bad.Value = bad.Value[:len(bad.Value)-3]
-	b.together(&bad, good, good)
+	f.together(&bad, good, good)
 	reg := prometheus.NewRegistry()
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Registerer: reg})
-	kafkatest.Eventually(t, "three records", func() bool { return counter(t, reg, "eventshop_consumer_records_total") == 3 })
-	if n := len(b.parkedBehind("a")); n != 1 || len(b.effects()) != 0 {
-		t.Errorf("%d records wait, want one; effects %v", n, b.effects())
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}, Registerer: reg})
+	kafkatest.Eventually(t, "three records", func() bool { return counter(t, reg, "consumer_records_total") == 3 })
+	if n := len(f.parkedBehind("a")); n != 1 || len(f.effects()) != 0 {
+		t.Errorf("%d records wait, want one; effects %v", n, f.effects())
 	}
-	b.discardAll(retry.New(group, b.outbox))
-	if diff := cmp.Diff([]string{"a delivered"}, b.awaitEffects(1)); diff != "" {
+	f.discardAll(retry.New(group, f.outbox))
+	if diff := cmp.Diff([]string{"a delivered"}, f.awaitEffects(1)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
-	b.awaitNothingParked()
+	f.awaitNothingParked()
 }
 
-// TestARepairedRecordHasNoSecondEffect: the event it was meant to be came another way. It
-// is told a duplicate, whether it is its key's head or waits behind one, and no call is
-// made for it.
+// TestARepairedRecordHasNoSecondEffect: the event that it was meant to be arrived in another
+// record. The repaired record counts as a duplicate, whether it is its key's head or waits behind
+// one, and no call is made for it.
 func TestARepairedRecordHasNoSecondEffect(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ waits, calls bool }{
@@ -134,64 +135,64 @@ func TestARepairedRecordHasNoSecondEffect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			f := newFixture(t)
 			var calls atomic.Int32
 			var mended atomic.Bool
-			handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+			handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 				if e.AggregateVersion == 9 && !mended.Load() {
 					return errors.New("a bug")
 				}
-				return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+				return effect(ctx, tx, e.Data.ParcelID, fmt.Sprint(e.AggregateVersion))
 			}
-			sub := consumer.On(handle)
+			sub := on(handle)
 			if tc.calls {
-				sub = consumer.OnCall(func(_ context.Context, e consumer.Event[events.OrderDelivered]) (bool, error) {
+				sub = onCall(func(_ context.Context, e consumer.Event[sample.ParcelCollected]) (bool, error) {
 					if e.AggregateVersion == 1 {
 						calls.Add(1)
 					}
 					return true, nil
-				}, func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], _ bool) error {
+				}, func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected], _ bool) error {
 					return handle(ctx, tx, e)
 				})
 			}
-			good := b.record(delivered("a"), 1)
+			good := f.record(collected("a"), 1)
 			bad := *good
 			bad.Headers = nil
-			b.run(consumer.Config{Subscriptions: []consumer.Subscription{sub}, Retry: quickly(1)})
-			kafkatest.Produce(t, b.brokers, &bad, good)
-			b.awaitEffects(1)
-			s := retry.New(group, b.outbox)
-			rubbish := b.letters(s, retry.StatusOpen, 1)[0].ID
+			f.run(consumer.Config{Subscriptions: []consumer.Subscription{sub}, Retry: quickly(1)})
+			kafkatest.Produce(t, f.brokers, &bad, good)
+			f.awaitEffects(1)
+			s := retry.New(group, f.outbox)
+			poison := f.letters(s, retry.StatusOpen, 1)[0].ID
 			var head uuid.UUID
 			if tc.waits {
-				kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 9))
-				for _, l := range b.letters(s, retry.StatusOpen, 2) {
-					if l.ID != rubbish {
+				kafkatest.Produce(t, f.brokers, f.record(collected("a"), 9))
+				for _, l := range f.letters(s, retry.StatusOpen, 2) {
+					if l.ID != poison {
 						head = l.ID
 					}
 				}
 			}
-			if _, err := s.Edit(t.Context(), b.pool, rubbish, "ada", retry.Edit{Headers: kafkatest.Headers(good)}, false); err != nil {
+			if _, err := s.Edit(t.Context(), f.pool, poison, "ada", retry.Edit{Headers: kafkatest.Headers(good)}, false); err != nil {
 				t.Fatal(err)
 			}
-			if done, err := s.Resubmit(t.Context(), b.pool, rubbish, "ada", "", false); err != nil || done.Waits != tc.waits {
+			if done, err := s.Resubmit(t.Context(), f.pool, poison, "ada", "", false); err != nil || done.Waits != tc.waits {
 				t.Fatalf("%+v, %v", done, err)
 			}
 			want := []string{"a 1"}
 			mended.Store(true)
 			if tc.waits {
 				want = append(want, "a 9")
-				if _, err := s.Resubmit(t.Context(), b.pool, head, "ada", "", false); err != nil {
+				if _, err := s.Resubmit(t.Context(), f.pool, head, "ada", "", false); err != nil {
 					t.Fatal(err)
 				}
 			}
-			b.letters(s, retry.StatusOpen, 0)
-			b.letters(s, retry.StatusResubmitted, 0)
-			b.awaitNothingParked()
-			if diff := cmp.Diff(want, b.effects()); diff != "" {
+			f.letters(s, retry.StatusOpen, 0)
+			f.letters(s, retry.StatusResubmitted, 0)
+			f.awaitNothingParked()
+			if diff := cmp.Diff(want, f.effects()); diff != "" {
 				t.Errorf("effects (-want +got):\n%s", diff)
 			}
-			if got := b.rows(`SELECT detail FROM dead_letter_actions WHERE dead_letter = $1 AND action = 'resolved'`, rubbish); len(got) != 1 || got[0] != "duplicate" {
+			if got := f.rows(`SELECT detail FROM dead_letter_actions WHERE dead_letter = $1 AND action = 'resolved'`, poison); len(got) != 1 || got[0] != "duplicate" {
 				t.Errorf("it was resolved as %v, want as a duplicate", got)
 			}
 			if n := calls.Load(); tc.calls && n != 1 {
@@ -201,72 +202,72 @@ func TestARepairedRecordHasNoSecondEffect(t *testing.T) {
 	}
 }
 
-// TestAnEventThatCameTwiceWhileItsKeyWasParkedIsParkedOnce: what waits is received, so a
-// redelivery does not queue it again.
+// TestAnEventThatCameTwiceWhileItsKeyWasParkedIsParkedOnce: a waiting record has its inbox row, so
+// a redelivery does not queue it again.
 func TestAnEventThatCameTwiceWhileItsKeyWasParkedIsParkedOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var mended atomic.Bool
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		if e.AggregateVersion == 1 && !mended.Load() {
 			return errs.New(errs.Hopeless, "a bug")
 		}
-		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+		return effect(ctx, tx, e.Data.ParcelID, fmt.Sprint(e.AggregateVersion))
 	}
-	first, second := b.record(delivered("a"), 1), b.record(delivered("a"), 2)
+	first, second := f.record(collected("a"), 1), f.record(collected("a"), 2)
 	reg := prometheus.NewRegistry()
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Registerer: reg})
-	b.together(first, second, second, first)
-	b.together(second, first)
-	kafkatest.Eventually(t, "six records", func() bool { return counter(t, reg, "eventshop_consumer_records_total") == 6 })
-	if n := counter(t, reg, "eventshop_consumer_records_total", "outcome", "duplicate"); n != 4 {
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Registerer: reg})
+	f.together(first, second, second, first)
+	f.together(second, first)
+	kafkatest.Eventually(t, "six records", func() bool { return counter(t, reg, "consumer_records_total") == 6 })
+	if n := counter(t, reg, "consumer_records_total", "outcome", "duplicate"); n != 4 {
 		t.Errorf("%v duplicates, want 4", n)
 	}
 	mended.Store(true)
-	s := retry.New(group, b.outbox)
-	if _, err := s.Resubmit(t.Context(), b.pool, b.letters(s, retry.StatusOpen, 1)[0].ID, "ada", "", false); err != nil {
+	s := retry.New(group, f.outbox)
+	if _, err := s.Resubmit(t.Context(), f.pool, f.letters(s, retry.StatusOpen, 1)[0].ID, "ada", "", false); err != nil {
 		t.Fatal(err)
 	}
-	b.awaitEffects(2)
-	b.awaitNothingParked()
-	if diff := cmp.Diff([]string{"a 1", "a 2"}, b.effects()); diff != "" {
+	f.awaitEffects(2)
+	f.awaitNothingParked()
+	if diff := cmp.Diff([]string{"a 1", "a 2"}, f.effects()); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
 }
 
-// TestARepairedFollowerHasNoSecondEffect: it waited undecodable behind another, and its event
-// was sent again, whole, behind it.
+// TestARepairedFollowerHasNoSecondEffect: it waited undecodable behind another record, and its
+// event was sent again, intact, behind it.
 func TestARepairedFollowerHasNoSecondEffect(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	f := newFixture(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		if e.AggregateVersion == 1 {
 			return errs.New(errs.Hopeless, "no use")
 		}
-		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+		return effect(ctx, tx, e.Data.ParcelID, fmt.Sprint(e.AggregateVersion))
 	}
-	good := b.record(delivered("a"), 2)
+	good := f.record(collected("a"), 2)
 	bad := *good
 	bad.Value = bad.Value[:len(bad.Value)-3]
-	b.together(b.record(delivered("a"), 1), &bad, good)
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}})
-	s := retry.New(group, b.outbox)
-	b.letters(s, retry.StatusOpen, 1)
-	b.discardAll(s)
+	f.together(f.record(collected("a"), 1), &bad, good)
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}})
+	s := retry.New(group, f.outbox)
+	f.letters(s, retry.StatusOpen, 1)
+	f.discardAll(s)
 	var id uuid.UUID
 	kafkatest.Eventually(t, "the broken one to be given up", func() bool {
-		l := b.letters(s, retry.StatusOpen, 1)[0]
+		l := f.letters(s, retry.StatusOpen, 1)[0]
 		id = l.ID
 		return l.Offset == 1
 	})
-	if _, err := s.Edit(t.Context(), b.pool, id, "ada", retry.Edit{Value: &good.Value}, false); err != nil {
+	if _, err := s.Edit(t.Context(), f.pool, id, "ada", retry.Edit{Value: &good.Value}, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Resubmit(t.Context(), b.pool, id, "ada", "", false); err != nil {
+	if _, err := s.Resubmit(t.Context(), f.pool, id, "ada", "", false); err != nil {
 		t.Fatal(err)
 	}
-	b.awaitNothingParked()
-	if diff := cmp.Diff([]string{"a 2"}, b.effects()); diff != "" {
+	f.awaitNothingParked()
+	if diff := cmp.Diff([]string{"a 2"}, f.effects()); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
 }

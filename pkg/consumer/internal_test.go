@@ -30,11 +30,10 @@ func TestBackoffGrowsJittersAndIsCapped(t *testing.T) {
 	}
 }
 
-// TestTakeNeverBatchesAKeyBesideItsCall draws queues and checks the batch cut
-// from them: a prefix of each queue, within the limit, and no key twice when one
-// of its records calls.
+// TestTakeNeverBatchesAKeyBesideItsCall draws queues and checks the batch cut from them: a prefix
+// of each queue, within the limit, and no key twice when one of its records calls.
 func TestTakeNeverBatchesAKeyBesideItsCall(t *testing.T) {
-	calls := Subscription{call: func(context.Context, received) (any, error) { return nil, nil }}
+	calls := Subscription{call: func(any, received) (func(context.Context) (any, error), error) { return nil, nil }}
 	rapid.Check(t, func(t *rapid.T) {
 		var queues []*queue
 		for p := range rapid.IntRange(1, 3).Draw(t, "partitions") {
@@ -43,6 +42,7 @@ func TestTakeNeverBatchesAKeyBesideItsCall(t *testing.T) {
 				it := &item{kind: subscribed, record: &kgo.Record{Key: []byte(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "key"))}}
 				if rapid.Bool().Draw(t, "calls") {
 					it.sub = calls
+					it.call = rapid.SampledFrom([]callState{unseen, notDue, barred, calling, answered}).Draw(t, "call")
 				}
 				q.items = append(q.items, it)
 			}
@@ -56,6 +56,9 @@ func TestTakeNeverBatchesAKeyBesideItsCall(t *testing.T) {
 				seen[k]++
 				calling[k] = calling[k] || it.sub.call != nil
 				total++
+				if it.awaits() {
+					t.Fatalf("a record of key %s is taken without its answer", k)
+				}
 			}
 		}
 		if total > limit {
@@ -68,7 +71,7 @@ func TestTakeNeverBatchesAKeyBesideItsCall(t *testing.T) {
 		}
 		if total == 0 {
 			for _, q := range queues {
-				if len(q.items) > 0 {
+				if len(q.items) > 0 && !q.items[0].awaits() {
 					t.Fatal("nothing taken though something is due")
 				}
 			}
@@ -76,11 +79,11 @@ func TestTakeNeverBatchesAKeyBesideItsCall(t *testing.T) {
 	})
 }
 
-func TestRubbishIDIsOfItsPlaceAndTime(t *testing.T) {
+func TestPoisonIDIsOfItsPlaceAndTime(t *testing.T) {
 	at := time.UnixMilli(1764000000123)
 	r := &kgo.Record{Topic: "t", Partition: 3, Offset: 42, Timestamp: at}
-	id := rubbishID(r)
-	if id != rubbishID(r) {
+	id := poisonID(r)
+	if id != poisonID(r) {
 		t.Error("the same record has two ids")
 	}
 	if id.Version() != 7 {
@@ -91,7 +94,7 @@ func TestRubbishIDIsOfItsPlaceAndTime(t *testing.T) {
 		t.Errorf("time %s, want %s", got, at)
 	}
 	r.Offset++
-	if id == rubbishID(r) {
+	if id == poisonID(r) {
 		t.Error("two records have one id")
 	}
 }

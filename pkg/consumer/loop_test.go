@@ -11,18 +11,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 )
 
-// offline is a member whose client finds no broker, and needs none.
+// offline returns a member whose client finds no broker and needs none.
 func offline(t *testing.T) *member {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -32,17 +33,17 @@ func offline(t *testing.T) *member {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.CloseAllowingRebalance)
-	t.Cleanup(m.cut) // before it: nothing answers
+	t.Cleanup(m.cut) // runs before Close, because no broker answers
 	return m
 }
 
-// pausedBy are the partitions whose fetching a client has paused.
+// pausedBy returns the partitions whose fetching a client has paused.
 func pausedBy(m *member) map[string][]int32 { return m.PauseFetchPartitions(nil) }
 
 func idle(t *testing.T) *Consumer {
 	t.Helper()
 	return &Consumer{
-		cfg: Config{Group: "testers", MaxBatch: 500, Backoff: Backoff{Base: time.Second}, Outbox: outbox.New(nil, "/test")}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		cfg: Config{Group: "testers", MaxBatch: 500, Backoff: Backoff{Base: time.Second}, Outbox: outbox.New(outbox.Config{Source: "/test"})}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		metrics: newMetrics(nil, "testers"), client: offline(t), backlog: newBacklog(),
 	}
 }
@@ -55,9 +56,9 @@ func TestAQueueTakesARecordOnce(t *testing.T) {
 	t.Parallel()
 	b := newBacklog()
 	for _, offset := range []int64{3, 4, 4, 3, 7, 5, 8} {
-		b.add(at("t", 0, offset))
+		b.add(uuid.Nil, at("t", 0, offset))
 	}
-	b.add(at("t", 1, 4))
+	b.add(uuid.Nil, at("t", 1, 4))
 	var got []int64
 	for _, it := range b.queues[topicPartition{"t", 0}].items {
 		got = append(got, it.record.Offset)
@@ -70,12 +71,12 @@ func TestAQueueTakesARecordOnce(t *testing.T) {
 func TestTheBacklogKnowsWhatIsDueAndStartsOneFurtherEachTime(t *testing.T) {
 	t.Parallel()
 	b := newBacklog()
-	if _, some := b.next(); some {
+	if _, some := b.next(true); some {
 		t.Error("an empty backlog has work")
 	}
 	now := time.Now()
 	for p := range int32(4) {
-		b.add(at("t", p, 1))
+		b.add(uuid.Nil, at("t", p, 1))
 	}
 	b.queues[topicPartition{"t", 2}].due = now.Add(time.Minute)
 	b.queues[topicPartition{"t", 3}].items = nil
@@ -90,43 +91,23 @@ func TestTheBacklogKnowsWhatIsDueAndStartsOneFurtherEachTime(t *testing.T) {
 	if len(starved) > 0 {
 		t.Errorf("partitions %v are never first", starved)
 	}
-	if due, some := b.next(); !some || due.After(now) {
+	if due, some := b.next(true); !some || due.After(now) {
 		t.Errorf("next at %s, %v; want now", due, some)
 	}
 	for p := range int32(2) {
 		b.queues[topicPartition{"t", p}].due = now.Add(time.Hour)
 	}
-	if due, _ := b.next(); !due.Equal(now.Add(time.Minute)) {
+	if due, _ := b.next(true); !due.Equal(now.Add(time.Minute)) {
 		t.Errorf("next at %s, want in a minute", due.Sub(now))
 	}
 }
 
-func TestBatchesAreSmallWhileSomethingFails(t *testing.T) {
-	t.Parallel()
-	c := &Consumer{cfg: Config{MaxBatch: 1000}}
-	if got := c.limit(); got != 1000 {
-		t.Errorf("limit %d, want 1000", got)
-	}
-	c.careful = true
-	if got := c.limit(); got != carefulBatch {
-		t.Errorf("limit with savepoints %d, want %d", got, carefulBatch)
-	}
-	c.narrow = 7
-	if got := c.limit(); got != 7 {
-		t.Errorf("limit while the failure at the commit is looked for %d, want 7", got)
-	}
-	c = &Consumer{cfg: Config{MaxBatch: 5}, careful: true}
-	if got := c.limit(); got != 5 {
-		t.Errorf("limit with savepoints %d, want the 5 configured", got)
-	}
-}
-
-// TestAPartitionThatWaitsIsNotFetched: its backlog stays in Kafka, and only its own.
+// TestAPartitionThatWaitsIsNotFetched: its backlog stays in Kafka. Other partitions are fetched.
 func TestAPartitionThatWaitsIsNotFetched(t *testing.T) {
 	t.Parallel()
 	c := idle(t)
-	c.backlog.add(at("t", 0, 1))
-	c.backlog.add(at("t", 1, 1))
+	c.backlog.add(uuid.Nil, at("t", 0, 1))
+	c.backlog.add(uuid.Nil, at("t", 1, 1))
 	q := c.backlog.queues[topicPartition{"t", 0}]
 	c.postpone(q, errs.New(errs.Transient, "down"))
 	q.trouble = errors.New("down")
@@ -134,18 +115,18 @@ func TestAPartitionThatWaitsIsNotFetched(t *testing.T) {
 	if diff := cmp.Diff(map[string][]int32{"t": {0}}, pausedBy(c.client)); diff != "" || c.trouble == nil {
 		t.Errorf("trouble %v, paused (-want +got):\n%s", c.trouble, diff)
 	}
-	c.committed([]share{{q: q, n: 1}}, time.Now())
+	c.committed([]portion{{q: q, n: 1}}, time.Now())
 	c.settle()
 	if got := pausedBy(c.client); len(got["t"]) != 0 || c.trouble != nil {
 		t.Errorf("paused %v, trouble %v after it went on", got, c.trouble)
 	}
 }
 
-// TestWaitsGrowUntilSomethingGoesOn: and start small again the next time.
+// TestWaitsGrowUntilSomethingGoesOn: the next wait after that starts small again.
 func TestWaitsGrowUntilSomethingGoesOn(t *testing.T) {
 	t.Parallel()
 	c := idle(t)
-	c.backlog.add(at("t", 0, 1))
+	c.backlog.add(uuid.Nil, at("t", 0, 1))
 	q := c.backlog.queues[topicPartition{"t", 0}]
 	down := errs.New(errs.Transient, "down")
 	for n, least := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second} {
@@ -160,12 +141,12 @@ func TestWaitsGrowUntilSomethingGoesOn(t *testing.T) {
 	if d := q.due.Sub(before); d < time.Minute || d > time.Minute+time.Second || q.attempts != 3 {
 		t.Errorf("a refusal waits %s and counts as try %d, want a minute and no try", d, q.attempts)
 	}
-	c.backlog.add(at("t", 0, 2))
-	c.committed([]share{{q: q, n: 1, cut: true}}, before)
+	c.backlog.add(uuid.Nil, at("t", 0, 2))
+	c.committed([]portion{{q: q, n: 1, cut: true}}, before)
 	if !q.waiting || q.attempts != 3 || q.due.Before(before) {
 		t.Errorf("what is before a record that waits ended its wait: %+v", q)
 	}
-	c.committed([]share{{q: q, n: 1}}, before)
+	c.committed([]portion{{q: q, n: 1}}, before)
 	if q.waiting || q.attempts != 0 || !q.due.IsZero() {
 		t.Errorf("it waits on after its head is done: %+v", q)
 	}
@@ -206,13 +187,13 @@ func TestARetryTakesWhatIsNotSetFromTheGroupThenThePackage(t *testing.T) {
 	}
 }
 
-// TestWhatIsTakenAwayIsForgotten: whoever owns the partition now reads it from the
-// committed offset.
+// TestWhatIsTakenAwayIsForgotten: the new owner of the partition reads it from the committed
+// offset.
 func TestWhatIsTakenAwayIsForgotten(t *testing.T) {
 	t.Parallel()
 	m := offline(t)
-	var told []topicPartition
-	m.gone = func(tp topicPartition) { told = append(told, tp) }
+	var reported []topicPartition
+	m.gone = func(tp topicPartition) { reported = append(reported, tp) }
 	held := map[topicPartition]int{{"t", 0}: 1, {"t", 1}: 1, {"u", 0}: 1, {"u", 1}: 1}
 	m.onAssigned(t.Context(), m.Client, nil)
 	m.onRevoked(t.Context(), m.Client, map[string][]int32{"t": {0}})
@@ -225,21 +206,20 @@ func TestWhatIsTakenAwayIsForgotten(t *testing.T) {
 	}
 	m.onLost(t.Context(), m.Client, map[string][]int32{"t": {1}, "u": {1}})
 	dropGone(m, held)
-	if len(held) != 1 || len(told) != 3 {
-		t.Errorf("held %v after the group threw the member out; told of %v", held, told)
+	if len(held) != 1 || len(reported) != 3 {
+		t.Errorf("held %v after the group threw the member out; told of %v", held, reported)
 	}
 	if m.isAssigned() {
 		t.Error("a member that was thrown out is told to have its share")
 	}
-	held[topicPartition{"t", 0}] = 1 // given again
+	held[topicPartition{"t", 0}] = 1 // assigned again
 	dropGone(m, held)
 	if len(held) != 2 {
 		t.Errorf("a partition that came again is forgotten: %v", held)
 	}
 }
 
-// TestTheWindowOfRetriesIsBounded, by records and by bytes, and opens again as they are
-// done.
+// TestTheWindowOfRetriesIsBounded: by records and by bytes. It opens again when they are done.
 func TestTheWindowOfRetriesIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ records, size int }{
@@ -289,9 +269,9 @@ func TestTheWindowOfRetriesIsBounded(t *testing.T) {
 	}
 }
 
-// retryRecord is a record of the group's retry topic.
+// retryRecord returns a record of the group's retry topic.
 func retryRecord(h retry.Head, offset int64, size int) *kgo.Record {
-	r := &kgo.Record{Topic: events.RetryTopic("t", "testers").Name, Partition: 2, Offset: offset, Value: make([]byte, size)}
+	r := &kgo.Record{Topic: event.RetryTopic("t", "testers").Name, Partition: 2, Offset: offset, Value: make([]byte, size)}
 	for name, value := range map[string]string{
 		retry.HeaderRetryID: h.ID.String(), retry.HeaderRetryGroup: "testers", retry.HeaderInboxID: h.InboxID.String(),
 		retry.HeaderAttempts: "0", retry.HeaderTopic: h.Topic, retry.HeaderPartition: "0", retry.HeaderOffset: fmt.Sprint(offset),
@@ -302,12 +282,12 @@ func retryRecord(h retry.Head, offset int64, size int) *kgo.Record {
 	return r
 }
 
-// TestAnUnknownRecordOnARetryTopicIsPassed: nothing has it as its head.
+// TestAnUnknownRecordOnARetryTopicIsPassed: no key has it as its head.
 func TestAnUnknownRecordOnARetryTopicIsPassed(t *testing.T) {
 	t.Parallel()
 	r := &retries{Consumer: idle(t), client: offline(t), windows: map[topicPartition]*window{}}
 	r.add(&kgo.Record{Topic: "t.testers.retry", Value: []byte("rubbish")})
-	r.attemptDue(context.Background()) // without a database: nothing is attempted
+	r.attemptDue(context.Background()) // there is no database: nothing is attempted
 	r.advance()
 	if w := r.windows[topicPartition{"t.testers.retry", 0}]; len(w.items) != 0 {
 		t.Errorf("%d records left", len(w.items))
@@ -316,8 +296,8 @@ func TestAnUnknownRecordOnARetryTopicIsPassed(t *testing.T) {
 
 func TestNewRefusesWhatCanNeverWork(t *testing.T) {
 	t.Parallel()
-	sub := On(func(context.Context, pgx.Tx, Event[events.OrderDelivered]) error { return nil })
-	good := Config{Group: "g", Brokers: []string{"127.0.0.1:1"}, Pool: new(pgxpool.Pool), Codec: new(schema.Codec), Outbox: new(outbox.Outbox), Subscriptions: []Subscription{sub}}
+	sub := On(new(reaction.Model[int, int]), func(Event[sample.ParcelCollected]) int { return 0 })
+	good := Config{Group: "g", Brokers: []string{"127.0.0.1:1"}, Pool: new(pgxpool.Pool), Types: sample.Catalogue(), Decode: new(schema.Codec).Decode, Outbox: new(outbox.Outbox), Subscriptions: []Subscription{sub}}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +305,7 @@ func TestNewRefusesWhatCanNeverWork(t *testing.T) {
 		"no group":          func(c *Config) { c.Group = "" },
 		"no brokers":        func(c *Config) { c.Brokers = nil },
 		"no pool":           func(c *Config) { c.Pool = nil },
-		"no codec":          func(c *Config) { c.Codec = nil },
+		"no codec":          func(c *Config) { c.Decode = nil },
 		"no outbox":         func(c *Config) { c.Outbox = nil },
 		"no subscriptions":  func(c *Config) { c.Subscriptions = nil },
 		"two of one type":   func(c *Config) { c.Subscriptions = []Subscription{sub, sub} },

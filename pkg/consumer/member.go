@@ -14,7 +14,7 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// groupOptions are the client options of a member of a consumer group.
+// groupOptions returns the client options of a member of a consumer group.
 func groupOptions(brokers []string, group string, topics []string, extra []kgo.Opt) []kgo.Opt {
 	return append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...),
@@ -22,48 +22,48 @@ func groupOptions(brokers []string, group string, topics []string, extra []kgo.O
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		// Cooperative: a rebalance takes from a member only what it must give up.
+		// Cooperative: a rebalance takes from a member only the partitions that it must give up.
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		// A killed member holds its partitions until its session is over, and one that
-		// is started again waits for that. 6 s is the least Apache Kafka allows by
-		// default; a member that was merely slow costs a rebalance, not an effect.
+		// A killed member owns its partitions until its session ends, and its restarted process
+		// waits for that. 6 s is the least that Apache Kafka allows by default. A member that was
+		// merely slow costs a rebalance, not an effect.
 		kgo.SessionTimeout(6 * time.Second),
 		kgo.HeartbeatInterval(1500 * time.Millisecond),
-		// A batch is never torn from under the loop: rebalances wait for it.
+		// Rebalances wait for the batch, so that the loop owns its partitions until the batch ends.
 		kgo.BlockRebalanceOnPoll(),
-		// Offsets are marked after the database commit and committed from there in
-		// the background: a crash in between costs duplicates, which the inbox
-		// absorbs, and saves a broker round trip per batch.
+		// Offsets are marked after the database commit and committed in the background. A crash in
+		// between costs duplicates, which the inbox absorbs. This saves a broker round trip per
+		// batch.
 		kgo.AutoCommitMarks(),
 		kgo.AutoCommitInterval(500 * time.Millisecond),
-		// A resumed partition joins the next fetch only when the one under way
-		// returns, so this bounds how late a due retry is noticed.
+		// A resumed partition joins the next fetch only when the current fetch returns, so this
+		// bounds how late a due retry is noticed.
 		kgo.FetchMaxWait(250 * time.Millisecond),
 		kgo.FetchMaxBytes(4 << 20), // with MaxBatch this bounds the memory of a backlog
 		kgo.FetchMaxPartitionBytes(1 << 20),
 	}, extra...)
 }
 
-// member is this process's part in one consumer group: its client and what the group
-// has told it. join makes it.
+// member is this process's part in one consumer group: its client and what the group has assigned
+// to it. [join] creates it.
 type member struct {
 	*kgo.Client
 	log     *slog.Logger
 	commits *commits
-	gone    func(topicPartition) // told when a partition is ours no more
+	gone    func(topicPartition) // called when this member no longer owns a partition
 	cut     context.CancelFunc   // ends the client's requests at once
 	grace   time.Duration
 
 	mu       sync.Mutex
-	revoked  []topicPartition // told by the group, not yet dropped by the loop
-	assigned bool             // the group has given this member its share
+	revoked  []topicPartition // revoked by the group, not yet dropped by the loop
+	assigned bool             // the group has assigned partitions to this member
 
-	// The loop's:
-	replaced map[string]bool         // topics that were made again
+	// Used by the loop only:
+	replaced map[string]bool         // topics that were created again
 	paused   map[topicPartition]bool // partitions whose fetching is paused
 }
 
-// join makes the client; its first poll joins the group.
+// join creates the client. Its first poll joins the group.
 func join(opts []kgo.Opt, log *slog.Logger, commits *commits, grace time.Duration, gone func(topicPartition)) (*member, error) {
 	m := &member{log: log, commits: commits, grace: grace, gone: gone, replaced: map[string]bool{}, paused: map[topicPartition]bool{}}
 	online, cut := context.WithCancel(context.Background())
@@ -83,9 +83,9 @@ func join(opts []kgo.Opt, log *slog.Logger, commits *commits, grace time.Duratio
 	return m, nil
 }
 
-// leave commits the marked offsets and leaves the group. A broker that accepts
-// connections and does not answer would hold it for ever, so after the grace
-// period it is cut off: the group then misses the member after its session.
+// leave commits the marked offsets and leaves the group. A broker that accepts connections and does
+// not answer would block it for ever, so the client is cut off after the grace period. The group
+// then removes the member when its session expires.
 func (m *member) leave() {
 	defer m.cut()
 	left := make(chan struct{})
@@ -108,19 +108,17 @@ func (m *member) leave() {
 	}
 }
 
-// fetch polls for at most limit records until the given instant, or without end when
-// there is none. An instant that has passed means that there is work already: it takes
-// what lies ready and returns. From its return until AllowRebalance no partition is
-// taken away.
+// fetch polls for at most limit records until the given instant, or without end when some is false.
+// An instant that has passed means that there is work already: fetch then takes the records that
+// are buffered and returns. From its return until AllowRebalance no partition is taken away.
 func (m *member) fetch(ctx context.Context, until time.Time, some bool, limit int) kgo.Fetches {
 	var fetches kgo.Fetches
 	switch {
 	case some && !until.After(time.Now()):
-		// A nil context is kgo's way to ask for a poll that does not wait; one that
-		// finds nothing does not hold rebalances off, one whose context has ended does.
+		// A nil context asks kgo for a poll that does not wait. Such a poll does not block
+		// rebalances when it finds nothing. A poll whose context has ended does.
 		if limit > 0 {
-			//lint:ignore SA1012 kgo documents what it does with a nil context
-			fetches = m.PollRecords(nil, limit)
+			fetches = m.PollRecords(nil, limit) //nolint:SA1012 // kgo documents what it does with a nil context
 		}
 		if fetches.Empty() {
 			ended, end := context.WithCancel(ctx)
@@ -147,19 +145,18 @@ func (m *member) fetch(ctx context.Context, until time.Time, some bool, limit in
 	return fetches
 }
 
-// dropGone forgets what is held of partitions that were taken away; whoever owns them now
-// reads their records from the committed offset.
+// dropGone drops the entries of partitions that were taken away. The new owner reads their records
+// from the committed offset.
 func dropGone[T any](m *member, held map[topicPartition]T) {
 	for _, tp := range m.takeRevoked() {
 		delete(held, tp)
 	}
 }
 
-// letGo allows rebalances until the next fetch. Topics that were made again since the
-// client learnt of them, as after a broker lost its data, are taken up anew from the
-// offsets the group has of them, which is from their beginning: the client by itself never
-// reads a topic with another id (franz-go issue 908). What is held of the old ones is
-// forgotten.
+// letGo allows rebalances until the next fetch. It also resubscribes to topics that were created
+// again since the client first saw them, as after a broker lost its data. They are read from the
+// offsets that the group has for them, which is from their beginning. The client by itself never
+// reads a topic with another id (franz-go issue 908). Entries of the old topics are dropped.
 func letGo[T any](m *member, held map[topicPartition]T) {
 	m.AllowRebalance()
 	for topic := range m.replaced {
@@ -167,7 +164,7 @@ func letGo[T any](m *member, held map[topicPartition]T) {
 		m.PurgeTopicsFromConsuming(topic)
 		m.AddConsumeTopics(topic)
 		maps.DeleteFunc(held, func(tp topicPartition, _ T) bool { return tp.topic == topic })
-		// The next fetch may wait for nothing but this topic.
+		// The next fetch may wait for nothing but this topic, so it must not stay paused.
 		still := maps.Clone(m.paused)
 		maps.DeleteFunc(still, func(tp topicPartition, _ bool) bool { return tp.topic == topic })
 		m.pauseOnly(still)
@@ -175,9 +172,8 @@ func letGo[T any](m *member, held map[topicPartition]T) {
 	clear(m.replaced)
 }
 
-// pauseOnly pauses the fetching of the partitions given and of no other. The client
-// remembers a pause beyond a partition's stay, so it is also how one that is gone, and
-// may come back, is resumed.
+// pauseOnly pauses the fetching of the given partitions and of no other. The client keeps a pause
+// after it loses a partition, so this also resumes a partition that is gone and may come back.
 func (m *member) pauseOnly(want map[topicPartition]bool) {
 	pause, resume := map[string][]int32{}, map[string][]int32{}
 	for tp := range want {
@@ -205,8 +201,8 @@ func (m *member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
 	m.assigned = true
 }
 
-// onRevoked commits what the database has committed, so that the next owner
-// starts right behind it, then hands the partitions to the loop for dropping.
+// onRevoked commits the offsets whose effects the database has committed, so that the next owner
+// starts right behind them. Then it passes the partitions to the loop, which drops them.
 func (m *member) onRevoked(ctx context.Context, cl *kgo.Client, tps map[string][]int32) {
 	if err := cl.CommitMarkedOffsets(ctx); err != nil {
 		m.log.Warn("offsets not committed at revocation; their records will be read again", "error", err)
@@ -214,7 +210,7 @@ func (m *member) onRevoked(ctx context.Context, cl *kgo.Client, tps map[string][
 	m.giveUp(tps)
 }
 
-// onLost hears that the group has thrown this member out.
+// onLost is called when the group has removed this member.
 func (m *member) onLost(_ context.Context, _ *kgo.Client, tps map[string][]int32) {
 	m.mu.Lock()
 	m.assigned = false
@@ -222,7 +218,7 @@ func (m *member) onLost(_ context.Context, _ *kgo.Client, tps map[string][]int32
 	m.giveUp(tps)
 }
 
-// giveUp hands partitions that are no longer ours to the loop for dropping.
+// giveUp passes partitions that this member no longer owns to the loop, which drops them.
 func (m *member) giveUp(tps map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

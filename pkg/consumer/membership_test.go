@@ -13,14 +13,14 @@ import (
 	"eventshop.example/pkg/kafkatest"
 )
 
-// TestNewOwnsNoPartitions: a service makes its consumer at once and runs it when
-// its database is there. Until then the others of the group do all the work.
+// TestNewOwnsNoPartitions: a service creates its consumer at its start and runs it when its
+// database is ready. Until then the other members of the group do all the work.
 func TestNewOwnsNoPartitions(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	subs := []consumer.Subscription{consumer.On(onDelivered)}
+	f := newFixture(t)
+	subs := []consumer.Subscription{on(onDelivered)}
 	waiting, err := consumer.New(consumer.Config{
-		Group: group, Brokers: b.brokers, Pool: b.pool, Codec: b.codec, Outbox: b.outbox, Subscriptions: subs,
+		Group: group, Brokers: f.brokers, Pool: f.pool, Types: f.codec.Types(), Decode: f.codec.Decode, Encodable: f.codec.Encodable, Outbox: f.outbox, Subscriptions: subs,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -28,20 +28,20 @@ func TestNewOwnsNoPartitions(t *testing.T) {
 	if waiting.Ready(t.Context()) == nil {
 		t.Error("a consumer that does not run is ready")
 	}
-	b.run(consumer.Config{Subscriptions: subs})
+	f.run(consumer.Config{Subscriptions: subs})
 	var rs []*kgo.Record
 	for _, id := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"} {
-		rs = append(rs, b.record(delivered(id), 1))
+		rs = append(rs, f.record(collected(id), 1))
 	}
-	kafkatest.Produce(t, b.brokers, rs...)
-	b.awaitEffects(len(rs))
+	kafkatest.Produce(t, f.brokers, rs...)
+	f.awaitEffects(len(rs))
 }
 
-// TestAStopIsNotHeldByAFrozenBroker: the broker takes connections and answers
-// nothing, as when its process is stopped by a signal.
+// TestAStopIsNotHeldByAFrozenBroker: the broker accepts connections and does not answer, as when
+// its process is stopped by a signal.
 func TestAStopIsNotHeldByAFrozenBroker(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var frozen atomic.Bool
 	dial := func(ctx context.Context, network, host string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, host)
@@ -50,13 +50,13 @@ func TestAStopIsNotHeldByAFrozenBroker(t *testing.T) {
 		}
 		return &mute{Conn: c, frozen: &frozen}, nil
 	}
-	stop := b.run(consumer.Config{
-		Subscriptions: []consumer.Subscription{consumer.On(onDelivered)},
+	stop := f.run(consumer.Config{
+		Subscriptions: []consumer.Subscription{on(onDelivered)},
 		StopGrace:     200 * time.Millisecond,
 		KgoOpts:       []kgo.Opt{kgo.Dialer(dial)},
 	})
-	kafkatest.Produce(t, b.brokers, b.record(delivered("o-1"), 1))
-	b.awaitEffects(1)
+	kafkatest.Produce(t, f.brokers, f.record(collected("o-1"), 1))
+	f.awaitEffects(1)
 	frozen.Store(true)
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
@@ -67,7 +67,7 @@ func TestAStopIsNotHeldByAFrozenBroker(t *testing.T) {
 	}
 }
 
-// mute is a connection on which nothing arrives any more once it is frozen.
+// mute is a connection that receives nothing once it is frozen.
 type mute struct {
 	net.Conn
 	frozen *atomic.Bool

@@ -20,41 +20,41 @@ func newMetrics(reg prometheus.Registerer, group string) *metrics {
 	labels := prometheus.Labels{"group": group}
 	m := &metrics{
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_consumer_records_total", ConstLabels: labels,
+			Name: "consumer_records_total", ConstLabels: labels,
 			Help: "Records whose offset moved on, by what became of them.",
 		}, []string{"topic", "type", "outcome"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_consumer_failures_total", ConstLabels: labels,
+			Name: "consumer_failures_total", ConstLabels: labels,
 			Help: "Tries of a record that failed and will be repeated, by error kind.",
 		}, []string{"topic", "type", "kind"}),
 		replaced: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_consumer_metadata_replaced_total", ConstLabels: labels,
+			Name: "consumer_metadata_replaced_total", ConstLabels: labels,
 			Help: "Headers that only advise (tracing, correlation, time) and were wrong, doubled or too long; the event was handled without them.",
 		}, []string{"topic", "header"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "eventshop_consumer_batch_records", ConstLabels: labels,
+			Name: "consumer_batch_records", ConstLabels: labels,
 			Help:    "Records committed by one transaction.",
 			Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500},
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "eventshop_consumer_batch_seconds", ConstLabels: labels,
+			Name: "consumer_batch_seconds", ConstLabels: labels,
 			Help:    "Time from a batch being cut to its commit, calls included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "eventshop_consumer_lag_records", ConstLabels: labels,
+			Name: "consumer_lag_records", ConstLabels: labels,
 			Help: "Records between the last one handled and the end of the partition as of the last fetch.",
 		}, []string{"topic", "partition"}),
 		paused: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "eventshop_consumer_paused_partitions", ConstLabels: labels,
+			Name: "consumer_paused_partitions", ConstLabels: labels,
 			Help: "Partitions waiting to try their first record again.",
 		}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "eventshop_consumer_waiting_retries", ConstLabels: labels,
+			Name: "consumer_waiting_retries", ConstLabels: labels,
 			Help: "Retry records that are due and wait for something of ours that is down.",
 		}),
 		commits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_consumer_offset_commits_refused_total", ConstLabels: labels,
+			Name: "consumer_offset_commits_refused_total", ConstLabels: labels,
 			Help: "Commits of offsets that the broker refused or did not answer, by the consumer group they were for.",
 		}, []string{"committing"}),
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -13,39 +14,45 @@ type topicPartition struct {
 	partition int32
 }
 
-// queue holds the records of one partition that were fetched and not yet
-// committed to the database, in offset order. While its head has to wait, due lies in
-// the future, the partition's fetching is paused, and nothing behind the head is
-// tried.
+// queue contains the records of one partition that were fetched and not yet committed to the
+// database, in offset order. While its head has to wait, due is in the future, the partition's
+// fetching is paused, and nothing behind the head is tried.
 type queue struct {
 	topicPartition
 	items    []*item
 	waiting  bool      // for something that is down, until due
-	attempts int       // how often in a row the head was tried and had to wait; refusals of a breaker are no tries
+	attempts int       // how often in a row the head was tried and had to wait; refusals of a circuit breaker do not count
 	due      time.Time // not before; zero means now
-	trouble  error     // of ours, that it waits for: a reason not to be ready
+	headOnly bool      // no call is made ahead of the head's, because one had to wait
+	trouble  error     // a fault of this system that the queue waits for: a reason not to be ready
 
-	news <-chan struct{} // closed when the registry has news for the head that waits for it; nil when none does
-	said string          // the latest reason to wait for the registry that was logged
+	topicID uuid.UUID // zero if the broker names none
+	reached reached   // where the records continue from; see Config.Positions
+
+	news <-chan struct{} // closed when the registry has news for the head that waits for it; nil when the head does not wait
+	said string          // the last logged reason to wait for the registry
 }
 
-// backlog is all queues of the partitions this process owns. Only the loop's
-// goroutine touches it.
+// backlog is the queues of the partitions that this process owns. Only the loop's goroutine uses
+// it.
 type backlog struct {
 	queues map[topicPartition]*queue
-	turn   int // which partition goes first, moved on so that none starves
+	turn   int // which partition goes first; it advances so that no partition starves
 }
 
 func newBacklog() *backlog { return &backlog{queues: map[topicPartition]*queue{}} }
 
-// add appends a fetched record. A record at or below the last queued offset has
-// been fetched again (a pause or a rebalance rewound the fetch) and is dropped.
-func (b *backlog) add(r *kgo.Record) {
+// add appends a fetched record of the topic with that id. It drops a record at or below the last
+// queued offset, because that record was fetched again (a pause or a rebalance rewound the fetch).
+func (b *backlog) add(id uuid.UUID, r *kgo.Record) {
 	tp := topicPartition{r.Topic, r.Partition}
 	q := b.queues[tp]
 	if q == nil {
-		q = &queue{topicPartition: tp}
+		q = &queue{topicPartition: tp, reached: nowhere}
 		b.queues[tp] = q
+	}
+	if q.topicID == uuid.Nil { // letGo drops the queues of a topic that was created again
+		q.topicID = id
 	}
 	if n := len(q.items); n > 0 && r.Offset <= q.items[n-1].record.Offset {
 		return
@@ -53,7 +60,7 @@ func (b *backlog) add(r *kgo.Record) {
 	q.items = append(q.items, &item{record: r})
 }
 
-// size is the number of records held.
+// size returns the number of records in the backlog.
 func (b *backlog) size() int {
 	n := 0
 	for _, q := range b.queues {
@@ -62,13 +69,13 @@ func (b *backlog) size() int {
 	return n
 }
 
-// next returns the earliest instant at which some queue has work, and false when
-// all are empty.
-func (b *backlog) next() (time.Time, bool) {
+// next returns the earliest instant at which a queue has work. It returns false when no queue has
+// any. A head that awaits an answer is no work, unless its call can be made.
+func (b *backlog) next(canCall bool) (time.Time, bool) {
 	var at time.Time
 	found := false
 	for _, q := range b.queues {
-		if len(q.items) == 0 {
+		if len(q.items) == 0 || q.items[0].awaits() && (q.items[0].call == calling || !canCall) {
 			continue
 		}
 		if !found || q.due.Before(at) {
@@ -78,8 +85,8 @@ func (b *backlog) next() (time.Time, bool) {
 	return at, found
 }
 
-// due returns the queues with work at the given instant, in an order that is
-// stable but starts one further each time.
+// due returns the queues with work at the given instant. Their order is stable, but starts one
+// queue further each time.
 func (b *backlog) due(now time.Time) []*queue {
 	var qs []*queue
 	for _, q := range b.queues {
@@ -98,26 +105,26 @@ func (b *backlog) due(now time.Time) []*queue {
 	return qs
 }
 
-// share is the part of one queue that takes part in a batch: its first n items.
-type share struct {
+// portion is the part of one queue that takes part in a batch: its first n items.
+type portion struct {
 	q   *queue
 	n   int
-	cut bool // what is behind the n waits for something that is down
+	cut bool // the items behind the first n wait for something that is down
 }
 
-func (s share) items() []*item { return s.q.items[:s.n] }
+func (s portion) items() []*item { return s.q.items[:s.n] }
 
-// take cuts a batch of at most limit items from the due queues. A key for which
-// a call is to be made appears once only: the queue is cut before its second
-// record, because that record's call has to see what the first one committed.
-func take(due []*queue, limit int) []share {
-	var shares []share
-	called := map[string]bool{} // keys of the batch with a call among their records
-	plain := map[string]bool{}  // keys of the batch without
+// take cuts a batch of at most limit items from the due queues, each up to the first that awaits an
+// answer. A key with a call appears only once in a batch. The queue is cut before the key's second
+// record, because that record's call has to see what the first record committed.
+func take(due []*queue, limit int) []portion {
+	var portions []portion
+	called := map[string]bool{} // keys of the batch with a call
+	plain := map[string]bool{}  // keys of the batch without a call
 	for _, q := range due {
 		n := 0
 		for _, it := range q.items {
-			if limit == 0 || it.kind == undecoded {
+			if limit == 0 || it.kind == undecoded || it.awaits() {
 				break
 			}
 			key := string(it.record.Key)
@@ -134,8 +141,8 @@ func take(due []*queue, limit int) []share {
 			limit--
 		}
 		if n > 0 {
-			shares = append(shares, share{q: q, n: n})
+			portions = append(portions, portion{q: q, n: n})
 		}
 	}
-	return shares
+	return portions
 }

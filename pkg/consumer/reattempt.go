@@ -1,8 +1,8 @@
 package consumer
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,10 +14,9 @@ import (
 	"eventshop.example/pkg/retry"
 )
 
-// attempt makes a retry record's next attempt, in one transaction with what follows
-// from it: the key moves on to its followers, to another attempt, or to a dead letter.
-// A record that is not its key's head is left alone. An error means that something is
-// down and the same attempt is to be made later.
+// attempt makes a retry record's next attempt and moves its key on in the same transaction: to its
+// followers, to another attempt, or to a dead letter. A record that is not its key's head has no
+// effect. An error means that something is down and that the same attempt has to be made later.
 func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
@@ -37,14 +36,14 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 		r.metrics.records.WithLabelValues(it.record.Topic, "other", string(stale)).Inc()
 		return nil
 	}
-	// A transaction that fails though no handler did (a constraint checked at its commit)
-	// is made again without followers, then as the head's own failure, then as a dead letter
-	// without the head's bytes.
-	for try := range 4 {
-		solo := try > 0
-		var l *lane
-		err = postgres.InTx(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
-			l = &lane{retries: r, tx: tx, now: time.Now(), head: h, solo: solo}
+	// Where a write fails, the transaction is repeated: with the head's failure, if the write was of
+	// its own reaction; without followers, to find whether it is their failure; and then with the head as a
+	// dead letter without its bytes.
+	solo := false
+	for range 4 {
+		var l *unparking
+		err = postgres.InPipeline(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
+			l = &unparking{retries: r, tx: tx, now: time.Now(), head: h, solo: solo}
 			if skip {
 				if err := r.store.Skipped(ctx, tx, it.place()); err != nil {
 					return err
@@ -59,22 +58,27 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 			}
 			return nil
 		}
+		_, own := errors.AsType[*recordError](err)
 		err = postgres.Settle(ctx, r.cfg.Pool, err)
 		if errs.KindOf(err) == errs.Transient || ctx.Err() != nil {
 			return err
 		}
 		switch {
-		case try == 1:
-			rec.cause = cmp.Or(rec.cause, err)
-		case try == 2:
+		case own && rec.cause == nil:
+			rec.cause = err
+		case !solo:
+			solo = true
+		case rec.cause == nil:
+			rec.cause = err
+		default:
 			rec.bare = err
 		}
 	}
 	return err
 }
 
-// askedToSkip reports whether an operator wants a retry record passed over that waited before.
-// Its followers go on.
+// askedToSkip reports whether an operator asked to skip a retry record that waited before. Its
+// followers go on.
 func (r *retries) askedToSkip(ctx context.Context, it *retryItem) (bool, error) {
 	if it.waits == 0 {
 		return false, nil
@@ -83,11 +87,11 @@ func (r *retries) askedToSkip(ctx context.Context, it *retryItem) (bool, error) 
 	return asked[it.place().Place()], err
 }
 
-// place is where the retry record itself lies.
+// place returns the place of the retry record itself.
 func (it *retryItem) place() retry.Record { return (&item{record: it.record}).place() }
 
-// prepare decodes a head and makes its call. It returns nil for one that is no more its
-// key's head: asking before a call spares the outside world, and only what the
+// prepare decodes a head and makes its call. It returns nil for a record that is no longer its
+// key's head. Looking before a call avoids needless calls to the outside world. Only what the
 // transaction finds decides.
 func (r *retries) prepare(ctx context.Context, h *retry.Head, omitted bool) (*item, error) {
 	if omitted {
@@ -115,21 +119,21 @@ func (r *retries) prepare(ctx context.Context, h *retry.Head, omitted bool) (*it
 	return rec, r.callFor(ctx, *h, rec)
 }
 
-// outsideError is what a call waits for. That is not ours, and no reason not to be ready.
+// outsideError is an error of a call that has to wait. What it waits for is not part of this
+// system, so it is no reason not to be ready.
 type outsideError struct{ error }
 
 func (e *outsideError) Unwrap() error { return e.error }
 
-// callFor makes the call of a head. Its failure is the record's, unless
-// it is that something is down.
+// callFor makes the call of a head. A failure counts as the record's own, unless something is down.
 func (r *retries) callFor(ctx context.Context, h retry.Head, it *item) error {
-	if it.id != h.InboxID { // repaired: it may turn out to be an event that came another way
+	if it.id != h.InboxID { // an operator repaired it; the event may have arrived in another record
 		seen, err := inbox.Seen(ctx, r.cfg.Pool, r.cfg.Group, []uuid.UUID{it.id})
 		if err != nil || seen[it.id] {
 			return err
 		}
 	}
-	if err := r.call(ctx, it); err != nil {
+	if err := r.callNow(ctx, it); err != nil {
 		if errs.KindOf(err) == errs.Transient {
 			return &outsideError{err}
 		}

@@ -11,41 +11,41 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/kafkatest"
 )
 
-// TestATopicMadeAgainWhilePausedIsRead: the pause of the old topic's partition must not
-// outlive it.
+// TestATopicMadeAgainWhilePausedIsRead: the pause of the old topic's partition must not outlive the
+// topic.
 func TestATopicMadeAgainWhilePausedIsRead(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	var down atomic.Bool
-	down.Store(true)
-	var waits atomic.Int32
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-		if e.Data.OrderID == "old" && down.Load() {
-			waits.Add(1)
-			return errs.New(errs.Transient, "down")
+	eitherWay(t, func(t *testing.T, f *fixture) {
+		var down atomic.Bool
+		down.Store(true)
+		var waits atomic.Int32
+		handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+			if e.Data.ParcelID == "old" && down.Load() {
+				waits.Add(1)
+				return errs.New(errs.Transient, "down")
+			}
+			return effect(ctx, tx, e.Data.ParcelID, "delivered")
 		}
-		return effect(ctx, tx, e.Data.OrderID, "delivered")
-	}
-	produce(t, b, map[string]int32{"old": 0}, "old")
-	// Longer than it takes the client to find out: the partition is paused all the while.
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Backoff: consumer.Backoff{Base: 5 * time.Second}})
-	kafkatest.Eventually(t, "the partition to wait", func() bool { return waits.Load() > 0 })
+		produce(t, f, map[string]int32{"old": 0}, "old")
+		// Longer than the client takes to notice: the partition stays paused until then.
+		f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Backoff: consumer.Backoff{Base: 5 * time.Second}})
+		kafkatest.Eventually(t, "the partition to wait", func() bool { return waits.Load() > 0 })
 
-	admin := kadm.NewClient(kafkatest.NewClient(t, b.brokers))
-	if _, err := admin.DeleteTopics(t.Context(), events.TopicOrderEvents); err != nil {
-		t.Fatal(err)
-	}
-	for _, topic := range events.Topics() {
-		if topic.Name == events.TopicOrderEvents {
-			kafkatest.CreateTopics(t, b.brokers, topic)
+		admin := kadm.NewClient(kafkatest.NewClient(t, f.brokers))
+		if _, err := admin.DeleteTopics(t.Context(), sample.TopicParcelEvents); err != nil {
+			t.Fatal(err)
 		}
-	}
-	produce(t, b, map[string]int32{"new": 0}, "new")
-	if got := b.awaitEffects(1); got[0] != "new delivered" {
-		t.Errorf("effects %v", got)
-	}
+		for _, topic := range sample.Topics() {
+			if topic.Name == sample.TopicParcelEvents {
+				kafkatest.CreateTopics(t, f.brokers, topic)
+			}
+		}
+		produce(t, f, map[string]int32{"new": 0}, "new")
+		if got := f.awaitEffects(1); got[0] != "new delivered" {
+			t.Errorf("effects %v", got)
+		}
+	})
 }

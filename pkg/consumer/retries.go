@@ -13,31 +13,34 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/retry"
+	"eventshop.example/pkg/telemetry"
 )
 
 const (
-	// windowRecords is how many records of a retry partition are held in memory until
-	// they are due; then its fetching pauses. A retry waits 30 s at most, so the window
-	// is full only where some thirty keys of a partition fail every second.
+	// windowRecords is how many records of a retry partition stay in memory until they are due.
+	// When the window is full, fetching of the partition pauses. With the default backoff a retry
+	// waits 30 s at most, so the window is full only where more than thirty records of a partition
+	// fail per second.
 	windowRecords = 1000
-	// windowBytes likewise.
+	// windowBytes is the same bound in bytes.
 	windowBytes = 8 << 20
-	// retryConcurrency is how many keys have their next attempt at the same time: less
-	// than the connections of a pool (10), so that the loop for new records has some.
+	// retryConcurrency is how many keys have their next attempt at the same time, each with one
+	// connection at a time. A service's work pool has 4 connections by default (see
+	// postgres.OpenPools), so retries can use all of them; the loop for new records then waits.
 	retryConcurrency = 4
 )
 
-// retries is the loop that gives failed records their next attempt. It has records of
-// many keys in hand and takes each when it is due, whatever lies before it in its
-// partition; only offsets wait for those before. Order within a key needs no care
-// here: a key has one record that counts (see package retry).
+// retries is the loop that makes the next attempts of failed records. It reads records of many keys
+// ahead and attempts each when it is due, whatever lies before it in its partition. Only offsets
+// wait for the records before. The loop needs no ordering within a key, because only one retry
+// record per key counts (see package retry).
 type retries struct {
 	*Consumer
 	client  *member
 	windows map[topicPartition]*window
 }
 
-// window is what was read of a retry partition and not yet committed, in offset order.
+// window is the records of a retry partition that were read and not yet committed, in offset order.
 type window struct {
 	items []*retryItem
 	bytes int
@@ -49,8 +52,8 @@ type retryItem struct {
 	head    retry.Head
 	omitted bool      // its payload is in the key's row
 	due     time.Time // of the next attempt
-	waits   int       // attempts in a row that met something that is down; refusals of a breaker are none
-	trouble error     // of ours, that it waits for: a reason not to be ready
+	waits   int       // attempts in a row that met something that is down; refusals of a circuit breaker do not count
+	trouble error     // a fault of this system that it waits for: a reason not to be ready
 	done    bool
 }
 
@@ -66,7 +69,7 @@ func (r *retries) run(ctx, work context.Context) {
 	}
 }
 
-// poll waits until something is due or has arrived.
+// poll waits until a record is due or has arrived.
 func (r *retries) poll(ctx context.Context) {
 	var at time.Time
 	some := false
@@ -96,9 +99,10 @@ func (r *retries) add(rec *kgo.Record) {
 	var err error
 	it.head, it.omitted, err = retry.ParseHead(r.cfg.Group, rec.Key, rec.Value, headers(rec))
 	if err != nil {
-		// Nobody's head, so nothing is lost by it.
+		// It is the head of no key, so ignoring it loses nothing.
 		r.log.Error("record on a retry topic is no retry record; ignored",
-			"topic", rec.Topic, "partition", rec.Partition, "offset", rec.Offset, "error", err)
+			"topic", rec.Topic, "partition", rec.Partition, "offset", rec.Offset,
+			telemetry.KeySubject, shortened(rec.Key), "error", err)
 		r.metrics.records.WithLabelValues(rec.Topic, "rubbish", string(ignored)).Inc()
 		it.done = true
 	}
@@ -107,9 +111,9 @@ func (r *retries) add(rec *kgo.Record) {
 	w.bytes += len(rec.Value)
 }
 
-// dueOf is when a retry record seen now has its next attempt: when it says, and never later
-// than the longest wait between attempts, counted from now. A clock that was ahead when the
-// record was written would else hold its key up until the clocks agree.
+// dueOf returns when a retry record seen now has its next attempt: at its own time, but never later
+// than the longest wait between attempts, counted from now. Otherwise a clock that was ahead when
+// the record was written would block the key until the clocks agree.
 func (r *retries) dueOf(h retry.Head, seen time.Time) time.Time {
 	policy := r.cfg.Retry.Backoff
 	if sub, ok := r.subscriptions[h.EventType]; ok {
@@ -122,8 +126,8 @@ func (r *retries) dueOf(h retry.Head, seen time.Time) time.Time {
 	return h.NotBefore
 }
 
-// attemptDue makes every attempt that is due, several keys at once. Two records of one
-// key are never both live, and the key's row serialises them.
+// attemptDue makes every attempt that is due, several keys at once. At most one record per key is
+// live, and the key's row serialises attempts.
 func (r *retries) attemptDue(ctx context.Context) {
 	now := time.Now()
 	var g errgroup.Group
@@ -142,17 +146,17 @@ func (r *retries) attemptDue(ctx context.Context) {
 					}
 					it.due, it.waits = r.cfg.Backoff.after(it.waits, err)
 					r.log.Warn("retry has to wait", "topic", it.head.Topic, "partition", it.head.Partition, "offset", it.head.Offset,
-						"order_id", shortened(it.head.Key), "kind", errs.KindOf(err).String(), "error", err)
+						telemetry.KeySubject, shortened(it.head.Key), "kind", errs.KindOf(err).String(), "error", err)
 				}
 				return nil
 			})
 		}
 	}
-	_ = g.Wait() // the functions keep their errors
+	_ = g.Wait() // each record keeps its own error
 }
 
-// advance marks what is done up to the first record that is not, pauses the fetching of
-// partitions with a full window, and tells Ready and the metrics what waits.
+// advance marks the records up to the first that is not done, pauses the fetching of partitions
+// with a full window, and updates what Ready and the metrics report as waiting.
 func (r *retries) advance() {
 	full := map[topicPartition]bool{}
 	var trouble error

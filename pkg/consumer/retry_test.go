@@ -20,36 +20,37 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/retry"
 )
 
-// quickly is a retry policy for tests.
+// quickly returns a retry policy for tests.
 func quickly(attempts int) consumer.Retry {
 	return consumer.Retry{Attempts: attempts, Backoff: consumer.Backoff{Base: 5 * time.Millisecond, Max: 40 * time.Millisecond}}
 }
 
-// rows reads one column of text.
-func (b *bench) rows(sql string, args ...any) []string {
-	b.t.Helper()
-	rows, err := b.pool.Query(b.t.Context(), sql, args...)
+// rows returns one column of text.
+func (f *fixture) rows(sql string, args ...any) []string {
+	f.t.Helper()
+	rows, err := f.pool.Query(f.t.Context(), sql, args...)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	return out
 }
 
 // first waits for a topic's first record.
-func (b *bench) first(topic events.Topic) (r *kgo.Record) {
-	b.t.Helper()
-	kafkatest.Eventually(b.t, "a record on "+topic.Name, func() bool {
-		if all := kafkatest.ReadAll(b.t, b.brokers, topic.Name); len(all) > 0 {
+func (f *fixture) first(topic event.Topic) (r *kgo.Record) {
+	f.t.Helper()
+	kafkatest.Eventually(f.t, "a record on "+topic.Name, func() bool {
+		if all := kafkatest.ReadAll(f.t, f.brokers, topic.Name); len(all) > 0 {
 			r = all[0]
 		}
 		return r != nil
@@ -57,27 +58,27 @@ func (b *bench) first(topic events.Topic) (r *kgo.Record) {
 	return r
 }
 
-// awaitNothingParked waits until every key goes its own way again.
-func (b *bench) awaitNothingParked() {
-	b.t.Helper()
-	kafkatest.Eventually(b.t, "no key parked", func() bool {
-		return len(b.rows(`SELECT topic FROM parked_keys UNION ALL SELECT topic FROM parked_records`)) == 0
+// awaitNothingParked waits until no key is parked.
+func (f *fixture) awaitNothingParked() {
+	f.t.Helper()
+	kafkatest.Eventually(f.t, "no key parked", func() bool {
+		return len(f.rows(`SELECT topic FROM parked_keys UNION ALL SELECT topic FROM parked_records`)) == 0
 	})
 }
 
 func TestAFailingRecordIsTriedAgainAndOnlyItsKeyWaits(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var tries atomic.Int32
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		// What a failed attempt writes must not stay.
-		if err := effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion)); err != nil {
+		if err := effect(ctx, tx, e.Data.ParcelID, fmt.Sprint(e.AggregateVersion)); err != nil {
 			return err
 		}
-		if e.Data.OrderID == "a" && e.AggregateVersion == 2 {
+		if e.Data.ParcelID == "a" && e.AggregateVersion == 2 {
 			tries.Add(1)
 		}
-		if e.Data.OrderID == "a" && e.AggregateVersion == 2 && e.Attempt < 4 {
+		if e.Data.ParcelID == "a" && e.AggregateVersion == 2 && e.Attempt < 4 {
 			return errors.New("not this time")
 		}
 		return nil
@@ -85,15 +86,15 @@ func TestAFailingRecordIsTriedAgainAndOnlyItsKeyWaits(t *testing.T) {
 	var all []*kgo.Record
 	for v := range int64(5) {
 		for _, order := range []string{"a", "b", "c"} {
-			r := b.record(delivered(order), v+1)
+			r := f.record(collected(order), v+1)
 			r.Partition = 3 // neighbours in one batch
 			all = append(all, r)
 		}
 	}
-	kafkatest.Produce(t, b.brokers, all...)
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(10)})
-	got := b.awaitEffects(15)
-	b.awaitNothingParked()
+	kafkatest.Produce(t, f.brokers, all...)
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Retry: quickly(10)})
+	got := f.awaitEffects(15)
+	f.awaitNothingParked()
 	for _, order := range []string{"a", "b", "c"} {
 		var versions []string
 		for _, e := range got {
@@ -115,26 +116,26 @@ func TestAFailingRecordIsTriedAgainAndOnlyItsKeyWaits(t *testing.T) {
 
 func TestAttemptsSpentIsADeadLetterThatParksItsKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-		if e.Data.OrderID == "a" && e.AggregateVersion == 1 {
+	f := newFixture(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+		if e.Data.ParcelID == "a" && e.AggregateVersion == 1 {
 			panic("a bug in the handler")
 		}
-		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+		return effect(ctx, tx, e.Data.ParcelID, fmt.Sprint(e.AggregateVersion))
 	}
-	bad := b.record(delivered("a"), 1)
-	kafkatest.Produce(t, b.brokers, bad, b.record(delivered("a"), 2), b.record(delivered("b"), 1))
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(3)})
-	letter := b.first(events.DeadLetterTopic(events.TopicOrderEvents, group))
+	bad := f.record(collected("a"), 1)
+	kafkatest.Produce(t, f.brokers, bad, f.record(collected("a"), 2), f.record(collected("b"), 1))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Retry: quickly(3)})
+	letter := f.first(event.DeadLetterTopic(sample.TopicParcelEvents, group))
 	h := map[string]string{}
 	for _, x := range letter.Headers {
 		h[x.Key] = string(x.Value)
 	}
-	if string(letter.Key) != "a" || string(letter.Value) != string(bad.Value) || h["ce_type"] != "OrderDelivered" {
+	if string(letter.Key) != "a" || string(letter.Value) != string(bad.Value) || h["ce_type"] != "ParcelCollected" {
 		t.Errorf("the original is not kept: key %q, headers %v", letter.Key, h)
 	}
 	for name, want := range map[string]string{
-		"dlq_original_topic": events.TopicOrderEvents, "dlq_group": group, "dlq_attempts": "3",
+		"dlq_original_topic": sample.TopicParcelEvents, "dlq_group": group, "dlq_attempts": "3",
 		"dlq_error_class": "internal", "dlq_error_message": "panic: a bug in the handler",
 	} {
 		if h[name] != want {
@@ -149,51 +150,51 @@ func TestAttemptsSpentIsADeadLetterThatParksItsKey(t *testing.T) {
 	if err1 != nil || err2 != nil || !last.After(first) {
 		t.Errorf("first failure %q, last %q", h["dlq_first_failure"], h["dlq_last_failure"])
 	}
-	if got := b.rows(`SELECT event_type || ' ' || attempts FROM dead_letters`); !slices.Equal(got, []string{"OrderDelivered 3"}) {
+	if got := f.rows(`SELECT event_type || ' ' || attempts FROM dead_letters`); !slices.Equal(got, []string{"ParcelCollected 3"}) {
 		t.Errorf("type and attempts of the dead letter: %v", got)
 	}
-	if diff := cmp.Diff([]string{"b 1"}, b.awaitEffects(1)); diff != "" {
+	if diff := cmp.Diff([]string{"b 1"}, f.awaitEffects(1)); diff != "" {
 		t.Errorf("effects while a waits for a decision (-want +got):\n%s", diff)
 	}
 	kafkatest.Eventually(t, "a's second event to wait behind its first", func() bool {
-		return slices.Equal(b.rows(`SELECT encode(key, 'escape') || ' ' || state FROM parked_keys`), []string{"a dead"}) &&
-			slices.Equal(b.rows(`SELECT encode(key, 'escape') FROM parked_records`), []string{"a"})
+		return slices.Equal(f.rows(`SELECT encode(key, 'escape') || ' ' || state FROM parked_keys`), []string{"a dead"}) &&
+			slices.Equal(f.rows(`SELECT encode(key, 'escape') FROM parked_records`), []string{"a"})
 	})
 }
 
 // TestARetryRecordCountsOnce delivers every retry record three times.
 func TestARetryRecordCountsOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	f := newFixture(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		if e.Attempt == 1 {
 			return errors.New("not this time")
 		}
-		return effect(ctx, tx, e.Data.OrderID, "delivered")
+		return effect(ctx, tx, e.Data.ParcelID, "delivered")
 	}
-	kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 1))
+	kafkatest.Produce(t, f.brokers, f.record(collected("a"), 1))
 	reg := prometheus.NewRegistry()
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(5), Registerer: reg})
-	sent := b.first(events.RetryTopic(events.TopicOrderEvents, group))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Retry: quickly(5), Registerer: reg})
+	sent := f.first(event.RetryTopic(sample.TopicParcelEvents, group))
 	twin := clone(sent)
-	kafkatest.Produce(t, b.brokers, twin, clone(twin))
-	b.awaitEffects(1)
+	kafkatest.Produce(t, f.brokers, twin, clone(twin))
+	f.awaitEffects(1)
 	kafkatest.Eventually(t, "the copies to be found stale", func() bool {
-		return counter(t, reg, "eventshop_consumer_records_total", "outcome", "stale") == 2
+		return counter(t, reg, "consumer_records_total", "outcome", "stale") == 2
 	})
-	if got := b.effects(); len(got) != 1 {
+	if got := f.effects(); len(got) != 1 {
 		t.Errorf("effects %v, want one", got)
 	}
 }
 
-// TestCallsAreTriedAgainInOrder: a call that fails for its record's sake parks the key;
-// the next record's call sees what the first committed.
+// TestCallsAreTriedAgainInOrder: a call that fails by its record's fault parks the key. The next
+// record's call sees what the first committed.
 func TestCallsAreTriedAgainInOrder(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var mu sync.Mutex
 	calls := map[int64]int{}
-	call := func(ctx context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
+	call := func(ctx context.Context, e consumer.Event[sample.ParcelCollected]) (string, error) {
 		mu.Lock()
 		calls[e.AggregateVersion]++
 		n := calls[e.AggregateVersion]
@@ -202,18 +203,18 @@ func TestCallsAreTriedAgainInOrder(t *testing.T) {
 			return "", errs.New(errs.Conflict, "no such protocol")
 		}
 		var before int
-		err := b.pool.QueryRow(ctx, `SELECT count(*) FROM effects WHERE order_id = $1`, e.Data.OrderID).Scan(&before)
+		err := f.pool.QueryRow(ctx, `SELECT count(*) FROM effects WHERE parcel_id = $1`, e.Data.ParcelID).Scan(&before)
 		return fmt.Sprintf("%d after %d", e.AggregateVersion, before), err
 	}
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
-		return effect(ctx, tx, e.Data.OrderID, answer)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected], answer string) error {
+		return effect(ctx, tx, e.Data.ParcelID, answer)
 	}
-	kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 1), b.record(delivered("a"), 2), b.record(delivered("a"), 3))
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.OnCall(call, handle)}, Retry: quickly(5)})
-	if diff := cmp.Diff([]string{"a 1 after 0", "a 2 after 1", "a 3 after 2"}, b.awaitEffects(3)); diff != "" {
+	kafkatest.Produce(t, f.brokers, f.record(collected("a"), 1), f.record(collected("a"), 2), f.record(collected("a"), 3))
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{onCall(call, handle)}, Retry: quickly(5)})
+	if diff := cmp.Diff([]string{"a 1 after 0", "a 2 after 1", "a 3 after 2"}, f.awaitEffects(3)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
-	b.awaitNothingParked()
+	f.awaitNothingParked()
 	mu.Lock()
 	defer mu.Unlock()
 	if diff := cmp.Diff(map[int64]int{1: 3, 2: 1, 3: 1}, calls); diff != "" {
@@ -221,52 +222,52 @@ func TestCallsAreTriedAgainInOrder(t *testing.T) {
 	}
 }
 
-// TestAFailureThatShowsAtTheCommitIsOneRecords: a deferred constraint fails the whole
-// transaction; the consumer finds out whose it is.
+// TestAFailureThatShowsAtTheCommitIsOneRecords: a deferred constraint fails the whole transaction.
+// The consumer finds the record at fault.
 func TestAFailureThatShowsAtTheCommitIsOneRecords(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	for _, sql := range []string{
-		`CREATE TABLE known (order_id text PRIMARY KEY)`,
+		`CREATE TABLE known (parcel_id text PRIMARY KEY)`,
 		`INSERT INTO known VALUES ('b'), ('c')`,
-		`ALTER TABLE effects ADD FOREIGN KEY (order_id) REFERENCES known DEFERRABLE INITIALLY DEFERRED`,
+		`ALTER TABLE effects ADD FOREIGN KEY (parcel_id) REFERENCES known DEFERRABLE INITIALLY DEFERRED`,
 	} {
-		if _, err := b.pool.Exec(t.Context(), sql); err != nil {
+		if _, err := f.pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	produce(t, b, map[string]int32{"a": 0, "b": 0, "c": 0}, "b", "a", "c", "b")
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(onDelivered)}, Retry: quickly(2)})
-	got := b.awaitEffects(3)
+	produce(t, f, map[string]int32{"a": 0, "b": 0, "c": 0}, "b", "a", "c", "b")
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}, Retry: quickly(2)})
+	got := f.awaitEffects(3)
 	if slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "a") }) {
 		t.Errorf("effects %v", got)
 	}
-	kafkatest.Eventually(t, "a's dead letter", func() bool { return b.deadLetters() == 1 })
+	kafkatest.Eventually(t, "a's dead letter", func() bool { return f.deadLetters() == 1 })
 }
 
-// TestASwallowedDatabaseErrorIsItsRecords: a handler that ignores a failed statement
-// leaves a transaction nobody can use.
+// TestASwallowedDatabaseErrorIsItsRecords: a handler that ignores a failed statement leaves a
+// transaction that cannot be used.
 func TestASwallowedDatabaseErrorIsItsRecords(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-		if e.Data.OrderID == "a" {
+	f := newFixture(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+		if e.Data.ParcelID == "a" {
 			_, _ = tx.Exec(ctx, `SELECT 1/0`)
 			return nil
 		}
-		return effect(ctx, tx, e.Data.OrderID, "delivered")
+		return effect(ctx, tx, e.Data.ParcelID, "delivered")
 	}
-	produce(t, b, map[string]int32{"a": 0, "b": 0, "c": 0}, "b", "a", "c")
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(2)})
-	b.awaitEffects(2)
-	kafkatest.Eventually(t, "a's dead letter", func() bool { return b.deadLetters() == 1 })
+	produce(t, f, map[string]int32{"a": 0, "b": 0, "c": 0}, "b", "a", "c")
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Retry: quickly(2)})
+	f.awaitEffects(2)
+	kafkatest.Eventually(t, "a's dead letter", func() bool { return f.deadLetters() == 1 })
 }
 
-// TestManyFailuresKeepOrderAndLoseNothing is the property the parked keys exist for:
-// records of many keys, some failing once, some always, while consumers come and go.
+// TestManyFailuresKeepOrderAndLoseNothing checks the property that parked keys provide, with
+// records of many keys, some failing once, some always, while consumers start and stop.
 func TestManyFailuresKeepOrderAndLoseNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	const keys, each = 30, 30
 	rnd := rand.New(rand.NewPCG(4, 2))
 	kind := map[string]string{} // "key version" → once, always
@@ -280,29 +281,29 @@ func TestManyFailuresKeepOrderAndLoseNothing(t *testing.T) {
 			case n < 0.1:
 				kind[fmt.Sprint(order, " ", v+1)] = "once"
 			}
-			records = append(records, b.record(delivered(order), v+1))
+			records = append(records, f.record(collected(order), v+1))
 		}
 	}
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
-		id := fmt.Sprint(e.Data.OrderID, " ", e.AggregateVersion)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+		id := fmt.Sprint(e.Data.ParcelID, " ", e.AggregateVersion)
 		if kind[id] == "always" || kind[id] == "once" && e.Attempt == 1 {
 			return errors.New(kind[id])
 		}
-		return effect(ctx, tx, e.Data.OrderID, fmt.Sprint(e.AggregateVersion))
+		return effect(ctx, tx, e.Data.ParcelID, fmt.Sprint(e.AggregateVersion))
 	}
-	cfg := consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(3)}
-	stopA := b.run(cfg)
-	kafkatest.Produce(t, b.brokers, records...)
-	b.awaitEffects(100)
-	stopB := b.run(cfg)
-	b.awaitEffects(200)
+	cfg := consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Retry: quickly(3)}
+	stopA := f.run(cfg)
+	kafkatest.Produce(t, f.brokers, records...)
+	f.awaitEffects(100)
+	stopB := f.run(cfg)
+	f.awaitEffects(200)
 	stopA()
-	stopC := b.run(cfg)
+	stopC := f.run(cfg)
 	accounted := func() int {
-		return len(b.effects()) + len(b.rows(`SELECT status FROM dead_letters UNION ALL SELECT topic FROM parked_records`))
+		return len(f.effects()) + len(f.rows(`SELECT status FROM dead_letters UNION ALL SELECT topic FROM parked_records`))
 	}
 	kafkatest.Eventually(t, "every record done, given up or behind one that is", func() bool {
-		return accounted() == len(records) && len(b.rows(`SELECT topic FROM parked_keys WHERE state = 'retrying'`)) == 0
+		return accounted() == len(records) && len(f.rows(`SELECT topic FROM parked_keys WHERE state = 'retrying'`)) == 0
 	})
 	stopB()
 	stopC()
@@ -310,7 +311,7 @@ func TestManyFailuresKeepOrderAndLoseNothing(t *testing.T) {
 		t.Errorf("%d records accounted for, want %d", n, len(records))
 	}
 	next := map[string]int{}
-	for _, e := range b.effects() {
+	for _, e := range f.effects() {
 		var order string
 		var version int
 		if _, err := fmt.Sscan(e, &order, &version); err != nil {
@@ -331,35 +332,35 @@ func TestManyFailuresKeepOrderAndLoseNothing(t *testing.T) {
 	}
 }
 
-// busyError asks for patience, as an open circuit breaker does.
+// busyError asks the caller to wait, as an open circuit breaker does.
 type busyError struct{ wait time.Duration }
 
 func (e *busyError) Error() string             { return "busy" }
 func (e *busyError) RetryAfter() time.Duration { return e.wait }
 
-// TestAnOpenBreakerPausesThePartition: the consumer waits as long as it is told, does not
-// try meanwhile, gives nothing up, and goes on with the others.
+// TestAnOpenBreakerPausesThePartition: the consumer waits as long as the error asks, does not try
+// in the meantime, gives up no record, and goes on with the other partitions.
 func TestAnOpenBreakerPausesThePartition(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	const wait = 400 * time.Millisecond
 	var open atomic.Bool
 	open.Store(true)
 	var refusals atomic.Int32
-	call := func(_ context.Context, e consumer.Event[events.OrderDelivered]) (string, error) {
-		if e.Data.OrderID == "a" && open.Load() {
+	call := func(_ context.Context, e consumer.Event[sample.ParcelCollected]) (string, error) {
+		if e.Data.ParcelID == "a" && open.Load() {
 			refusals.Add(1)
 			return "", errs.New(errs.Transient, "call: %w", &busyError{wait})
 		}
 		return "called", nil
 	}
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered], answer string) error {
-		return effect(ctx, tx, e.Data.OrderID, answer)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected], answer string) error {
+		return effect(ctx, tx, e.Data.ParcelID, answer)
 	}
-	produce(t, b, map[string]int32{"a": 0, "c": 1}, "a", "a", "c")
+	produce(t, f, map[string]int32{"a": 0, "c": 1}, "a", "a", "c")
 	began := time.Now()
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.OnCall(call, handle)}, Retry: quickly(2)})
-	if diff := cmp.Diff([]string{"c called"}, b.awaitEffects(1)); diff != "" {
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{onCall(call, handle)}, Retry: quickly(2)})
+	if diff := cmp.Diff([]string{"c called"}, f.awaitEffects(1)); diff != "" {
 		t.Errorf("effects while the breaker is open (-want +got):\n%s", diff)
 	}
 	kafkatest.Eventually(t, "three refusals", func() bool { return refusals.Load() >= 3 })
@@ -367,65 +368,67 @@ func TestAnOpenBreakerPausesThePartition(t *testing.T) {
 		t.Errorf("%d tries in %s, want at most %d", refusals.Load(), time.Since(began), most)
 	}
 	open.Store(false)
-	if diff := cmp.Diff([]string{"c called", "a called", "a called"}, b.awaitEffects(3)); diff != "" {
+	if diff := cmp.Diff([]string{"c called", "a called", "a called"}, f.awaitEffects(3)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
-	if n := b.deadLetters(); n != 0 {
+	if n := f.deadLetters(); n != 0 {
 		t.Errorf("%d dead letters, want none", n)
 	}
 }
 
-// TestASubscriptionHasItsOwnRetries: one attempt only, beside a type with many.
+// TestASubscriptionHasItsOwnRetries: one type has a single attempt, beside a type with many.
 func TestASubscriptionHasItsOwnRetries(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var tries atomic.Int32
-	never := func(context.Context, pgx.Tx, consumer.Event[events.OrderDelivered]) error { return errors.New("never") }
-	later := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderConfirmed]) error {
+	never := func(context.Context, pgx.Tx, consumer.Event[sample.ParcelCollected]) error {
+		return errors.New("never")
+	}
+	later := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelLabelled]) error {
 		tries.Store(int32(e.Attempt))
 		if e.Attempt < 4 {
 			return errors.New("not yet")
 		}
-		return effect(ctx, tx, e.Data.OrderID, "confirmed")
+		return effect(ctx, tx, e.Data.ParcelID, "confirmed")
 	}
-	kafkatest.Produce(t, b.brokers, b.record(delivered("a"), 1), b.record(confirmed("b"), 1))
-	b.run(consumer.Config{Retry: quickly(4), Subscriptions: []consumer.Subscription{
-		consumer.On(never).WithRetry(consumer.Retry{Attempts: 1}), consumer.On(later),
+	kafkatest.Produce(t, f.brokers, f.record(collected("a"), 1), f.record(confirmed("b"), 1))
+	f.run(consumer.Config{Retry: quickly(4), Subscriptions: []consumer.Subscription{
+		on(never).WithRetry(consumer.Retry{Attempts: 1}), on(later),
 	}})
-	if diff := cmp.Diff([]string{"b confirmed"}, b.awaitEffects(1)); diff != "" {
+	if diff := cmp.Diff([]string{"b confirmed"}, f.awaitEffects(1)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
 	if n := tries.Load(); n != 4 {
 		t.Errorf("%d attempts of the one, want 4", n)
 	}
-	if got := b.rows(`SELECT attempts || ' ' || status FROM dead_letters`); !slices.Equal(got, []string{"1 open"}) {
+	if got := f.rows(`SELECT attempts || ' ' || status FROM dead_letters`); !slices.Equal(got, []string{"1 open"}) {
 		t.Errorf("dead letters of the other: %v", got)
 	}
-	if n := b.rows(`SELECT topic FROM outbox WHERE topic LIKE '%.retry' AND key = 'a'`); len(n) != 0 {
+	if n := f.rows(`SELECT topic FROM outbox WHERE topic LIKE '%.retry' AND key = 'a'`); len(n) != 0 {
 		t.Errorf("%d retries of a record that has none", len(n))
 	}
 }
 
-// A retry record written while a clock was an hour ahead is not held for an hour: the longest
-// wait is that between two attempts, counted from when the record is seen.
+// A retry record was written while a clock was an hour ahead. It does not wait for an hour: the
+// longest wait is that between two attempts, counted from when the record is read.
 func TestAClockThatWasAheadHoldsNoRetryUp(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	s := retry.New(group, b.outbox)
-	r := b.record(delivered("a"), 1)
-	err := postgres.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+	f := newFixture(t)
+	s := retry.New(group, f.outbox)
+	r := f.record(collected("a"), 1)
+	err := postgres.InTx(t.Context(), f.pool, func(tx pgx.Tx) error {
 		ahead := time.Now().Add(time.Hour)
 		return s.Park(t.Context(), tx, retry.Head{
 			Record:  retry.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: kafkatest.Headers(r), Time: time.Now()},
-			InboxID: uuid.Must(uuid.NewV7()), EventType: "OrderDelivered",
+			InboxID: uuid.Must(uuid.NewV7()), EventType: "ParcelCollected",
 			Failure: retry.Failure{}.Failed(errors.New("once"), nil, ahead), NotBefore: ahead,
 		})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.outbox.Wake()
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(5)})
-	b.awaitEffects(1)
-	b.awaitNothingParked()
+	f.outbox.Wake()
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(simply)}, Retry: quickly(5)})
+	f.awaitEffects(1)
+	f.awaitNothingParked()
 }

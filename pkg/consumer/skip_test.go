@@ -12,17 +12,18 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/retry"
 )
 
-// skips lists what became of wishes, "place actor reason skipped".
-func (b *bench) skips(s *retry.Store) (all []string) {
-	b.t.Helper()
-	skips, err := s.Skips(b.t.Context(), b.pool, 0)
+// skips returns the requests to skip and their results, "place actor reason skipped".
+func (f *fixture) skips(s *retry.Store) (all []string) {
+	f.t.Helper()
+	skips, err := s.Skips(f.t.Context(), f.pool, 0)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	for _, k := range skips {
 		state := "asked"
@@ -34,74 +35,76 @@ func (b *bench) skips(s *retry.Store) (all []string) {
 	return all
 }
 
-// An operator has a record skipped that nothing takes: the partition goes on, once and for all.
+// An operator has a record skipped that no table accepts. The partition goes on, and the skip is
+// final.
 func TestAnOperatorSkipsARecordThatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.refuse("dead_letters", "NEW.record_offset = 1", "54000")
-	cfg := consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(2)}
-	c, stop := b.runs(cfg)
-	b.place(b.record(delivered("a"), 1), &kgo.Record{Topic: events.TopicOrderEvents, Value: []byte("x")}, b.record(delivered("b"), 1))
-	b.awaitWaiting(c, "record order.events/0/1 cannot be stored")
-	s := retry.New(group, b.outbox)
-	for range 2 { // again is the same
-		k, err := s.Skip(t.Context(), b.pool, retry.Place{Topic: "order.events", Offset: 1}, "ada", "breaks the table")
+	f := newFixture(t)
+	f.refuse("dead_letters", "NEW.record_offset = 1", "54000")
+	cfg := consumer.Config{Subscriptions: []consumer.Subscription{on(simply)}, Retry: quickly(2)}
+	c, stop := f.runs(cfg)
+	f.place(f.record(collected("a"), 1), &kgo.Record{Topic: sample.TopicParcelEvents, Value: []byte("x")}, f.record(collected("b"), 1))
+	f.awaitWaiting(c, "record parcel.events/0/1 cannot be stored")
+	s := retry.New(group, f.outbox)
+	for range 2 { // a repetition changes nothing
+		k, err := s.Skip(t.Context(), f.pool, retry.Place{Topic: "parcel.events", Offset: 1}, "ada", "breaks the table")
 		if err != nil || k.Actor != "ada" {
 			t.Fatalf("%+v, %v", k, err)
 		}
 	}
-	b.awaitEffects(2)
-	b.awaitReady(c)
-	if diff := cmp.Diff([]string{"order.events/0/1 ada breaks the table skipped"}, b.skips(s)); diff != "" {
+	f.awaitEffects(2)
+	f.awaitReady(c)
+	if diff := cmp.Diff([]string{"parcel.events/0/1 ada breaks the table skipped"}, f.skips(s)); diff != "" {
 		t.Errorf("audit (-want +got):\n%s", diff)
 	}
 
-	// Read again from the beginning by a process that knows nothing of it, it has no effect.
+	// Read again from the beginning by a new process, the record has no effect.
 	stop()
-	b.exec(`TRUNCATE inbox; DROP TRIGGER refuse ON dead_letters`)
+	f.exec(`TRUNCATE inbox; DROP TRIGGER refuse ON dead_letters`)
 	reg := prometheus.NewRegistry()
 	cfg.Registerer, cfg.KgoOpts = reg, []kgo.Opt{kgo.ConsumerGroup("elsewhere")}
-	b.run(cfg)
-	kafkatest.Eventually(t, "all records again", func() bool { return counter(t, reg, "eventshop_consumer_records_total") == 3 })
-	if n := counter(t, reg, "eventshop_consumer_records_total", "outcome", "skipped"); n != 1 || b.deadLetters() != 0 {
-		t.Errorf("%v skipped, %d dead letters; want 1 and 0", n, b.deadLetters())
+	f.run(cfg)
+	kafkatest.Eventually(t, "all records again", func() bool { return counter(t, reg, "consumer_records_total") == 3 })
+	if n := counter(t, reg, "consumer_records_total", "outcome", "skipped"); n != 1 || f.deadLetters() != 0 {
+		t.Errorf("%v skipped, %d dead letters; want 1 and 0", n, f.deadLetters())
 	}
 }
 
-// A wish about a record that does not wait has no effect; one about a dead letter is refused.
+// A request to skip a record that does not wait has no effect. A request about a dead letter is
+// refused.
 func TestOnlyAWaitingRecordIsSkipped(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	s := retry.New(group, b.outbox)
-	if _, err := s.Skip(t.Context(), b.pool, retry.Place{Topic: "order.events", Offset: 0}, "ada", "too early"); err != nil {
+	f := newFixture(t)
+	s := retry.New(group, f.outbox)
+	if _, err := s.Skip(t.Context(), f.pool, retry.Place{Topic: "parcel.events", Offset: 0}, "ada", "too early"); err != nil {
 		t.Fatal(err)
 	}
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(simply)}, Retry: quickly(2)})
-	b.place(b.record(delivered("a"), 1), &kgo.Record{Topic: events.TopicOrderEvents, Value: []byte("x")})
-	b.awaitEffects(1)
-	b.letters(s, retry.StatusOpen, 1)
-	if diff := cmp.Diff([]string{"order.events/0/0 ada too early asked"}, b.skips(s)); diff != "" {
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(simply)}, Retry: quickly(2)})
+	f.place(f.record(collected("a"), 1), &kgo.Record{Topic: sample.TopicParcelEvents, Value: []byte("x")})
+	f.awaitEffects(1)
+	f.letters(s, retry.StatusOpen, 1)
+	if diff := cmp.Diff([]string{"parcel.events/0/0 ada too early asked"}, f.skips(s)); diff != "" {
 		t.Errorf("audit (-want +got):\n%s", diff)
 	}
-	_, err := s.Skip(t.Context(), b.pool, retry.Place{Topic: "order.events", Offset: 1}, "ada", "r")
+	_, err := s.Skip(t.Context(), f.pool, retry.Place{Topic: "parcel.events", Offset: 1}, "ada", "r")
 	if errs.KindOf(err) != errs.Conflict {
 		t.Errorf("skipping a dead letter: %v", err)
 	}
 	for _, bad := range []retry.Place{{}, {Topic: "t", Partition: -1}, {Topic: "t", Offset: -1}} {
-		if _, err := s.Skip(t.Context(), b.pool, bad, "ada", "r"); errs.KindOf(err) != errs.Invalid {
+		if _, err := s.Skip(t.Context(), f.pool, bad, "ada", "r"); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
-	if _, err := s.Skip(t.Context(), b.pool, retry.Place{Topic: "t"}, "ada", " "); errs.KindOf(err) != errs.Invalid {
+	if _, err := s.Skip(t.Context(), f.pool, retry.Place{Topic: "t"}, "ada", " "); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("without a reason: %v", err)
 	}
 }
 
-// A retry record that waits for ever is skipped likewise, and what follows it goes on.
+// A retry record that waits for ever is skipped too, and its followers go on.
 func TestAnOperatorSkipsARetry(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	f := newFixture(t)
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		switch {
 		case e.AggregateVersion == 1 && e.Attempt > 1:
 			return errs.New(errs.Transient, "something of ours is away")
@@ -110,47 +113,47 @@ func TestAnOperatorSkipsARetry(t *testing.T) {
 		}
 		return simply(ctx, tx, e)
 	}
-	c := b.start(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(5)})
-	b.place(b.record(delivered("a"), 1), b.record(delivered("a"), 2))
-	b.awaitWaiting(c, "a retry of order.events/0/0")
-	s := retry.New(group, b.outbox)
-	place := retry.Place{Topic: events.RetryTopic("order.events", group).Name, Partition: b.first(events.RetryTopic("order.events", group)).Partition}
-	if _, err := s.Skip(t.Context(), b.pool, place, "ada", "will never work"); err != nil {
+	c := f.start(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Retry: quickly(5)})
+	f.place(f.record(collected("a"), 1), f.record(collected("a"), 2))
+	f.awaitWaiting(c, "a retry of parcel.events/0/0")
+	s := retry.New(group, f.outbox)
+	place := retry.Place{Topic: event.RetryTopic("parcel.events", group).Name, Partition: f.first(event.RetryTopic("parcel.events", group)).Partition}
+	if _, err := s.Skip(t.Context(), f.pool, place, "ada", "will never work"); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"a 2"}, b.awaitEffects(1)); diff != "" {
+	if diff := cmp.Diff([]string{"a 2"}, f.awaitEffects(1)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
-	b.awaitNothingParked()
-	b.awaitReady(c)
-	if diff := cmp.Diff([]string{place.String() + " ada will never work skipped"}, b.skips(s)); diff != "" {
+	f.awaitNothingParked()
+	f.awaitReady(c)
+	if diff := cmp.Diff([]string{place.String() + " ada will never work skipped"}, f.skips(s)); diff != "" {
 		t.Errorf("audit (-want +got):\n%s", diff)
 	}
 }
 
-// A wish about a retry record that does not wait has no effect either, nor has one of another
-// group's.
+// A request to skip a retry record that does not wait has no effect either, nor has a request of
+// another group.
 func TestOnlyAWaitingRetryIsSkipped(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	for partition := range events.Partitions {
-		place := retry.Place{Topic: events.RetryTopic("order.events", group).Name, Partition: partition}
-		if _, err := retry.New(group, b.outbox).Skip(t.Context(), b.pool, place, "ada", "too early"); err != nil {
+	f := newFixture(t)
+	for partition := range event.Partitions {
+		place := retry.Place{Topic: event.RetryTopic("parcel.events", group).Name, Partition: partition}
+		if _, err := retry.New(group, f.outbox).Skip(t.Context(), f.pool, place, "ada", "too early"); err != nil {
 			t.Fatal(err)
 		}
-		if asked, err := retry.New("others", b.outbox).Asked(t.Context(), b.pool, place); err != nil || asked[place] {
+		if asked, err := retry.New("others", f.outbox).Asked(t.Context(), f.pool, place); err != nil || asked[place] {
 			t.Errorf("another group is asked: %v, %v", asked, err)
 		}
 	}
-	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderDelivered]) error {
+	handle := func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
 		if e.Attempt == 1 {
 			return errors.New("once")
 		}
 		return simply(ctx, tx, e)
 	}
-	b.run(consumer.Config{Subscriptions: []consumer.Subscription{consumer.On(handle)}, Retry: quickly(5)})
-	b.place(b.record(delivered("a"), 1))
-	if diff := cmp.Diff([]string{"a 1"}, b.awaitEffects(1)); diff != "" {
+	f.run(consumer.Config{Subscriptions: []consumer.Subscription{on(handle)}, Retry: quickly(5)})
+	f.place(f.record(collected("a"), 1))
+	if diff := cmp.Diff([]string{"a 1"}, f.awaitEffects(1)); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
 }

@@ -4,48 +4,62 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/telemetry"
 )
 
-// Event is one domain fact as a handler sees it: the envelope (CloudEvents
-// attributes), the decoded payload, and where in Kafka it was read.
-type Event[T events.Event] struct {
-	events.Envelope
+// Event is one event as a handler sees it: the envelope (CloudEvents attributes), the decoded
+// payload, and the place in Kafka where it was read.
+type Event[T event.Event] struct {
+	event.Envelope
 	Data      T
 	Topic     string
 	Partition int32
 	Offset    int64
-	Attempt   int // from 1; more than 1 when an earlier one failed and is known to have
+	Attempt   int // from 1; more than 1 when an earlier attempt failed and the failure was stored
+
+	span string // traceparent of this attempt, a child of the envelope's
 }
 
-// Cause gives what the events a handler appends must carry on: the correlation
-// id is inherited, the causation id is this event's id, and the trace goes on.
+// Cause returns what the events that a handler appends carry on. They inherit the correlation id,
+// their causation id is this event's id, and the trace continues. Their parent in the trace is the
+// attempt that handles this event, not the event's own parent, because the event causes them and
+// they are not its siblings. For an event that no consumer has read, each call of Cause creates an
+// attempt of its own.
 func (e Event[T]) Cause() outbox.Cause {
+	span := e.span
+	if span == "" {
+		span = telemetry.ChildTraceParent(e.TraceParent)
+	}
 	return outbox.Cause{
 		CorrelationID: e.CorrelationID,
 		CausationID:   e.ID.String(),
-		TraceParent:   e.TraceParent,
+		TraceParent:   span,
 		TraceState:    e.TraceState,
 	}
 }
 
-// Subscription is one line of a service's subscription table: which event type,
-// and what the service does about it. On and OnCall make it.
+// Subscription is one line of a service's subscription table: an event type and what the service
+// does about it. [On] and [OnCall] create it.
 type Subscription struct {
-	// Type is the event type subscribed to; its topic is polled.
-	Type events.Type
-	// Retry is for records of this type that fail; what is zero is as in Config.
+	// Type is the event type subscribed to; its topic is polled. [New] takes it from the catalogue.
+	// Before that only its name is set.
+	Type event.Type
+	// Retry applies to records of this type that fail. Zero fields take the values of [Config].
 	Retry Retry
 
-	emits  []events.Type                                      // what the handler may append: see Emits
-	call   func(ctx context.Context, r received) (any, error) // nil with On
-	handle func(ctx context.Context, tx pgx.Tx, r received, result any) error
+	typeIn func(event.Catalogue) event.Type
+	emits  []event.Type                                                              // what the handler may append: see Emits
+	look   func(ctx context.Context, q postgres.Querier, keys []string) (any, error) // the states that calls see; nil with On
+	call   func(states any, r received) (func(context.Context) (any, error), error)  // the call that is due, or nil; nil with On
+	model  any                                                                       // the reaction.Model: its steps form one set per transaction
+	newSet func() set                                                                // of the model
+	step   func(s set, it *item) (step, error)
 }
 
-// WithRetry returns the subscription with its own way of trying again.
+// WithRetry returns the subscription with a retry policy of its own.
 func (s Subscription) WithRetry(r Retry) Subscription {
 	s.Retry = r
 	return s
@@ -53,70 +67,22 @@ func (s Subscription) WithRetry(r Retry) Subscription {
 
 // received is an event before its Go type is known.
 type received struct {
-	envelope  events.Envelope
-	data      events.Event // pointer to the generated struct
+	envelope  event.Envelope
+	data      event.Event // pointer to the generated struct
 	topic     string
 	partition int32
 	offset    int64
 	attempt   int
+	span      string // traceparent of this attempt; "" when the envelope could not be read
 }
 
-// On subscribes to events of type T. The handler runs inside the batch's
-// transaction, where the event's inbox row already stands; what it returns
-// decides the record's outcome by its error kind (see package errs).
-func On[T events.Event](handle func(ctx context.Context, tx pgx.Tx, e Event[T]) error) Subscription {
-	return Subscription{
-		Type: events.TypeOf[T](),
-		handle: func(ctx context.Context, tx pgx.Tx, r received, _ any) error {
-			e, err := typed[T](r)
-			if err != nil {
-				return err
-			}
-			return handle(ctx, tx, e)
-		},
-	}
+// nameOf returns the name of a generated type, the value of the ce_type header.
+func nameOf[T event.Event]() string {
+	var zero T
+	return zero.EventType()
 }
 
-// OnCall subscribes to events of type T whose handling needs a call to the
-// outside world. The call runs before the transaction, so that no database lock
-// is held while a foreign server thinks; its result is handed to the handler.
-//
-// The call must be idempotent by a key derived from the event's aggregate: it is
-// made again after a crash between call and commit, and whenever the transaction
-// has to be repeated. It must return an error of kind errs.Transient when the
-// outcome is unknown; the record is then tried again, never taken as declined.
-//
-// What the handler appends to tell of the call is listed with Emits, so that no call is
-// made whose outcome could not be told.
-//
-// Within one batch there is never a second record of the same key beside one
-// that calls: each call sees what the previous record of its key committed.
-func OnCall[T events.Event, R any](
-	call func(ctx context.Context, e Event[T]) (R, error),
-	handle func(ctx context.Context, tx pgx.Tx, e Event[T], r R) error,
-) Subscription {
-	return Subscription{
-		Type: events.TypeOf[T](),
-		call: func(ctx context.Context, r received) (any, error) {
-			e, err := typed[T](r)
-			if err != nil {
-				return nil, err
-			}
-			return call(ctx, e)
-		},
-		handle: func(ctx context.Context, tx pgx.Tx, r received, result any) error {
-			e, err := typed[T](r)
-			if err != nil {
-				return err
-			}
-			// A nil interface R arrives here as a nil any; the zero R is what it was.
-			answer, _ := result.(R)
-			return handle(ctx, tx, e, answer)
-		},
-	}
-}
-
-func typed[T events.Event](r received) (Event[T], error) {
+func typed[T event.Event](r received) (Event[T], error) {
 	data, ok := any(r.data).(*T)
 	if !ok {
 		return Event[T]{}, fmt.Errorf("event %s decoded as %T, not as the subscribed type", r.envelope.Type, r.data)
@@ -128,5 +94,6 @@ func typed[T events.Event](r received) (Event[T], error) {
 		Partition: r.partition,
 		Offset:    r.offset,
 		Attempt:   r.attempt,
+		span:      r.span,
 	}, nil
 }

@@ -1,6 +1,6 @@
-// Package credentials reads passwords and certificates from files, as secrets are mounted
-// into containers. Nothing is kept: who asks again after a rotation gets the new one. No
-// error and no log line holds a secret, only the name of its file.
+// Package credentials reads passwords and certificates from files, as secrets are mounted into
+// containers. It caches nothing: a read after a rotation returns the new secret. No error and no
+// log line contains a secret, only the name of its file.
 package credentials
 
 import (
@@ -12,11 +12,10 @@ import (
 	"strings"
 )
 
-// maxSecret bounds what is read: a path that names something else by mistake is not read
-// into memory.
+// maxSecret bounds the size of a read, so that a path to a wrong file is not read into memory.
 const maxSecret = 64 << 10
 
-// Password returns what is in a file, without the line end that editors leave. Other spaces
+// Password returns the content of a file, without the line end that editors add. Other spaces
 // belong to the password. A file that is empty or larger than 64 KiB is an error.
 func Password(file string) (string, error) {
 	f, err := os.Open(file)
@@ -56,8 +55,8 @@ func TLS(caFile string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// Present makes cfg show a client certificate when a server asks for one. The PEM files are
-// read now, for mistakes to show, and again for each connection.
+// Present makes cfg send a client certificate when a server asks for one. The PEM files are read
+// now, to detect mistakes, and again for each connection.
 func Present(cfg *tls.Config, certFile, keyFile string) error {
 	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
 		return err

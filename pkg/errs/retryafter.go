@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// RetryAfter returns how long the receiver of err is asked to wait before it tries
-// again, and false when err does not say. An error says so by a method
-// RetryAfter() time.Duration, as that of an open circuit breaker does; of several in the
-// chain the outermost counts, of joined ones the first. A wait that is over is 0.
+// RetryAfter returns how long the receiver of err should wait before it tries again, and false when
+// err names no wait. An error names its wait by a method RetryAfter() time.Duration, as that of an
+// open circuit breaker does. Of several in the chain the outermost counts, of joined errors the
+// first. A wait that is over is 0.
 //
-// The wait is a wish of whoever refused and overrules a backoff of the receiver's own,
-// which knows nothing but how often it has failed. It says nothing about the kind.
+// The wait comes from the dependency or breaker that refused. It overrules the receiver's own
+// backoff, which only counts failures. It says nothing about the kind.
 func RetryAfter(err error) (time.Duration, bool) {
 	e, ok := errors.AsType[interface {
 		error

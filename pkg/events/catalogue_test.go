@@ -11,10 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 )
 
-// record is a schema file as far as these tests look into it.
+// record has the parts of a schema file that these tests read.
 type record struct {
 	Type      string
 	Namespace string
@@ -68,7 +69,7 @@ func TestEverySchemaFileIsInTheCatalogueAndViceVersa(t *testing.T) {
 			t.Errorf("%s is in file %s, want %s", r.Name, path, want)
 		}
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		catalogue[typ.Subject] = true
 	}
 	if diff := cmp.Diff(files, catalogue); diff != "" {
@@ -82,7 +83,7 @@ func TestCatalogueEntriesAgreeWithTheirTypes(t *testing.T) {
 	for _, topic := range events.Topics() {
 		topics[topic.Name] = true
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		zero := typ.New()
 		if zero.EventType() != typ.Name || zero.AvroSchema() != typ.Schema {
 			t.Errorf("%s: New makes a %T", typ.Name, zero)
@@ -97,11 +98,11 @@ func TestCatalogueEntriesAgreeWithTheirTypes(t *testing.T) {
 		if typ.AggregateType == "" {
 			t.Errorf("%s: no aggregate type", typ.Name)
 		}
-		if found, ok := events.Lookup(typ.Name); !ok || found.Subject != typ.Subject {
+		if found, ok := events.Catalogue().Lookup(typ.Name); !ok || found.Subject != typ.Subject {
 			t.Errorf("Lookup(%q) = %v, %v", typ.Name, found.Subject, ok)
 		}
 	}
-	if typ, ok := events.Lookup("OrderEvent"); ok {
+	if typ, ok := events.Catalogue().Lookup("OrderEvent"); ok {
 		t.Errorf("Lookup of an unknown name found %s", typ.Subject)
 	}
 }
@@ -143,7 +144,7 @@ func checkDocs(t *testing.T, path string, schema json.RawMessage) {
 
 func TestEveryEventHasOrderAndTime(t *testing.T) {
 	t.Parallel()
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		r := parseRecord(t, []byte(typ.Schema))
 		if first := r.Fields[0].Name; first != "orderId" {
 			t.Errorf("%s: first field is %s, not orderId", typ.Name, first)
@@ -179,22 +180,22 @@ type PaymentVoided struct{ events.PaymentVoided }
 
 func TestCatalogueIsNotShared(t *testing.T) {
 	t.Parallel()
-	events.Catalogue()[0].Name = "changed"
+	events.Catalogue().Types()[0].Name = "changed"
 	events.Topics()[0].Config["retention.ms"] = "1"
-	if events.Catalogue()[0].Name == "changed" || events.Topics()[0].Config["retention.ms"] != "-1" {
+	if events.Catalogue().Types()[0].Name == "changed" || events.Topics()[0].Config["retention.ms"] != "-1" {
 		t.Error("a caller can change what others get")
 	}
 }
 
 func TestTopicsOfConsumerGroups(t *testing.T) {
 	t.Parallel()
-	dead := events.DeadLetterTopic(events.TopicOrderEvents, "payment")
-	retry := events.RetryTopic(events.TopicOrderEvents, "payment")
+	dead := event.DeadLetterTopic(events.TopicOrderEvents, "payment")
+	retry := event.RetryTopic(events.TopicOrderEvents, "payment")
 	if dead.Name != "order.events.payment.dlq" || retry.Name != "order.events.payment.retry" {
 		t.Errorf("names are %q and %q", dead.Name, retry.Name)
 	}
-	for _, topic := range []events.Topic{dead, retry} {
-		if topic.Partitions != events.Partitions || topic.Config["retention.ms"] == "" {
+	for _, topic := range []event.Topic{dead, retry} {
+		if topic.Partitions != event.Partitions || topic.Config["retention.ms"] == "" {
 			t.Errorf("%s has %d partitions and config %v", topic.Name, topic.Partitions, topic.Config)
 		}
 	}

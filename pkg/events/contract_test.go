@@ -7,15 +7,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 )
 
-// The contract between services that are released one by one: where each event goes and
-// whose version it carries.
+// The contract between services that are released separately: the topic of each event, and the
+// aggregate whose version it carries.
 func TestWhereEventsGo(t *testing.T) {
 	t.Parallel()
 	got := map[string][]string{}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		key := typ.Topic + " of " + typ.AggregateType
 		got[key] = append(got[key], typ.Name)
 	}
@@ -44,7 +45,7 @@ func TestHowLongTopicsKeepRecords(t *testing.T) {
 	}
 	forever := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 	got := map[string]map[string]string{}
-	for _, topic := range append(events.Topics(), events.DeadLetterTopic("t", "g"), events.RetryTopic("t", "g")) {
+	for _, topic := range append(events.Topics(), event.DeadLetterTopic("t", "g"), event.RetryTopic("t", "g")) {
 		got[topic.Name] = topic.Config
 	}
 	want := map[string]map[string]string{

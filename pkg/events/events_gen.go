@@ -34,7 +34,7 @@ func (InventoryReleased) EventType() string { return "InventoryReleased" }
 // AvroSchema returns the schema InventoryReleased is written with.
 func (InventoryReleased) AvroSchema() string { return schemaInventoryReleased }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e InventoryReleased) AggregateKey() string { return e.OrderID }
 
 const schemaInventoryReleased = `{"name":"eventshop.inventory.v1.InventoryReleased","doc":"InventoryReleased says that a reservation was given up and its stock is available again.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reservationId","doc":"Identifier of the reservation at the inventory service.","type":"string"},{"name":"items","doc":"Stock given back, one entry a unit.","type":{"type":"array","items":{"name":"eventshop.inventory.v1.ReservedItem","doc":"ReservedItem is stock set aside for an order.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit set aside.","type":"string"},{"name":"quantity","doc":"Pieces set aside, at least 1.","type":"int"}]}}},{"name":"reason","doc":"What the release compensates: \"shipment_failed\", or the cancellation's \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the stock was given back. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -67,7 +67,7 @@ func (InventoryReservationFailed) EventType() string { return "InventoryReservat
 // AvroSchema returns the schema InventoryReservationFailed is written with.
 func (InventoryReservationFailed) AvroSchema() string { return schemaInventoryReservationFailed }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e InventoryReservationFailed) AggregateKey() string { return e.OrderID }
 
 const schemaInventoryReservationFailed = `{"name":"eventshop.inventory.v1.InventoryReservationFailed","doc":"InventoryReservationFailed says that at least one line cannot be covered. Nothing was set aside: a reservation is all or nothing.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"\"out_of_stock\", or \"unknown_sku\" when a unit is not in the assortment.","type":"string"},{"name":"shortages","doc":"The lines that cannot be covered.","type":{"type":"array","items":{"name":"eventshop.inventory.v1.Shortage","doc":"Shortage is one line of an order that stock cannot cover.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit that is short or unknown.","type":"string"},{"name":"requested","doc":"Pieces the order asks for.","type":"int"},{"name":"available","doc":"Pieces that were free to reserve at the time; 0 for an unknown unit.","type":"long"}]}},"default":[]},{"name":"occurredAt","doc":"When the reservation failed. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -90,7 +90,7 @@ func (InventoryReserved) EventType() string { return "InventoryReserved" }
 // AvroSchema returns the schema InventoryReserved is written with.
 func (InventoryReserved) AvroSchema() string { return schemaInventoryReserved }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e InventoryReserved) AggregateKey() string { return e.OrderID }
 
 const schemaInventoryReserved = `{"name":"eventshop.inventory.v1.InventoryReserved","doc":"InventoryReserved says that the stock of every line of a paid order is set aside.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reservationId","doc":"Identifier of the reservation at the inventory service.","type":"string"},{"name":"items","doc":"Stock set aside, one entry a unit.","type":{"type":"array","items":{"name":"eventshop.inventory.v1.ReservedItem","doc":"ReservedItem is stock set aside for an order.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit set aside.","type":"string"},{"name":"quantity","doc":"Pieces set aside, at least 1.","type":"int"}]}}},{"name":"occurredAt","doc":"When the stock was set aside. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -113,7 +113,7 @@ func (OrderCancellationRequested) EventType() string { return "OrderCancellation
 // AvroSchema returns the schema OrderCancellationRequested is written with.
 func (OrderCancellationRequested) AvroSchema() string { return schemaOrderCancellationRequested }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderCancellationRequested) AggregateKey() string { return e.OrderID }
 
 const schemaOrderCancellationRequested = `{"name":"eventshop.order.v1.OrderCancellationRequested","doc":"OrderCancellationRequested says that the order is to be cancelled. Shipping decides whether it still can be, because dispatch is the saga's pivot.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"Who asked: \"customer\", or \"deadline\" when the order was not confirmed in time.","type":"string"},{"name":"detail","doc":"Explanation for people, not to be parsed. Empty when there is nothing to add.","type":"string","default":""},{"name":"occurredAt","doc":"When the cancellation was asked for. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -136,7 +136,7 @@ func (OrderCancelled) EventType() string { return "OrderCancelled" }
 // AvroSchema returns the schema OrderCancelled is written with.
 func (OrderCancelled) AvroSchema() string { return schemaOrderCancelled }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderCancelled) AggregateKey() string { return e.OrderID }
 
 const schemaOrderCancelled = `{"name":"eventshop.order.v1.OrderCancelled","doc":"OrderCancelled says that the order ended without a delivery and that no money is kept for it. Terminal.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"Why: \"payment_failed\", \"out_of_stock\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"detail","doc":"Explanation for people, not to be parsed. Empty when there is nothing to add.","type":"string","default":""},{"name":"occurredAt","doc":"When the order was cancelled. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -157,7 +157,7 @@ func (OrderConfirmed) EventType() string { return "OrderConfirmed" }
 // AvroSchema returns the schema OrderConfirmed is written with.
 func (OrderConfirmed) AvroSchema() string { return schemaOrderConfirmed }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderConfirmed) AggregateKey() string { return e.OrderID }
 
 const schemaOrderConfirmed = `{"name":"eventshop.order.v1.OrderConfirmed","doc":"OrderConfirmed says that the order is paid, its stock is reserved and its shipment is scheduled.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"trackingId","doc":"Carrier's tracking number of the scheduled shipment.","type":"string"},{"name":"occurredAt","doc":"When the order was confirmed. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -220,7 +220,7 @@ func (OrderCreated) EventType() string { return "OrderCreated" }
 // AvroSchema returns the schema OrderCreated is written with.
 func (OrderCreated) AvroSchema() string { return schemaOrderCreated }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderCreated) AggregateKey() string { return e.OrderID }
 
 const schemaOrderCreated = `{"name":"eventshop.order.v1.OrderCreated","doc":"OrderCreated says that a customer placed an order. It carries the whole order (event-carried state transfer), so that no consumer has to ask the order service back. It starts the saga.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"customer","doc":"Customer who placed the order.","type":{"name":"eventshop.order.v1.Customer","doc":"Customer is who placed the order, as known when it was placed.","type":"record","fields":[{"name":"id","doc":"Identifier of the customer.","type":"string"},{"name":"name","doc":"Full name.","type":"string"},{"name":"email","doc":"Address for messages about the order.","type":"string"}]}},{"name":"shippingAddress","doc":"Where the parcel goes.","type":{"name":"eventshop.order.v1.Address","doc":"Address is where a parcel is sent to.","type":"record","fields":[{"name":"street","doc":"Street and house number.","type":"string"},{"name":"city","doc":"City or locality.","type":"string"},{"name":"postalCode","doc":"Postal code as written in the country.","type":"string"},{"name":"country","doc":"ISO 3166-1 alpha-2 code, for example DE.","type":"string"}]}},{"name":"items","doc":"Lines of the order, at least one, each unit at most once.","type":{"type":"array","items":{"name":"eventshop.order.v1.OrderItem","doc":"OrderItem is one line of an order.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit ordered.","type":"string"},{"name":"quantity","doc":"Pieces ordered, at least 1.","type":"int"},{"name":"unitPrice","doc":"Price of one piece in minor units of the order's currency.","type":"long"}]}}},{"name":"totalAmount","doc":"Sum of quantity times unit price over all lines, in minor units of the currency.","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of every amount of the order, for example EUR.","type":"string"},{"name":"confirmBy","doc":"Saga deadline: an order that is not confirmed by then is cancelled. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"occurredAt","doc":"When the order was accepted. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -239,7 +239,7 @@ func (OrderDelivered) EventType() string { return "OrderDelivered" }
 // AvroSchema returns the schema OrderDelivered is written with.
 func (OrderDelivered) AvroSchema() string { return schemaOrderDelivered }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderDelivered) AggregateKey() string { return e.OrderID }
 
 const schemaOrderDelivered = `{"name":"eventshop.order.v1.OrderDelivered","doc":"OrderDelivered says that the parcel reached the customer. Terminal.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"occurredAt","doc":"When the order became delivered. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -258,7 +258,7 @@ func (OrderPlaced) EventType() string { return "OrderPlaced" }
 // AvroSchema returns the schema OrderPlaced is written with.
 func (OrderPlaced) AvroSchema() string { return schemaOrderPlaced }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderPlaced) AggregateKey() string { return e.OrderID }
 
 const schemaOrderPlaced = `{"name":"eventshop.order.v1.OrderPlaced","doc":"OrderPlaced notifies that an order exists, by id and time only (event notification). Whoever needs more asks the order service.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"occurredAt","doc":"When the order was accepted. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -279,7 +279,7 @@ func (OrderShipped) EventType() string { return "OrderShipped" }
 // AvroSchema returns the schema OrderShipped is written with.
 func (OrderShipped) AvroSchema() string { return schemaOrderShipped }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderShipped) AggregateKey() string { return e.OrderID }
 
 const schemaOrderShipped = `{"name":"eventshop.order.v1.OrderShipped","doc":"OrderShipped says that the parcel is with the carrier. From here on the order can no longer be cancelled.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"trackingId","doc":"Carrier's tracking number of the parcel.","type":"string"},{"name":"occurredAt","doc":"When the order became shipped. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -308,7 +308,7 @@ func (OrderSnapshot) EventType() string { return "OrderSnapshot" }
 // AvroSchema returns the schema OrderSnapshot is written with.
 func (OrderSnapshot) AvroSchema() string { return schemaOrderSnapshot }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e OrderSnapshot) AggregateKey() string { return e.OrderID }
 
 const schemaOrderSnapshot = `{"name":"eventshop.order.v1.OrderSnapshot","doc":"OrderSnapshot is the latest state of one order for the compacted topic: the newest record of a key replaces all before it.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"version","doc":"Version of the order's event stream this state is as of, counted from 1.","type":"long"},{"name":"status","doc":"PENDING, CONFIRMED, SHIPPED, DELIVERED, CANCELLING or CANCELLED.","type":"string"},{"name":"customerId","doc":"Identifier of the customer who placed the order.","type":"string"},{"name":"totalAmount","doc":"Total of the order in minor units of the currency.","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the total, for example EUR.","type":"string"},{"name":"occurredAt","doc":"When the order reached this state. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -333,7 +333,7 @@ func (PaymentCompleted) EventType() string { return "PaymentCompleted" }
 // AvroSchema returns the schema PaymentCompleted is written with.
 func (PaymentCompleted) AvroSchema() string { return schemaPaymentCompleted }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e PaymentCompleted) AggregateKey() string { return e.OrderID }
 
 const schemaPaymentCompleted = `{"name":"eventshop.payment.v1.PaymentCompleted","doc":"PaymentCompleted says that the gateway captured the order's total.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"paymentId","doc":"Identifier of the payment at the payment service.","type":"string"},{"name":"amount","doc":"Amount captured. Minor units of the currency (cents for EUR, yen for JPY).","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the amount, for example EUR.","type":"string"},{"name":"occurredAt","doc":"When the capture became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -356,7 +356,7 @@ func (PaymentFailed) EventType() string { return "PaymentFailed" }
 // AvroSchema returns the schema PaymentFailed is written with.
 func (PaymentFailed) AvroSchema() string { return schemaPaymentFailed }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e PaymentFailed) AggregateKey() string { return e.OrderID }
 
 const schemaPaymentFailed = `{"name":"eventshop.payment.v1.PaymentFailed","doc":"PaymentFailed says that the gateway declined the charge. Nothing was captured and nothing will be.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"Decline code of the gateway, for example \"insufficient_funds\".","type":"string"},{"name":"detail","doc":"Explanation for people, not to be parsed. Empty when there is nothing to add.","type":"string","default":""},{"name":"occurredAt","doc":"When the decline became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -385,7 +385,7 @@ func (PaymentRefundFailed) EventType() string { return "PaymentRefundFailed" }
 // AvroSchema returns the schema PaymentRefundFailed is written with.
 func (PaymentRefundFailed) AvroSchema() string { return schemaPaymentRefundFailed }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e PaymentRefundFailed) AggregateKey() string { return e.OrderID }
 
 const schemaPaymentRefundFailed = `{"name":"eventshop.payment.v1.PaymentRefundFailed","doc":"PaymentRefundFailed says that money could not be given back in the allowed attempts: a refund, or a void whose outcome the gateway does not tell. A person has to look.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"paymentId","doc":"Identifier of the payment at the payment service.","type":"string"},{"name":"amount","doc":"Amount that is or may still be held, 0 when the order was never heard of. Minor units of the currency (cents for EUR, yen for JPY).","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the amount, for example EUR; empty when the order was never heard of.","type":"string"},{"name":"reason","doc":"Last answer or fault of the gateway.","type":"string"},{"name":"attempts","doc":"Attempts made so far.","type":"int"},{"name":"occurredAt","doc":"When the attempts ran out. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -414,7 +414,7 @@ func (PaymentRefunded) EventType() string { return "PaymentRefunded" }
 // AvroSchema returns the schema PaymentRefunded is written with.
 func (PaymentRefunded) AvroSchema() string { return schemaPaymentRefunded }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e PaymentRefunded) AggregateKey() string { return e.OrderID }
 
 const schemaPaymentRefunded = `{"name":"eventshop.payment.v1.PaymentRefunded","doc":"PaymentRefunded says that the captured money went back to the customer.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"paymentId","doc":"Identifier of the payment at the payment service.","type":"string"},{"name":"refundId","doc":"Identifier of the refund at the gateway.","type":"string"},{"name":"amount","doc":"Amount refunded. Minor units of the currency (cents for EUR, yen for JPY).","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the amount, for example EUR.","type":"string"},{"name":"reason","doc":"What the refund compensates: \"out_of_stock\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the refund became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -435,7 +435,7 @@ func (PaymentVoided) EventType() string { return "PaymentVoided" }
 // AvroSchema returns the schema PaymentVoided is written with.
 func (PaymentVoided) AvroSchema() string { return schemaPaymentVoided }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e PaymentVoided) AggregateKey() string { return e.OrderID }
 
 const schemaPaymentVoided = `{"name":"eventshop.payment.v1.PaymentVoided","doc":"PaymentVoided says that the charge was stopped before any capture: no money moved and none will.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"What the void compensates: \"out_of_stock\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the void became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -458,7 +458,7 @@ func (ShipmentCancellationRejected) EventType() string { return "ShipmentCancell
 // AvroSchema returns the schema ShipmentCancellationRejected is written with.
 func (ShipmentCancellationRejected) AvroSchema() string { return schemaShipmentCancellationRejected }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e ShipmentCancellationRejected) AggregateKey() string { return e.OrderID }
 
 const schemaShipmentCancellationRejected = `{"name":"eventshop.shipping.v1.ShipmentCancellationRejected","doc":"ShipmentCancellationRejected says that the parcel has left and the order goes on to its delivery.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"shipmentId","doc":"Identifier of the shipment at the carrier.","type":"string"},{"name":"reason","doc":"State of the parcel that forbids it: \"dispatched\" or \"delivered\".","type":"string"},{"name":"occurredAt","doc":"When the cancellation was rejected. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -481,7 +481,7 @@ func (ShipmentCancelled) EventType() string { return "ShipmentCancelled" }
 // AvroSchema returns the schema ShipmentCancelled is written with.
 func (ShipmentCancelled) AvroSchema() string { return schemaShipmentCancelled }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e ShipmentCancelled) AggregateKey() string { return e.OrderID }
 
 const schemaShipmentCancelled = `{"name":"eventshop.shipping.v1.ShipmentCancelled","doc":"ShipmentCancelled says that no parcel will leave for the order: a scheduled shipment was called off, or it was refused before it was scheduled.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"shipmentId","doc":"Identifier of the shipment at the carrier. Empty when none had been scheduled.","type":"string","default":""},{"name":"reason","doc":"Reason of the cancellation request: \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the shipment was called off. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -504,7 +504,7 @@ func (ShipmentDelivered) EventType() string { return "ShipmentDelivered" }
 // AvroSchema returns the schema ShipmentDelivered is written with.
 func (ShipmentDelivered) AvroSchema() string { return schemaShipmentDelivered }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e ShipmentDelivered) AggregateKey() string { return e.OrderID }
 
 const schemaShipmentDelivered = `{"name":"eventshop.shipping.v1.ShipmentDelivered","doc":"ShipmentDelivered says that the parcel was handed over to the customer.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"shipmentId","doc":"Identifier of the shipment at the carrier.","type":"string"},{"name":"deliveredAt","doc":"When the parcel was handed over, by the carrier's clock. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"occurredAt","doc":"When the delivery became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -529,7 +529,7 @@ func (ShipmentDispatched) EventType() string { return "ShipmentDispatched" }
 // AvroSchema returns the schema ShipmentDispatched is written with.
 func (ShipmentDispatched) AvroSchema() string { return schemaShipmentDispatched }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e ShipmentDispatched) AggregateKey() string { return e.OrderID }
 
 const schemaShipmentDispatched = `{"name":"eventshop.shipping.v1.ShipmentDispatched","doc":"ShipmentDispatched says that the carrier collected the parcel. This is the saga's pivot: it can no longer be compensated.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"shipmentId","doc":"Identifier of the shipment at the carrier.","type":"string"},{"name":"trackingId","doc":"Carrier's tracking number.","type":"string"},{"name":"dispatchedAt","doc":"When the carrier collected the parcel, by the carrier's clock. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"occurredAt","doc":"When the collection became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -552,7 +552,7 @@ func (ShipmentFailed) EventType() string { return "ShipmentFailed" }
 // AvroSchema returns the schema ShipmentFailed is written with.
 func (ShipmentFailed) AvroSchema() string { return schemaShipmentFailed }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e ShipmentFailed) AggregateKey() string { return e.OrderID }
 
 const schemaShipmentFailed = `{"name":"eventshop.shipping.v1.ShipmentFailed","doc":"ShipmentFailed says that the carrier refused the parcel. Nothing was scheduled and nothing will be.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"Refusal code of the carrier, for example \"address_not_served\".","type":"string"},{"name":"detail","doc":"Explanation for people, not to be parsed. Empty when there is nothing to add.","type":"string","default":""},{"name":"occurredAt","doc":"When the refusal became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
@@ -577,7 +577,7 @@ func (ShipmentScheduled) EventType() string { return "ShipmentScheduled" }
 // AvroSchema returns the schema ShipmentScheduled is written with.
 func (ShipmentScheduled) AvroSchema() string { return schemaShipmentScheduled }
 
-// AggregateKey returns the order id, the record's Kafka key.
+// AggregateKey returns orderId, the record's Kafka key.
 func (e ShipmentScheduled) AggregateKey() string { return e.OrderID }
 
 const schemaShipmentScheduled = `{"name":"eventshop.shipping.v1.ShipmentScheduled","doc":"ShipmentScheduled says that the carrier accepted the parcel for collection.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"shipmentId","doc":"Identifier of the shipment at the carrier.","type":"string"},{"name":"trackingId","doc":"Carrier's tracking number.","type":"string"},{"name":"carrier","doc":"Name of the carrier.","type":"string"},{"name":"occurredAt","doc":"When the acceptance became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`

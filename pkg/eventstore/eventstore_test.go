@@ -44,7 +44,7 @@ func mustAppend(t *testing.T, pool *pgxpool.Pool, stream string, expected int64,
 	return stored
 }
 
-// brief writes records as "1 Created, 2 Confirmed".
+// brief returns records as "1 Created, 2 Confirmed".
 func brief(recs []eventstore.Record, err error) string {
 	if err != nil {
 		return err.Error()
@@ -60,36 +60,42 @@ func TestAppendAndLoad(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, eventstore.Component())
 	var stored []eventstore.Record
-	stored, err := tryAppend(t, pool, "order-1", 0, []eventstore.NewRecord{
-		{Type: "OrderCreated", Data: json.RawMessage(`{"n":1}`), Metadata: json.RawMessage(`{"correlationId":"c"}`)},
+	stored, err := tryAppend(t, pool, "parcel-1", 0, []eventstore.NewRecord{
+		{Type: "ParcelAccepted", Data: json.RawMessage(`{"n":1}`), Metadata: json.RawMessage(`{"correlationId":"c"}`)},
 		{Type: "ItemAdded", Data: json.RawMessage(`{"n":2}`)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored = append(stored, mustAppend(t, pool, "order-1", 2, "OrderConfirmed")...)
-	mustAppend(t, pool, "order-2", 0, "OrderCreated")
+	stored = append(stored, mustAppend(t, pool, "parcel-1", 2, "ParcelLabelled")...)
+	mustAppend(t, pool, "parcel-2", 0, "ParcelAccepted")
 
-	loaded, err := eventstore.Load(t.Context(), pool, "order-1", 0)
+	loaded, err := eventstore.Load(t.Context(), pool, "parcel-1", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(stored, loaded); diff != "" {
 		t.Errorf("loaded is not what append returned (-stored +loaded):\n%s", diff)
 	}
-	if got, want := brief(loaded, nil), "1 OrderCreated, 2 ItemAdded, 3 OrderConfirmed"; got != want {
+	if got, want := brief(loaded, nil), "1 ParcelAccepted, 2 ItemAdded, 3 ParcelLabelled"; got != want {
 		t.Errorf("loaded %s, want %s", got, want)
 	}
 	if got := string(loaded[0].Metadata) + string(loaded[1].Metadata); got != `{"correlationId": "c"}{}` {
 		t.Errorf("metadata %s", got)
 	}
-	if got := brief(eventstore.Load(t.Context(), pool, "order-1", 2)); got != "3 OrderConfirmed" {
+	if got := brief(eventstore.Load(t.Context(), pool, "parcel-1", 2)); got != "3 ParcelLabelled" {
 		t.Errorf("after version 2: %s", got)
+	}
+	if got := brief(eventstore.LoadPage(t.Context(), pool, "parcel-1", 1, 1)); got != "2 ItemAdded" {
+		t.Errorf("a page of one after version 1: %s", got)
+	}
+	if got := brief(eventstore.LoadPage(t.Context(), pool, "parcel-1", 2, 9)); got != "3 ParcelLabelled" {
+		t.Errorf("the last page: %s", got)
 	}
 	if got := brief(eventstore.Load(t.Context(), pool, "nobody", 0)); got != "" {
 		t.Errorf("unknown stream: %s", got)
 	}
-	if got := brief(tryAppend(t, pool, "order-1", 3, nil)); got != "" {
+	if got := brief(tryAppend(t, pool, "parcel-1", 3, nil)); got != "" {
 		t.Errorf("append of nothing: %s", got)
 	}
 }
@@ -97,7 +103,7 @@ func TestAppendAndLoad(t *testing.T) {
 func TestAppendRefuses(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, eventstore.Component())
-	mustAppend(t, pool, "order-1", 0, "A", "B")
+	mustAppend(t, pool, "parcel-1", 0, "A", "B")
 	for _, tc := range []struct {
 		name     string
 		stream   string
@@ -105,36 +111,36 @@ func TestAppendRefuses(t *testing.T) {
 		recs     []eventstore.NewRecord
 		want     errs.Kind
 	}{
-		{"version taken", "order-1", 1, facts("C"), errs.Conflict},
-		{"versions partly taken", "order-1", 1, facts("C", "D"), errs.Conflict},
-		{"stream exists", "order-1", 0, facts("A"), errs.Conflict},
-		{"gap", "order-1", 3, facts("D"), errs.Conflict},
-		{"stream does not exist", "order-2", 1, facts("B"), errs.Conflict},
-		{"negative version", "order-1", -1, facts("A"), errs.Invalid},
+		{"version taken", "parcel-1", 1, facts("C"), errs.Conflict},
+		{"versions partly taken", "parcel-1", 1, facts("C", "D"), errs.Conflict},
+		{"stream exists", "parcel-1", 0, facts("A"), errs.Conflict},
+		{"gap", "parcel-1", 3, facts("D"), errs.Conflict},
+		{"stream does not exist", "parcel-2", 1, facts("B"), errs.Conflict},
+		{"negative version", "parcel-1", -1, facts("A"), errs.Invalid},
 		{"no stream id", "", 0, facts("A"), errs.Invalid},
-		{"no JSON", "order-1", 2, []eventstore.NewRecord{{Type: "C", Data: json.RawMessage(`{`)}}, errs.Invalid},
-		{"no type", "order-1", 2, []eventstore.NewRecord{{Data: json.RawMessage(`{}`)}}, errs.Invalid},
-		{"NUL in a text", "order-1", 2, []eventstore.NewRecord{{Type: "C", Data: json.RawMessage(`{"a":"\u0000"}`)}}, errs.Invalid},
+		{"no JSON", "parcel-1", 2, []eventstore.NewRecord{{Type: "C", Data: json.RawMessage(`{`)}}, errs.Invalid},
+		{"no type", "parcel-1", 2, []eventstore.NewRecord{{Data: json.RawMessage(`{}`)}}, errs.Invalid},
+		{"NUL in a text", "parcel-1", 2, []eventstore.NewRecord{{Type: "C", Data: json.RawMessage(`{"a":"\u0000"}`)}}, errs.Invalid},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := tryAppend(t, pool, tc.stream, tc.expected, tc.recs)
 			if got := errs.KindOf(err); err == nil || got != tc.want {
 				t.Errorf("kind %v of %v, want %v", got, err, tc.want)
 			}
-			// The package says it of its own knowledge, so that it is an answer for a caller: a
-			// kind that only follows from a SQLSTATE is a fault of the server at the HTTP edge.
+			// The package sets the kind itself, so that it counts as an answer to the caller. At
+			// the HTTP edge a kind that only follows from a SQLSTATE is a fault of the server.
 			if tc.name != "no stream id" && tc.name != "NUL in a text" && errs.Derived(err) {
 				t.Errorf("the kind of %v only follows from its SQLSTATE", err)
 			}
 		})
 	}
-	if got := brief(eventstore.Load(t.Context(), pool, "order-1", 0)); got != "1 A, 2 B" {
+	if got := brief(eventstore.Load(t.Context(), pool, "parcel-1", 0)); got != "1 A, 2 B" {
 		t.Errorf("the stream became %s", got)
 	}
 }
 
-// TestOneWriterWinsEachVersion lets writers append to the same stream as fast as
-// they can, each on the version it last knew.
+// TestOneWriterWinsEachVersion lets writers append to the same stream as fast as they can, each at
+// the version that it last read.
 func TestOneWriterWinsEachVersion(t *testing.T) {
 	t.Parallel()
 	const writers, rounds = 6, 15
@@ -147,7 +153,7 @@ func TestOneWriterWinsEachVersion(t *testing.T) {
 		for writer := range writers {
 			g.Go(func() error {
 				<-start
-				_, err := tryAppend(t, pool, "order-1", version, facts(fmt.Sprintf("ByWriter%d", writer)))
+				_, err := tryAppend(t, pool, "parcel-1", version, facts(fmt.Sprintf("ByWriter%d", writer)))
 				if err != nil && errs.KindOf(err) != errs.Conflict {
 					return err
 				}
@@ -164,7 +170,7 @@ func TestOneWriterWinsEachVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	recs, err := eventstore.Load(t.Context(), pool, "order-1", 0)
+	recs, err := eventstore.Load(t.Context(), pool, "parcel-1", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,19 +190,19 @@ func TestOneWriterWinsEachVersion(t *testing.T) {
 func TestEventsCannotBeChangedNorDeleted(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, eventstore.Component())
-	mustAppend(t, pool, "order-1", 0, "A")
+	mustAppend(t, pool, "parcel-1", 0, "A")
 	for _, sql := range []string{
 		"UPDATE events SET event_type = 'B'",
 		"DELETE FROM events",
 		"DELETE FROM events WHERE false",
-		"TRUNCATE events, snapshots",
-		"INSERT INTO events (stream_id, version, event_type, data) VALUES ('order-1', 1, 'B', '{}') ON CONFLICT (stream_id, version) DO UPDATE SET event_type = 'B'",
+		"TRUNCATE events, snapshots, stream_snapshots",
+		"INSERT INTO events (stream_id, version, event_type, data) VALUES ('parcel-1', 1, 'B', '{}') ON CONFLICT (stream_id, version) DO UPDATE SET event_type = 'B'",
 	} {
 		if _, err := pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: got %v, want a refusal", sql, err)
 		}
 	}
-	if got := brief(eventstore.Load(t.Context(), pool, "order-1", 0)); got != "1 A" {
+	if got := brief(eventstore.Load(t.Context(), pool, "parcel-1", 0)); got != "1 A" {
 		t.Errorf("the stream became %q", got)
 	}
 }
@@ -204,10 +210,10 @@ func TestEventsCannotBeChangedNorDeleted(t *testing.T) {
 func TestTemporalQueries(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, eventstore.Component())
-	recs := mustAppend(t, pool, "order-1", 0, "A")
-	recs = append(recs, mustAppend(t, pool, "order-1", 1, "B")...)
-	recs = append(recs, mustAppend(t, pool, "order-1", 2, "C")...)
-	if got := brief(eventstore.LoadUntilVersion(t.Context(), pool, "order-1", 2)); got != "1 A, 2 B" {
+	recs := mustAppend(t, pool, "parcel-1", 0, "A")
+	recs = append(recs, mustAppend(t, pool, "parcel-1", 1, "B")...)
+	recs = append(recs, mustAppend(t, pool, "parcel-1", 2, "C")...)
+	if got := brief(eventstore.LoadUntilVersion(t.Context(), pool, "parcel-1", 2)); got != "1 A, 2 B" {
 		t.Errorf("until version 2: %s", got)
 	}
 	for _, tc := range []struct {
@@ -220,7 +226,7 @@ func TestTemporalQueries(t *testing.T) {
 		{"just before the second", recs[1].RecordedAt.Add(-time.Microsecond), "1 A"},
 		{"later", recs[2].RecordedAt.Add(time.Hour), "1 A, 2 B, 3 C"},
 	} {
-		if got := brief(eventstore.LoadAt(t.Context(), pool, "order-1", tc.at)); got != tc.want {
+		if got := brief(eventstore.LoadAt(t.Context(), pool, "parcel-1", tc.at)); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}
@@ -249,48 +255,90 @@ func TestStreamIDs(t *testing.T) {
 	}
 }
 
-func TestSnapshots(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.NewDB(t, eventstore.Component())
-	mustAppend(t, pool, "order-1", 0, "A", "B", "C")
-	save := func(version int64, state string) error {
-		return eventstore.SaveSnapshot(t.Context(), pool, eventstore.Snapshot{StreamID: "order-1", Version: version, State: json.RawMessage(state)})
-	}
-	if _, ok, err := eventstore.LoadSnapshot(t.Context(), pool, "order-1"); ok || err != nil {
-		t.Errorf("before the first: %v, %v", ok, err)
-	}
-	for _, version := range []int64{2, 3, 1} { // an earlier one comes late and is ignored
-		if err := save(version, fmt.Sprintf(`{"at": %d}`, version)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, ok, err := eventstore.LoadSnapshot(t.Context(), pool, "order-1")
-	want := eventstore.Snapshot{StreamID: "order-1", Version: 3, State: json.RawMessage(`{"at": 3}`)}
-	if diff := cmp.Diff(want, got); diff != "" || !ok || err != nil {
-		t.Errorf("loaded %v, %v (-want +got):\n%s", ok, err, diff)
-	}
-	if err := save(4, `{}`); errs.KindOf(err) != errs.Conflict {
-		t.Errorf("a version the stream does not have: %v, want Conflict", err)
-	}
-	if err := save(3, `{`); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("no JSON: %v, want Invalid", err)
-	}
-}
-
-// TestTemporalQueryAfterTheClockWasSetBack: the answer is a beginning of the stream, whatever
-// the times of its rows.
-func TestTemporalQueryAfterTheClockWasSetBack(t *testing.T) {
+// TestTemporalQueriesWhateverTheClockDid: the answer is a beginning of the stream. It has every event
+// that was recorded by then, and it never gets shorter with time.
+func TestTemporalQueriesWhateverTheClockDid(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, eventstore.Component())
 	noon := time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC)
-	for i, at := range []time.Time{noon, noon.Add(-time.Hour), noon.Add(time.Hour)} {
-		_, err := pool.Exec(t.Context(), `INSERT INTO events (stream_id, version, event_type, data, recorded_at) VALUES ('order-1', $1, $2, '{}', $3)`,
-			i+1, string(rune('A'+i)), at)
-		if err != nil {
-			t.Fatal(err)
+	record := func(stream string, minutes ...int) {
+		t.Helper()
+		for i, m := range minutes {
+			_, err := pool.Exec(t.Context(), `INSERT INTO events (stream_id, version, event_type, data, recorded_at) VALUES ($1, $2, 'A', '{}', $3)`,
+				stream, i+1, noon.Add(time.Duration(m)*time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if got := brief(eventstore.LoadAt(t.Context(), pool, "order-1", noon.Add(-time.Minute))); got != "1 A, 2 B" {
-		t.Errorf("before noon: %q, want all up to the last one recorded by then", got)
+	record("steady", 0, 1, 2, 3)
+	record("same", 0, 1, 1, 1, 2) // one statement, or a coarse clock
+	record("back", 0, -60, 60)    // set back by an hour, then right again
+	record("ahead", 0, 600, 1, 2) // ten hours ahead for a moment
+	for _, tc := range []struct {
+		stream string
+		minute int
+		want   int64
+	}{
+		{"steady", -1, 0}, {"steady", 0, 1}, {"steady", 2, 3}, {"steady", 99, 4},
+		{"same", 0, 1}, {"same", 1, 4}, {"same", 2, 5},
+		{"back", -61, 0}, {"back", -60, 2}, {"back", 0, 2}, {"back", 59, 2}, {"back", 60, 3},
+		{"ahead", -1, 0}, {"ahead", 0, 1}, {"ahead", 1, 3}, {"ahead", 2, 4}, {"ahead", 600, 4},
+		{"none", 99, 0},
+	} {
+		at := noon.Add(time.Duration(tc.minute) * time.Minute)
+		if got, err := eventstore.VersionAt(t.Context(), pool, tc.stream, at); got != tc.want || err != nil {
+			t.Errorf("%s at minute %d: version %d, %v; want %d", tc.stream, tc.minute, got, err, tc.want)
+		}
+		recs, err := eventstore.LoadAt(t.Context(), pool, tc.stream, at)
+		if int64(len(recs)) != tc.want || err != nil {
+			t.Errorf("%s at minute %d: %d events, %v; want %d", tc.stream, tc.minute, len(recs), err, tc.want)
+		}
+		for i, r := range recs {
+			if r.Version != int64(i+1) {
+				t.Errorf("%s at minute %d: version %d at position %d", tc.stream, tc.minute, r.Version, i)
+			}
+		}
+	}
+	for stream, minute := range map[string]int{"steady": 0, "back": -60, "ahead": 0} {
+		if at, ok, err := eventstore.Began(t.Context(), pool, stream); !ok || err != nil || !at.Equal(noon.Add(time.Duration(minute)*time.Minute)) {
+			t.Errorf("%s began at %v, %v, %v", stream, at, ok, err)
+		}
+	}
+	if at, ok, err := eventstore.Began(t.Context(), pool, "none"); ok || err != nil {
+		t.Errorf("a stream that does not exist began at %v, %v", at, err)
+	}
+}
+
+// TestTheServicesRoleAppendsAndReadsOnly: the role that a service runs as cannot change history, by
+// its privileges and not only by the trigger. It can do all that the package does.
+func TestTheServicesRoleAppendsAndReadsOnly(t *testing.T) {
+	t.Parallel()
+	s := pgtest.NewSeparate(t, eventstore.Component())
+	s.Migrate(t)
+	app := s.App(t)
+	mustAppend(t, app, "parcel-1", 0, "A", "B")
+	snapshot := eventstore.Snapshot{StreamID: "parcel-1", Version: 2, Format: 1, State: json.RawMessage(`{}`)}
+	if err := eventstore.SaveSnapshots(t.Context(), app, snapshot); err != nil {
+		t.Error(err)
+	}
+	err := postgres.InTx(t.Context(), app, func(tx pgx.Tx) error { return eventstore.Lock(t.Context(), tx, "parcel-1") })
+	if err != nil {
+		t.Error(err)
+	}
+	if tails, err := eventstore.LoadTails(t.Context(), app, 1, eventstore.Latest, "parcel-1"); err != nil || tails["parcel-1"].Snapshot == nil {
+		t.Errorf("%+v, %v", tails, err)
+	}
+	for _, sql := range []string{
+		"UPDATE events SET event_type = 'B'", "UPDATE events SET recorded_at = now() WHERE version = 1",
+		"DELETE FROM events", "TRUNCATE events CASCADE",
+		"ALTER TABLE events DISABLE TRIGGER events_are_facts", "DROP TRIGGER events_are_facts ON events",
+	} {
+		if _, err := app.Exec(t.Context(), sql); postgres.State(err) != "42501" {
+			t.Errorf("%s as the service: %v", sql, err)
+		}
+	}
+	if got := brief(eventstore.Load(t.Context(), app, "parcel-1", 0)); got != "1 A, 2 B" {
+		t.Errorf("the stream became %q", got)
 	}
 }

@@ -14,14 +14,12 @@ import (
 // currency in use as legal tender (see [iso4217.Tender]).
 func ValidCurrency(code string) bool { return iso4217.Tender(code) }
 
-// ParseAmount converts an exact decimal of the wire to minor units: "29.99" GBP
-// is 2999, "40" and "40.0" JPY are 40. The value counts, not its notation:
-// trailing zeros are fine, but there is no rounding. An exponent is refused,
-// since no person writes a price as 1e2 and a small text could name a huge
-// number. Errors are errs.Invalid and their text completes "the field …":
-// unknown currency, no plain decimal, more decimals than the currency has, or
-// out of int64's range. The sign is kept; whether it may be negative is the
-// caller's rule.
+// ParseAmount converts an exact decimal of a request to minor units: "29.99" GBP is 2999, "40" and
+// "40.0" JPY are 40. The value counts, not its notation: trailing zeros are accepted, but nothing
+// is rounded. An exponent is refused, because no person writes a price as 1e2 and a small text
+// could name a huge number. Errors are errs.Invalid and their text completes "the field …": unknown
+// currency, no plain decimal, more decimals than the currency has, or out of int64's range. The
+// sign is kept; the caller decides whether the amount may be negative.
 func ParseAmount(n json.Number, code string) (int64, error) {
 	if !ValidCurrency(code) {
 		return 0, errs.New(errs.Invalid, "cannot be read because %.10q is no currency code of ISO 4217", code)
@@ -53,32 +51,14 @@ func onlyDigits(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// FormatAmount is the inverse of ParseAmount: 2999 GBP is 29.99, always with all
-// the currency's decimals. It formats what ParseAmount does not accept any more, too:
-// amounts in currencies that were withdrawn. An unknown code is taken to have two.
+// FormatAmount is the inverse of ParseAmount: 2999 GBP is 29.99, always with all the currency's
+// decimals. It also formats amounts in withdrawn currencies, which ParseAmount does not accept any
+// more. An unknown code is formatted with two decimals.
 func FormatAmount(minor int64, code string) json.Number {
-	return format(strconv.FormatInt(minor, 10), code)
+	return json.Number(iso4217.Decimal(strconv.FormatInt(minor, 10), code))
 }
 
-// FormatSum is FormatAmount for sums, which may be more than int64 holds.
+// FormatSum is FormatAmount for sums, which may exceed int64.
 func FormatSum(minor *big.Int, code string) json.Number {
-	return format(minor.String(), code)
-}
-
-// format puts the point into a decimal integer.
-func format(text, code string) json.Number {
-	text, negative := strings.CutPrefix(text, "-")
-	sign := ""
-	if negative {
-		sign = "-"
-	}
-	scale := iso4217.Digits(code)
-	if scale == 0 {
-		return json.Number(sign + text)
-	}
-	if missing := scale + 1 - len(text); missing > 0 {
-		text = strings.Repeat("0", missing) + text
-	}
-	point := len(text) - scale
-	return json.Number(sign + text[:point] + "." + text[point:])
+	return json.Number(iso4217.Decimal(minor.String(), code))
 }

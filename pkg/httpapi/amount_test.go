@@ -76,7 +76,7 @@ func TestFormatAmount(t *testing.T) {
 	}{
 		{2999, "GBP", "29.99"}, {4000, "GBP", "40.00"}, {5, "GBP", "0.05"}, {0, "GBP", "0.00"}, {-5, "GBP", "-0.05"},
 		{500, "JPY", "500"}, {0, "JPY", "0"}, {1, "KWD", "0.001"}, {12345, "CLF", "1.2345"}, {math.MinInt64, "GBP", "-92233720368547758.08"},
-		{2999, "HRK", "29.99"}, {5, "SLL", "0.05"}, {7, "???", "0.07"}, // withdrawn, unknown: read for ever
+		{2999, "HRK", "29.99"}, {5, "SLL", "0.05"}, {7, "???", "0.07"}, // withdrawn, unknown: they stay readable for ever
 	}
 	for _, tt := range tests {
 		if got := httpapi.FormatAmount(tt.minor, tt.currency); got != tt.want {
@@ -85,7 +85,7 @@ func TestFormatAmount(t *testing.T) {
 	}
 }
 
-// TestFormatSum: sums have all their digits, also beyond int64 and beyond a float.
+// TestFormatSum: sums have all their digits, even beyond int64 and beyond a float.
 func TestFormatSum(t *testing.T) {
 	tests := []struct {
 		minor, currency string
@@ -118,7 +118,7 @@ func TestAmountRoundTrip(t *testing.T) {
 	})
 }
 
-// TestAmountIsExact holds ParseAmount against rational arithmetic.
+// TestAmountIsExact compares ParseAmount with rational arithmetic.
 func TestAmountIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,6})?`).Draw(t, "text")

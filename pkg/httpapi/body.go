@@ -7,21 +7,21 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 
 	"eventshop.example/pkg/errs"
 )
 
-// MaxBody is the largest request body that is accepted unless WithMaxBody says otherwise,
-// in bytes.
+// MaxBody is the largest accepted request body in bytes, unless [WithMaxBody] sets another limit.
 const MaxBody = 1 << 20
 
-// drainBody is how much of a body that is too large is still read, so that a
-// client which sends all before it reads gets the 413 and not a reset connection.
+// drainBody is how much of a too large body is still read, so that a client that sends the whole
+// body before it reads receives the 413 and not a reset connection.
 const drainBody = 8 << 20
 
-// body is a request body that was read whole. It stays readable as a stream and
-// its bytes can be had again after that.
+// body is a request body that was read completely. It remains readable as a stream, and its bytes
+// stay available after that.
 type body struct {
 	*bytes.Reader
 	data    []byte
@@ -30,8 +30,9 @@ type body struct {
 
 func (*body) Close() error { return nil }
 
-// readBody returns the whole body and leaves it in r for the next reader. The
-// error is 413 for a body above limit and 400 for one that cannot be read.
+// readBody returns the whole body and leaves it in r for the next reader. The error is 413 for a
+// body above limit, 408 for a body that did not arrive in time, which is no fault of the request,
+// and 400 for one that cannot be read.
 func readBody(r *http.Request, limit int) (*body, error) {
 	if b, ok := r.Body.(*body); ok {
 		return b, nil
@@ -42,14 +43,17 @@ func readBody(r *http.Request, limit int) (*body, error) {
 	tooLarge := WithStatus(http.StatusRequestEntityTooLarge,
 		errs.Field("", "the body is larger than %d bytes", limit))
 	if r.ContentLength > int64(limit) && r.Header.Get("Expect") != "" {
-		return nil, tooLarge // the client waits for permission and has not sent it
+		return nil, tooLarge // the client waits for permission and has not sent the body
 	}
 	data, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, WithStatus(http.StatusRequestTimeout, errs.New(errs.Invalid, "the body did not arrive in time: %w", err))
+	}
 	if err != nil {
 		return nil, WithStatus(http.StatusBadRequest, errs.New(errs.Invalid, "the body cannot be read: %w", err))
 	}
 	if len(data) > limit {
-		io.CopyN(io.Discard, r.Body, drainBody)
+		io.CopyN(io.Discard, r.Body, drainBody) //nolint:errcheck // the request is refused either way
 		return nil, tooLarge
 	}
 	r.Body.Close()
@@ -79,12 +83,11 @@ func (b *body) checkJSON(contentType string) error {
 	return nil
 }
 
-// Decode reads the body as a T. Behind Validator what remains to fail is a number
-// that the Go type cannot hold exactly (1.0, 1e2 or 2^63 for an int64); the
-// error, errs.Invalid, names the field. Used without it, Decode checks the
-// size, the content type and strict JSON itself, and refuses unknown fields.
-// Amounts are json.Number in T, so that no digit is lost. Decode can be called
-// again on the same request.
+// Decode reads the body as a T. After [Validator] it can only fail for a number that the Go type
+// cannot represent exactly (1.0, 1e2 or 2^63 for an int64); the error, errs.Invalid, names the
+// field. Without Validator, Decode checks the size, the content type and strict JSON itself, and
+// refuses unknown fields. Amounts are json.Number in T, so that no digit is lost. Decode can be
+// called again on the same request.
 func Decode[T any](r *http.Request) (T, error) {
 	var v T
 	b, err := readBody(r, MaxBody)

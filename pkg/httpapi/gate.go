@@ -6,8 +6,8 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// Gate answers 503 until open returns true: a service listens from the start, so
-// that probes get reasons, but its handlers need tables that may not be there yet.
+// Gate answers 503 until open returns true. A service listens from the start, so that probes
+// receive reasons, but its handlers need tables that may not exist yet.
 func Gate(open func() bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !open() {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -17,7 +18,7 @@ import (
 	"eventshop.example/pkg/telemetry"
 )
 
-// Names of the headers that tie requests, records and messages together.
+// Names of the headers that connect requests, records and messages.
 const (
 	HeaderCorrelation = "X-Correlation-Id"
 	HeaderTraceParent = "Traceparent"
@@ -28,8 +29,8 @@ const (
 // caller ids.
 const maxToken = 255
 
-// validToken tells whether s is 1 to 255 characters of printable ASCII without
-// spaces at its ends, which a proxy would lose.
+// validToken reports whether s is 1 to 255 characters of printable ASCII without spaces at its
+// ends, which a proxy would remove.
 func validToken(s string) bool {
 	if s == "" || len(s) > maxToken || s[0] == ' ' || s[len(s)-1] == ' ' {
 		return false
@@ -42,42 +43,42 @@ func validToken(s string) bool {
 	return true
 }
 
-// Correlate puts the caller's X-Correlation-Id and traceparent into the context
-// (see package telemetry) and into the answer. It creates what is missing or
-// not valid: a correlation id is a UUIDv7; a traceparent that was given goes on
-// as a child of the same trace.
+// Correlate puts the caller's X-Correlation-Id and traceparent into the context (see package
+// telemetry) and into the response. It creates a missing or invalid one. A correlation id is a
+// UUIDv7. A valid traceparent continues as a child of the same trace. Two traceparents count as
+// none, as W3C Trace Context requires; several tracestates are one list.
 func Correlate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		correlation := r.Header.Get(HeaderCorrelation)
 		if !validToken(correlation) {
 			correlation = uuid.Must(uuid.NewV7()).String() // fails only without randomness
 		}
-		given := r.Header.Get(HeaderTraceParent)
-		state := ""
-		if telemetry.ValidTraceParent(given) {
-			state = r.Header.Get(HeaderTraceState)
+		given := ""
+		if parents := r.Header.Values(HeaderTraceParent); len(parents) == 1 {
+			given = parents[0]
 		}
-		parent := telemetry.ChildTraceParent(given)
+		ctx := telemetry.Continue(r.Context(), given, strings.Join(r.Header.Values(HeaderTraceState), ","))
+		parent, _ := telemetry.Trace(ctx)
 		w.Header().Set(HeaderCorrelation, correlation)
 		w.Header().Set(HeaderTraceParent, parent)
-		ctx := telemetry.With(r.Context(), "", "", correlation)
-		next.ServeHTTP(w, r.WithContext(telemetry.WithTrace(ctx, parent, state)))
+		ctx = telemetry.WithSubject(telemetry.With(ctx, "", "", correlation))
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
 type routeKey struct{}
 
-// setRoute tells Observe which route a request took that no handler will see.
+// setRoute sets the route, for Observe, of a request that reaches no handler.
 func setRoute(r *http.Request, pattern string) {
 	if p, ok := r.Context().Value(routeKey{}).(*string); ok {
 		*p = pattern
 	}
 }
 
-// Observe returns a middleware that logs each request once and measures it as
-// http_request_duration_seconds{method, route, status}. The route is the
-// pattern, never the path, so that the number of series is bounded; requests
-// that match none have the route "unmatched".
+// Observe returns a middleware that logs each request once, at DEBUG, and measures it as
+// http_request_duration_seconds{method, route, status}. The route is the pattern, never the path,
+// so that the number of series is bounded; requests that match no pattern have the route
+// "unmatched".
 func Observe(reg prometheus.Registerer) (func(http.Handler) http.Handler, error) {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "http_request_duration_seconds",
@@ -107,15 +108,15 @@ func Observe(reg prometheus.Registerer) (func(http.Handler) http.Handler, error)
 				}
 				took := time.Since(begin)
 				duration.WithLabelValues(knownMethod(r.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
-				slog.InfoContext(r.Context(), "request", "method", r.Method, "route", route,
-					"path", r.URL.Path, "status", status, "bytes", ww.BytesWritten(), "duration_ms", float64(took.Microseconds())/1000)
+				slog.DebugContext(r.Context(), "request", "method", r.Method, "route", route,
+					"path", r.URL.Path, "status", status, "bytes", ww.BytesWritten(), "durationMs", float64(took.Microseconds())/1000)
 			}()
 			next.ServeHTTP(ww, r)
 		})
 	}, nil
 }
 
-// knownMethod keeps a caller from making a series per invented method.
+// knownMethod prevents a caller from creating a series per invented method.
 func knownMethod(m string) string {
 	switch m {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
@@ -124,8 +125,8 @@ func knownMethod(m string) string {
 	return "other"
 }
 
-// Recover answers 500 when a handler panics and logs the stack once. An answer
-// that had begun is cut, since its status can no longer be changed.
+// Recover answers 500 when a handler panics and logs the stack once. It cuts a response that has
+// begun, because its status cannot be changed any more.
 func Recover(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
@@ -134,8 +135,8 @@ func Recover(next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler {
-				panic(p) // net/http's own way to cut an answer
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+				panic(p) // net/http's own way to cut a response
 			}
 			slog.ErrorContext(r.Context(), "handler panicked", "panic", fmt.Sprint(p),
 				"method", r.Method, "path", r.URL.Path, "stack", string(debug.Stack()))

@@ -26,9 +26,9 @@ func TestKindsAndStatus(t *testing.T) {
 		detail string
 	}{
 		"invalid":             {errs.New(errs.Invalid, "totals differ"), 422, "totals differ"},
-		"field":               {fmt.Errorf("place order: %w", errs.Field("sku", "is unknown")), 422, "place order: sku: is unknown"},
+		"field":               {fmt.Errorf("place parcel: %w", errs.Field("sku", "is unknown")), 422, "place parcel: sku: is unknown"},
 		"hopeless":            {errs.New(errs.Hopeless, "event too large"), 422, "event too large"},
-		"not found":           {errs.New(errs.NotFound, "no order 7"), 404, "no order 7"},
+		"not found":           {errs.New(errs.NotFound, "no parcel 7"), 404, "no parcel 7"},
 		"conflict":            {errs.New(errs.Conflict, "already shipped"), 409, "already shipped"},
 		"transient":           {errs.New(errs.Transient, "dial 10.0.0.7: secret"), 503, "something the service needs is not available; try again"},
 		"deadline":            {context.DeadlineExceeded, 503, "something the service needs is not available; try again"},
@@ -45,8 +45,8 @@ func TestKindsAndStatus(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { httpapi.WriteError(w, r, tt.err) })
-			w, p := send(t, h, "GET", "/orders/7?x=1", nil)
-			if p.Status != tt.status || p.Detail != tt.detail || p.Instance != "/orders/7" {
+			w, p := send(t, h, "GET", "/parcels/7?x=1", nil)
+			if p.Status != tt.status || p.Detail != tt.detail || p.Instance != "/parcels/7" {
 				t.Errorf("got %+v, want status %d and detail %q", p, tt.status, tt.detail)
 			}
 			if strings.Contains(w.Body.String(), "secret") {
@@ -70,8 +70,22 @@ func TestServerErrorsAreLoggedOnce(t *testing.T) {
 		httpapi.WriteError(w, r, errors.New("the reason"))
 	}))
 	send(t, h, "GET", "/", nil, "X-Correlation-Id", "corr-1")
-	if got := logged(); strings.Count(got, "the reason") != 1 || !strings.Contains(got, `"correlation_id":"corr-1"`) {
+	if got := logged(); strings.Count(got, "the reason") != 1 || !strings.Contains(got, `"correlationId":"corr-1"`) {
 		t.Errorf("log: %s", got)
+	}
+}
+
+// TestLinesOfARequestHaveTheSubjectInItsPath: the log names the parcel that a request is about, in
+// the spelling of the database and by the name that the log uses.
+func TestLinesOfARequestHaveTheSubjectInItsPath(t *testing.T) {
+	logged := captureLog(t)
+	api, _ := newAPI(t)
+	id := "0198c1d2-0000-7000-8000-00000000000a"
+	send(t, api, "GET", "/parcels/"+strings.ToUpper(id), nil)
+	send(t, api, "GET", "/parcels", nil)
+	lines := strings.Split(strings.TrimSpace(logged()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"parcelId":"`+id+`"`) || strings.Contains(lines[1], "parcelId") {
+		t.Errorf("log: %q", lines)
 	}
 }
 
@@ -93,7 +107,7 @@ func TestPanicIsA500AndLogged(t *testing.T) {
 	if p.Status != 500 || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("answer %s", w.Body)
 	}
-	if got := logged(); !strings.Contains(got, "boom: secret") || !strings.Contains(got, "kit_test.go") || !strings.Contains(got, `"status":500`) {
+	if got := logged(); !strings.Contains(got, "boom: secret") || !strings.Contains(got, "fixture_test.go") || !strings.Contains(got, `"status":500`) {
 		t.Errorf("log: %s", got)
 	}
 }
@@ -104,7 +118,7 @@ func TestPanicAfterTheAnswerBeganCutsIt(t *testing.T) {
 		panic("boom")
 	}))
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler {
+		if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
 			t.Errorf("panic %v, want net/http's abort", p)
 		}
 	}()
@@ -127,7 +141,7 @@ func TestCorrelation(t *testing.T) {
 		"space at ends": {" x", parent, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, _ := send(t, api, "GET", "/orders", nil, "X-Correlation-Id", tt.correlation, "Traceparent", tt.parent)
+			w, _ := send(t, api, "GET", "/parcels", nil, "X-Correlation-Id", tt.correlation, "Traceparent", tt.parent)
 			var seen map[string]string
 			if err := json.Unmarshal(w.Body.Bytes(), &seen); err != nil {
 				t.Fatal(err)
@@ -146,12 +160,43 @@ func TestCorrelation(t *testing.T) {
 	}
 }
 
+// TestTraceHeadersInPlenty: two traceparents count as none, and several tracestates are one list,
+// as W3C Trace Context requires.
+func TestTraceHeadersInPlenty(t *testing.T) {
+	api, _ := newAPI(t)
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+	for _, tt := range []struct {
+		parents []string
+		keep    bool
+		state   string
+	}{
+		{[]string{parent}, true, "a=1,b=2"},
+		{[]string{parent, parent}, false, ""},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/parcels", nil)
+		r.Header["Traceparent"], r.Header["Tracestate"] = tt.parents, []string{"a=1", "b=2"}
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		var seen map[string]string
+		if err := json.Unmarshal(w.Body.Bytes(), &seen); err != nil {
+			t.Fatal(err)
+		}
+		got := seen["traceparent"]
+		if kept := telemetry.TraceID(got) == telemetry.TraceID(parent); kept != tt.keep || !telemetry.ValidTraceParent(got) || seen["tracestate"] != tt.state {
+			t.Errorf("%q go on as %q with %q", tt.parents, got, seen["tracestate"])
+		}
+		if tt.keep && (got[36:52] == parent[36:52] || got[53:] != "00") {
+			t.Errorf("%s is no child of %s", got, parent)
+		}
+	}
+}
+
 func TestRequestsAreMeasuredByRoute(t *testing.T) {
 	api, reg := newAPI(t)
-	send(t, api, "GET", "/orders/0193a3a0-0000-7000-8000-000000000000", nil)
-	send(t, api, "GET", "/orders/42", nil)
+	send(t, api, "GET", "/parcels/0193a3a0-0000-7000-8000-000000000000", nil)
+	send(t, api, "GET", "/parcels/42", nil)
 	send(t, api, "GET", "/no/such/path", nil)
-	send(t, api, "BREW", "/orders", nil)
+	send(t, api, "BREW", "/parcels", nil)
 	send(t, api, "GET", "/stock/A-1", nil)
 	send(t, api, "GET", "/openapi.json", nil)
 	families, err := reg.Gather()
@@ -169,12 +214,12 @@ func TestRequestsAreMeasuredByRoute(t *testing.T) {
 		}
 	}
 	want := map[string]uint64{
-		"http_request_duration_seconds GET /orders/{orderId} 404": 1,
-		"http_request_duration_seconds GET /orders/{orderId} 400": 1,
-		"http_request_duration_seconds GET unmatched 404":         1,
-		"http_request_duration_seconds other unmatched 405":       1,
-		"http_request_duration_seconds GET /stock/{sku} 500":      1,
-		"http_request_duration_seconds GET /openapi.json 200":     1,
+		"http_request_duration_seconds GET /parcels/{parcelId} 404": 1,
+		"http_request_duration_seconds GET /parcels/{parcelId} 400": 1,
+		"http_request_duration_seconds GET unmatched 404":           1,
+		"http_request_duration_seconds other unmatched 405":         1,
+		"http_request_duration_seconds GET /stock/{sku} 500":        1,
+		"http_request_duration_seconds GET /openapi.json 200":       1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

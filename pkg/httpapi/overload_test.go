@@ -23,15 +23,15 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// serve listens with the limits given and answers POST /orders and GET /orders with the handlers.
+// serve listens with the given limits, and answers POST /parcels and GET /parcels with the handlers.
 func serve(t *testing.T, deadline, writeTimeout time.Duration, post, list http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	router, err := httpapi.NewRouter(loadSpec(t), prometheus.NewRegistry(), httpapi.WithDeadline(deadline))
 	if err != nil {
 		t.Fatal(err)
 	}
-	router.Post("/orders", post)
-	router.Get("/orders", list)
+	router.Post("/parcels", post)
+	router.Get("/parcels", list)
 	server := httptest.NewUnstartedServer(router)
 	server.Config.WriteTimeout = writeTimeout
 	server.Start()
@@ -86,7 +86,7 @@ func unavailable(t *testing.T, what string, a reply) {
 }
 
 // TestALockedTableIsAnswered: more requests wait for a lock than there are connections. Each is
-// answered 503, a GET is answered meanwhile, no effect remains, and the same keys work later.
+// answered with 503, a GET is answered meanwhile, no effect remains, and the same keys work later.
 func TestALockedTableIsAnswered(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t, httpapi.IdempotencyComponent())
@@ -95,11 +95,11 @@ func TestALockedTableIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pools.Close)
-	shop := &shop{pool: pools.Writes, scope: "POST /orders", before: func(context.Context, pgx.Tx) error { return nil }}
+	f := &fixture{pool: pools.Writes, scope: "POST /parcels", before: func(context.Context, pgx.Tx) error { return nil }}
 	if _, err := pools.Work.Exec(t.Context(), "CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, note text)"); err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, 10*time.Second, 30*time.Second, shop.ServeHTTP, func(w http.ResponseWriter, r *http.Request) {
+	server := serve(t, 10*time.Second, 30*time.Second, f.ServeHTTP, func(w http.ResponseWriter, r *http.Request) {
 		var n int
 		if err := pools.Reads.QueryRow(r.Context(), "SELECT count(*) FROM effect").Scan(&n); err != nil {
 			httpapi.WriteError(w, r, err)
@@ -118,7 +118,7 @@ func TestALockedTableIsAnswered(t *testing.T) {
 	var posts sync.WaitGroup
 	for n := range 20 {
 		posts.Go(func() {
-			a, err := request(t, http.MethodPost, server.URL+"/orders", fmt.Sprintf("key-%d", n), strings.NewReader(goodOrder))
+			a, err := request(t, http.MethodPost, server.URL+"/parcels", fmt.Sprintf("key-%d", n), strings.NewReader(goodOrder))
 			if err != nil {
 				t.Errorf("no answer: %v", err)
 				return
@@ -129,25 +129,25 @@ func TestALockedTableIsAnswered(t *testing.T) {
 	kafkatest.Eventually(t, "all connections for writes to wait", func() bool {
 		return pools.Writes.Stat().AcquiredConns() == pools.Writes.Config().MaxConns
 	})
-	if a := mustRequest(t, http.MethodGet, server.URL+"/orders", ""); a.status != http.StatusOK {
+	if a := mustRequest(t, http.MethodGet, server.URL+"/parcels", ""); a.status != http.StatusOK {
 		t.Errorf("GET while the POSTs wait: %d %s", a.status, a.body)
 	}
 	posts.Wait()
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := shop.count(t, "effect"); n != 0 {
+	if n := f.count(t, "effect"); n != 0 {
 		t.Errorf("%d effects of requests that were answered 503", n)
 	}
 	for n := range 20 {
-		if a := mustRequest(t, http.MethodPost, server.URL+"/orders", fmt.Sprintf("key-%d", n)); a.status != http.StatusCreated {
+		if a := mustRequest(t, http.MethodPost, server.URL+"/parcels", fmt.Sprintf("key-%d", n)); a.status != http.StatusCreated {
 			t.Errorf("the same key later: %d %s", a.status, a.body)
 		}
 	}
 }
 
-// TestAHandlerOutOfTimeIsAnswered: the deadline comes before the connection is cut, also for a
-// request whose body took longer than what the server gives an answer.
+// TestAHandlerOutOfTimeIsAnswered: the deadline ends before the connection is cut, even for a
+// request whose body took longer than the server allows for a response.
 func TestAHandlerOutOfTimeIsAnswered(t *testing.T) {
 	t.Parallel()
 	slow := func(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +155,7 @@ func TestAHandlerOutOfTimeIsAnswered(t *testing.T) {
 		httpapi.WriteError(w, r, errors.New("some error that has no kind"))
 	}
 	server := serve(t, 300*time.Millisecond, 500*time.Millisecond, slow, slow)
-	unavailable(t, "a handler that waits", mustRequest(t, http.MethodGet, server.URL+"/orders", ""))
+	unavailable(t, "a handler that waits", mustRequest(t, http.MethodGet, server.URL+"/parcels", ""))
 
 	body, pipe := io.Pipe()
 	go func() {
@@ -171,29 +171,29 @@ func TestAHandlerOutOfTimeIsAnswered(t *testing.T) {
 		}
 		pipe.Close()
 	}()
-	a, err := request(t, http.MethodPost, server.URL+"/orders", "", body)
+	a, err := request(t, http.MethodPost, server.URL+"/parcels", "", body)
 	if err != nil {
 		t.Fatalf("a body that came slowly: no answer: %v", err)
 	}
 	unavailable(t, "a body that came slowly", a)
 }
 
-// TestACommitWhoseOutcomeIsUnknown: the answer of the commit does not come before the deadline.
-// The client is told 503, and its repetition gets the answer that was stored.
+// TestACommitWhoseOutcomeIsUnknown: the result of the commit does not arrive before the deadline.
+// The client receives 503, and its repetition receives the stored response.
 func TestACommitWhoseOutcomeIsUnknown(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
-	// A constraint that is checked at the commit takes its time there, and then is content.
+	f := newFixture(t)
+	// A constraint that is checked at the commit takes its time there, and then succeeds.
 	for _, sql := range []string{
 		`CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END $$`,
 		`CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON effect DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()`,
 	} {
-		if _, err := s.pool.Exec(t.Context(), sql); err != nil {
+		if _, err := f.pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	holder, err := s.pool.Begin(t.Context())
+	holder, err := f.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,40 +201,40 @@ func TestACommitWhoseOutcomeIsUnknown(t *testing.T) {
 	if _, err := holder.Exec(t.Context(), "SELECT pg_advisory_xact_lock(42)"); err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, 300*time.Millisecond, 30*time.Second, s.ServeHTTP, nil)
-	unavailable(t, "a commit that waits", mustRequest(t, http.MethodPost, server.URL+"/orders", "one"))
+	server := serve(t, 300*time.Millisecond, 30*time.Second, f.ServeHTTP, nil)
+	unavailable(t, "a commit that waits", mustRequest(t, http.MethodPost, server.URL+"/parcels", "one"))
 	if err := holder.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var first reply
 	kafkatest.Eventually(t, "the repetition to be answered", func() bool {
-		first = mustRequest(t, http.MethodPost, server.URL+"/orders", "one")
+		first = mustRequest(t, http.MethodPost, server.URL+"/parcels", "one")
 		return first.status == http.StatusCreated
 	})
-	again := mustRequest(t, http.MethodPost, server.URL+"/orders", "one")
+	again := mustRequest(t, http.MethodPost, server.URL+"/parcels", "one")
 	if again.body != first.body || again.header.Get(httpapi.HeaderReplayed) != "true" {
 		t.Errorf("repeated: %s, want %s, replayed", again.body, first.body)
 	}
-	if n := s.count(t, "effect"); n != 1 {
+	if n := f.count(t, "effect"); n != 1 {
 		t.Errorf("%d effects under one key, want 1", n)
 	}
 }
 
-// TestTheKeysLockEndsWithItsTransaction: whatever the answer, no session keeps the lock. Kept,
-// it would refuse the key to every other connection.
+// TestTheKeysLockEndsWithItsTransaction: whatever the response, no session keeps the lock. A
+// remaining lock would refuse the key to every other connection.
 func TestTheKeysLockEndsWithItsTransaction(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	f := newFixture(t)
 	locks := func() (n int) {
 		t.Helper()
-		err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+		err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
 			WHERE l.locktype = 'advisory' AND d.datname = current_database()`).Scan(&n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	server := serve(t, 10*time.Second, 30*time.Second, s.ServeHTTP, nil)
+	server := serve(t, 10*time.Second, 30*time.Second, f.ServeHTTP, nil)
 	for name, tc := range map[string]struct {
 		before func(context.Context, pgx.Tx) error
 		want   int
@@ -244,8 +244,8 @@ func TestTheKeysLockEndsWithItsTransaction(t *testing.T) {
 		"panics":  {func(context.Context, pgx.Tx) error { panic("bug") }, 500},
 	} {
 		held := 0
-		s.before = func(ctx context.Context, tx pgx.Tx) error { held = locks(); return tc.before(ctx, tx) }
-		if a := mustRequest(t, http.MethodPost, server.URL+"/orders", name); a.status != tc.want {
+		f.before = func(ctx context.Context, tx pgx.Tx) error { held = locks(); return tc.before(ctx, tx) }
+		if a := mustRequest(t, http.MethodPost, server.URL+"/parcels", name); a.status != tc.want {
 			t.Errorf("%s: %d, want %d", name, a.status, tc.want)
 		}
 		if after := locks(); held != 1 || after != 0 {
@@ -254,8 +254,8 @@ func TestTheKeysLockEndsWithItsTransaction(t *testing.T) {
 	}
 }
 
-// TestFaultsOfTheServerAreNo4xx: what the database says of a request that was valid is the
-// server's fault, and what is away or in doubt is 503.
+// TestFaultsOfTheServerAreNo4xx: a database error for a valid request is the server's fault. An
+// unavailable database and an error in doubt are 503.
 func TestFaultsOfTheServerAreNo4xx(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -275,20 +275,20 @@ func TestFaultsOfTheServerAreNo4xx(t *testing.T) {
 		"syntax":                         {fmt.Errorf("load: %w", &pgconn.PgError{Code: "42601"}), 500},
 	} {
 		w := httptest.NewRecorder()
-		httpapi.WriteError(w, httptest.NewRequest(http.MethodGet, "/orders", nil), tc.err)
+		httpapi.WriteError(w, httptest.NewRequest(http.MethodGet, "/parcels", nil), tc.err)
 		if w.Code != tc.want || (w.Code == 503) != (w.Header().Get("Retry-After") != "") {
 			t.Errorf("%s: %d, Retry-After %q, want %d", name, w.Code, w.Header().Get("Retry-After"), tc.want)
 		}
 	}
 }
 
-// TestARefusalInDoubtIsLookedInto: the same SQLSTATE is 503 while a harmless write is refused
-// as well, and 500 when only this request's is.
+// TestARefusalInDoubtIsLookedInto: the same SQLSTATE is 503 while a harmless write is refused as
+// well, and 500 when only this request's write is refused.
 func TestARefusalInDoubtIsLookedInto(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
-	server := serve(t, 10*time.Second, 30*time.Second, s.ServeHTTP, nil)
-	if a := mustRequest(t, http.MethodPost, server.URL+"/orders", ""); a.status != http.StatusCreated {
+	f := newFixture(t)
+	server := serve(t, 10*time.Second, 30*time.Second, f.ServeHTTP, nil)
+	if a := mustRequest(t, http.MethodPost, server.URL+"/parcels", ""); a.status != http.StatusCreated {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	for _, sql := range []string{
@@ -296,16 +296,16 @@ func TestARefusalInDoubtIsLookedInto(t *testing.T) {
 			RAISE EXCEPTION 'database is not accepting commands to avoid wraparound' USING ERRCODE = '54000'; END $$`,
 		`CREATE TRIGGER refuse BEFORE INSERT ON effect FOR EACH STATEMENT EXECUTE FUNCTION refuse()`,
 	} {
-		if _, err := s.pool.Exec(t.Context(), sql); err != nil {
+		if _, err := f.pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	unavailable(t, "every write is refused", mustRequest(t, http.MethodPost, server.URL+"/orders", "k"))
-	if _, err := s.pool.Exec(t.Context(), "DROP TRIGGER refuse ON effect"); err != nil {
+	unavailable(t, "every write is refused", mustRequest(t, http.MethodPost, server.URL+"/parcels", "k"))
+	if _, err := f.pool.Exec(t.Context(), "DROP TRIGGER refuse ON effect"); err != nil {
 		t.Fatal(err)
 	}
-	s.before = func(context.Context, pgx.Tx) error { return &pgconn.PgError{Code: "54000"} }
-	if a := mustRequest(t, http.MethodPost, server.URL+"/orders", "k"); a.status != http.StatusInternalServerError {
+	f.before = func(context.Context, pgx.Tx) error { return &pgconn.PgError{Code: "54000"} }
+	if a := mustRequest(t, http.MethodPost, server.URL+"/parcels", "k"); a.status != http.StatusInternalServerError {
 		t.Errorf("only this request is refused: %d %s", a.status, a.body)
 	}
 }

@@ -1,20 +1,27 @@
-// Package httpapi is the HTTP edge of a service: it refuses bad requests before
-// a handler sees them, turns errors into problem documents (RFC 9457), makes
-// POST idempotent by Idempotency-Key, and carries correlation and trace ids.
+// Package httpapi is the HTTP edge of a service: it refuses bad requests before a handler sees
+// them, turns errors into problem documents (RFC 9457), makes POST idempotent by Idempotency-Key,
+// and carries correlation and trace ids.
 //
-// It guarantees that a request which does not match the service's OpenAPI
-// document never reaches a handler and is answered with a 4xx that names the
-// field or parameter, that no input makes it answer 5xx, and that an answer
-// stored under an idempotency key was committed with its effect or not at all.
-// It does not authenticate: the caller is whoever X-Caller-Id says. A database
-// that is down, full, read-only or overloaded is 503 with Retry-After; a panic of a handler
-// is 500 and logged.
+// # What it guarantees
 //
-// Every request is answered before its connection is cut: a handler has ten seconds
-// (WithDeadline) from when the request was read, and five more are for the answer. At the
-// deadline the answer is 503. Whether an order was placed then is unknown, since the commit
-// may have been on its way: a repetition under the same Idempotency-Key gets the answer, and
-// one without a key may place a second order.
+//   - A request that does not match the service's OpenAPI document never reaches a handler. Its
+//     response is a 4xx that names the field or parameter.
+//   - No input makes it answer 5xx.
+//   - A response stored under an idempotency key was committed together with its effect, or not at
+//     all.
+//   - Every request is answered before its connection is cut: a handler has ten seconds
+//     ([WithDeadline]) from when the request was read, and the response has five more.
+//
+// # What it does not
+//
+// It does not authenticate callers: it trusts X-Caller-Id.
+//
+// # How it fails
+//
+// A database that is down, full, read-only or overloaded is 503 with Retry-After; a panic of a
+// handler is 500 and logged. At a handler's deadline the response is 503. It is then unknown
+// whether the work was done, because the commit may have been on its way: a repetition under the
+// same Idempotency-Key returns the outcome, and a repetition without a key may do the work twice.
 package httpapi
 
 import (
@@ -22,6 +29,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -30,22 +38,41 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// statusClientGone is what the log and the metrics show when the client left
-// before the answer; nobody reads it. The number is nginx's.
+// statusClientGone is the status in the log and the metrics when the client left before the
+// response. No client receives it. The number is nginx's.
 const statusClientGone = 499
 
 // retryAfterSeconds is sent with 503 and with the 409 of a request in flight.
 const retryAfterSeconds = "1"
 
-// Problem is a problem document of RFC 9457. It is an error, too: a handler may
-// return one where the kinds of package errs do not say enough.
+// Problem is a problem document of RFC 9457. It is also an error: a handler may return one when the
+// kinds of package errs are not specific enough.
 type Problem struct {
-	Type     string            `json:"type"`             // a URI; "about:blank" when the status says it all
+	Type     string            `json:"type"`             // a URI; "about:blank" when the status is sufficient
 	Title    string            `json:"title"`            // the same for every occurrence of the type
 	Status   int               `json:"status"`           // the HTTP status
 	Detail   string            `json:"detail,omitempty"` // about this occurrence
 	Instance string            `json:"instance,omitempty"`
-	Errors   []errs.FieldError `json:"errors,omitempty"` // what is wrong with which field or parameter
+	Errors   []errs.FieldError `json:"errors,omitempty"` // which field or parameter is wrong, and why
+	Members  map[string]any    `json:"-"`                // further members that the type defines (RFC 9457, section 3.2)
+	Header   http.Header       `json:"-"`                // further headers of the response
+}
+
+// MarshalJSON returns the problem document. A further member does not replace one of the fields.
+func (p Problem) MarshalJSON() ([]byte, error) {
+	type fields Problem
+	if len(p.Members) == 0 {
+		return json.Marshal(fields(p))
+	}
+	known, err := json.Marshal(fields(p))
+	if err != nil {
+		return nil, err
+	}
+	all := maps.Clone(p.Members)
+	if err := json.Unmarshal(known, &all); err != nil {
+		return nil, err
+	}
+	return json.Marshal(all)
 }
 
 // Error returns title and detail.
@@ -56,7 +83,7 @@ func (p Problem) Error() string {
 	return p.Title + ": " + p.Detail
 }
 
-// statusError gives an error a status other than that of its kind.
+// statusError is an error with a status other than that of its kind.
 type statusError struct {
 	status int
 	err    error
@@ -65,23 +92,24 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
-// WithStatus gives err an HTTP status that takes the place of its kind's, such
-// as 400 for an Invalid query parameter.
+// WithStatus sets an HTTP status for err that replaces its kind's, such as 400 for an Invalid query
+// parameter.
 func WithStatus(status int, err error) error { return &statusError{status, err} }
 
-// WriteError answers with the problem document of err and logs what the caller
-// cannot see: 5xx as an error, once, here. A Problem is sent as it is; otherwise
-// the status is that of WithStatus, or of the error's kind:
+// WriteError responds with the problem document of err. It logs what the caller cannot see: a 5xx
+// is logged as an error, once, here. A Problem is sent unchanged; otherwise the status is that of
+// [WithStatus], or of the error's kind:
 //
 //	Invalid, Hopeless 422 · NotFound 404 · Conflict 409 · Transient 503 · Internal 500
 //
-// An error of the database gets its kind here when the handler gave none. A kind that only
-// follows from a SQLSTATE (errs.Derived) makes no 4xx: the request was valid when it got
-// here, so a row in the way or a value out of range is the server's fault, 500. When the
-// request's deadline has passed, the answer is 503.
+// WriteError classifies an error of the database, so handlers and use cases return such errors
+// unchanged. An error that has a kind keeps it. A kind that only follows from a SQLSTATE
+// (errs.Derived) never results in a 4xx: the request was valid when it got here, so a conflicting
+// row or a value out of range is the server's fault, 500. When the request's deadline has passed,
+// the status is 503.
 //
-// The detail is the error's text, except for 5xx and for errors of the database,
-// whose text is not the caller's business.
+// The detail is the error's text, except for 5xx and for errors of the database, whose text callers
+// must not see.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		slog.DebugContext(r.Context(), "client left before the answer", "error", err)
@@ -139,7 +167,7 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// writeProblem fills in what is missing and answers.
+// writeProblem sets the missing fields and writes the response.
 func writeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	if p.Type == "" {
 		p.Type = "about:blank"
@@ -151,6 +179,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 		p.Instance = r.URL.EscapedPath()
 	}
 	h := w.Header()
+	maps.Copy(h, p.Header)
 	if p.Status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", retryAfterSeconds)
 	}
@@ -161,8 +190,8 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	writeBody(w, p.Status, "application/problem+json", body)
 }
 
-// WriteJSON answers with v as JSON. A value that cannot be encoded is a bug: it
-// is logged and answered with 500.
+// WriteJSON responds with v as JSON. A value that cannot be encoded is a bug: it is logged and
+// answered with 500.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -183,9 +212,9 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	w.Write(body) // an error means that the client has gone
 }
 
-// BadParameter answers 400 naming the parameter. It is the ErrorHandlerFunc of
-// the chi server that oapi-codegen generates, whose error types live in each
-// generated package and have the parameter's name in a field ParamName.
+// BadParameter answers 400 with the name of the parameter. It is the ErrorHandlerFunc of the chi
+// server that oapi-codegen generates. That server's error types are declared in each generated
+// package and have the parameter's name in a field ParamName.
 func BadParameter(w http.ResponseWriter, r *http.Request, err error) {
 	name := ""
 	if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct {

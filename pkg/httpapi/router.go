@@ -44,8 +44,8 @@ func NewRouter(spec *openapi3.T, reg prometheus.Registerer, opts ...Option) (*ch
 		WriteError(w, r, Problem{Status: http.StatusNotFound, Detail: "there is no such path"})
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		// The document has the operation, since Validator let it pass, but no
-		// handler is mounted for it.
+		// The document contains the operation, because Validator accepted it, but no handler is
+		// mounted for it.
 		WriteError(w, r, Problem{Status: http.StatusNotImplemented, Detail: "the operation has no handler"})
 	})
 	return r, nil

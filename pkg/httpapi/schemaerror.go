@@ -12,10 +12,10 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// maxFieldErrors bounds an answer: a body of 1 MiB can be wrong 100,000 times.
+// maxFieldErrors bounds a response: a body of 1 MiB can have 100,000 errors.
 const maxFieldErrors = 20
 
-// schemaErrors turns what the schema says about value into field errors.
+// schemaErrors converts the schema's errors about value to field errors.
 func schemaErrors(value any, err error) error {
 	var fields []error
 	for _, e := range flatten(err) {
@@ -37,7 +37,7 @@ func schemaErrors(value any, err error) error {
 	return errors.Join(fields...)
 }
 
-// parameterError names the parameter and says what is wrong with it.
+// parameterError returns an error with the parameter's name and what is wrong with it.
 func parameterError(p *openapi3.Parameter, err error) error {
 	if errors.Is(err, openapi3filter.ErrInvalidRequired) {
 		return errs.Field(p.Name, "is required")
@@ -54,10 +54,10 @@ func parameterError(p *openapi3.Parameter, err error) error {
 	return errs.Field(p.Name, "is malformed")
 }
 
-// flatten finds the schema errors in err's chain; those of allOf, oneOf and
-// anyOf stand for the ones inside them.
+// flatten finds the schema errors in err's chain. It replaces those of allOf, oneOf and anyOf by
+// the errors inside them.
 func flatten(err error) []*openapi3.SchemaError {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // every error of the chain is looked at
 	case nil:
 		return nil
 	case *openapi3.SchemaError:
@@ -81,8 +81,7 @@ func flattenAll(all []error) []*openapi3.SchemaError {
 	return out
 }
 
-// fieldPath turns a JSON pointer into segments, with [n] for the places of value
-// where an array is.
+// fieldPath converts a JSON pointer to segments, with [n] for an index of an array in value.
 func fieldPath(value any, pointer []string) []string {
 	path := make([]string, 0, len(pointer)+1)
 	for _, p := range pointer {
@@ -101,8 +100,7 @@ func fieldPath(value any, pointer []string) []string {
 	return path
 }
 
-// unknownField finds the name in the library's words, which is the only place
-// where it stands.
+// unknownField extracts the name from the library's text, which is the only place that contains it.
 func unknownField(e *openapi3.SchemaError) (string, bool) {
 	rest, ok := strings.CutPrefix(e.Reason, "property ")
 	if e.SchemaField != "properties" || !ok {

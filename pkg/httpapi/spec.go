@@ -13,10 +13,9 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// LoadSpec reads an OpenAPI 3.0 document (YAML or JSON) and checks that it is
-// valid and closed: every object in a request body says
-// additionalProperties: false, so that unknown fields are refused, and no
-// operation's body is anything but JSON. External references are not followed.
+// LoadSpec reads an OpenAPI 3.0 document (YAML or JSON) and checks that it is valid and closed:
+// every object in a request body sets additionalProperties: false, so that unknown fields are
+// refused, and every operation's body is JSON. External references are not followed.
 func LoadSpec(document []byte) (*openapi3.T, error) {
 	spec, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
@@ -54,7 +53,7 @@ func checkSpec(spec *openapi3.T) error {
 	return errors.Join(problems...)
 }
 
-// checkClosed finds objects that let unknown fields through.
+// checkClosed finds objects that accept unknown fields.
 func checkClosed(where string, ref *openapi3.SchemaRef, visited []*openapi3.Schema) []error {
 	if ref == nil || ref.Value == nil || slices.Contains(visited, ref.Value) {
 		return nil
@@ -77,7 +76,7 @@ func checkClosed(where string, ref *openapi3.SchemaRef, visited []*openapi3.Sche
 	return append(problems, checkClosed(where+"[]", s.Items, visited)...)
 }
 
-// ServeSpec answers with the document as JSON. It is encoded once.
+// ServeSpec responds with the document as JSON. It is encoded once.
 func ServeSpec(spec *openapi3.T) (http.HandlerFunc, error) {
 	data, err := spec.MarshalJSON()
 	if err != nil {
@@ -88,8 +87,8 @@ func ServeSpec(spec *openapi3.T) (http.HandlerFunc, error) {
 	}, nil
 }
 
-// routes finds the operation of a request the way the chi server does that is
-// generated from the same document, so that the two cannot disagree.
+// routes finds the operation of a request in the same way as the chi server that is generated from
+// the same document, so that the two always agree.
 type routes struct {
 	mux  *chi.Mux
 	spec *openapi3.T
@@ -105,9 +104,9 @@ func newRoutes(spec *openapi3.T) *routes {
 	return &routes{mux, spec}
 }
 
-// find returns the path of the document and the values of its parameters, still
-// escaped when raw is true, or the methods that the path allows; neither means
-// that there is no such path.
+// find returns the path of the document and the values of its parameters, or the methods that the
+// path allows. It returns neither when there is no such path. The values of an escaped path are
+// still escaped.
 func (rs *routes) find(method, path string) (pattern string, values map[string]string, allowed []string) {
 	rctx := chi.NewRouteContext()
 	if rs.mux.Match(rctx, method, path) {
@@ -125,16 +124,16 @@ func (rs *routes) find(method, path string) (pattern string, values map[string]s
 	return "", nil, allowed
 }
 
-// formats are checks of string formats that the OpenAPI library leaves to its
-// user. They are given to each validation instead of the library's globals.
+// formats are checks of string formats that the OpenAPI library does not include. They are passed
+// to each validation instead of the library's globals.
 func formats() []openapi3.SchemaValidationOption {
 	uuid := regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	// Something at a host, without spaces: whether mail arrives there, only mail tells.
+	// Something at a host, without spaces. Only sending mail shows whether mail arrives there.
 	email := regexp.MustCompile(`^[^@\s<>",;]+@[^@\s<>",;]+$`)
 	check := func(re *regexp.Regexp) openapi3.StringFormatValidator {
 		return openapi3.NewCallbackValidator(func(s string) error {
 			if !re.MatchString(s) {
-				return errors.New("no match") // reason has the words
+				return errors.New("no match") // reason has the text
 			}
 			return nil
 		})

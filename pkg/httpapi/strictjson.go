@@ -10,23 +10,22 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// maxDepth is how deep arrays and objects may nest. The deepest request of this
-// system nests four.
+// maxDepth is how deep arrays and objects may nest. The deepest request of this system has four
+// levels.
 const maxDepth = 64
 
-// strict checks that data is one JSON text (RFC 8259) with the limits of I-JSON
-// (RFC 7493) that encoding/json does not enforce: valid UTF-8, no half surrogate
-// pairs, no duplicate names; and neither NUL, which PostgreSQL's text cannot
-// hold, nor more than maxDepth levels. The error is errs.Invalid and names the
-// field.
+// strict checks that data is one JSON text (RFC 8259) with the limits of I-JSON (RFC 7493) that
+// encoding/json does not enforce: valid UTF-8, no half surrogate pairs, no duplicate names. It also
+// refuses NUL, which PostgreSQL's text cannot store, and more than maxDepth levels. The error is
+// errs.Invalid and names the field.
 func strict(data []byte) error {
 	s := scanner{data: data, target: -1}
 	return s.document()
 }
 
-// fieldAt returns the path of the value that ends at or contains the byte before
-// offset, for data that strict accepts. It gives encoding/json's errors, which
-// know an offset but no array index, their field.
+// fieldAt returns the path of the value that ends at or contains the byte before offset, for data
+// that strict accepts. It adds the field to encoding/json's errors, which contain an offset but no
+// array index.
 func fieldAt(data []byte, offset int64) string {
 	s := scanner{data: data, target: int(offset)}
 	if s.document() == nil && s.found != nil {
@@ -41,7 +40,7 @@ type scanner struct {
 	pos    int
 	depth  int
 	path   []string // "items", "[0]", "quantity"
-	target int      // the offset fieldAt looks for; -1 for none
+	target int      // the offset that fieldAt looks for; -1 for none
 	found  *string
 }
 
@@ -78,7 +77,7 @@ func (s *scanner) value() error {
 	default:
 		err = s.literal()
 	}
-	// The innermost value is left first; the outer ones do not replace it.
+	// The scan leaves the innermost value first; the outer values do not replace it.
 	if err == nil && s.target > begin && s.target <= s.pos && s.found == nil {
 		field := s.field()
 		s.found = &field
@@ -148,7 +147,7 @@ func (s *scanner) array() error {
 	return nil
 }
 
-// text reads a string and returns what it says.
+// text reads a string and returns its value.
 func (s *scanner) text() (string, error) {
 	s.pos++
 	var b strings.Builder
@@ -271,7 +270,7 @@ func (s *scanner) literal() error {
 	return s.unexpected("a JSON value")
 }
 
-// space skips what RFC 8259 calls whitespace.
+// space skips the whitespace of RFC 8259.
 func (s *scanner) space() {
 	for s.pos < len(s.data) {
 		switch s.data[s.pos] {
@@ -283,7 +282,7 @@ func (s *scanner) space() {
 	}
 }
 
-// peek returns the next byte, or 0 at the end; a NUL is nowhere valid.
+// peek returns the next byte, or 0 at the end; a NUL is never valid.
 func (s *scanner) peek() byte {
 	if s.pos < len(s.data) {
 		return s.data[s.pos]
@@ -309,7 +308,7 @@ func (s *scanner) fail(format string, args ...any) error {
 // field joins the path to "items[0].quantity".
 func (s *scanner) field() string { return joinPath(s.path) }
 
-// maxName bounds what is repeated of the caller's names in an error.
+// maxName bounds how much of the caller's names an error repeats.
 const maxName = 100
 
 func joinPath(path []string) string {

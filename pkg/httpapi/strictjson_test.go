@@ -93,8 +93,8 @@ func TestFieldAt(t *testing.T) {
 	}
 }
 
-// FuzzStrict holds the scanner against encoding/json: what it accepts is valid
-// there, and what it refuses is invalid there or breaks one of its own rules.
+// FuzzStrict compares the scanner with encoding/json: what the scanner accepts is valid there, and
+// what it refuses is invalid there or breaks one of the scanner's own rules.
 func FuzzStrict(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":[1,2.5e3,"x\u00e9",null,true]}`, `{"a":1,"a":2}`, `"\ud800"`, `[1,]`, "\"\xff\"", `{"a":{}}x`, `-`, `01`, "\x00", `"\u0000"`,

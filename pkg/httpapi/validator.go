@@ -14,12 +14,14 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+	"github.com/google/uuid"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/telemetry"
 )
 
-// Validator returns a middleware that lets only requests through that match the
-// document, which LoadSpec would accept. In this order it answers
+// Validator returns a middleware that only passes requests that match the document, which must meet
+// the rules of [LoadSpec]. In this order it answers
 //
 //	404, 405 (with Allow)   no such path or method
 //	400  a path, query or header parameter that is missing, malformed, unknown
@@ -32,8 +34,8 @@ import (
 //	422  JSON that breaks the schema, naming each field (the first 20; the first one
 //	     of a body above 64 KiB)
 //
-// Defaults of the document are not filled in; handlers know them. The context of a request
-// that is let through ends after ten seconds (or WithDeadline).
+// It does not fill in defaults of the document; handlers do. The context of a passed request ends
+// after ten seconds (or [WithDeadline]).
 func Validator(spec *openapi3.T, opts ...Option) (func(http.Handler) http.Handler, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
@@ -49,9 +51,9 @@ func Validator(spec *openapi3.T, opts ...Option) (func(http.Handler) http.Handle
 				WriteError(w, r, err)
 				return
 			}
-			// The body has been read; from here on the time is the handler's. The server's own
-			// limit counts from the request's first byte and would cut the connection of a
-			// request that was slow to come.
+			// The body has been read; the handler's time starts here. The server's own limit counts
+			// from the request's first byte and would cut the connection of a request that arrived
+			// slowly.
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(v.deadline + answerTimeout)) // a writer without one has no limit
 			ctx, cancel := context.WithTimeout(r.Context(), v.deadline)
 			defer cancel()
@@ -64,28 +66,33 @@ const (
 	// defaultDeadline is longer than a request may wait for a connection (2 s) and then for a
 	// lock (3 s) or a statement (8 s); see postgres.OpenPools.
 	defaultDeadline = 10 * time.Second
-	// answerTimeout is for a slow client to take the answer.
+	// answerTimeout allows a slow client to receive the response.
 	answerTimeout = 5 * time.Second
 )
 
 type validator struct {
 	routes     *routes
-	first, all []openapi3.SchemaValidationOption // stop at the first error, or go on
+	first, all []openapi3.SchemaValidationOption // stop at the first error, or collect all
 	maxBody    int                               // in bytes
 	deadline   time.Duration                     // of a handler
+	subject    string                            // see WithSubject
 }
 
-// Option changes what Validator enforces.
+// Option configures [Validator].
 type Option func(*validator)
 
 // WithMaxBody accepts request bodies of up to n bytes.
 func WithMaxBody(n int) Option { return func(v *validator) { v.maxBody = n } }
 
-// WithDeadline gives handlers so long, in place of ten seconds.
+// WithDeadline sets the time for handlers, in place of ten seconds.
 func WithDeadline(d time.Duration) Option { return func(v *validator) { v.deadline = d } }
 
-// largeBody is the size in bytes from which only the first error is looked for:
-// the errors of a body that is wrong everywhere take a hundred times its memory.
+// WithSubject names the parameter of paths that is the id of what a request is about, a UUID. The
+// log lines of the request have it; see [telemetry.Concerns].
+func WithSubject(parameter string) Option { return func(v *validator) { v.subject = parameter } }
+
+// largeBody is the size in bytes from which only the first error is reported: all errors of a body
+// that is wrong everywhere take a hundred times its memory.
 const largeBody = 64 << 10
 
 func (v *validator) check(w http.ResponseWriter, r *http.Request) error {
@@ -103,6 +110,9 @@ func (v *validator) check(w http.ResponseWriter, r *http.Request) error {
 	op := item.GetOperation(r.Method)
 	if err := v.checkParameters(r, item, op, pattern, values, escaped); err != nil {
 		return WithStatus(http.StatusBadRequest, err)
+	}
+	if id, err := uuid.Parse(values[v.subject]); err == nil {
+		telemetry.Concerns(r.Context(), id.String())
 	}
 	return v.checkBody(r, op)
 }
@@ -164,7 +174,7 @@ func (v *validator) checkParameters(r *http.Request, item *openapi3.PathItem, op
 	return errors.Join(problems...)
 }
 
-// checkText refuses what no text of the database can hold.
+// checkText refuses what a text of the database cannot store.
 func checkText(name, value string) error {
 	if !utf8.ValidString(value) {
 		return errs.Field(name, "is not valid UTF-8")

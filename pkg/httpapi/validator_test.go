@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"pgregory.net/rapid"
 
@@ -19,12 +21,12 @@ func TestGoodRequestsReachTheHandler(t *testing.T) {
 	for name, contentType := range map[string]string{
 		"plain": "application/json", "charset": "application/json; charset=UTF-8", "upper case": "Application/JSON",
 	} {
-		w, _ := send(t, api, "POST", "/orders", strings.NewReader(goodOrder), "Content-Type", contentType)
+		w, _ := send(t, api, "POST", "/parcels", strings.NewReader(goodOrder), "Content-Type", contentType)
 		if w.Code != http.StatusCreated || w.Body.String() != goodOrder {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
-	for _, target := range []string{"/orders", "/orders?status=PENDING&limit=100", "/orders?tag=a&tag=b", "/orders?customerId=%C3%BC"} {
+	for _, target := range []string{"/parcels", "/parcels?status=PENDING&limit=100", "/parcels?tag=a&tag=b", "/parcels?customerId=%C3%BC"} {
 		if w, _ := send(t, api, "GET", target, nil); w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
@@ -35,7 +37,7 @@ func TestDigitsSurvive(t *testing.T) {
 	api, _ := newAPI(t)
 	body := strings.Replace(goodOrder, "59.98", "12345678901234567890.123456789", 1)
 	body = strings.Replace(body, `"quantity":2`, `"quantity":9007199254740993`, 1)
-	w, _ := send(t, api, "POST", "/orders", strings.NewReader(body))
+	w, _ := send(t, api, "POST", "/parcels", strings.NewReader(body))
 	if w.Code != http.StatusCreated || w.Body.String() != body {
 		t.Errorf("%d %s, want the same digits as in %s", w.Code, w.Body, body)
 	}
@@ -88,7 +90,7 @@ func TestBadBodies(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, p := send(t, api, "POST", "/orders", strings.NewReader(tt.body))
+			_, p := send(t, api, "POST", "/parcels", strings.NewReader(tt.body))
 			wantField(t, p, tt.status, tt.field, tt.detail)
 		})
 	}
@@ -96,18 +98,18 @@ func TestBadBodies(t *testing.T) {
 
 func TestAllFieldsAreNamedUpToALimit(t *testing.T) {
 	api, _ := newAPI(t)
-	_, p := send(t, api, "POST", "/orders", strings.NewReader(`{"items":[{"sku":"A","quantity":0}],"x":1}`))
+	_, p := send(t, api, "POST", "/parcels", strings.NewReader(`{"items":[{"sku":"A","quantity":0}],"x":1}`))
 	for field, detail := range map[string]string{
 		"email": "required", "totalAmount": "required", "items[0].quantity": "at least", "x": "unknown",
 	} {
 		wantField(t, p, 422, field, detail)
 	}
 	many := `{"items":[` + strings.Repeat(`{},`, 1000) + `{}]}`
-	if _, p = send(t, api, "POST", "/orders", strings.NewReader(many)); p.Status != 422 || len(p.Errors) != 20 {
+	if _, p = send(t, api, "POST", "/parcels", strings.NewReader(many)); p.Status != 422 || len(p.Errors) != 20 {
 		t.Errorf("status %d with %d field errors, want 422 with 20", p.Status, len(p.Errors))
 	}
 	large := strings.Replace(many, "{},", strings.Repeat("{},", 30_000), 1)
-	if _, p = send(t, api, "POST", "/orders", strings.NewReader(large)); p.Status != 422 || len(p.Errors) != 1 {
+	if _, p = send(t, api, "POST", "/parcels", strings.NewReader(large)); p.Status != 422 || len(p.Errors) != 1 {
 		t.Errorf("status %d with %d field errors of a large body, want 422 with 1", p.Status, len(p.Errors))
 	}
 }
@@ -118,7 +120,7 @@ func TestContentTypes(t *testing.T) {
 		"", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "application/problem+json",
 		"application/json; charset=latin1", "application/json; charset", "application/xml, application/json", ";",
 	} {
-		_, p := send(t, api, "POST", "/orders", strings.NewReader(goodOrder), "Content-Type", contentType)
+		_, p := send(t, api, "POST", "/parcels", strings.NewReader(goodOrder), "Content-Type", contentType)
 		wantField(t, p, http.StatusUnsupportedMediaType, "Content-Type", "must")
 	}
 }
@@ -133,13 +135,13 @@ func TestBodySize(t *testing.T) {
 		body   io.Reader
 		want   int
 	}{
-		"the limit":            {"/orders", strings.NewReader(pad(httpapi.MaxBody)), 201},
-		"one above":            {"/orders", strings.NewReader(pad(httpapi.MaxBody + 1)), 413},
-		"2 MiB":                {"/orders", strings.NewReader(pad(2 << 20)), 413},
-		"chunked, the limit":   {"/orders", io.MultiReader(strings.NewReader(pad(httpapi.MaxBody))), 201},
-		"chunked, 2 MiB":       {"/orders", io.MultiReader(strings.NewReader(pad(2 << 20))), 413},
-		"where none is known":  {"/orders/0193a3a0-0000-7000-8000-000000000000/cancel?reason=x", strings.NewReader(pad(2 << 20)), 413},
-		"small, none is known": {"/orders/0193a3a0-0000-7000-8000-000000000000/cancel?reason=x", strings.NewReader("{}"), 400},
+		"the limit":            {"/parcels", strings.NewReader(pad(httpapi.MaxBody)), 201},
+		"one above":            {"/parcels", strings.NewReader(pad(httpapi.MaxBody + 1)), 413},
+		"2 MiB":                {"/parcels", strings.NewReader(pad(2 << 20)), 413},
+		"chunked, the limit":   {"/parcels", io.MultiReader(strings.NewReader(pad(httpapi.MaxBody))), 201},
+		"chunked, 2 MiB":       {"/parcels", io.MultiReader(strings.NewReader(pad(2 << 20))), 413},
+		"where none is known":  {"/parcels/0193a3a0-0000-7000-8000-000000000000/cancel?reason=x", strings.NewReader(pad(2 << 20)), 413},
+		"small, none is known": {"/parcels/0193a3a0-0000-7000-8000-000000000000/cancel?reason=x", strings.NewReader("{}"), 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res, err := server.Client().Post(server.URL+tt.target, "application/json", tt.body)
@@ -162,46 +164,46 @@ func TestBadParameters(t *testing.T) {
 	api, _ := newAPI(t)
 	id := "0193a3a0-0000-7000-8000-000000000000"
 	for target, want := range map[string]struct{ field, detail string }{
-		"/orders/42":                         {"orderId", "must be a UUID"},
-		"/orders/" + id[:35]:                 {"orderId", "must be a UUID"},
-		"/orders/%00":                        {"orderId", "NUL"},
-		"/stock/%ff":                         {"sku", "UTF-8"},
-		"/stock/a%2Fb%00":                    {"sku", "NUL"},
-		"/orders?status=NEW":                 {"status", "allowed values"},
-		"/orders?limit=0":                    {"limit", "at least 1"},
-		"/orders?limit=101":                  {"limit", "at most 100"},
-		"/orders?limit=ten":                  {"limit", "must be of type integer"},
-		"/orders?limit=1.5":                  {"limit", "integer"},
-		"/orders?limit=1e400":                {"limit", ""},
-		"/orders?limit=99999999999999999999": {"limit", ""},
-		"/orders?limit=1&limit=2":            {"limit", "more than once"},
-		"/orders?limit=":                     {"limit", ""},
-		"/orders?stauts=PENDING":             {"stauts", "no parameter"},
-		"/orders?customerId=%00":             {"customerId", "NUL"},
-		"/orders?customerId=%ff":             {"customerId", "UTF-8"},
-		"/orders?tag=a&tag=%00":              {"tag", "NUL"},
-		"/orders?limit=%zz":                  {"", "query is malformed"},
-		"/orders?limit=1;status=PENDING":     {"", "query is malformed"},
+		"/parcels/42":                         {"parcelId", "must be a UUID"},
+		"/parcels/" + id[:35]:                 {"parcelId", "must be a UUID"},
+		"/parcels/%00":                        {"parcelId", "NUL"},
+		"/stock/%ff":                          {"sku", "UTF-8"},
+		"/stock/a%2Fb%00":                     {"sku", "NUL"},
+		"/parcels?status=NEW":                 {"status", "allowed values"},
+		"/parcels?limit=0":                    {"limit", "at least 1"},
+		"/parcels?limit=101":                  {"limit", "at most 100"},
+		"/parcels?limit=ten":                  {"limit", "must be of type integer"},
+		"/parcels?limit=1.5":                  {"limit", "integer"},
+		"/parcels?limit=1e400":                {"limit", ""},
+		"/parcels?limit=99999999999999999999": {"limit", ""},
+		"/parcels?limit=1&limit=2":            {"limit", "more than once"},
+		"/parcels?limit=":                     {"limit", ""},
+		"/parcels?stauts=PENDING":             {"stauts", "no parameter"},
+		"/parcels?customerId=%00":             {"customerId", "NUL"},
+		"/parcels?customerId=%ff":             {"customerId", "UTF-8"},
+		"/parcels?tag=a&tag=%00":              {"tag", "NUL"},
+		"/parcels?limit=%zz":                  {"", "query is malformed"},
+		"/parcels?limit=1;status=PENDING":     {"", "query is malformed"},
 	} {
 		t.Run(target, func(t *testing.T) {
 			_, p := send(t, api, "GET", target, nil)
 			wantField(t, p, 400, want.field, want.detail)
 		})
 	}
-	_, p := send(t, api, "GET", "/orders", nil, "X-Shard", "one")
+	_, p := send(t, api, "GET", "/parcels", nil, "X-Shard", "one")
 	wantField(t, p, 400, "X-Shard", "must be of type integer")
-	_, p = send(t, api, "POST", "/orders/"+id+"/cancel", nil)
+	_, p = send(t, api, "POST", "/parcels/"+id+"/cancel", nil)
 	wantField(t, p, 400, "reason", "is required")
 }
 
 func TestUnknownPathsAndMethods(t *testing.T) {
 	api, _ := newAPI(t)
-	for _, target := range []string{"/", "/order", "/orders/", "/orders/a/b", "/orders/1/cancel/2", "/metrics"} {
+	for _, target := range []string{"/", "/parcel", "/parcels/", "/parcels/a/b", "/parcels/1/cancel/2", "/metrics"} {
 		if _, p := send(t, api, "GET", target, nil); p.Status != http.StatusNotFound {
 			t.Errorf("GET %s: %+v, want 404", target, p)
 		}
 	}
-	for target, allow := range map[string]string{"/orders": "GET, POST", "/orders/x": "GET", "/orders/x/cancel": "POST"} {
+	for target, allow := range map[string]string{"/parcels": "GET, POST", "/parcels/x": "GET", "/parcels/x/cancel": "POST"} {
 		for _, method := range []string{"DELETE", "PATCH", "BREW"} {
 			w, p := send(t, api, method, target, nil)
 			if p.Status != http.StatusMethodNotAllowed || w.Header().Get("Allow") != allow {
@@ -211,7 +213,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	}
 }
 
-// TestNoInputIsAServerError throws near-misses at the whole chain.
+// TestNoInputIsAServerError sends almost valid requests through the whole chain.
 func TestNoInputIsAServerError(t *testing.T) {
 	api, _ := newAPI(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -225,7 +227,7 @@ func TestNoInputIsAServerError(t *testing.T) {
 				break
 			}
 		}
-		w, _ := send(t, api, "POST", "/orders", strings.NewReader(string(body)))
+		w, _ := send(t, api, "POST", "/parcels", strings.NewReader(string(body)))
 		if w.Code != 201 && (w.Code < 400 || w.Code >= 500) {
 			rt.Fatalf("%q: status %d: %s", body, w.Code, w.Body)
 		}
@@ -238,7 +240,7 @@ func TestLoadSpecRefuses(t *testing.T) {
 		"no document":     {"hello", "OpenAPI document"},
 		"not valid":       {"openapi: 3.0.3\ninfo: { title: x, version: '1' }\npaths: { /a: { get: {} } }", "OpenAPI document"},
 		"other version":   {strings.Replace(document, "3.0.3", "3.1.0", 1), "only 3.0"},
-		"an open object":  {open, "POST /orders items[]: an object without additionalProperties: false"},
+		"an open object":  {open, "POST /parcels items[]: an object without additionalProperties: false"},
 		"a body not JSON": {strings.Replace(document, "application/json", "text/csv", 1), "must be application/json"},
 	} {
 		if _, err := httpapi.LoadSpec([]byte(tt.doc)); err == nil || !strings.Contains(err.Error(), tt.why) {
@@ -250,7 +252,7 @@ func TestLoadSpecRefuses(t *testing.T) {
 func TestDecodeWithoutValidator(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for range 2 { // the body can be read again
-			if _, err := httpapi.Decode[order](r); err != nil {
+			if _, err := httpapi.Decode[parcel](r); err != nil {
 				httpapi.WriteError(w, r, err)
 				return
 			}
@@ -273,5 +275,25 @@ func TestDecodeWithoutValidator(t *testing.T) {
 	} {
 		_, p := send(t, h, "POST", "/", strings.NewReader(body))
 		wantField(t, p, want.status, want.field, want.detail)
+	}
+}
+
+// TestABodyThatStoppedComing: a server that stops waiting for the rest of a body does not call the
+// request invalid, and a client may send it again unchanged.
+func TestABodyThatStoppedComing(t *testing.T) {
+	api, _ := newAPI(t)
+	for name, tt := range map[string]struct {
+		err    error
+		status int
+		detail string
+	}{
+		"not in time": {os.ErrDeadlineExceeded, http.StatusRequestTimeout, "did not arrive in time"},
+		"cut":         {io.ErrUnexpectedEOF, http.StatusBadRequest, "cannot be read"},
+	} {
+		body := io.MultiReader(strings.NewReader(goodOrder[:10]), iotest.ErrReader(fmt.Errorf("read tcp: %w", tt.err)))
+		w, p := send(t, api, "POST", "/parcels", body)
+		if w.Code != tt.status || p.Status != tt.status || !strings.Contains(p.Detail, tt.detail) {
+			t.Errorf("%s: %d %s, want %d and %q", name, w.Code, w.Body, tt.status, tt.detail)
+		}
 	}
 }

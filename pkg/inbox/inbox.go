@@ -1,17 +1,15 @@
-// Package inbox remembers which messages a consumer group has taken in, in
-// the same transaction as the effect they had (the idempotent receiver of
-// Hohpe & Woolf, "Enterprise Integration Patterns").
+// Package inbox records which messages a consumer group has received, in the same transaction as
+// their effect (the idempotent receiver of Hohpe & Woolf, "Enterprise Integration Patterns").
 //
-// It guarantees one effect per (consumer group, message id), if the handler
-// does all its writes in the transaction in which [Receive] called the message
-// fresh: the receipt and the effect commit or roll back together. Two
-// consumers that hold the same message at the same time are serialised by the
-// primary key: the second waits for the first to end.
+// It guarantees one effect per (consumer group, message id), if the handler does all its writes in
+// the transaction in which [Receive] returned the message as fresh. The receipt and the effect
+// commit or roll back together. The primary key serialises two consumers that receive the same
+// message at the same time: the second waits until the first ends.
 //
-// It says nothing about effects outside the database, and nothing about
-// messages older than what [Upkeep] keeps: redelivered after that, they count
-// as fresh, and the handler's own tables have to know what they had. Errors are classified by package postgres; when the database is
-// away they are Transient.
+// It guarantees nothing about effects outside the database, nor about messages older than what
+// [Upkeep] keeps. Such messages count as fresh when they are delivered again, and the handler's own
+// tables have to recognise them. Errors are classified by package postgres; while the database is
+// down they are Transient.
 package inbox
 
 import (
@@ -36,19 +34,19 @@ var migrations embed.FS
 // table is partitioned by the day in the message id.
 const table = "inbox"
 
-// daysAhead is how many days' partitions exist in advance. A week gives
-// somebody time to notice that upkeep fails.
+// daysAhead is how many days' partitions exist in advance. A week leaves operators time to notice
+// that upkeep fails.
 const daysAhead = 7
 
 // Component returns the migrations of the table inbox.
 func Component() postgres.Component {
 	return postgres.Component{
 		Name: "inbox", FS: migrations,
-		// An event of an old day may have been received late, so the day alone does not decide.
+		// An event of an old day may have been received late, so the day by itself does not decide.
 		Partitioned: []postgres.Partitioned{{Table: table, KeepIf: "received_at >= $1"}},
 		Grants: []postgres.Grant{
 			{Table: table, App: "SELECT, INSERT"},
-			{Table: "inbox_default", App: "SELECT, DELETE"}, // its rows go one by one
+			{Table: "inbox_default", App: "SELECT, DELETE"}, // its rows are deleted one by one
 		},
 	}
 }
@@ -56,14 +54,13 @@ func Component() postgres.Component {
 // Message identifies a received message.
 type Message struct {
 	ID   uuid.UUID // the CloudEvents id; a UUIDv7, so that it carries its day
-	Type string    // for people who read the table
+	Type string    // for operators who read the table
 }
 
-// Receive records the messages for the group and returns which of them are
-// fresh, that is, were not received before. The others, and repetitions within
-// msgs, had their effect already and are to be left out. It waits for
-// transactions that are receiving the same messages; because it takes them in
-// the order of their ids, batches that overlap do not deadlock.
+// Receive records the messages for the group and returns the fresh ones, which were not received
+// before. The caller leaves out the others and repetitions within msgs, because they had their
+// effect already. Receive waits for transactions that are receiving the same messages. It inserts
+// messages in the order of their ids, so that overlapping batches do not deadlock.
 func Receive(ctx context.Context, tx pgx.Tx, group string, msgs []Message) (fresh map[uuid.UUID]bool, err error) {
 	fresh = make(map[uuid.UUID]bool, len(msgs))
 	if len(msgs) == 0 {
@@ -92,9 +89,9 @@ func Receive(ctx context.Context, tx pgx.Tx, group string, msgs []Message) (fres
 	return fresh, nil
 }
 
-// Seen returns which of the ids the group has received. It is a cheap look
-// before a call to the outside world, not a substitute for [Receive]: another
-// process may be receiving the message at this moment.
+// Seen returns which of the ids the group has received. It is a cheap look before a call to the
+// outside world and does not replace [Receive]: another process may be receiving the message at
+// this moment.
 func Seen(ctx context.Context, q postgres.Querier, group string, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
 	seen := make(map[uuid.UUID]bool, len(ids))
 	if len(ids) == 0 {
@@ -110,6 +107,15 @@ func Seen(ctx context.Context, q postgres.Querier, group string, ids []uuid.UUID
 	return seen, nil
 }
 
+// Any reports whether the inbox knows any message that the group has received.
+func Any(ctx context.Context, q postgres.Querier, group string) (some bool, err error) {
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM inbox WHERE consumer_group = $1)`, group).Scan(&some)
+	if err != nil {
+		return false, postgres.Classify(fmt.Errorf("look for any receipt: %w", err))
+	}
+	return some, nil
+}
+
 func collect(rows pgx.Rows, into map[uuid.UUID]bool) error {
 	var id uuid.UUID
 	_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
@@ -119,16 +125,15 @@ func collect(rows pgx.Rows, into map[uuid.UUID]bool) error {
 	return err
 }
 
-// Upkeep creates the partitions of today and the coming days and drops what was
-// received more than keep ago. now is the clock: time.Now. keep (0:
-// postgres.KeepInbox) must exceed the longest
-// possible redelivery: the retention of the topics as far as a group's offset may be
-// set back, the time a dead letter may wait to be resubmitted, and the age of what a
-// producer's outbox may publish again. Several processes may do it at once.
+// Upkeep creates the partitions of today and the next 7 days, and drops what was received more than
+// keep ago. now is the clock, for example time.Now. keep (0: postgres.KeepInbox) must exceed the
+// longest possible redelivery: the retention of the topics as far as a group's offset may be set
+// back, the time a dead letter may wait to be resubmitted, and the age of what a producer's outbox
+// may publish again. Several processes may run it at once.
 //
-// A message keeps its day by its id. One whose day had no partition (older
-// than the table, or an id that is no UUIDv7) is in the default partition and
-// is deleted there by the time of its receipt.
+// A message is filed under the day in its id. A message whose day had no partition (older than the
+// table, or an id that is no UUIDv7) is in the default partition and is deleted there by the time
+// of its receipt.
 func Upkeep(pool *pgxpool.Pool, now func() time.Time, keep time.Duration) postgres.Upkeep {
 	keep = cmp.Or(keep, postgres.KeepInbox)
 	return postgres.Upkeep{
@@ -145,8 +150,7 @@ func Upkeep(pool *pgxpool.Pool, now func() time.Time, keep time.Duration) postgr
 }
 
 func prune(ctx context.Context, pool *pgxpool.Pool, oldest time.Time) (dropped []string, err error) {
-	// An event of an old day may have been received late, so the day alone
-	// does not decide.
+	// An event of an old day may have been received late, so the day by itself does not decide.
 	lately := func(ctx context.Context, tx pgx.Tx, partition string) (reason string, err error) {
 		var found bool
 		err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM `+pgx.Identifier{partition}.Sanitize()+` WHERE received_at >= $1)`, oldest).Scan(&found)

@@ -31,12 +31,12 @@ func newID(t *testing.T) uuid.UUID {
 func messages(ids ...uuid.UUID) []inbox.Message {
 	var msgs []inbox.Message
 	for _, id := range ids {
-		msgs = append(msgs, inbox.Message{ID: id, Type: "OrderCreated"})
+		msgs = append(msgs, inbox.Message{ID: id, Type: "ParcelAccepted"})
 	}
 	return msgs
 }
 
-// receive takes the messages in, in a transaction of their own.
+// receive receives the messages in a transaction of their own.
 func receive(t *testing.T, pool *pgxpool.Pool, group string, ids ...uuid.UUID) (fresh map[uuid.UUID]bool) {
 	t.Helper()
 	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
@@ -64,17 +64,17 @@ func TestAMessageIsFreshOncePerGroup(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
 	a, b, c := newID(t), newID(t), newID(t)
-	check(t, "first receipt, one message twice in the batch", receive(t, pool, "payment", b, a, b), a, b)
-	check(t, "second receipt", receive(t, pool, "payment", a, c, b), c)
-	check(t, "another group", receive(t, pool, "shipping", a), a)
-	check(t, "no messages", receive(t, pool, "payment"))
+	check(t, "first receipt, one message twice in the batch", receive(t, pool, "lockers", b, a, b), a, b)
+	check(t, "second receipt", receive(t, pool, "lockers", a, c, b), c)
+	check(t, "another group", receive(t, pool, "notices", a), a)
+	check(t, "no messages", receive(t, pool, "lockers"))
 
-	seen, err := inbox.Seen(t.Context(), pool, "shipping", []uuid.UUID{a, b, newID(t)})
+	seen, err := inbox.Seen(t.Context(), pool, "notices", []uuid.UUID{a, b, newID(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(t, "seen by the other group", seen, a)
-	seen, err = inbox.Seen(t.Context(), pool, "shipping", nil)
+	seen, err = inbox.Seen(t.Context(), pool, "notices", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +87,13 @@ func TestARollbackLeavesNothing(t *testing.T) {
 	id := newID(t)
 	failure := errors.New("handler failed")
 	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-		_, err := inbox.Receive(t.Context(), tx, "payment", messages(id))
+		_, err := inbox.Receive(t.Context(), tx, "lockers", messages(id))
 		return errors.Join(err, failure)
 	})
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	check(t, "receipt after the rollback", receive(t, pool, "payment", id), id)
+	check(t, "receipt after the rollback", receive(t, pool, "lockers", id), id)
 }
 
 func TestTwoReceiversOfOneMessage(t *testing.T) {
@@ -112,14 +112,14 @@ func TestTwoReceiversOfOneMessage(t *testing.T) {
 			id := newID(t)
 			second := make(chan bool, 1)
 			err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-				fresh, err := inbox.Receive(t.Context(), tx, "payment", messages(id))
+				fresh, err := inbox.Receive(t.Context(), tx, "lockers", messages(id))
 				if err != nil || !fresh[id] {
 					t.Errorf("first receipt: %v, %v", fresh, err)
 				}
 				go func() {
 					var fresh map[uuid.UUID]bool
 					err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
-						fresh, err = inbox.Receive(t.Context(), tx, "payment", messages(id))
+						fresh, err = inbox.Receive(t.Context(), tx, "lockers", messages(id))
 						return err
 					})
 					if err != nil {
@@ -153,13 +153,13 @@ func waiting(t *testing.T, pool *pgxpool.Pool) (yes bool) {
 func TestMaintain(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
-	now := time.Now().Add(-3 * week) // no day goes before the database's clock says that it is over
+	now := time.Now().Add(-3 * week) // no day is dropped before it is over by the database's clock
 	maintain := func(at time.Time, keep time.Duration) []string { return maintain(t, pool, at, keep) }
 	maintain(now, week)
 	old := postgres.LowerBound(now.Add(-4 * week))
 	noV7 := uuid.NewSHA1(uuid.Nil, []byte("orders/3/17"))
 	today := postgres.LowerBound(now)
-	check(t, "first receipt", receive(t, pool, "payment", old, noV7, today), old, noV7, today)
+	check(t, "first receipt", receive(t, pool, "lockers", old, noV7, today), old, noV7, today)
 	if _, err := pool.Exec(t.Context(), `UPDATE inbox SET received_at = $1`, now); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestMaintain(t *testing.T) {
 	}
 
 	maintain(now.Add(week), 2*week)
-	check(t, "receipt again while kept", receive(t, pool, "payment", old, noV7, today))
+	check(t, "receipt again while kept", receive(t, pool, "lockers", old, noV7, today))
 
 	maintain(now.Add(3*week), week)
 	for _, id := range []uuid.UUID{old, noV7, today} {
@@ -187,21 +187,21 @@ func TestMaintainKeepsOldDaysThatWereReceivedLately(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
 	now := time.Now()
-	maintain(t, pool, now.Add(-3*week), week) // makes the old days' partitions
+	maintain(t, pool, now.Add(-3*week), week) // creates the old days' partitions
 	late := postgres.LowerBound(now.Add(-3 * week))
-	receive(t, pool, "payment", late)
+	receive(t, pool, "lockers", late)
 	kept := postgres.PartitionName("inbox", now.Add(-3*week))
 	dropped := maintain(t, pool, now, week)
 	if len(dropped) != 7 || slices.Contains(dropped, kept) {
 		t.Errorf("dropped %v, want the seven days after %s", dropped, kept)
 	}
-	check(t, "receipt again", receive(t, pool, "payment", late))
+	check(t, "receipt again", receive(t, pool, "lockers", late))
 	if dropped := maintain(t, pool, now.Add(week+time.Hour), week); !slices.Contains(dropped, kept) {
 		t.Errorf("dropped %v a week later, want %s to be among them", dropped, kept)
 	}
 }
 
-// maintain does one turn of the upkeep.
+// maintain runs the upkeep once.
 func maintain(t *testing.T, pool *pgxpool.Pool, at time.Time, keep time.Duration) (dropped []string) {
 	t.Helper()
 	u := inbox.Upkeep(pool, func() time.Time { return at }, keep)
@@ -224,8 +224,8 @@ func partitionOf(t *testing.T, pool *pgxpool.Pool, id uuid.UUID) (name string) {
 	return name
 }
 
-// TestBatchesThatOverlapDoNotDeadlock: two batches hold the same messages in opposite
-// orders, and both wait for a third receiver of the one between them.
+// TestBatchesThatOverlapDoNotDeadlock: two batches contain the same messages in opposite orders,
+// and both wait for a third receiver of the message between them.
 func TestBatchesThatOverlapDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
@@ -237,14 +237,14 @@ func TestBatchesThatOverlapDoNotDeadlock(t *testing.T) {
 	receipts := make(chan receipt, 2)
 	undone := errors.New("the third fails")
 	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-		if _, err := inbox.Receive(t.Context(), tx, "payment", messages(b)); err != nil {
+		if _, err := inbox.Receive(t.Context(), tx, "lockers", messages(b)); err != nil {
 			t.Fatal(err)
 		}
 		for n, ids := range [][]uuid.UUID{{a, b, c}, {c, b, a}} {
 			go func() {
 				var r receipt
 				r.err = postgres.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
-					r.fresh, err = inbox.Receive(t.Context(), tx, "payment", messages(ids...))
+					r.fresh, err = inbox.Receive(t.Context(), tx, "lockers", messages(ids...))
 					return err
 				})
 				receipts <- r
@@ -271,7 +271,7 @@ func TestBatchesThatOverlapDoNotDeadlock(t *testing.T) {
 	}
 }
 
-// waiters is how many sessions of this database wait for another's lock.
+// waiters returns how many sessions of this database wait for another's lock.
 func waiters(t *testing.T, pool *pgxpool.Pool) (n int) {
 	t.Helper()
 	err := pool.QueryRow(t.Context(), `SELECT count(DISTINCT pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -282,12 +282,12 @@ func waiters(t *testing.T, pool *pgxpool.Pool) (n int) {
 	return n
 }
 
-// TestUpkeepMakesAWeekAheadAndKeepsAMonth, unless it is told otherwise.
+// TestUpkeepMakesAWeekAheadAndKeepsAMonth: these are the defaults.
 func TestUpkeepMakesAWeekAheadAndKeepsAMonth(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
 	now := time.Now()
-	maintain(t, pool, now.AddDate(0, 0, -40), week) // makes days 40 to 33 before today
+	maintain(t, pool, now.AddDate(0, 0, -40), week) // creates days 40 to 33 before today
 	maintain(t, pool, now.AddDate(0, 0, -32), 100*week)
 	dropped := maintain(t, pool, now, 0)
 	for age, gone := range map[int]bool{40: true, 33: true, 30: false, 26: false} {
@@ -298,15 +298,15 @@ func TestUpkeepMakesAWeekAheadAndKeepsAMonth(t *testing.T) {
 	}
 	for ahead := range 8 {
 		id := postgres.LowerBound(now.AddDate(0, 0, ahead))
-		receive(t, pool, "payment", id)
+		receive(t, pool, "lockers", id)
 		if got, want := partitionOf(t, pool, id), postgres.PartitionName("inbox", now.AddDate(0, 0, ahead)); got != want {
 			t.Errorf("a message %d days from now is in %s, want %s", ahead, got, want)
 		}
 	}
 }
 
-// TestADayInWhichAMessageIsReceivedWhileItIsDroppedStays: the look before the drop saw
-// nothing, and the condition behind the lock does.
+// TestADayInWhichAMessageIsReceivedWhileItIsDroppedStays: the check before the drop finds nothing,
+// and the check behind the lock finds the message.
 func TestADayInWhichAMessageIsReceivedWhileItIsDroppedStays(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, inbox.Component())
@@ -316,8 +316,8 @@ func TestADayInWhichAMessageIsReceivedWhileItIsDroppedStays(t *testing.T) {
 	kept := postgres.PartitionName("inbox", now.Add(-3*week))
 	pruned := make(chan []string, 1)
 	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-		// Not committed yet: no look can see it. The drop waits for this transaction.
-		if _, err := inbox.Receive(t.Context(), tx, "payment", messages(late)); err != nil {
+		// Not committed yet, so no check can see it. The drop waits for this transaction.
+		if _, err := inbox.Receive(t.Context(), tx, "lockers", messages(late)); err != nil {
 			return err
 		}
 		go func() {
@@ -336,5 +336,5 @@ func TestADayInWhichAMessageIsReceivedWhileItIsDroppedStays(t *testing.T) {
 	if dropped := <-pruned; slices.Contains(dropped, kept) {
 		t.Errorf("dropped %v with a message that was received meanwhile", dropped)
 	}
-	check(t, "receipt again", receive(t, pool, "payment", late))
+	check(t, "receipt again", receive(t, pool, "lockers", late))
 }

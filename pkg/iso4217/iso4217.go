@@ -1,14 +1,13 @@
 // Package iso4217 is the list of currency codes of ISO 4217, as of [AsOf].
 //
-// It guarantees that [Tender] accepts what the standard lists as legal tender somewhere at
-// that date and nothing else, and that [Digits] answers for ever for what it has once
-// answered for: money that was written down in a currency can be read when the currency is
-// gone. It knows no names, no countries and no rates, and reads no clock: a currency enters
-// and leaves with a release.
+// It guarantees that [Tender] accepts exactly the codes that the standard lists as legal tender
+// somewhere at that date. It guarantees that the result of [Digits] for a listed code never
+// changes, so that stored money can be read after its currency has ended. It contains no names, no
+// countries and no rates, and reads no clock: a release adds or removes a currency.
 //
-// What is no legal tender is refused, because no card is charged in it: funds codes (CHE,
-// CLF, USN), units of account (XDR, XAD), metals (XAU), the codes for tests and for no
-// currency (XTS, XXX), and currencies that were withdrawn (HRK).
+// Codes that are no legal tender are refused, because no card is charged in them: funds codes (CHE,
+// CLF, USN), units of account (XDR, XAD), metals (XAU), the codes for tests and for no currency
+// (XTS, XXX), and currencies that were withdrawn (HRK).
 //
 // # How to update the list
 //
@@ -17,13 +16,13 @@
 // All of it is in currencies.csv:
 //
 //   - a new currency is a new line with its digits and the kind "tender";
-//   - a currency that left becomes "withdrawn", with its last day as legal tender. Its line
-//     and its digits stay, since orders in it exist;
-//   - digits never change once a release had them: amounts are stored in minor units, and
-//     other digits would make other amounts of them. The standard gives a new code where
-//     money is renamed (SLL, SLE).
+//   - a currency that ended becomes "withdrawn", with its last day as legal tender. Its line and
+//     its digits stay, because orders in it exist;
+//   - digits never change after a release: amounts are stored in minor units, and other digits
+//     would change the amounts. The standard assigns a new code when money is redenominated (SLL,
+//     SLE).
 //
-// Then [AsOf] becomes the date of the amendment, and the tests name what it brought.
+// Then [AsOf] becomes the date of the amendment, and the tests list its changes.
 package iso4217
 
 import (
@@ -33,10 +32,10 @@ import (
 	"sync"
 )
 
-// AsOf is the day whose list this is: amendments that take effect later are not in it.
+// AsOf is the date of the list: amendments that take effect later are not in it.
 const AsOf = "2026-01-01"
 
-// usual is the digits of what the list has none for, or does not have.
+// usual is the number of digits of a code without digits in the list, or not in the list.
 const usual = 2
 
 //go:embed currencies.csv
@@ -47,14 +46,14 @@ type currency struct {
 	tender bool
 }
 
-// currencies reads the list: a header, then "code,digits,kind,until". What the standard
-// gives no digits for (metals, units of account) has the usual ones.
+// currencies reads the list: a header, then "code,digits,kind,until". Codes without digits in the
+// standard (metals, units of account) have the usual ones.
 var currencies = sync.OnceValue(func() map[string]currency {
 	all := map[string]currency{}
 	for i, line := range strings.Split(strings.TrimSuffix(list, "\n"), "\n") {
 		fields := strings.Split(line, ",")
 		if i == 0 || len(fields) != 4 {
-			continue // the tests hold every line to the format
+			continue // the tests check the format of every line
 		}
 		c := currency{digits: usual, tender: fields[2] == "tender"}
 		if n, err := strconv.Atoi(fields[1]); err == nil {
@@ -69,7 +68,7 @@ var currencies = sync.OnceValue(func() map[string]currency {
 // tender somewhere.
 func Tender(code string) bool { return currencies()[code].tender }
 
-// Digits returns how many decimals the minor unit has: 2 for GBP, 0 for JPY, 3 for KWD.
+// Digits returns the number of decimals of the minor unit: 2 for GBP, 0 for JPY, 3 for KWD.
 // Withdrawn currencies keep theirs. A code that is not in the list has 2.
 func Digits(code string) int {
 	c, ok := currencies()[code]
@@ -77,4 +76,24 @@ func Digits(code string) int {
 		return usual
 	}
 	return c.digits
+}
+
+// Decimal adds the decimal point to an amount of minor units, which is written as a decimal integer
+// of any size: Decimal("2999", "GBP") is "29.99". The result always has all the currency's
+// decimals.
+func Decimal(minor, code string) string {
+	text, negative := strings.CutPrefix(minor, "-")
+	sign := ""
+	if negative {
+		sign = "-"
+	}
+	scale := Digits(code)
+	if scale == 0 {
+		return sign + text
+	}
+	if missing := scale + 1 - len(text); missing > 0 {
+		text = strings.Repeat("0", missing) + text
+	}
+	point := len(text) - scale
+	return sign + text[:point] + "." + text[point:]
 }

@@ -14,7 +14,7 @@ import (
 	"eventshop.example/pkg/iso4217"
 )
 
-// TestAmendments names what the amendments of the last years brought, to their dates.
+// TestAmendments checks the changes of the last years' amendments, with their dates.
 func TestAmendments(t *testing.T) {
 	t.Parallel()
 	for _, code := range strings.Fields("MRU STN VES VED SLE ZWG XCG SVC EUR GBP JPY KWD XAF XCD XOF XPF") {
@@ -35,7 +35,7 @@ func TestAmendments(t *testing.T) {
 	}
 }
 
-// TestDigits holds every code whose minor unit is not a hundredth.
+// TestDigits lists every code whose minor unit is not a hundredth.
 func TestDigits(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{"CLF": 4, "UYW": 4}
@@ -63,8 +63,8 @@ func TestDigits(t *testing.T) {
 	}
 }
 
-// TestWhatWasAcceptedCanBeRead: the releases before this list accepted what the currency
-// data of golang.org/x/text has as legal tender (of 2017), so orders in it exist.
+// TestWhatWasAcceptedCanBeRead: releases before this list accepted the legal tender of
+// golang.org/x/text's currency data (of 2017), so orders in these currencies exist.
 func TestWhatWasAcceptedCanBeRead(t *testing.T) {
 	t.Parallel()
 	known := map[string]line{}
@@ -83,8 +83,8 @@ func TestWhatWasAcceptedCanBeRead(t *testing.T) {
 	}
 }
 
-// TestListIsWellFormed: a line with a slip would be a currency refused, or an amount a
-// hundred times what it is.
+// TestListIsWellFormed: a mistake in a line would refuse a currency, or change an amount by a
+// factor of a hundred.
 func TestListIsWellFormed(t *testing.T) {
 	t.Parallel()
 	asOf, err := time.Parse(time.DateOnly, iso4217.AsOf)
@@ -112,7 +112,7 @@ func TestListIsWellFormed(t *testing.T) {
 			t.Errorf("%s was withdrawn on %q (%v), and the list is of %s", l.code, l.until, err, iso4217.AsOf)
 		}
 	}
-	// The figures are list one's of that date: 155 currencies, and the rest of its codes.
+	// The numbers are list one's of that date: 155 currencies, and the rest of its codes.
 	want := "map[fund:9 metal:4 none:1 tender:155 test:1 unit:8 withdrawn:9]"
 	if got := fmt.Sprint(kinds); got != want {
 		t.Errorf("kinds %s, want %s", got, want)
@@ -148,4 +148,9 @@ func ExampleDigits() {
 	// Output:
 	// 2 0 3
 	// false 2
+}
+
+func ExampleDecimal() {
+	fmt.Println(iso4217.Decimal("2999", "GBP"), iso4217.Decimal("40", "JPY"), iso4217.Decimal("-5", "KWD"))
+	// Output: 29.99 40 -0.005
 }

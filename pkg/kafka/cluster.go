@@ -6,7 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Cluster is where clients find Kafka and how they connect to it.
+// Cluster contains the addresses of Kafka and how clients connect to it.
 type Cluster struct {
 	Brokers  []string // seed brokers, host:port
 	Security Security
@@ -21,8 +21,8 @@ func (c Cluster) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(slices.Concat([]kgo.Opt{kgo.SeedBrokers(c.Brokers...)}, all, opts)...)
 }
 
-// Env returns the variables from which [SecurityFromEnv] reads the same, those without a
-// value included, so that they win over any that are set already.
+// Env returns the variables from which [SecurityFromEnv] reads the same values. It includes those
+// without a value, so that they override variables that are set already.
 func (s Security) Env() map[string]string {
 	env := map[string]string{
 		"KAFKA_TLS_CA_FILE": s.CAFile, "KAFKA_TLS_CERT_FILE": s.CertFile, "KAFKA_TLS_KEY_FILE": s.KeyFile,

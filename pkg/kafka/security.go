@@ -1,10 +1,10 @@
-// Package kafka holds how the services' Kafka clients are secured: TLS, SASL, and the
-// variables of the environment that say so.
+// Package kafka configures the security of the services' Kafka clients: TLS, SASL, and the
+// environment variables for both.
 //
-// The password file and the client certificate are read again for every connection, so
-// both can be rotated while a service runs; the CA file is read once. A broker that refuses
-// the credentials is an error of the request like any other: clients show it as the reason
-// why they are not ready, and try again.
+// The password file and the client certificate are read again for every connection, so both can be
+// rotated while a service runs; the CA file is read once. A broker that refuses the credentials
+// causes an ordinary error of the request: clients report it as the reason why they are not ready,
+// and try again.
 package kafka
 
 import (
@@ -30,35 +30,53 @@ const (
 	Plain       = "PLAIN"
 )
 
-// Security says how to connect to the brokers. The zero value is plain text without a user.
+// Security configures the connections to the brokers. The zero value is plain text without a user.
+// [Security.Settings] describes the fields.
 type Security struct {
-	TLS      bool   // KAFKA_TLS: TLS 1.2 or newer, default false
-	CAFile   string // KAFKA_TLS_CA_FILE: PEM; default the system's roots
-	CertFile string // KAFKA_TLS_CERT_FILE: PEM of the client's certificate, where brokers ask for one
-	KeyFile  string // KAFKA_TLS_KEY_FILE: PEM of its key
+	TLS      bool
+	CAFile   string
+	CertFile string
+	KeyFile  string
 
-	Mechanism    string // KAFKA_SASL_MECHANISM: SCRAM-SHA-256, SCRAM-SHA-512, or PLAIN with TLS only; default none
-	Username     string // KAFKA_SASL_USERNAME
-	PasswordFile string // KAFKA_SASL_PASSWORD_FILE
+	Mechanism    string
+	Username     string
+	PasswordFile string
 }
 
-// SecurityFromEnv reads the variables and checks them and the files they name; mistakes are
-// noted in env.
-func SecurityFromEnv(env *service.Env) Security {
-	s := Security{
-		TLS:          env.Bool("KAFKA_TLS", false),
-		CAFile:       env.String("KAFKA_TLS_CA_FILE", ""),
-		CertFile:     env.String("KAFKA_TLS_CERT_FILE", ""),
-		KeyFile:      env.String("KAFKA_TLS_KEY_FILE", ""),
-		Mechanism:    env.String("KAFKA_SASL_MECHANISM", ""),
-		Username:     env.String("KAFKA_SASL_USERNAME", ""),
-		PasswordFile: env.String("KAFKA_SASL_PASSWORD_FILE", ""),
+// Settings declares the variables of the environment.
+func (s *Security) Settings() []service.Setting {
+	return []service.Setting{
+		service.Bool("KAFKA_TLS", &s.TLS, false, "connects by TLS 1.2 or newer"),
+		service.File("KAFKA_TLS_CA_FILE", &s.CAFile, "the system's roots", "PEM; the authorities that a broker's certificate may come from"),
+		service.File("KAFKA_TLS_CERT_FILE", &s.CertFile, "none", "PEM; the client's certificate, where brokers ask for one"),
+		service.File("KAFKA_TLS_KEY_FILE", &s.KeyFile, "none", "PEM; the key of that certificate"),
+		service.Text("KAFKA_SASL_MECHANISM", &s.Mechanism, "none", "`SCRAM-SHA-256`, `SCRAM-SHA-512`, or `PLAIN` with TLS only"),
+		service.Text("KAFKA_SASL_USERNAME", &s.Username, "none", "required with a mechanism"),
+		service.File("KAFKA_SASL_PASSWORD_FILE", &s.PasswordFile, "none", "required with a mechanism; read for each connection"),
 	}
+}
+
+// SecurityFromEnv reads the variables, and checks them and the files that they name. It adds the
+// mistakes to env.
+func SecurityFromEnv(env *service.Env) Security {
+	var s Security
+	env.Read(s.Settings())
 	_, problems := s.options()
 	for _, p := range problems {
 		env.Fail(p.variable, p.text)
 	}
 	return s
+}
+
+// Check returns an error that names every mistake by its variable, including mistakes in the files,
+// or nil when there is none.
+func (s *Security) Check() error {
+	_, problems := s.options()
+	var all []error
+	for _, p := range problems {
+		all = append(all, fmt.Errorf("environment variable %s %s", p.variable, p.text))
+	}
+	return errors.Join(all...)
 }
 
 // Options returns the options of a client, without its seed brokers. The error names every
@@ -75,7 +93,7 @@ func (s Security) Options() ([]kgo.Opt, error) {
 	return opts, nil
 }
 
-// problem is what is wrong with a variable, in words that follow its name.
+// problem is a mistake in a variable. text follows the variable's name.
 type problem struct{ variable, text string }
 
 func (s Security) options() (opts []kgo.Opt, problems []problem) {
@@ -144,7 +162,8 @@ func (s Security) authenticate(fail func(variable, format string, args ...any)) 
 	return []kgo.Opt{kgo.SASL(mechanism)}
 }
 
-// mechanism reads the password when a connection authenticates. nil: it is none of ours.
+// mechanism returns the SASL mechanism, which reads the password when a connection authenticates.
+// It returns nil for an unknown name.
 func (s Security) mechanism() sasl.Mechanism {
 	scramAuth := func(context.Context) (auth scram.Auth, err error) {
 		auth.User = s.Username

@@ -43,7 +43,7 @@ func TestMechanismsOverTLS(t *testing.T) {
 		t.Run(mechanism, func(t *testing.T) {
 			t.Parallel()
 			brokers := kafkatest.StartSecured(t, mechanism, "right, of=course", ca.Server(t))
-			s := kafka.Security{TLS: true, CAFile: ca.CAFile, Mechanism: mechanism, Username: "shop",
+			s := kafka.Security{TLS: true, CAFile: ca.CAFile, Mechanism: mechanism, Username: kafkatest.User,
 				PasswordFile: write(t, "password", []byte("right, of=course\n"))}
 			if err := ping(t, brokers, s); err != nil {
 				t.Errorf("right password: %v", err)
@@ -72,13 +72,14 @@ func TestMechanismsOverTLS(t *testing.T) {
 
 func TestScramWithoutTLS(t *testing.T) {
 	t.Parallel()
-	s := kafka.Security{Mechanism: kafka.ScramSHA512, Username: "shop", PasswordFile: write(t, "password", []byte("p"))}
+	s := kafka.Security{Mechanism: kafka.ScramSHA512, Username: kafkatest.User, PasswordFile: write(t, "password", []byte("p"))}
 	if err := ping(t, kafkatest.StartSecured(t, kafka.ScramSHA512, "p", nil), s); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestClientCertificate: shown when asked for, and read again for each connection.
+// TestClientCertificate: the client sends its certificate on request, and reads it again for each
+// connection.
 func TestClientCertificate(t *testing.T) {
 	t.Parallel()
 	ca := kafkatest.NewAuthority(t)
@@ -142,11 +143,11 @@ func TestSecurityFromEnv(t *testing.T) {
 	}
 	full := map[string]string{
 		"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": ca.CAFile, "KAFKA_TLS_CERT_FILE": cert, "KAFKA_TLS_KEY_FILE": key,
-		"KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": "shop", "KAFKA_SASL_PASSWORD_FILE": password,
+		"KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": kafkatest.User, "KAFKA_SASL_PASSWORD_FILE": password,
 	}
 	got, err := read(full)
 	want := kafka.Security{TLS: true, CAFile: ca.CAFile, CertFile: cert, KeyFile: key,
-		Mechanism: kafka.ScramSHA512, Username: "shop", PasswordFile: password}
+		Mechanism: kafka.ScramSHA512, Username: kafkatest.User, PasswordFile: password}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -186,7 +187,7 @@ func TestSecurityFromEnv(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error tells the password: %v", name, err)
 		}
-		if name == "TLS unclear" { // the default, false, is what is left
+		if name == "TLS unclear" { // the default, false, remains
 			continue
 		}
 		if _, err := s.Options(); err == nil {

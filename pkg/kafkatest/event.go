@@ -8,21 +8,22 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
-// Encoder writes the values of records; a schema.Codec is one.
+// Encoder encodes the values of records; a schema.Codec is one.
 type Encoder interface {
-	Encode(ctx context.Context, e events.Event) ([]byte, error)
+	Types() event.Catalogue
+	Encode(ctx context.Context, e event.Event) ([]byte, error)
 }
 
-// Record returns an event as another service's relay sends it: on the catalogue's
-// topic, under the event's key, with an envelope that has a new id, the present time,
-// version 1, the key as correlation id, and no cause. Each change is applied to the
-// envelope before it becomes headers.
-func Record(t testing.TB, codec Encoder, e events.Event, changes ...func(*events.Envelope)) *kgo.Record {
+// Record returns an event as another service's relay sends it: on the catalogue's topic, under the
+// event's key, with an envelope that has a new id, the present time, version 1, the key as
+// correlation id, and no cause. Each change is applied to the envelope before it is converted to
+// headers.
+func Record(t testing.TB, codec Encoder, e event.Event, changes ...func(*event.Envelope)) *kgo.Record {
 	t.Helper()
-	typ, ok := events.Lookup(e.EventType())
+	typ, ok := codec.Types().Lookup(e.EventType())
 	if !ok {
 		t.Fatalf("%s is not in the catalogue", e.EventType())
 	}
@@ -31,9 +32,9 @@ func Record(t testing.TB, codec Encoder, e events.Event, changes ...func(*events
 		t.Fatalf("encode %s: %v", typ.Name, err)
 	}
 	key := e.AggregateKey()
-	envelope := events.Envelope{
-		ID: uuid.Must(uuid.NewV7()), Source: "/eventshop/test", Type: typ.Name, Subject: key, AggregateVersion: 1,
-		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: key, ContentType: events.ContentTypeAvro,
+	envelope := event.Envelope{
+		ID: uuid.Must(uuid.NewV7()), Source: "/test", Type: typ.Name, Subject: key, AggregateVersion: 1,
+		Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: key, ContentType: event.ContentTypeAvro,
 	}
 	for _, change := range changes {
 		change(&envelope)
@@ -45,20 +46,20 @@ func Record(t testing.TB, codec Encoder, e events.Event, changes ...func(*events
 	return r
 }
 
-// Headers returns a record's headers as package events takes them.
-func Headers(r *kgo.Record) []events.Header {
-	var headers []events.Header
+// Headers returns a record's headers in the type of package event.
+func Headers(r *kgo.Record) []event.Header {
+	var headers []event.Header
 	for _, h := range r.Headers {
-		headers = append(headers, events.Header{Key: h.Key, Value: h.Value})
+		headers = append(headers, event.Header{Key: h.Key, Value: h.Value})
 	}
 	return headers
 }
 
-// Envelope returns what a record's headers say, and ends the test when they are not an
+// Envelope returns the envelope in a record's headers, and ends the test when they are not an
 // envelope.
-func Envelope(t testing.TB, r *kgo.Record) events.Envelope {
+func Envelope(t testing.TB, r *kgo.Record) event.Envelope {
 	t.Helper()
-	envelope, err := events.ParseEnvelope(Headers(r))
+	envelope, err := event.ParseEnvelope(Headers(r))
 	if err != nil {
 		t.Fatalf("headers of the record at offset %d of %s: %v", r.Offset, r.Topic, err)
 	}

@@ -1,9 +1,8 @@
-// Package kafkatest gives a test a Kafka-protocol broker inside the process.
+// Package kafkatest runs a Kafka-protocol broker inside a test's process.
 //
-// The broker (franz-go's kfake) speaks the real protocol over loopback TCP,
-// keeps everything in memory and ends with the test. It is not Apache Kafka:
-// it has one node, no replication, and simpler limits. All helpers end the
-// test on an error; none sleeps for a fixed time.
+// The broker (franz-go's kfake) implements the real protocol over loopback TCP, keeps everything in
+// memory and ends with the test. It is not Apache Kafka: it has one node, no replication, and
+// simpler limits. All functions end the test on an error; none sleeps for a fixed time.
 package kafkatest
 
 import (
@@ -15,23 +14,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
-// Patience is how long a helper waits for something that should happen at
-// once, on a machine that may be busy with other tests.
+// Patience is how long a function waits for something that should happen at once, on a machine that
+// may be busy with other tests.
 const Patience = 30 * time.Second
 
 // Start runs a broker with the topics, each with its partitions and settings,
 // and returns the addresses to connect to. The broker ends with the test.
-func Start(t testing.TB, topics ...events.Topic) (brokers []string) {
+func Start(t testing.TB, topics ...event.Topic) (brokers []string) {
 	t.Helper()
 	return StartCluster(t, topics...).ListenAddrs()
 }
 
-// StartCluster is [Start] for tests that make the broker misbehave: the
-// cluster's Control functions see every request.
-func StartCluster(t testing.TB, topics ...events.Topic) *kfake.Cluster {
+// StartCluster is [Start] for tests that need faults of the broker: the cluster's Control functions
+// see every request.
+func StartCluster(t testing.TB, topics ...event.Topic) *kfake.Cluster {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ClusterID("kafkatest"))
 	if err != nil {
@@ -43,7 +42,7 @@ func StartCluster(t testing.TB, topics ...events.Topic) *kfake.Cluster {
 }
 
 // CreateTopics creates topics that do not exist yet.
-func CreateTopics(t testing.TB, brokers []string, topics ...events.Topic) {
+func CreateTopics(t testing.TB, brokers []string, topics ...event.Topic) {
 	t.Helper()
 	admin := kadm.NewClient(NewClient(t, brokers))
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -71,8 +70,8 @@ func NewClient(t testing.TB, brokers []string, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// Produce sends the records in order and waits until the broker has them. It sends
-// copies, for the client writes into what it sends: a record may be given again.
+// Produce sends the records in order and waits until the broker has them. It sends copies, because
+// the client changes the records that it sends. So a record can be produced again.
 func Produce(t testing.TB, brokers []string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(0))
@@ -92,8 +91,8 @@ func Produce(t testing.TB, brokers []string, records ...*kgo.Record) {
 	}
 }
 
-// ReadAll returns the records that the topic held when it was called. The
-// records of a partition are in order; the partitions follow each other.
+// ReadAll returns the records that the topic contained at the time of the call. The records of a
+// partition are in order; the partitions follow each other.
 func ReadAll(t testing.TB, brokers []string, topic string) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)

@@ -9,13 +9,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafkatest"
 )
 
 func TestReadAllReturnsWhatTheTopicHolds(t *testing.T) {
 	t.Parallel()
-	brokers := kafkatest.Start(t, events.Topic{Name: "things", Partitions: 3}, events.Topic{Name: "nothing", Partitions: 1})
+	brokers := kafkatest.Start(t, event.Topic{Name: "things", Partitions: 3}, event.Topic{Name: "nothing", Partitions: 1})
 	var want []string
 	var records []*kgo.Record
 	for partition := range int32(2) { // the third stays empty
@@ -47,7 +47,7 @@ func TestReadAllReturnsWhatTheTopicHolds(t *testing.T) {
 
 func TestTopicsHaveTheirSettings(t *testing.T) {
 	t.Parallel()
-	brokers := kafkatest.Start(t, events.Topic{Name: "things", Partitions: 6, Config: map[string]string{"retention.ms": "-1", "cleanup.policy": "compact"}})
+	brokers := kafkatest.Start(t, event.Topic{Name: "things", Partitions: 6, Config: map[string]string{"retention.ms": "-1", "cleanup.policy": "compact"}})
 	admin := kadm.NewClient(kafkatest.NewClient(t, brokers))
 	topics, err := admin.ListTopics(context.Background(), "things")
 	if err != nil {

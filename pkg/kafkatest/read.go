@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// readAll reads each partition from its start to the end it had at the time
-// of the call. Control records and gaps of transactions count as positions, so
-// it watches offsets rather than counting records.
+// readAll reads each partition from its start to the end that it had at the time of the call.
+// Control records and gaps of transactions have offsets too, so it compares offsets instead of
+// counting records.
 func readAll(ctx context.Context, brokers []string, topic string) ([]*kgo.Record, error) {
 	lookup, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
 // Authority is a certificate authority of a test.
@@ -29,7 +29,7 @@ type Authority struct {
 	key    *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority for certificates of an hour.
+// NewAuthority creates an authority for certificates that are valid for an hour.
 func NewAuthority(t testing.TB) Authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -86,8 +86,8 @@ func (a Authority) Server(t testing.TB) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 }
 
-// KeyStore returns a PEM file with the key and the certificate of a server, as Apache Kafka
-// wants them: in one file, the key first.
+// KeyStore returns a PEM file with the key and the certificate of a server in the form that Apache
+// Kafka requires: in one file, the key first.
 func (a Authority) KeyStore(t testing.TB) string {
 	t.Helper()
 	certFile, keyFile := a.Issue(t, "broker")
@@ -102,17 +102,19 @@ func (a Authority) KeyStore(t testing.TB) string {
 	return write(t, "keystore.pem", both)
 }
 
-// Refusal is what Apache Kafka says about a wrong password.
+// Refusal is Apache Kafka's error text for a wrong password.
 const Refusal = "Authentication failed: Invalid username or password"
 
-// StartSecured runs a broker that speaks TLS, unless server is nil, and asks for a user,
-// "shop", with the password given. mechanism is one of SASL: "PLAIN", "SCRAM-SHA-256" or
-// "SCRAM-SHA-512". kfake closes the connection on a wrong password, which says nothing; for
-// PLAIN this broker answers as Apache Kafka does. The topics have their partitions, not
-// their settings.
-func StartSecured(t testing.TB, mechanism, password string, server *tls.Config, topics ...events.Topic) (brokers []string) {
+// User is the user that the broker of [StartSecured] knows.
+const User = "tester"
+
+// StartSecured runs a broker that uses TLS, unless server is nil, and requires [User] with the given
+// password. mechanism is a SASL mechanism: "PLAIN", "SCRAM-SHA-256" or "SCRAM-SHA-512".
+// On a wrong password kfake closes the connection without a reason; for PLAIN this broker answers
+// as Apache Kafka does. The topics get their partitions, not their settings.
+func StartSecured(t testing.TB, mechanism, password string, server *tls.Config, topics ...event.Topic) (brokers []string) {
 	t.Helper()
-	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(mechanism, "shop", password)}
+	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(mechanism, User, password)}
 	if server != nil {
 		opts = append(opts, kfake.TLS(server))
 	}
@@ -130,7 +132,7 @@ func StartSecured(t testing.TB, mechanism, password string, server *tls.Config, 
 	cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		req := r.(*kmsg.SASLAuthenticateRequest)
-		if string(req.SASLAuthBytes) == "\x00shop\x00"+password {
+		if string(req.SASLAuthBytes) == "\x00"+User+"\x00"+password {
 			return nil, nil, false
 		}
 		resp := req.ResponseKind().(*kmsg.SASLAuthenticateResponse)

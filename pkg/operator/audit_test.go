@@ -10,28 +10,28 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// changes is what the log says of changes, each as "what by whom".
-func (b *bench) changes() (all []string) {
-	b.t.Helper()
-	for _, line := range b.log.lines() {
+// changes returns the changes in the log, each as "what by whom".
+func (f *fixture) changes() (all []string) {
+	f.t.Helper()
+	for _, line := range f.log.lines() {
 		if line == "" {
 			continue
 		}
 		var l struct{ Msg, Operator string }
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			b.t.Fatal(err)
+			f.t.Fatal(err)
 		}
 		all = append(all, fmt.Sprintf("%s by %s", l.Msg, l.Operator))
 	}
 	return all
 }
 
-// TestEveryChangeIsLoggedOnceWithItsAuthor: those of dead letters and those of the outbox.
-// What only looks, a dry run and what was refused are no changes.
+// TestEveryChangeIsLoggedOnceWithItsAuthor covers changes of dead letters and of the outbox.
+// Reading requests, dry runs and refused requests are no changes.
 func TestEveryChangeIsLoggedOnceWithItsAuthor(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	one, two := b.failed("o-1"), b.failed("o-2")
+	f := newFixture(t)
+	one, two := f.failed("o-1"), f.failed("o-2")
 	for _, c := range []struct {
 		method, target, body string
 		status               int
@@ -56,35 +56,36 @@ func TestEveryChangeIsLoggedOnceWithItsAuthor(t *testing.T) {
 		{"PUT", "/outbox/relay", `{"mode":"debezium","slot":"none_such"}`, 409, ""},
 		{"PUT", "/outbox/relay", `{"mode":"polling"}`, 204, "outbox relay changed by grace"},
 	} {
-		before := b.changes()
+		before := f.changes()
 		var headers []string
 		if c.method != "GET" {
 			headers = []string{"X-Operator", "grace"}
 		}
-		if a := b.do(c.method, c.target, c.body, headers...); a.Status != c.status {
+		if a := f.do(c.method, c.target, c.body, headers...); a.Status != c.status {
 			t.Errorf("%s %s %s: %d %s, want %d", c.method, c.target, c.body, a.Status, a.Text, c.status)
 		}
-		news := b.changes()[len(before):]
+		news := f.changes()[len(before):]
 		if want := strings.Fields(c.logged); len(news) != min(len(want), 1) || len(want) > 0 && news[0] != c.logged {
 			t.Errorf("%s %s %s: logged %q, want %q", c.method, c.target, c.body, news, c.logged)
 		}
 	}
-	got := actionsOf(as[detail](b.do("GET", path(one), ""), 200))
-	if want := []string{"payment dead_lettered", "grace edited", "grace resubmitted"}; !slices.Equal(got, want) {
+	got := actionsOf(as[detail](f.do("GET", path(one), ""), 200))
+	if want := []string{"doors dead_lettered", "grace edited", "grace resubmitted"}; !slices.Equal(got, want) {
 		t.Errorf("actions %q, want %q", got, want)
 	}
-	got = actionsOf(as[detail](b.do("GET", path(two), ""), 200))
-	if want := []string{"payment dead_lettered", "grace discarded"}; !slices.Equal(got, want) {
+	got = actionsOf(as[detail](f.do("GET", path(two), ""), 200))
+	if want := []string{"doors dead_lettered", "grace discarded"}; !slices.Equal(got, want) {
 		t.Errorf("actions %q, want %q", got, want)
 	}
 }
 
-// TestNobodyActsWithoutAName, nor with one that could end a line of the log or hide in it.
+// TestNobodyActsWithoutAName also covers a name that could end a line of the log or be invisible in
+// it.
 func TestNobodyActsWithoutAName(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	id := b.failed("o-1")
-	before := b.snapshot()
+	f := newFixture(t)
+	id := f.failed("o-1")
+	before := f.snapshot()
 	for _, name := range []string{"", "a\nb", "a\tb", "a\x00b", "a\u200bb", "a\u202eb", "\xff", strings.Repeat("x", 101)} {
 		for _, c := range []struct{ method, target, body string }{
 			{"PATCH", path(id), `{"payloadBase64":"AA=="}`},
@@ -95,42 +96,43 @@ func TestNobodyActsWithoutAName(t *testing.T) {
 			{"POST", "/outbox/release", ``},
 			{"PUT", "/outbox/relay", `{"mode":"polling"}`},
 		} {
-			if a := b.do(c.method, c.target, c.body, "X-Operator", name); a.Status != 400 {
+			if a := f.do(c.method, c.target, c.body, "X-Operator", name); a.Status != 400 {
 				t.Errorf("%q, %s %s: %d %s", name, c.method, c.target, a.Status, a.Text)
 			}
 		}
 	}
-	if b.snapshot() != before || len(b.changes()) != 0 {
+	if f.snapshot() != before || len(f.changes()) != 0 {
 		t.Error("something was changed")
 	}
 }
 
-// TestTheChangeOfTheRelayNamesItsAuthor where the next operator looks.
+// TestTheChangeOfTheRelayNamesItsAuthor: the name appears where the next operator looks.
 func TestTheChangeOfTheRelayNamesItsAuthor(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	if _, err := b.pool.Exec(t.Context(), `UPDATE outbox_mode SET mode = 'debezium', slot = 'gone', set_by = 'grace'`); err != nil {
+	f := newFixture(t)
+	if _, err := f.pool.Exec(t.Context(), `UPDATE outbox_mode SET mode = 'debezium', slot = 'gone', set_by = 'grace'`); err != nil {
 		t.Fatal(err)
 	}
-	if a := b.do("PUT", "/outbox/relay", `{"mode":"polling"}`); a.Status != 204 {
+	if a := f.do("PUT", "/outbox/relay", `{"mode":"polling"}`); a.Status != 204 {
 		t.Fatalf("%d %s", a.Status, a.Text)
 	}
-	if got := as[struct{ By string }](b.do("GET", "/outbox/relay", ""), 200); got.By != "ada" {
+	if got := as[struct{ By string }](f.do("GET", "/outbox/relay", ""), 200); got.By != "ada" {
 		t.Errorf("set by %q", got.By)
 	}
 }
 
-// TestPagesOfDeadLettersMeet: no letter twice, none left out, however they were made.
+// TestPagesOfDeadLettersMeet: the pages contain each letter exactly once, however the letters were
+// created.
 func TestPagesOfDeadLettersMeet(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	want := map[string]bool{}
 	for i := range 7 {
-		want[b.bury(b.placed(fmt.Sprintf("o-%d", i)), true, errs.New(errs.Invalid, "x")).String()] = true
+		want[f.bury(f.placed(fmt.Sprintf("o-%d", i)), true, errs.New(errs.Invalid, "x")).String()] = true
 	}
 	after, pages := "", 0
 	for ; pages < 10; pages++ {
-		p := as[page](b.do("GET", "/dead-letters?limit=3"+after, ""), 200)
+		p := as[page](f.do("GET", "/dead-letters?limit=3"+after, ""), 200)
 		for _, d := range p.DeadLetters {
 			if !want[d.ID] {
 				t.Errorf("%s comes twice, or is a stranger", d.ID)

@@ -3,16 +3,18 @@ package operator
 import (
 	"net/http"
 
-	"eventshop.example/pkg/breaker"
+	"eventshop.example/pkg/operator/operatorapi"
 )
 
-// breakers answers GET /breakers: those of this process, for replicas share none.
-func (a *api) breakers(_ *http.Request) (any, error) {
-	answer := struct {
-		Breakers []breaker.Snapshot `json:"breakers"`
-	}{make([]breaker.Snapshot, 0, len(a.Breakers))}
+// ListBreakers handles GET /breakers with the breakers of this process; replicas share none.
+func (a *api) ListBreakers(w http.ResponseWriter, r *http.Request) {
+	answer := operatorapi.Breakers{Breakers: make([]operatorapi.Breaker, 0, len(a.Breakers))}
 	for _, b := range a.Breakers {
-		answer.Breakers = append(answer.Breakers, b.State())
+		s := b.State()
+		answer.Breakers = append(answer.Breakers, operatorapi.Breaker{
+			Name: s.Name, State: operatorapi.BreakerState(s.State), Failures: int32(s.Failures), Since: s.Since,
+			RetryAfterMs: s.RetryAfterMS, LastFault: s.LastFault,
+		})
 	}
-	return answer, nil
+	a.respond(w, r)(answer, nil)
 }

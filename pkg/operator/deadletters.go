@@ -1,176 +1,193 @@
 package operator
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/operator/operatorapi"
 	"eventshop.example/pkg/retry"
 )
 
-// list answers GET /dead-letters.
-func (a *api) list(r *http.Request) (any, error) {
-	filter, err := filterOf(r.URL.Query())
+// ListDeadLetters handles GET /dead-letters.
+func (a *api) ListDeadLetters(w http.ResponseWriter, r *http.Request, p operatorapi.ListDeadLettersParams) {
+	a.respond(w, r)(a.list(r.Context(), p))
+}
+
+func (a *api) list(ctx context.Context, p operatorapi.ListDeadLettersParams) (any, error) {
+	filter, err := filterOf(p)
 	if err != nil {
 		return nil, err
 	}
-	page, more, err := a.Store.List(r.Context(), a.Pool, filter)
+	page, more, err := a.Store.List(ctx, a.Pool, filter)
 	if err != nil {
 		return nil, err
 	}
-	answer := struct {
-		DeadLetters []summary  `json:"deadLetters"`
-		Next        *uuid.UUID `json:"next,omitempty"`
-	}{DeadLetters: make([]summary, 0, len(page))}
+	answer := operatorapi.Page{DeadLetters: make([]operatorapi.Summary, 0, len(page))}
 	for _, d := range page {
 		s := summaryOf(d)
 		s.ErrorMessage = firstLine(s.ErrorMessage)
 		answer.DeadLetters = append(answer.DeadLetters, s)
 	}
 	if more {
-		answer.Next = &page[len(page)-1].ID
+		answer.Next = page[len(page)-1].ID.String()
 	}
 	return answer, nil
 }
 
-func filterOf(q url.Values) (retry.Filter, error) {
-	f := retry.Filter{Status: retry.StatusOpen, Topic: q.Get("topic"), EventType: q.Get("type"), Class: q.Get("class")}
-	if q.Has("status") {
-		f.Status = retry.Status(q.Get("status"))
+func filterOf(p operatorapi.ListDeadLettersParams) (retry.Filter, error) {
+	f := retry.Filter{Status: retry.StatusOpen, Topic: value(p.Topic), EventType: value(p.Type), Class: value(p.Class), Limit: limitOf(p.Limit)}
+	if p.Status != nil {
+		f.Status = retry.Status(*p.Status)
 	}
-	if f.Status == "all" {
+	if f.Status == retry.Status(operatorapi.ListDeadLettersParamsStatusAll) {
 		f.Status = ""
 	}
 	var err error
-	switch {
-	case q.Has("key") && q.Has("keyBase64"):
-		return f, badParameter("keyBase64", "must not be given beside key")
-	case q.Has("key"):
-		f.Key = []byte(q.Get("key"))
-	case q.Has("keyBase64"):
-		if f.Key, err = base64.StdEncoding.DecodeString(q.Get("keyBase64")); err != nil {
-			return f, badParameter("keyBase64", "must be base64")
-		}
+	if f.Key, err = keyOf(p.Key, p.KeyBase64); err != nil {
+		return f, err
 	}
-	for name, at := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		if !q.Has(name) {
+	for _, bound := range []struct {
+		name string
+		text *string
+		at   *time.Time
+	}{{"since", p.Since, &f.Since}, {"until", p.Until, &f.Until}} {
+		if bound.text == nil {
 			continue
 		}
-		if *at, err = time.Parse(time.RFC3339Nano, q.Get(name)); err != nil || at.UTC().Year() < 1 || at.UTC().Year() > 9999 {
-			return f, badParameter(name, `must be a time in RFC 3339, like "2006-01-02T15:04:05Z"`)
+		if *bound.at, err = time.Parse(time.RFC3339Nano, *bound.text); err != nil || bound.at.UTC().Year() < 1 || bound.at.UTC().Year() > 9999 {
+			return f, badParameter(bound.name, `must be a time in RFC 3339, like "2006-01-02T15:04:05Z"`)
 		}
 	}
-	if q.Has("after") {
-		if f.After, err = uuid.Parse(q.Get("after")); err != nil {
+	if p.After != nil {
+		if f.After, err = uuid.Parse(*p.After); err != nil {
 			return f, badParameter("after", "must be a UUID")
 		}
 	}
-	f.Limit, err = limitOf(q)
-	return f, err
+	return f, nil
 }
 
-// limitOf returns the length of the page asked for, which the document bounds.
-func limitOf(q url.Values) (int, error) {
-	if !q.Has("limit") {
-		return defaultLimit, nil
+// keyOf returns the key that a request selects by, in one of two forms; nil when it has neither.
+func keyOf(text, inBase64 *string) ([]byte, error) {
+	switch {
+	case text != nil && inBase64 != nil:
+		return nil, badParameter("keyBase64", "must not be given beside key")
+	case text != nil:
+		return []byte(*text), nil
+	case inBase64 != nil:
+		key, err := base64.StdEncoding.DecodeString(*inBase64)
+		if err != nil {
+			return nil, badParameter("keyBase64", "must be base64")
+		}
+		return key, nil
 	}
-	n, err := strconv.Atoi(q.Get("limit"))
-	if err != nil || n < 1 || n > retry.MaxList {
-		return 0, badParameter("limit", "must be from 1 to %d", retry.MaxList)
-	}
-	return n, nil
+	return nil, nil
 }
 
-// show answers GET /dead-letters/{id}.
-func (a *api) show(r *http.Request) (any, error) {
-	id, err := idOf(r)
+// limitOf returns the requested length of the page. The document bounds it.
+func limitOf(n *int32) int {
+	if n == nil {
+		return defaultLimit
+	}
+	return int(*n)
+}
+
+// value returns the value of an optional parameter, or the zero value without one.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// GetDeadLetter handles GET /dead-letters/{id}.
+func (a *api) GetDeadLetter(w http.ResponseWriter, r *http.Request, id operatorapi.ID) {
+	a.respond(w, r)(a.show(r.Context(), id))
+}
+
+func (a *api) show(ctx context.Context, text operatorapi.ID) (any, error) {
+	id, err := idOf(text)
 	if err != nil {
 		return nil, err
 	}
-	d, err := a.Store.Get(r.Context(), a.Pool, id)
+	d, err := a.Store.Get(ctx, a.Pool, id)
 	if err != nil {
 		return nil, err
 	}
-	actions, err := a.Store.Actions(r.Context(), a.Pool, id)
+	actions, err := a.Store.Actions(ctx, a.Pool, id)
 	if err != nil {
 		return nil, err
 	}
-	return a.detailOf(r.Context(), d, actions), nil
+	return a.detailOf(ctx, d, actions), nil
 }
 
-// decision is the body of a request to resubmit or discard.
-type decision struct {
-	Reason string `json:"reason"`
-	DryRun bool   `json:"dryRun"`
-}
-
-// outcome is the answer to it.
-type outcome struct {
-	ID                uuid.UUID    `json:"id"`
-	Status            retry.Status `json:"status"`
-	Effect            bool         `json:"effect"`
-	RetryID           *uuid.UUID   `json:"retryId,omitempty"`
-	FollowersReleased *int64       `json:"followersReleased,omitempty"`
-	Warnings          []string     `json:"warnings,omitempty"`
-}
-
-// request reads what resubmit and discard have in common.
-func request(r *http.Request) (id uuid.UUID, actor string, d decision, err error) {
-	if id, err = idOf(r); err != nil {
-		return id, "", d, err
+// subject returns the dead letter and the operator of a request.
+func subject(text operatorapi.ID, name operatorapi.Operator) (id uuid.UUID, actor string, err error) {
+	if id, err = idOf(text); err != nil {
+		return id, "", err
 	}
-	if actor, err = actorOf(r); err != nil {
-		return id, "", d, err
+	actor, err = actorOf(name)
+	return id, actor, err
+}
+
+// ResubmitDeadLetter handles POST /dead-letters/{id}/resubmit.
+func (a *api) ResubmitDeadLetter(w http.ResponseWriter, r *http.Request, id operatorapi.ID, p operatorapi.ResubmitDeadLetterParams) {
+	a.respond(w, r)(a.resubmit(r, id, p))
+}
+
+func (a *api) resubmit(r *http.Request, text operatorapi.ID, p operatorapi.ResubmitDeadLetterParams) (any, error) {
+	ctx := r.Context()
+	id, actor, err := subject(text, p.XOperator)
+	if err != nil {
+		return nil, err
 	}
+	var in operatorapi.Resubmission
 	if r.ContentLength != 0 { // the router has read the body, so the length is known
-		d, err = httpapi.Decode[decision](r)
+		if in, err = httpapi.Decode[operatorapi.Resubmission](r); err != nil {
+			return nil, err
+		}
 	}
-	return id, actor, d, err
-}
-
-// resubmit answers POST /dead-letters/{id}/resubmit.
-func (a *api) resubmit(r *http.Request) (any, error) {
-	id, actor, req, err := request(r)
+	d, err := a.Store.Get(ctx, a.Pool, id)
 	if err != nil {
 		return nil, err
 	}
-	d, err := a.Store.Get(r.Context(), a.Pool, id)
+	done, err := a.Store.Resubmit(ctx, a.Pool, id, actor, in.Reason, in.DryRun)
 	if err != nil {
 		return nil, err
 	}
-	done, err := a.Store.Resubmit(r.Context(), a.Pool, id, actor, req.Reason, req.DryRun)
-	if err != nil {
-		return nil, err
-	}
-	answer := outcome{ID: id, Status: done.Status, Effect: done.Effect}
-	if done.RetryID != uuid.Nil {
-		answer.RetryID = &done.RetryID
-	}
+	answer := operatorapi.Outcome{ID: id.String(), Status: operatorapi.Status(done.Status), Effect: done.Effect, RetryID: idText(done.RetryID)}
 	if done.Effect {
-		answer.Warnings = a.warnings(r.Context(), d.Effective())
+		answer.Warnings = a.warnings(ctx, d.Effective())
 	}
 	if done.Waits {
 		answer.Warnings = append(answer.Warnings, "its key is parked by another record: it is tried when its turn comes")
 	}
-	a.did(r, req.DryRun, "dead letter resubmitted", id, actor, "effect", done.Effect, "reason", req.Reason, "retry_id", done.RetryID)
+	a.did(ctx, in.DryRun, "dead letter resubmitted", id, actor, "effect", done.Effect, "reason", in.Reason, "retryId", done.RetryID)
 	return answer, nil
 }
 
-// discard answers POST /dead-letters/{id}/discard.
-func (a *api) discard(r *http.Request) (any, error) {
-	id, actor, req, err := request(r)
+// DiscardDeadLetter handles POST /dead-letters/{id}/discard.
+func (a *api) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, id operatorapi.ID, p operatorapi.DiscardDeadLetterParams) {
+	a.respond(w, r)(a.discard(r, id, p))
+}
+
+func (a *api) discard(r *http.Request, text operatorapi.ID, p operatorapi.DiscardDeadLetterParams) (any, error) {
+	id, actor, err := subject(text, p.XOperator)
 	if err != nil {
 		return nil, err
 	}
-	done, err := a.Store.Discard(r.Context(), a.Pool, id, actor, req.Reason, req.DryRun)
+	in, err := httpapi.Decode[operatorapi.Discard](r)
 	if err != nil {
 		return nil, err
 	}
-	a.did(r, req.DryRun, "dead letter discarded", id, actor, "reason", req.Reason, "followers", done.Followers)
-	return outcome{ID: id, Status: done.Status, Effect: done.Effect, FollowersReleased: &done.Followers}, nil
+	done, err := a.Store.Discard(r.Context(), a.Pool, id, actor, in.Reason, in.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	a.did(r.Context(), in.DryRun, "dead letter discarded", id, actor, "reason", in.Reason, "followers", done.Followers)
+	return operatorapi.Outcome{ID: id.String(), Status: operatorapi.Status(done.Status), Effect: done.Effect, FollowersReleased: &done.Followers}, nil
 }

@@ -3,78 +3,67 @@ package operator
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
 	"slices"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/operator/operatorapi"
 	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
 )
 
-// change is the body of a request to edit.
-type change struct {
-	Key           *string           `json:"key"`
-	KeyBase64     *string           `json:"keyBase64"`
-	Headers       *[]header         `json:"headers"`
-	SetHeaders    map[string]string `json:"setHeaders"`
-	Payload       json.RawMessage   `json:"payload"`
-	PayloadBase64 *string           `json:"payloadBase64"`
-	Note          string            `json:"note"`
-	DryRun        bool              `json:"dryRun"`
+// EditDeadLetter handles PATCH /dead-letters/{id}.
+func (a *api) EditDeadLetter(w http.ResponseWriter, r *http.Request, id operatorapi.ID, p operatorapi.EditDeadLetterParams) {
+	a.respond(w, r)(a.edit(r, id, p))
 }
 
-// edit answers PATCH /dead-letters/{id}.
-func (a *api) edit(r *http.Request) (any, error) {
-	id, err := idOf(r)
+func (a *api) edit(r *http.Request, text operatorapi.ID, p operatorapi.EditDeadLetterParams) (any, error) {
+	ctx := r.Context()
+	id, actor, err := subject(text, p.XOperator)
 	if err != nil {
 		return nil, err
 	}
-	actor, err := actorOf(r)
+	in, err := httpapi.Decode[operatorapi.Edit](r)
 	if err != nil {
 		return nil, err
 	}
-	c, err := httpapi.Decode[change](r)
+	before, err := a.Store.Get(ctx, a.Pool, id)
 	if err != nil {
 		return nil, err
 	}
-	before, err := a.Store.Get(r.Context(), a.Pool, id)
+	e, err := a.editOf(ctx, in, before.Effective())
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.editOf(r.Context(), c, before.Effective())
+	d, err := a.Store.Edit(ctx, a.Pool, id, actor, e, in.DryRun)
 	if err != nil {
 		return nil, err
 	}
-	d, err := a.Store.Edit(r.Context(), a.Pool, id, actor, e, c.DryRun)
+	a.did(ctx, in.DryRun, "dead letter edited", id, actor, "note", in.Note)
+	actions, err := a.Store.Actions(ctx, a.Pool, id)
 	if err != nil {
 		return nil, err
 	}
-	a.did(r, c.DryRun, "dead letter edited", id, actor, "note", c.Note)
-	actions, err := a.Store.Actions(r.Context(), a.Pool, id)
-	if err != nil {
-		return nil, err
-	}
-	answer := a.detailOf(r.Context(), d, actions)
-	answer.Warnings = a.warnings(r.Context(), d.Effective())
+	answer := a.detailOf(ctx, d, actions)
+	answer.Warnings = a.warnings(ctx, d.Effective())
 	return answer, nil
 }
 
-// editOf turns a request into what the store is to change of a record. Errors are those
-// of Codec.EncodeJSON, and errs.Invalid naming the field.
-func (a *api) editOf(ctx context.Context, c change, r retry.Record) (e retry.Edit, err error) {
+// editOf converts a request to the store's change of a record. Errors are those of
+// Codec.EncodeJSON, and errs.Invalid with the field's name.
+func (a *api) editOf(ctx context.Context, c operatorapi.Edit, r retry.Record) (e retry.Edit, err error) {
 	e.Note = c.Note
-	if e.Key, err = bytesOf("key", c.Key, c.KeyBase64); err != nil {
+	if e.Key, err = bytesOf("", "key", c.Key, c.KeyBase64); err != nil {
 		return e, err
 	}
 	if c.Payload != nil && c.PayloadBase64 != nil {
 		return e, errs.Field("payloadBase64", "must not be given beside payload")
 	}
-	if e.Value, err = bytesOf("payload", nil, c.PayloadBase64); err != nil {
+	if e.Value, err = bytesOf("", "payload", nil, c.PayloadBase64); err != nil {
 		return e, err
 	}
 	if c.Headers != nil {
@@ -83,7 +72,7 @@ func (a *api) editOf(ctx context.Context, c change, r retry.Record) (e retry.Edi
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.SetHeaders)) {
-		e.Set = append(e.Set, events.Header{Key: name, Value: []byte(c.SetHeaders[name])})
+		e.Set = append(e.Set, event.Header{Key: name, Value: []byte(c.SetHeaders[name])})
 	}
 	if c.Payload != nil {
 		value, err := a.encode(ctx, e.Apply(r), c.Payload)
@@ -95,30 +84,31 @@ func (a *api) editOf(ctx context.Context, c change, r retry.Record) (e retry.Edi
 	return e, nil
 }
 
-// bytesOf returns what a text or its base64 says; nil when nothing is said.
-func bytesOf(name string, text, base *string) (*[]byte, error) {
+// bytesOf returns the bytes of a text or of its base64; nil when neither is given. The two are the
+// fields name and nameBase64 of the object at a path, which is "" or ends in a dot.
+func bytesOf(path, name string, text, base *string) (*[]byte, error) {
 	switch {
 	case text != nil && base != nil:
-		return nil, errs.Field(name+"Base64", "must not be given beside %s", name)
+		return nil, errs.Field(path+name+"Base64", "must not be given beside %s", name)
 	case text != nil:
 		b := []byte(*text)
 		return &b, nil
 	case base != nil:
 		b, err := base64.StdEncoding.DecodeString(*base)
 		if err != nil {
-			return nil, errs.Field(name+"Base64", "must be base64")
+			return nil, errs.Field(path+name+"Base64", "must be base64")
 		}
 		return &b, nil
 	}
 	return nil, nil
 }
 
-// encode writes a payload with the schema the record's bytes were written with. Where
-// they do not tell, or tell of another record than the event type in the headers, it is
-// the newest of that type.
+// encode encodes a payload with the schema of the record's present bytes. When they do not identify
+// a schema, or when it is that of another record than the event type in the headers, encode uses
+// the newest schema of that type.
 func (a *api) encode(ctx context.Context, r retry.Record, object []byte) ([]byte, error) {
 	name := eventType(r.Headers)
-	typ, known := events.Lookup(name)
+	typ, known := a.Codec.Types().Lookup(name)
 	var value []byte
 	id, err := schema.SchemaID(r.Value)
 	if err == nil {
@@ -132,7 +122,7 @@ func (a *api) encode(ctx context.Context, r retry.Record, object []byte) ([]byte
 		return value, nil
 	case kind == errs.Hopeless && !known:
 		return nil, errs.Field("payload", "cannot be encoded: neither the record's bytes nor its event type %q name a schema; set the header %s, or send payloadBase64",
-			name, events.HeaderType)
+			name, event.HeaderType)
 	case kind == errs.Hopeless || kind == errs.NotFound:
 		return nil, errs.Field("payload", "cannot be encoded: %v", err)
 	case kind == errs.Invalid:
@@ -141,7 +131,7 @@ func (a *api) encode(ctx context.Context, r retry.Record, object []byte) ([]byte
 	return nil, err
 }
 
-// within puts the fields of err into an object.
+// within adds the name of an object to the fields of err.
 func within(object string, err error) error {
 	var all []error
 	for _, f := range errs.Fields(err) {
@@ -157,36 +147,36 @@ func within(object string, err error) error {
 	return errors.Join(all...)
 }
 
-func eventType(headers []events.Header) string {
+func eventType(headers []event.Header) string {
 	for _, h := range headers {
-		if h.Key == events.HeaderType {
+		if h.Key == event.HeaderType {
 			return string(h.Value)
 		}
 	}
 	return ""
 }
 
-// warnings tells what would keep a consumer from handling a record.
+// warnings returns what would prevent a consumer from handling a record.
 func (a *api) warnings(ctx context.Context, r retry.Record) []string {
-	env, _, err := events.ReadEnvelope(r.Headers, r.Time)
+	env, _, err := event.ReadEnvelope(r.Headers, r.Time)
 	if err != nil {
 		return []string{"it is still no event: " + err.Error()}
 	}
-	typ, ok := events.Lookup(env.Type)
+	typ, ok := a.Codec.Types().Lookup(env.Type)
 	switch {
 	case !ok:
 		return []string{"its event type " + env.Type + " is none this program knows: it would be ignored"}
 	case typ.Topic != r.Topic:
 		return []string{"a " + env.Type + " belongs on topic " + typ.Topic + ", not " + r.Topic}
 	}
-	event, err := a.Codec.DecodeAtOnce(ctx, typ, r.Value)
+	decoded, err := a.Codec.DecodeAtOnce(ctx, typ, r.Value)
 	switch {
 	case errs.KindOf(err) == errs.Transient:
 		return []string{"its payload could not be checked: " + err.Error()}
 	case err != nil:
 		return []string{"its payload still cannot be decoded: " + err.Error()}
-	case event.AggregateKey() != string(r.Key):
-		return []string{"its key is not the event's key " + event.AggregateKey()}
+	case decoded.AggregateKey() != string(r.Key):
+		return []string{"its key is not the event's key " + decoded.AggregateKey()}
 	}
 	return nil
 }

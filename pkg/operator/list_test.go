@@ -13,39 +13,40 @@ import (
 	"github.com/google/uuid"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 )
 
 func TestListFilters(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var ids []string
 	add := func(id uuid.UUID) uuid.UUID { ids = append(ids, id.String()); return id }
-	add(b.failed("o-0"))
-	discarded := add(b.failed("o-1"))
-	add(b.bury(b.event(events.OrderPlaced{OrderID: "o-2", OccurredAt: time.UnixMicro(1)}), true, errs.New(errs.NotFound, "no payment")))
-	rubbish := b.placed("x")
-	rubbish.Key, rubbish.Headers = []byte{0xff, 0}, nil
-	add(b.bury(rubbish, false, errs.New(errs.Hopeless, "header ce_id is missing\nand more")))
-	keyless := b.placed("x")
+	add(f.failed("o-0"))
+	discarded := add(f.failed("o-1"))
+	add(f.bury(f.event(sample.ParcelNoted{ParcelID: "o-2", OccurredAt: time.UnixMicro(1)}), true, errs.New(errs.NotFound, "no doors")))
+	poison := f.placed("x")
+	poison.Key, poison.Headers = []byte{0xff, 0}, nil
+	add(f.bury(poison, false, errs.New(errs.Hopeless, "header ce_id is missing\nand more")))
+	keyless := f.placed("x")
 	keyless.Key = nil
-	add(b.bury(keyless, false, errs.New(errs.Hopeless, "%s", strings.Repeat("é", 300))))
-	resubmitted := add(b.failed("o-5"))
-	as[outcome](b.do("POST", path(discarded, "discard"), `{"reason":"r"}`), 200)
-	as[outcome](b.do("POST", path(resubmitted, "resubmit"), ""), 200)
-	between := b.createdAt(ids[3])
+	add(f.bury(keyless, false, errs.New(errs.Hopeless, "%s", strings.Repeat("é", 300))))
+	resubmitted := add(f.failed("o-5"))
+	as[outcome](f.do("POST", path(discarded, "discard"), `{"reason":"r"}`), 200)
+	as[outcome](f.do("POST", path(resubmitted, "resubmit"), ""), 200)
+	between := f.createdAt(ids[3])
 
 	q := url.QueryEscape
 	for query, want := range map[string][]int{
-		"":                          {0, 2, 3, 4},
-		"status=all":                {0, 1, 2, 3, 4, 5},
-		"status=discarded":          {1},
-		"status=resubmitted":        {5},
-		"status=resolved":           {},
-		"topic=inventory.events":    {0, 3, 4},
-		"topic=order.notifications": {2},
-		"type=OrderPlaced":          {2},
-		"type=InventoryReserved&status=all&topic=inventory.events&class=invalid": {0, 1, 5},
+		"":                           {0, 2, 3, 4},
+		"status=all":                 {0, 1, 2, 3, 4, 5},
+		"status=discarded":           {1},
+		"status=resubmitted":         {5},
+		"status=resolved":            {},
+		"topic=locker.events":        {0, 3, 4},
+		"topic=parcel.notifications": {2},
+		"type=ParcelNoted":           {2},
+		"type=LockersReserved&status=all&topic=locker.events&class=invalid": {0, 1, 5},
 		"class=hopeless":         {3, 4},
 		"key=o-1":                {},
 		"key=o-1&status=all":     {1},
@@ -57,7 +58,7 @@ func TestListFilters(t *testing.T) {
 		"status=all&limit=2&after=" + ids[1]: {2, 3},
 	} {
 		got := []string{}
-		p := as[page](b.do("GET", "/dead-letters?"+query, ""), 200)
+		p := as[page](f.do("GET", "/dead-letters?"+query, ""), 200)
 		for _, d := range p.DeadLetters {
 			got = append(got, d.ID)
 		}
@@ -72,33 +73,33 @@ func TestListFilters(t *testing.T) {
 			t.Errorf("%s: next is %q", query, p.Next)
 		}
 	}
-	all := as[page](b.do("GET", "/dead-letters", ""), 200).DeadLetters
+	all := as[page](f.do("GET", "/dead-letters", ""), 200).DeadLetters
 	if d := all[2]; d.ErrorMessage != "header ce_id is missing" || string(d.KeyBase64) != "\xff\x00" || d.Key != "" || d.EventID != "" || d.Parks {
 		t.Errorf("rubbish: %+v", d)
 	}
 	if d := all[3]; d.KeyBase64 != nil || d.Key != "" || d.ErrorMessage != strings.Repeat("é", 199)+"…" {
 		t.Errorf("without key: %+v", d)
 	}
-	if d := all[0]; d.Key != "o-0" || d.EventID == "" || d.Group != "payment" || d.ErrorClass != "invalid" || d.Attempts != 1 || d.Status != "open" || !d.Parks {
+	if d := all[0]; d.Key != "o-0" || d.EventID == "" || d.Group != "doors" || d.ErrorClass != "invalid" || d.Attempts != 1 || d.Status != "open" || !d.Parks {
 		t.Errorf("an event: %+v", d)
 	}
 }
 
-func (b *bench) createdAt(id string) string {
-	b.t.Helper()
+func (f *fixture) createdAt(id string) string {
+	f.t.Helper()
 	var at time.Time
-	if err := b.pool.QueryRow(b.t.Context(), `SELECT created_at FROM dead_letters WHERE id = $1`, id).Scan(&at); err != nil {
-		b.t.Fatal(err)
+	if err := f.pool.QueryRow(f.t.Context(), `SELECT created_at FROM dead_letters WHERE id = $1`, id).Scan(&at); err != nil {
+		f.t.Fatal(err)
 	}
 	return at.UTC().Format(time.RFC3339Nano)
 }
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	var want, got []string
 	for range 7 {
-		want = append(want, b.failed(uuid.NewString()).String())
+		want = append(want, f.failed(uuid.NewString()).String())
 	}
 	query, pages := "/dead-letters?limit=3", 0
 	for next := ""; ; {
@@ -106,7 +107,7 @@ func TestPages(t *testing.T) {
 		if next != "" {
 			target += "&after=" + next
 		}
-		p := as[page](b.do("GET", target, ""), 200)
+		p := as[page](f.do("GET", target, ""), 200)
 		pages++
 		for _, d := range p.DeadLetters {
 			got = append(got, d.ID)
@@ -118,17 +119,17 @@ func TestPages(t *testing.T) {
 	if !slices.IsSorted(want) || !slices.Equal(got, want) || pages != 3 {
 		t.Errorf("%d pages: %v, want %v", pages, got, want)
 	}
-	// A page that is full and the last has no next.
-	if p := as[page](b.do("GET", "/dead-letters?limit=7", ""), 200); len(p.DeadLetters) != 7 || p.Next != "" {
+	// A full page that is the last has no next.
+	if p := as[page](f.do("GET", "/dead-letters?limit=7", ""), 200); len(p.DeadLetters) != 7 || p.Next != "" {
 		t.Errorf("%d, next %q", len(p.DeadLetters), p.Next)
 	}
 }
 
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	id := b.failed("o-1")
-	before := b.snapshot()
+	f := newFixture(t)
+	id := f.failed("o-1")
+	before := f.snapshot()
 	for _, tt := range []struct {
 		method, target, body string
 		status               int
@@ -175,32 +176,32 @@ func TestBadRequests(t *testing.T) {
 		{"PATCH", path(id), `{"note":"` + strings.Repeat("x", 4<<20) + `"}`, 413, "", "4194304", nil},
 	} {
 		t.Run(tt.method+" "+tt.target[:min(60, len(tt.target))], func(t *testing.T) {
-			a := b.do(tt.method, tt.target, tt.body, tt.headers...)
+			a := f.do(tt.method, tt.target, tt.body, tt.headers...)
 			a.t = t
 			a.refused(tt.status, tt.field, tt.says)
 		})
 	}
-	if diff := cmp.Diff(before, b.snapshot()); diff != "" {
+	if diff := cmp.Diff(before, f.snapshot()); diff != "" {
 		t.Errorf("a refused request changed (-before +after):\n%s", diff)
 	}
-	if lines := b.log.lines(); len(lines) != 1 || lines[0] != "" {
+	if lines := f.log.lines(); len(lines) != 1 || lines[0] != "" {
 		t.Errorf("refused requests are logged as changes: %q", lines)
 	}
 }
 
 func TestShow(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	r := b.placed("o-1")
-	r.Headers = append(r.Headers, events.Header{Key: "odd\x00", Value: []byte{0, 0xff}}, events.Header{Key: "none"}, events.Header{Key: "empty", Value: []byte{}})
-	id := b.bury(r, true, errs.New(errs.Invalid, "first\nsecond"))
-	b.follow("o-1", 2)
-	d := as[detail](b.do("GET", path(id), ""), 200)
+	f := newFixture(t)
+	r := f.placed("o-1")
+	r.Headers = append(r.Headers, event.Header{Key: "odd\x00", Value: []byte{0, 0xff}}, event.Header{Key: "none"}, event.Header{Key: "empty", Value: []byte{}})
+	id := f.bury(r, true, errs.New(errs.Invalid, "first\nsecond"))
+	f.follow("o-1", 2)
+	d := as[detail](f.do("GET", path(id), ""), 200)
 	if d.ErrorMessage != "first\nsecond" || d.ErrorStack != "stack of it" || d.Followers != 2 || string(d.PayloadBase64) != string(r.Value) ||
-		d.SchemaSubject != "eventshop.inventory.v1.InventoryReserved" || d.DecodeError != "" || d.EditedRecord != nil {
+		d.SchemaSubject != "lockers.locker.v1.LockersReserved" || d.DecodeError != "" || d.EditedRecord != nil {
 		t.Errorf("%+v", d)
 	}
-	if d.Payload["orderId"] != "o-1" || d.Payload["occurredAt"] != "1970-01-01T00:00:00.000001Z" {
+	if d.Payload["parcelId"] != "o-1" || d.Payload["occurredAt"] != "1970-01-01T00:00:00.000001Z" {
 		t.Errorf("payload %v", d.Payload)
 	}
 	empty := ""
@@ -208,14 +209,14 @@ func TestShow(t *testing.T) {
 	if diff := cmp.Diff(want, d.Headers[len(d.Headers)-3:]); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
-	if len(d.Actions) != 1 || d.Actions[0].Action != "dead_lettered" || d.Actions[0].Actor != "payment" {
+	if len(d.Actions) != 1 || d.Actions[0].Action != "dead_lettered" || d.Actions[0].Actor != "doors" {
 		t.Errorf("actions %+v", d.Actions)
 	}
 }
 
-func TestShowRubbish(t *testing.T) {
+func TestShowPoison(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	for name, tt := range map[string]struct {
 		value []byte
 		says  string
@@ -227,52 +228,52 @@ func TestShowRubbish(t *testing.T) {
 		"a megabyte":   {make([]byte, 1_000_000), "no schema id"},
 		"NUL in a key": {[]byte("\x00"), "shorter"},
 	} {
-		r := b.placed("x")
+		r := f.placed("x")
 		r.Value, r.Key, r.Headers = tt.value, []byte("\x00"+name), nil
-		d := as[detail](b.do("GET", path(b.bury(r, false, errs.New(errs.Hopeless, "rubbish"))), ""), 200)
+		d := as[detail](f.do("GET", path(f.bury(r, false, errs.New(errs.Hopeless, "rubbish"))), ""), 200)
 		if d.Payload != nil || !strings.Contains(d.DecodeError, tt.says) || string(d.PayloadBase64) != string(tt.value) || string(d.KeyBase64) != "\x00"+name || len(d.Headers) != 0 {
 			t.Errorf("%s: %q, %d bytes, %+v", name, d.DecodeError, len(d.PayloadBase64), d.summary)
 		}
 	}
 }
 
-// The database is enough for all but editing a payload as JSON.
+// The database is sufficient for everything except editing a payload as JSON.
 func TestWithTheRegistryDown(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	first, second, third := b.failed("o-1"), b.failed("o-2"), b.failed("o-3")
-	b.registry.SetDown(true)
-	cold := b.newHandler(b.registry.Codec())
-	if p := as[page](b.doWith(cold, "GET", "/dead-letters", ""), 200); len(p.DeadLetters) != 3 {
+	f := newFixture(t)
+	first, second, third := f.failed("o-1"), f.failed("o-2"), f.failed("o-3")
+	f.registry.SetDown(true)
+	cold := f.newHandler(f.registry.Codec(sample.Catalogue()))
+	if p := as[page](f.doWith(cold, "GET", "/dead-letters", ""), 200); len(p.DeadLetters) != 3 {
 		t.Errorf("%d dead letters", len(p.DeadLetters))
 	}
-	if d := as[detail](b.doWith(cold, "GET", path(first), ""), 200); d.Payload != nil || !strings.Contains(d.DecodeError, "schema id 1") || len(d.PayloadBase64) == 0 {
+	if d := as[detail](f.doWith(cold, "GET", path(first), ""), 200); d.Payload != nil || !strings.Contains(d.DecodeError, "schema id 1") || len(d.PayloadBase64) == 0 {
 		t.Errorf("%q, payload %v", d.DecodeError, d.Payload)
 	}
-	if o := as[outcome](b.doWith(cold, "POST", path(first, "resubmit"), ""), 200); !o.Effect || len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0], "could not be checked") {
+	if o := as[outcome](f.doWith(cold, "POST", path(first, "resubmit"), ""), 200); !o.Effect || len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0], "could not be checked") {
 		t.Errorf("%+v", o)
 	}
-	if o := as[outcome](b.doWith(cold, "POST", path(second, "discard"), `{"reason":"r"}`), 200); !o.Effect {
+	if o := as[outcome](f.doWith(cold, "POST", path(second, "discard"), `{"reason":"r"}`), 200); !o.Effect {
 		t.Errorf("%+v", o)
 	}
-	b.doWith(cold, "PATCH", path(third), `{"payload":{}}`).refused(503, "", "not available")
-	if d := as[detail](b.doWith(cold, "PATCH", path(third), `{"payloadBase64":"AAAAAAE="}`), 200); !d.Edited {
+	f.doWith(cold, "PATCH", path(third), `{"payload":{}}`).refused(503, "", "not available")
+	if d := as[detail](f.doWith(cold, "PATCH", path(third), `{"payloadBase64":"AAAAAAE="}`), 200); !d.Edited {
 		t.Errorf("%+v", d.summary)
 	}
 }
 
 func TestBeforeTheTablesAreThere(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.prepared = false
-	b.do("GET", "/dead-letters", "").refused(503, "", "not available")
-	b.prepared = true
-	as[page](b.do("GET", "/dead-letters", ""), http.StatusOK)
+	f := newFixture(t)
+	f.prepared = false
+	f.do("GET", "/dead-letters", "").refused(503, "", "not available")
+	f.prepared = true
+	as[page](f.do("GET", "/dead-letters", ""), http.StatusOK)
 }
 
 func TestStatsAndParked(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	type stats struct {
 		Group                                            string
 		Open, Resubmitted, ParkedRecords, OverdueRetries int
@@ -288,27 +289,27 @@ func TestStatsAndParked(t *testing.T) {
 		}
 		ParkedKeys struct{ Retrying, Dead int }
 	}
-	if s := as[stats](b.do("GET", "/dead-letters/stats", ""), 200); s.Group != "payment" || s.Open != 0 || s.OldestOpen != nil || s.ByTopic == nil || s.ByType == nil {
+	if s := as[stats](f.do("GET", "/dead-letters/stats", ""), 200); s.Group != "doors" || s.Open != 0 || s.OldestOpen != nil || s.ByTopic == nil || s.ByType == nil {
 		t.Errorf("of nothing: %+v", s)
 	}
-	oldest := b.failed("o-1")
-	b.follow("o-1", 3)
-	b.failed("o-2")
-	resubmitted := b.failed("o-3")
-	as[outcome](b.do("POST", path(resubmitted, "resubmit"), ""), 200)
-	b.bury(b.event(events.OrderPlaced{OrderID: "o-4", OccurredAt: time.UnixMicro(1)}), false, errs.New(errs.Hopeless, "x"))
-	if _, err := b.pool.Exec(context.Background(), `UPDATE parked_keys SET not_before = now() - interval '11 minutes' WHERE state = 'retrying'`); err != nil {
+	oldest := f.failed("o-1")
+	f.follow("o-1", 3)
+	f.failed("o-2")
+	resubmitted := f.failed("o-3")
+	as[outcome](f.do("POST", path(resubmitted, "resubmit"), ""), 200)
+	f.bury(f.event(sample.ParcelNoted{ParcelID: "o-4", OccurredAt: time.UnixMicro(1)}), false, errs.New(errs.Hopeless, "x"))
+	if _, err := f.pool.Exec(context.Background(), `UPDATE parked_keys SET not_before = now() - interval '11 minutes' WHERE state = 'retrying'`); err != nil {
 		t.Fatal(err)
 	}
-	s := as[stats](b.do("GET", "/dead-letters/stats", ""), 200)
+	s := as[stats](f.do("GET", "/dead-letters/stats", ""), 200)
 	if s.Open != 3 || s.Resubmitted != 1 || s.ParkedRecords != 3 || s.OverdueRetries != 1 || s.ParkedKeys.Retrying != 1 || s.ParkedKeys.Dead != 2 {
 		t.Errorf("%+v", s)
 	}
-	if len(s.ByTopic) != 2 || s.ByTopic[0].Topic != "inventory.events" || s.ByTopic[0].Open != 2 || s.ByTopic[0].Resubmitted != 1 ||
-		!s.ByTopic[0].Oldest.Equal(*s.OldestOpen) || s.OldestOpen.Format(time.RFC3339Nano) != b.createdAt(oldest.String()) {
+	if len(s.ByTopic) != 2 || s.ByTopic[0].Topic != "locker.events" || s.ByTopic[0].Open != 2 || s.ByTopic[0].Resubmitted != 1 ||
+		!s.ByTopic[0].Oldest.Equal(*s.OldestOpen) || s.OldestOpen.Format(time.RFC3339Nano) != f.createdAt(oldest.String()) {
 		t.Errorf("by topic %+v, oldest %v", s.ByTopic, s.OldestOpen)
 	}
-	if len(s.ByType) != 2 || s.ByType[0].EventType != "InventoryReserved" || s.ByType[0].ErrorClass != "invalid" || s.ByType[0].Open != 2 {
+	if len(s.ByType) != 2 || s.ByType[0].EventType != "LockersReserved" || s.ByType[0].ErrorClass != "invalid" || s.ByType[0].Open != 2 {
 		t.Errorf("by type %+v", s.ByType)
 	}
 
@@ -318,12 +319,53 @@ func TestStatsAndParked(t *testing.T) {
 			Attempts, Followers                           int
 		}
 	}
-	keys := as[parked](b.do("GET", "/parked", ""), 200).ParkedKeys
+	keys := as[parked](f.do("GET", "/parked", ""), 200).ParkedKeys
 	if len(keys) != 3 || keys[0].Key != "o-1" || keys[0].State != "dead" || keys[0].Head != oldest.String() || keys[0].Followers != 3 ||
-		keys[0].LastError != "amount of o-1 is negative" || keys[2].State != "retrying" || keys[2].Head != b.retries("inventory.events")[0].ID.String() {
+		keys[0].LastError != "amount of o-1 is negative" || keys[2].State != "retrying" || keys[2].Head != f.retries("locker.events")[0].ID.String() {
 		t.Errorf("%+v", keys)
 	}
-	if keys := as[parked](b.do("GET", "/parked?limit=1", ""), 200).ParkedKeys; len(keys) != 1 {
+	if keys := as[parked](f.do("GET", "/parked?limit=1", ""), 200).ParkedKeys; len(keys) != 1 {
 		t.Errorf("%d keys", len(keys))
 	}
+}
+
+// TestParkedOfAKey: the answer does not depend on how many keys have been parked longer.
+func TestParkedOfAKey(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if _, err := f.pool.Exec(t.Context(), `INSERT INTO parked_keys
+			(consumer_group, topic, key, head, state, event_type, attempts, not_before, last_error, parked_at)
+		SELECT 'doors', 'locker.events', convert_to('other-' || n, 'UTF8'), gen_random_uuid(), 'retrying', 'LockersReserved', 1, now(), 'x',
+			now() - interval '1 day' FROM generate_series(1, 10000) n`); err != nil {
+		t.Fatal(err)
+	}
+	head := f.failed("o-1")
+	f.follow("o-1", 2)
+	binary := f.event(sample.ParcelNoted{ParcelID: "o-1", OccurredAt: time.UnixMicro(1)})
+	binary.Key = []byte{0xff, 0}
+	odd := f.bury(binary, true, errs.New(errs.Invalid, "odd"))
+	type parked struct {
+		ParkedKeys []struct {
+			Topic, Key, Head string
+			Followers        int
+		}
+	}
+	for query, want := range map[string]string{
+		"key=o-1":                                  head.String(),
+		"keyBase64=" + url.QueryEscape("by0x"):     head.String(),
+		"keyBase64=" + url.QueryEscape("/wA="):     odd.String(),
+		"key=o-1&limit=1":                          head.String(),
+		"key=o-2":                                  "",
+		"keyBase64=" + url.QueryEscape("/wABAg=="): "",
+	} {
+		got := as[parked](f.do("GET", "/parked?"+query, ""), 200).ParkedKeys
+		if want == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || got[0].Head != want || want == head.String() && (got[0].Topic != "locker.events" || got[0].Followers != 2) {
+			t.Errorf("%s: %+v, want %q", query, got, want)
+		}
+	}
+	f.do("GET", "/parked?key=a&keyBase64=YQ%3D%3D", "").refused(400, "keyBase64", "beside key")
+	f.do("GET", "/parked?keyBase64=%21", "").refused(400, "keyBase64", "base64")
 }

@@ -1,24 +1,33 @@
-// Package operator is the HTTP API through which people see and decide what becomes of
-// the records a consumer group failed at: list, show, edit, resubmit and discard dead
-// letters, list the keys that wait. Its contract is openapi.yaml.
+// Package operator is the HTTP API with which operators see and decide what happens to the records
+// that a consumer group failed at: list, show, edit, resubmit and discard dead letters, list the
+// parked keys. Its contract is openapi.yaml; package operatorapi is generated from it and has the
+// client as well. The process's profiles are served beside it, at
+// /debug/pprof/.
 //
-// It guarantees that every change is recorded in the dead letter's audit trail with who
-// made it, in the change's own transaction, and is logged once; that a change done twice
-// has one effect; and that a dry run writes nothing. What happens to the records is
-// package retry's business.
+// # What it guarantees
 //
-// It does not ask who somebody is: whoever reaches the listener may do everything, and
-// X-Operator is believed. So it belongs on a listener of its own that only operators
-// reach, on the loopback interface or a network for operations, never beside a
-// service's public API.
+//   - Every change is recorded in the dead letter's audit trail with the operator's name, in the
+//     change's own transaction, and is logged once.
+//   - A change that is repeated has one effect.
+//   - A dry run writes nothing.
 //
-// It works from the database alone. With the schema registry down dead letters are
-// listed, shown in base64, resubmitted and discarded; only editing a payload as JSON has
-// to wait (503). Before the tables are there, and while the database is down, it answers
-// 503.
+// Package retry determines what happens to the records.
+//
+// # What it does not
+//
+// It does not authenticate: any client that reaches the listener may do everything, and X-Operator
+// is trusted. So it belongs on a listener of its own that only operators reach, on the loopback
+// interface or a network for operations, never beside a service's public API.
+//
+// # How it fails
+//
+// It needs only the database. With the schema registry down, dead letters can be listed, shown in
+// base64, resubmitted and discarded; only editing a payload as JSON must wait (503). Before the
+// tables exist, and while the database is down, it answers 503. Profiles need no database.
 package operator
 
 import (
+	"context"
 	_ "embed"
 	"log/slog"
 	"net/http"
@@ -33,22 +42,27 @@ import (
 	"eventshop.example/pkg/breaker"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/httpapi"
-	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/operator/operatorapi"
+	"eventshop.example/pkg/outbox/admin"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/projection"
 	"eventshop.example/pkg/retry"
 	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/telemetry"
 )
 
 const (
-	// maxBody is the largest request body in bytes: a payload as large as Kafka takes
-	// (1 MiB) in base64 or as JSON, which takes a few times its size.
+	// maxBody is the largest request body in bytes: a payload of the largest size that Kafka
+	// accepts (1 MiB) in base64 or as JSON, which takes a few times its size.
 	maxBody = 4 << 20
-	// deadline is for a handler: publishing many rows again waits for the relays to stop.
+	// deadline bounds a handler: publishing many rows again waits for the relays to stop.
 	deadline = time.Minute
-	// defaultLimit is the length of a page unless the caller says another.
+	// defaultLimit is the length of a page when the caller sets none.
 	defaultLimit = 50
-	// headerOperator names who acts.
+	// headerOperator contains the operator's name.
 	headerOperator = "X-Operator"
+	// maxLoggedKey is how much of a record's key is logged, in bytes; a UUID has 36.
+	maxLoggedKey = 100
 	// maxActor is the longest name of an operator, in characters.
 	maxActor = 100
 )
@@ -56,57 +70,58 @@ const (
 //go:embed openapi.yaml
 var openapi []byte
 
-// Config says what the API is about. All of it is required but Breakers.
+// Config configures the API. All of it is required except Breakers and Projections.
 type Config struct {
 	Store    *retry.Store
 	Pool     *pgxpool.Pool // of the Store's tables
 	Codec    *schema.Codec
-	Prepared func() bool // whether the tables are there; until then everything is 503
+	Prepared func() bool // whether the tables exist; until then every response is 503
 	Logger   *slog.Logger
-	Outbox   *outbox.Outbox     // of the same database
-	Breakers []*breaker.Breaker // of this process; none is fine
-	// Registerer gets the same HTTP metrics as a service's API, with the prefix "operator_".
+	Outbox   admin.Admin        // of the same database
+	Breakers []*breaker.Breaker // of this process; may be empty
+	// Projections is the versions of the service's read models; nil: the service has none.
+	Projections *projection.Control
+	// Registerer receives the same HTTP metrics as a service's API, with the prefix "operator_".
 	Registerer prometheus.Registerer
 }
 
-// Handler returns the API. The error is a bug: a document that is not valid, or metrics
-// that are registered twice.
+// Handler returns the API. An error is a bug: an invalid document, or metrics that are registered
+// twice.
 func Handler(cfg Config) (http.Handler, error) {
+	routes, err := Routes(&api{cfg}, prometheus.WrapRegistererWithPrefix("operator_", cfg.Registerer))
+	if err != nil {
+		return nil, err
+	}
+	return profiles(httpapi.Gate(cfg.Prepared, routes)), nil
+}
+
+// Routes returns the routes of openapi.yaml behind its validation, answered by server. A client's
+// tests use it with a server of their own.
+func Routes(server operatorapi.ServerInterface, reg prometheus.Registerer) (http.Handler, error) {
 	doc, err := httpapi.LoadSpec(openapi)
 	if err != nil {
 		return nil, err
 	}
-	r, err := httpapi.NewRouter(doc, prometheus.WrapRegistererWithPrefix("operator_", cfg.Registerer), httpapi.WithMaxBody(maxBody), httpapi.WithDeadline(deadline))
+	router, err := httpapi.NewRouter(doc, reg, httpapi.WithMaxBody(maxBody), httpapi.WithDeadline(deadline))
 	if err != nil {
 		return nil, err
 	}
-	a := &api{cfg}
-	r.Get("/dead-letters", a.endpoint(a.list))
-	r.Get("/dead-letters/stats", a.endpoint(a.stats))
-	r.Get("/dead-letters/{id}", a.endpoint(a.show))
-	r.Patch("/dead-letters/{id}", a.endpoint(a.edit))
-	r.Post("/dead-letters/{id}/resubmit", a.endpoint(a.resubmit))
-	r.Post("/dead-letters/{id}/discard", a.endpoint(a.discard))
-	r.Get("/parked", a.endpoint(a.parked))
-	r.Get("/skips", a.endpoint(a.skips))
-	r.Post("/skips", a.endpoint(a.skip))
-	r.Get("/breakers", a.endpoint(a.breakers))
-	r.Get("/outbox", a.endpoint(a.outbox))
-	r.Post("/outbox/republish", a.endpoint(a.republish))
-	r.Post("/outbox/hold", a.endpoint(a.hold))
-	r.Post("/outbox/release", a.endpoint(a.release))
-	r.Get("/outbox/relay", a.endpoint(a.relay))
-	r.Put("/outbox/relay", a.endpoint(a.setRelay))
-	return httpapi.Gate(cfg.Prepared, r), nil
+	return operatorapi.HandlerWithOptions(server, operatorapi.ChiServerOptions{
+		BaseRouter: router, ErrorHandlerFunc: httpapi.BadParameter,
+	}), nil
 }
 
+// api answers the requests of openapi.yaml.
 type api struct{ Config }
 
-// endpoint answers requests with what answer returns: its error as problem details, an
-// answer as JSON, none as 204. An error that may be the database's own is looked into.
-func (a *api) endpoint(answer func(r *http.Request) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch value, err := answer(r); {
+var _ operatorapi.ServerInterface = (*api)(nil)
+
+// respond returns a function that responds with an answer: an error as problem details, a value as
+// JSON, no value as 204. For an error that may be the database's own it checks the database with
+// postgres.Settle.
+func (a *api) respond(w http.ResponseWriter, r *http.Request) func(value any, err error) {
+	return func(value any, err error) {
+		switch {
 		case err != nil:
 			httpapi.WriteError(w, r, postgres.Settle(r.Context(), a.Pool, err))
 		case value == nil:
@@ -117,19 +132,18 @@ func (a *api) endpoint(answer func(r *http.Request) (any, error)) http.HandlerFu
 	}
 }
 
-// idOf returns the id in the path. The router let only UUIDs through.
-func idOf(r *http.Request) (uuid.UUID, error) {
-	id, err := uuid.Parse(r.PathValue("id"))
+// idOf parses the id in the path. The router accepts only UUIDs.
+func idOf(text operatorapi.ID) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
 	if err != nil {
 		return id, badParameter("id", "must be a UUID")
 	}
 	return id, nil
 }
 
-// actorOf returns who acts. The document bounds the length; what it cannot say is that a
-// name must not end a line of the log or hide in it.
-func actorOf(r *http.Request) (string, error) {
-	actor := r.Header.Get(headerOperator)
+// actorOf checks the operator's name. The document bounds its length, but it cannot express that a
+// name must not end a line of the log or be invisible in it.
+func actorOf(actor operatorapi.Operator) (string, error) {
 	if !utf8.ValidString(actor) || utf8.RuneCountInString(actor) > maxActor {
 		return "", badParameter(headerOperator, "must be at most %d characters of UTF-8", maxActor)
 	}
@@ -145,10 +159,15 @@ func badParameter(name, format string, args ...any) error {
 	return httpapi.WithStatus(http.StatusBadRequest, errs.Field(name, format, args...))
 }
 
-// did logs one change, which dry runs are none of.
-func (a *api) did(r *http.Request, dryRun bool, what string, id uuid.UUID, actor string, about ...any) {
+// did logs one change. A dry run is not a change.
+func (a *api) did(ctx context.Context, dryRun bool, what string, id uuid.UUID, actor string, about ...any) {
 	if dryRun {
 		return
 	}
-	a.Logger.InfoContext(r.Context(), what, append([]any{"operator", actor, "dead_letter", id, "group", a.Store.Group()}, about...)...)
+	about = append([]any{"operator", actor, "deadLetter", id, "group", a.Store.Group()}, about...)
+	if d, err := a.Store.Get(ctx, a.Pool, id); err == nil { // on an error the change is logged without the subject
+		key := d.Effective().Key
+		about = append(about, telemetry.KeySubject, string(key[:min(len(key), maxLoggedKey)]))
+	}
+	a.Logger.InfoContext(ctx, what, about...)
 }

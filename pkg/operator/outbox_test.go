@@ -10,13 +10,13 @@ import (
 
 func TestOutbox(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	tx, err := b.pool.Begin(t.Context())
+	f := newFixture(t)
+	tx, err := f.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := outbox.Raw{ID: uuid.Must(uuid.NewV7()), Topic: "order.events", Key: []byte("k"), Payload: []byte("v")}
-	if err := b.outbox.AppendRaw(t.Context(), tx, raw); err != nil {
+	raw := outbox.Raw{ID: uuid.Must(uuid.NewV7()), Topic: "parcel.events", Key: []byte("k"), Payload: []byte("v")}
+	if err := f.outbox.AppendRaw(t.Context(), tx, raw); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
@@ -30,11 +30,11 @@ func TestOutbox(t *testing.T) {
 			Unpublished, Published int64
 		}
 	}
-	got := as[description](b.do("GET", "/outbox", ""), 200)
-	if got.Unpublished != 1 || got.Published != 0 || len(got.Topics) != 1 || got.Topics[0].Topic != "order.events" || len(got.Leases) == 0 || len(got.Partitions) == 0 {
+	got := as[description](f.do("GET", "/outbox", ""), 200)
+	if got.Unpublished != 1 || got.Published != 0 || len(got.Topics) != 1 || got.Topics[0].Topic != "parcel.events" || len(got.Leases) == 0 || len(got.Partitions) == 0 {
 		t.Errorf("%+v", got)
 	}
-	if _, err := b.pool.Exec(t.Context(), `UPDATE outbox SET published_at = now()`); err != nil {
+	if _, err := f.pool.Exec(t.Context(), `DELETE FROM outbox_queue`); err != nil {
 		t.Fatal(err)
 	}
 	type rows struct{ Rows int64 }
@@ -43,21 +43,21 @@ func TestOutbox(t *testing.T) {
 		want int64
 		left int64 // unpublished after it
 	}{
-		{`{"topics": ["payment.events"]}`, 0, 0},
+		{`{"topics": ["door.events"]}`, 0, 0},
 		{`{"until": "2001-01-01T00:00:00Z"}`, 0, 0},
 		{`{"dryRun": true}`, 1, 0},
-		{`{"topics": ["order.events"], "since": "2001-01-01T00:00:00Z"}`, 1, 1},
+		{`{"topics": ["parcel.events"], "since": "2001-01-01T00:00:00Z"}`, 1, 1},
 		{`{}`, 0, 1},
 	} {
-		if got := as[rows](b.do("POST", "/outbox/republish", c.body), 200); got.Rows != c.want {
+		if got := as[rows](f.do("POST", "/outbox/republish", c.body), 200); got.Rows != c.want {
 			t.Errorf("%s: %d rows, want %d", c.body, got.Rows, c.want)
 		}
-		if got := as[description](b.do("GET", "/outbox", ""), 200); got.Unpublished != c.left {
+		if got := as[description](f.do("GET", "/outbox", ""), 200); got.Unpublished != c.left {
 			t.Errorf("%s: %d unpublished, want %d", c.body, got.Unpublished, c.left)
 		}
 	}
-	for _, bad := range []string{`{"since": "yesterday"}`, `{"topic": "order.events"}`, ``} {
-		if a := b.do("POST", "/outbox/republish", bad); a.Status != 422 && a.Status != 400 {
+	for _, bad := range []string{`{"since": "yesterday"}`, `{"topic": "parcel.events"}`, ``} {
+		if a := f.do("POST", "/outbox/republish", bad); a.Status != 422 && a.Status != 400 {
 			t.Errorf("%q: %d %s", bad, a.Status, a.Text)
 		}
 	}
@@ -65,30 +65,30 @@ func TestOutbox(t *testing.T) {
 
 func TestHoldAndRelease(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	held := func() (n int) {
 		t.Helper()
-		if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox_hold WHERE reason = 'ada: its disk is gone'`).Scan(&n); err != nil {
+		if err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox_hold WHERE reason = 'ada: its disk is gone'`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	for _, bad := range []string{`{}`, `{"reason": ""}`, ``} {
-		if a := b.do("POST", "/outbox/hold", bad); a.Status != 422 && a.Status != 400 {
+		if a := f.do("POST", "/outbox/hold", bad); a.Status != 422 && a.Status != 400 {
 			t.Errorf("%q: %d %s", bad, a.Status, a.Text)
 		}
 	}
-	for range 2 { // again is harmless
-		if a := b.do("POST", "/outbox/hold", `{"reason": "its disk is gone"}`); a.Status != 204 || held() != 1 {
+	for range 2 { // a repetition is harmless
+		if a := f.do("POST", "/outbox/hold", `{"reason": "its disk is gone"}`); a.Status != 204 || held() != 1 {
 			t.Errorf("hold: %d %s, %d held", a.Status, a.Text, held())
 		}
 	}
 	for range 2 {
-		if a := b.do("POST", "/outbox/release", ""); a.Status != 204 || held() != 0 {
+		if a := f.do("POST", "/outbox/release", ""); a.Status != 204 || held() != 0 {
 			t.Errorf("release: %d %s, %d held", a.Status, a.Text, held())
 		}
 	}
-	if a := b.do("POST", "/outbox/release", "", "X-Operator", ""); a.Status != 400 {
+	if a := f.do("POST", "/outbox/release", "", "X-Operator", ""); a.Status != 400 {
 		t.Errorf("release by nobody: %d %s", a.Status, a.Text)
 	}
 }

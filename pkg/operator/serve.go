@@ -6,9 +6,9 @@ import (
 	"eventshop.example/pkg/service"
 )
 
-// Serve listens on addr ("host:port") at once and returns the component that serves the
-// API there; see service.Serve. With addr "" there is no listener, and the component only
-// waits to be stopped. The error names a taken port.
+// Serve listens on addr ("host:port") at once and returns the component that serves the API there;
+// see service.Serve. With addr "" there is no listener, and the component only waits to be stopped.
+// The error names a port that is in use.
 func Serve(addr string, cfg Config) (service.Component, error) {
 	const name = "operator"
 	if addr == "" {

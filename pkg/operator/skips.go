@@ -1,45 +1,32 @@
 package operator
 
 import (
+	"context"
 	"net/http"
-	"time"
 
 	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/operator/operatorapi"
 	"eventshop.example/pkg/retry"
 )
 
-// skip is a wish to have a record passed over, as JSON.
-type skip struct {
-	Topic     string     `json:"topic"`
-	Partition int32      `json:"partition"`
-	Offset    int64      `json:"offset"`
-	Actor     string     `json:"actor"`
-	Reason    string     `json:"reason"`
-	AskedAt   time.Time  `json:"askedAt"`
-	SkippedAt *time.Time `json:"skippedAt,omitempty"`
-}
-
-func skipOf(k retry.Skip) skip {
-	v := skip{k.Topic, k.Partition, k.Offset, k.Actor, k.Reason, k.AskedAt.UTC(), nil}
-	if !k.SkippedAt.IsZero() {
-		at := k.SkippedAt.UTC()
-		v.SkippedAt = &at
+func skipOf(k retry.Skip) operatorapi.Skip {
+	return operatorapi.Skip{
+		Topic: k.Topic, Partition: k.Partition, Offset: k.Offset, Actor: k.Actor, Reason: k.Reason,
+		AskedAt: k.AskedAt.UTC(), SkippedAt: utc(k.SkippedAt),
 	}
-	return v
 }
 
-// skip answers POST /skips.
-func (a *api) skip(r *http.Request) (any, error) {
-	actor, err := actorOf(r)
+// SkipRecord handles POST /skips.
+func (a *api) SkipRecord(w http.ResponseWriter, r *http.Request, p operatorapi.SkipRecordParams) {
+	a.respond(w, r)(a.skip(r, p))
+}
+
+func (a *api) skip(r *http.Request, p operatorapi.SkipRecordParams) (any, error) {
+	actor, err := actorOf(p.XOperator)
 	if err != nil {
 		return nil, err
 	}
-	in, err := httpapi.Decode[struct {
-		Topic     string `json:"topic"`
-		Partition int32  `json:"partition"`
-		Offset    int64  `json:"offset"`
-		Reason    string `json:"reason"`
-	}](r)
+	in, err := httpapi.Decode[operatorapi.SkipRequest](r)
 	if err != nil {
 		return nil, err
 	}
@@ -51,19 +38,17 @@ func (a *api) skip(r *http.Request) (any, error) {
 	return skipOf(done), nil
 }
 
-// skips answers GET /skips.
-func (a *api) skips(r *http.Request) (any, error) {
-	limit, err := limitOf(r.URL.Query())
+// ListSkips handles GET /skips.
+func (a *api) ListSkips(w http.ResponseWriter, r *http.Request, p operatorapi.ListSkipsParams) {
+	a.respond(w, r)(a.skips(r.Context(), p))
+}
+
+func (a *api) skips(ctx context.Context, p operatorapi.ListSkipsParams) (any, error) {
+	all, err := a.Store.Skips(ctx, a.Pool, limitOf(p.Limit))
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.Store.Skips(r.Context(), a.Pool, limit)
-	if err != nil {
-		return nil, err
-	}
-	answer := struct {
-		Skips []skip `json:"skips"`
-	}{make([]skip, 0, len(all))}
+	answer := operatorapi.Skips{Skips: make([]operatorapi.Skip, 0, len(all))}
 	for _, k := range all {
 		answer.Skips = append(answer.Skips, skipOf(k))
 	}

@@ -23,50 +23,50 @@ type skip struct {
 
 func TestSkip(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	body := `{"topic":"order.events","partition":3,"offset":42,"reason":"no table takes it"}`
-	k := as[skip](b.do("POST", "/skips", body), 200)
-	if k.Topic != "order.events" || k.Partition != 3 || k.Offset != 42 || k.Actor != "ada" || k.Reason != "no table takes it" || k.AskedAt.IsZero() || k.SkippedAt != nil {
+	f := newFixture(t)
+	body := `{"topic":"parcel.events","partition":3,"offset":42,"reason":"no table takes it"}`
+	k := as[skip](f.do("POST", "/skips", body), 200)
+	if k.Topic != "parcel.events" || k.Partition != 3 || k.Offset != 42 || k.Actor != "ada" || k.Reason != "no table takes it" || k.AskedAt.IsZero() || k.SkippedAt != nil {
 		t.Errorf("%+v", k)
 	}
-	// Again by another person: the first wish stands.
-	again := as[skip](b.do("POST", "/skips", body, "X-Operator", "grace"), 200)
+	// When another operator repeats the request, the first request stays.
+	again := as[skip](f.do("POST", "/skips", body, "X-Operator", "grace"), 200)
 	if again.Actor != "ada" || !again.AskedAt.Equal(k.AskedAt) {
 		t.Errorf("again: %+v", again)
 	}
-	err := postgres.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
-		return b.store.Skipped(t.Context(), tx, retry.Record{Topic: "order.events", Partition: 3, Offset: 42, Time: time.Now()})
+	err := postgres.InTx(t.Context(), f.pool, func(tx pgx.Tx) error {
+		return f.store.Skipped(t.Context(), tx, retry.Record{Topic: "parcel.events", Partition: 3, Offset: 42, Time: time.Now()})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := as[struct{ Skips []skip }](b.do("GET", "/skips", ""), 200).Skips
+	all := as[struct{ Skips []skip }](f.do("GET", "/skips", ""), 200).Skips
 	if len(all) != 1 || all[0].SkippedAt == nil {
 		t.Errorf("listed %+v", all)
 	}
-	if log := strings.Join(b.log.lines(), "\n"); !strings.Contains(log, `"record":"order.events/3/42"`) || !strings.Contains(log, `"operator":"ada"`) {
+	if log := strings.Join(f.log.lines(), "\n"); !strings.Contains(log, `"record":"parcel.events/3/42"`) || !strings.Contains(log, `"operator":"ada"`) {
 		t.Errorf("log %s", log)
 	}
 }
 
 func TestSkipRefuses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	f := newFixture(t)
 	for _, body := range []string{
-		`{"topic":"order.events","partition":3,"offset":42}`,
-		`{"topic":"order.events","partition":3,"offset":42,"reason":" "}`,
+		`{"topic":"parcel.events","partition":3,"offset":42}`,
+		`{"topic":"parcel.events","partition":3,"offset":42,"reason":" "}`,
 		`{"topic":"","partition":3,"offset":42,"reason":"r"}`,
-		`{"topic":"order.events","partition":-1,"offset":42,"reason":"r"}`,
-		`{"topic":"order.events","partition":1,"offset":-42,"reason":"r"}`,
-		`{"topic":"order.events","partition":99999999999,"offset":1,"reason":"r"}`,
+		`{"topic":"parcel.events","partition":-1,"offset":42,"reason":"r"}`,
+		`{"topic":"parcel.events","partition":1,"offset":-42,"reason":"r"}`,
+		`{"topic":"parcel.events","partition":99999999999,"offset":1,"reason":"r"}`,
 	} {
-		if a := b.do("POST", "/skips", body); a.Status != 422 {
+		if a := f.do("POST", "/skips", body); a.Status != 422 {
 			t.Errorf("%s: %d %s, want 422", body, a.Status, a.Text)
 		}
 	}
-	// A dead letter is decided about as such.
-	r := b.placed("o-1")
-	id := b.bury(r, true, errs.New(errs.Invalid, "bad"))
-	b.do("POST", "/skips", fmt.Sprintf(`{"topic":%q,"partition":%d,"offset":%d,"reason":"r"}`, r.Topic, r.Partition, r.Offset)).
+	// A record that is a dead letter is resubmitted or discarded, not skipped.
+	r := f.placed("o-1")
+	id := f.bury(r, true, errs.New(errs.Invalid, "bad"))
+	f.do("POST", "/skips", fmt.Sprintf(`{"topic":%q,"partition":%d,"offset":%d,"reason":"r"}`, r.Topic, r.Partition, r.Offset)).
 		refused(409, "", "is dead letter "+id.String())
 }

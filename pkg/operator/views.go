@@ -3,6 +3,7 @@ package operator
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -13,46 +14,37 @@ import (
 	"github.com/google/uuid"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/operator/operatorapi"
 	"eventshop.example/pkg/retry"
 )
 
-// summary is a dead letter in a list.
-type summary struct {
-	ID           uuid.UUID    `json:"id"`
-	Group        string       `json:"group"`
-	Topic        string       `json:"topic"`
-	Partition    int32        `json:"partition"`
-	Offset       int64        `json:"offset"`
-	RecordTime   time.Time    `json:"recordTime"`
-	Key          *string      `json:"key,omitempty"`
-	KeyBase64    *[]byte      `json:"keyBase64,omitempty"`
-	EventID      *uuid.UUID   `json:"eventId,omitempty"`
-	EventType    string       `json:"eventType"`
-	ErrorClass   string       `json:"errorClass"`
-	ErrorMessage string       `json:"errorMessage"`
-	Attempts     int          `json:"attempts"`
-	FirstFailure time.Time    `json:"firstFailure"`
-	LastFailure  time.Time    `json:"lastFailure"`
-	Status       retry.Status `json:"status"`
-	Parks        bool         `json:"parks"`
-	Edited       bool         `json:"edited"`
-	Followers    int64        `json:"followers"`
-	CreatedAt    time.Time    `json:"createdAt"`
-}
-
-func summaryOf(d retry.DeadLetter) summary {
-	s := summary{
-		ID: d.ID, Group: d.Group, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, RecordTime: d.Time.UTC(),
-		EventType: d.EventType, ErrorClass: d.Class, ErrorMessage: d.Message, Attempts: d.Attempts,
-		FirstFailure: d.First.UTC(), LastFailure: d.Last.UTC(), Status: d.Status, Parks: d.Parks, Edited: d.Edited,
+func summaryOf(d retry.DeadLetter) operatorapi.Summary {
+	s := operatorapi.Summary{
+		ID: d.ID.String(), Group: d.Group, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, RecordTime: d.Time.UTC(),
+		EventID: idText(d.EventID), EventType: d.EventType, ErrorClass: d.Class, ErrorMessage: d.Message, Attempts: int32(d.Attempts),
+		FirstFailure: d.First.UTC(), LastFailure: d.Last.UTC(), Status: operatorapi.Status(d.Status), Parks: d.Parks, Edited: d.Edited,
 		Followers: d.Followers, CreatedAt: d.CreatedAt.UTC(),
 	}
-	s.Key, s.KeyBase64 = textOrBytes(d.Key)
-	if d.EventID != uuid.Nil {
-		s.EventID = &d.EventID
-	}
+	text, inBase64 := textOrBytes(d.Key)
+	s.Key, s.KeyBase64 = text, value(inBase64)
 	return s
+}
+
+// idText returns an id as text, "" for no id.
+func idText(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+// utc returns a time in UTC. The zero time, which a response omits, stays zero.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
 }
 
 // maxLine is how many characters of an error's message a list shows.
@@ -67,68 +59,50 @@ func firstLine(s string) string {
 	return s
 }
 
-// textOrBytes returns b as text where it is one that JSON and Postgres can both hold,
-// else as bytes; neither when there are none.
-func textOrBytes(b []byte) (*string, *[]byte) {
+// textOrBytes returns b as text when both JSON and Postgres can store it, else in base64; neither
+// when b is nil.
+func textOrBytes(b []byte) (text, inBase64 *string) {
 	switch {
 	case b == nil:
 		return nil, nil
 	case utf8.Valid(b) && bytes.IndexByte(b, 0) < 0:
-		text := string(b)
-		return &text, nil
+		s := string(b)
+		return &s, nil
 	}
-	return nil, &b
+	return nil, inBase64Of(b)
 }
 
-// detail is all that is known about a dead letter.
-type detail struct {
-	summary
-	ErrorStack    string          `json:"errorStack"`
-	Headers       []header        `json:"headers"`
-	Payload       json.RawMessage `json:"payload,omitempty"`
-	PayloadBase64 []byte          `json:"payloadBase64"` // null: a tombstone
-	DecodeError   string          `json:"decodeError,omitempty"`
-	SchemaSubject string          `json:"schemaSubject,omitempty"`
-	EditedRecord  *record         `json:"editedRecord,omitempty"`
-	Actions       []action        `json:"actions"`
-	Warnings      []string        `json:"warnings,omitempty"`
+// inBase64Of returns bytes in base64, nil for nil.
+func inBase64Of(b []byte) *string {
+	if b == nil {
+		return nil
+	}
+	s := base64.StdEncoding.EncodeToString(b)
+	return &s
 }
 
-type record struct {
-	Key           *string         `json:"key,omitempty"`
-	KeyBase64     *[]byte         `json:"keyBase64,omitempty"`
-	Headers       []header        `json:"headers"`
-	Payload       json.RawMessage `json:"payload,omitempty"`
-	PayloadBase64 []byte          `json:"payloadBase64"`
-	DecodeError   string          `json:"decodeError,omitempty"`
-}
-
-type action struct {
-	At     time.Time `json:"at"`
-	Actor  string    `json:"actor"`
-	Action string    `json:"action"`
-	Detail string    `json:"detail,omitempty"`
-}
-
-func (a *api) detailOf(ctx context.Context, d retry.Details, actions []retry.Action) detail {
-	v := detail{
-		summary: summaryOf(d.DeadLetter), ErrorStack: d.Stack, Headers: headerViews(d.Original.Headers),
-		PayloadBase64: d.Original.Value, Actions: make([]action, 0, len(actions)),
+func (a *api) detailOf(ctx context.Context, d retry.Details, actions []retry.Action) operatorapi.Detail {
+	v := operatorapi.Detail{
+		Summary: summaryOf(d.DeadLetter), ErrorStack: d.Stack, Headers: headerViews(d.Original.Headers),
+		PayloadBase64: inBase64Of(d.Original.Value), Actions: make([]operatorapi.Action, 0, len(actions)),
 	}
 	v.Payload, v.SchemaSubject, v.DecodeError = a.decode(ctx, d.Original.Value)
 	if r := d.Repaired; r != nil {
-		e := record{Headers: headerViews(r.Headers), PayloadBase64: r.Value}
-		e.Key, e.KeyBase64 = textOrBytes(r.Key)
+		e := operatorapi.Record{Headers: headerViews(r.Headers), PayloadBase64: inBase64Of(r.Value)}
+		text, inBase64 := textOrBytes(r.Key)
+		e.Key, e.KeyBase64 = text, value(inBase64)
 		e.Payload, _, e.DecodeError = a.decode(ctx, r.Value)
 		v.EditedRecord = &e
 	}
 	for _, done := range actions {
-		v.Actions = append(v.Actions, action{done.At.UTC(), done.Actor, done.Action, done.Detail})
+		v.Actions = append(v.Actions, operatorapi.Action{
+			At: done.At.UTC(), Actor: done.Actor, Action: operatorapi.ActionAction(done.Action), Detail: done.Detail,
+		})
 	}
 	return v
 }
 
-// decode shows a payload as JSON, or says why it cannot.
+// decode returns a payload as JSON, or why it cannot be decoded.
 func (a *api) decode(ctx context.Context, value []byte) (object json.RawMessage, subject, problem string) {
 	if value == nil {
 		return nil, "", "it has no payload"
@@ -140,18 +114,11 @@ func (a *api) decode(ctx context.Context, value []byte) (object json.RawMessage,
 	return object, subject, ""
 }
 
-// header is a header of a record. One without value has neither form of it.
-type header struct {
-	Key         *string `json:"key,omitempty"`
-	KeyBase64   *[]byte `json:"keyBase64,omitempty"`
-	Value       *string `json:"value,omitempty"`
-	ValueBase64 *[]byte `json:"valueBase64,omitempty"`
-}
-
-func headerViews(hs []events.Header) []header {
-	views := make([]header, 0, len(hs))
+// headerViews converts headers. A header without a value has neither form of it.
+func headerViews(hs []event.Header) []operatorapi.Header {
+	views := make([]operatorapi.Header, 0, len(hs))
 	for _, h := range hs {
-		var v header
+		var v operatorapi.Header
 		v.Key, v.KeyBase64 = textOrBytes([]byte(h.Key))
 		v.Value, v.ValueBase64 = textOrBytes(h.Value)
 		views = append(views, v)
@@ -159,121 +126,83 @@ func headerViews(hs []events.Header) []header {
 	return views
 }
 
-// headersOf reads what headerViews wrote. The result is never nil.
-func headersOf(views []header) ([]events.Header, error) {
-	hs := make([]events.Header, 0, len(views))
+// headersOf converts headerViews back to headers. The result is never nil.
+func headersOf(views []operatorapi.Header) ([]event.Header, error) {
+	hs := make([]event.Header, 0, len(views))
 	for i, v := range views {
-		at := "headers[" + strconv.Itoa(i) + "]"
-		var h events.Header
-		switch {
-		case v.Key != nil && v.KeyBase64 != nil:
-			return nil, errs.Field(at+".keyBase64", "must not be given beside key")
-		case v.Key != nil:
-			h.Key = *v.Key
-		case v.KeyBase64 != nil:
-			h.Key = string(*v.KeyBase64)
-		default:
-			return nil, errs.Field(at+".key", "is required")
+		at := "headers[" + strconv.Itoa(i) + "]."
+		key, err := bytesOf(at, "key", v.Key, v.KeyBase64)
+		if err != nil {
+			return nil, err
 		}
-		switch {
-		case v.Value != nil && v.ValueBase64 != nil:
-			return nil, errs.Field(at+".valueBase64", "must not be given beside value")
-		case v.Value != nil:
-			h.Value = []byte(*v.Value)
-		case v.ValueBase64 != nil:
-			h.Value = *v.ValueBase64
+		if key == nil {
+			return nil, errs.Field(at+"key", "is required")
+		}
+		value, err := bytesOf(at, "value", v.Value, v.ValueBase64)
+		if err != nil {
+			return nil, err
+		}
+		h := event.Header{Key: string(*key)}
+		if value != nil {
+			h.Value = *value
 		}
 		hs = append(hs, h)
 	}
 	return hs, nil
 }
 
-// stats answers GET /dead-letters/stats.
-func (a *api) stats(r *http.Request) (any, error) {
-	st, err := a.Store.Stats(r.Context(), a.Pool)
+// DeadLetterStats handles GET /dead-letters/stats.
+func (a *api) DeadLetterStats(w http.ResponseWriter, r *http.Request) {
+	a.respond(w, r)(a.stats(r.Context()))
+}
+
+func (a *api) stats(ctx context.Context) (any, error) {
+	st, err := a.Store.Stats(ctx, a.Pool)
 	if err != nil {
 		return nil, err
 	}
-	type topic struct {
-		Topic       string     `json:"topic"`
-		Open        int64      `json:"open"`
-		Resubmitted int64      `json:"resubmitted"`
-		Oldest      *time.Time `json:"oldest,omitempty"`
-	}
-	type byType struct {
-		EventType  string `json:"eventType"`
-		ErrorClass string `json:"errorClass"`
-		Open       int64  `json:"open"`
-	}
-	type parkedKeys struct {
-		Retrying int64 `json:"retrying"`
-		Dead     int64 `json:"dead"`
-	}
-	answer := struct {
-		Group          string     `json:"group"`
-		Open           int64      `json:"open"`
-		Resubmitted    int64      `json:"resubmitted"`
-		OldestOpen     *time.Time `json:"oldestOpen,omitempty"`
-		ByTopic        []topic    `json:"byTopic"`
-		ByType         []byType   `json:"byType"`
-		ParkedKeys     parkedKeys `json:"parkedKeys"`
-		ParkedRecords  int64      `json:"parkedRecords"`
-		OverdueRetries int64      `json:"overdueRetries"`
-	}{
-		Group: a.Store.Group(), Open: st.Open, Resubmitted: st.Resubmitted, OldestOpen: optionalTime(st.OldestOpen),
-		ByTopic: []topic{}, ByType: []byType{}, ParkedKeys: parkedKeys{st.Parked.Retrying, st.Parked.Dead},
+	answer := operatorapi.Stats{
+		Group: a.Store.Group(), Open: st.Open, Resubmitted: st.Resubmitted, OldestOpen: utc(st.OldestOpen),
+		ByTopic: make([]operatorapi.TopicStats, 0, len(st.ByTopic)), ByType: make([]operatorapi.TypeStats, 0, len(st.ByType)),
+		ParkedKeys:    operatorapi.ParkedStats{Retrying: st.Parked.Retrying, Dead: st.Parked.Dead},
 		ParkedRecords: st.Parked.Records, OverdueRetries: st.Parked.Overdue,
 	}
 	for _, t := range st.ByTopic {
-		answer.ByTopic = append(answer.ByTopic, topic{t.Topic, t.Open, t.Resubmitted, optionalTime(t.Oldest)})
+		answer.ByTopic = append(answer.ByTopic, operatorapi.TopicStats{Topic: t.Topic, Open: t.Open, Resubmitted: t.Resubmitted, Oldest: utc(t.Oldest)})
 	}
 	for _, t := range st.ByType {
-		answer.ByType = append(answer.ByType, byType{t.EventType, t.Class, t.Open})
+		answer.ByType = append(answer.ByType, operatorapi.TypeStats{EventType: t.EventType, ErrorClass: t.Class, Open: t.Open})
 	}
 	return answer, nil
 }
 
-func optionalTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
+// ListParkedKeys handles GET /parked.
+func (a *api) ListParkedKeys(w http.ResponseWriter, r *http.Request, p operatorapi.ListParkedKeysParams) {
+	a.respond(w, r)(a.parked(r.Context(), p))
 }
 
-// parked answers GET /parked.
-func (a *api) parked(r *http.Request) (any, error) {
-	limit, err := limitOf(r.URL.Query())
+func (a *api) parked(ctx context.Context, p operatorapi.ListParkedKeysParams) (any, error) {
+	key, err := keyOf(p.Key, p.KeyBase64)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := a.Store.ParkedKeys(r.Context(), a.Pool, limit)
+	var keys []retry.ParkedKey
+	if key == nil {
+		keys, err = a.Store.ParkedKeys(ctx, a.Pool, limitOf(p.Limit))
+	} else {
+		keys, err = a.Store.ParkedOf(ctx, a.Pool, key, limitOf(p.Limit))
+	}
 	if err != nil {
 		return nil, err
 	}
-	type parkedKey struct {
-		Topic     string    `json:"topic"`
-		Key       *string   `json:"key,omitempty"`
-		KeyBase64 *[]byte   `json:"keyBase64,omitempty"`
-		State     string    `json:"state"`
-		Head      uuid.UUID `json:"head"`
-		EventType string    `json:"eventType"`
-		Attempts  int       `json:"attempts"`
-		NotBefore time.Time `json:"notBefore"`
-		LastError string    `json:"lastError"`
-		ParkedAt  time.Time `json:"parkedAt"`
-		Followers int64     `json:"followers"`
-	}
-	answer := struct {
-		ParkedKeys []parkedKey `json:"parkedKeys"`
-	}{[]parkedKey{}}
+	answer := operatorapi.ParkedKeys{ParkedKeys: make([]operatorapi.ParkedKey, 0, len(keys))}
 	for _, k := range keys {
-		v := parkedKey{
-			Topic: k.Topic, State: k.State, Head: k.Head, EventType: k.EventType, Attempts: k.Attempts,
-			NotBefore: k.NotBefore.UTC(), LastError: k.LastError, ParkedAt: k.ParkedAt.UTC(), Followers: k.Followers,
-		}
-		v.Key, v.KeyBase64 = textOrBytes(k.Key)
-		answer.ParkedKeys = append(answer.ParkedKeys, v)
+		text, inBase64 := textOrBytes(k.Key)
+		answer.ParkedKeys = append(answer.ParkedKeys, operatorapi.ParkedKey{
+			Topic: k.Topic, Key: text, KeyBase64: value(inBase64), State: operatorapi.ParkedKeyState(k.State), Head: k.Head.String(),
+			EventType: k.EventType, Attempts: int32(k.Attempts), NotBefore: k.NotBefore.UTC(), LastError: k.LastError,
+			ParkedAt: k.ParkedAt.UTC(), Followers: k.Followers,
+		})
 	}
 	return answer, nil
 }

@@ -1,54 +1,43 @@
-// Package outbox is the transactional outbox: events are written in the
-// business transaction and a relay publishes them to Kafka afterwards.
+// Package outbox is the transactional outbox: a service writes an event to a table in the
+// transaction of the change that it reports, and a relay publishes it to Kafka afterwards. This
+// package has the table and [Outbox.Append]. It needs no Kafka client.
+//
+// What is where:
+//
+//   - outbox: [Outbox.Append] and [Outbox.AppendRaw], the migrations ([Component]), and the upkeep
+//     of the daily partitions ([Outbox.Upkeep]).
+//   - outbox/internal/queue: what the others need to read outbox_queue.
+//   - outbox/relay: the polling relay, which publishes the rows.
+//   - outbox/capture: relaying by the database's log with Debezium instead.
+//   - outbox/admin: operators' work: stop the relays, publish rows again, describe the table.
 //
 // # What it guarantees
 //
-//   - An event is published if and only if the transaction that appended it
-//     committed (at least once, never lost).
-//   - The first occurrences of the records of one topic and key reach Kafka in
-//     the order of their sequence numbers, however many relays run at once, also
-//     when one of them was frozen and continues, and also when the broker
-//     refuses a record in the middle.
-//   - No row is marked as published before the broker acknowledged it with
-//     acks=all.
-//   - A row whose transaction commits late, after higher sequence numbers were
-//     published, is published as soon as it is visible and holds up nobody.
+//   - A row exists if and only if the transaction that appended it committed.
+//   - The events of one call keep their order, which is the order of their sequence numbers.
+//   - Append refuses an event that no consumer would accept, and never stores it.
+//   - Upkeep never drops an unpublished row, whatever its age.
+//   - A row is unpublished exactly while it has an entry in the table outbox_queue. The view
+//     outbox_history shows when each row was published.
 //
 // # What it does not
 //
-// A record can be published more than once: after a crash between the
-// acknowledgement and the mark, or while two relays believe to lead the same
-// shard. Consumers need an inbox. Order between different keys or topics is not
-// promised. Order within a key is the order in which sequence numbers were
-// drawn, so transactions of one aggregate must exclude each other (row lock or
-// expected version) before they append; the aggregates of this system do.
+// The order of events is the order in which their sequence numbers were drawn. Transactions of one
+// aggregate must therefore exclude each other, by a row lock or an expected version, before they
+// append. The package does not promise an order between keys or topics.
+//
+// A row can be published more than once, see package relay, so consumers need an inbox.
 //
 // # How it fails
 //
-// While the database or the broker is away or refuses, the relay retries with backoff,
-// says why in Ready and in its metrics, holds a bounded number of rows in memory, and
-// loses none. Nothing that either of them says ends Run: a table, a right, or a login
-// may be missing for a moment.
+// Append returns an error and the caller rolls back. An event that is too large or of an unknown
+// type is [errs.Hopeless]. A failing database, and a schema that cannot be registered within half a
+// second, are [errs.Transient]; [Outbox.CanAppend] reports the latter beforehand.
 //
-// A record that the broker refuses holds back the later records of its topic and key
-// (or of its topic, when the topic is the cause) and nothing else; it is tried again
-// with backoff until it succeeds or an operator removes it. It shows in Describe and in
-// eventshop_outbox_refusals_total, and the relay stays ready. A row that is no record,
-// because its columns were damaged, is such a record. A topic that has refused records of
-// several keys and taken none makes the relay not ready: Ready says which topic, why, for
-// how long, and how many rows wait. When the topic takes a record again, the others follow
-// within about a second.
+// Each value that an event's record carries has a column of its own. Debezium's outbox event router
+// can therefore send the same bytes, key and headers from the same table. The headers of raw
+// records are a list, so the polling relay publishes raw records in any case.
 //
-// # What operators can do
-//
-// Hold stops the relays of the table and Release lets them go on. Republish has retained
-// rows sent again after a broker lost its data: hold, make the topics again, republish,
-// release, and the new topics have each key's events in their order. A relay follows a
-// topic that was deleted and made again without a restart. Describe tells what there is.
-//
-// The pattern: Chris Richardson, "Microservices Patterns", transactional outbox
-// and polling publisher. Each value that a record carries, except of raw
-// headers, has a column of its own, so that Debezium's outbox event router sends
-// the same bytes, key and headers from the same table.
-// It can relay the events in place of the relay here, see Mode.
+// The pattern: Chris Richardson, "Microservices Patterns", transactional outbox and polling
+// publisher.
 package outbox

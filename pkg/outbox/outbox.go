@@ -5,29 +5,26 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/telemetry"
 )
 
 const (
-	// MaxPayload is the largest encoded event in bytes that Append takes. Kafka
-	// refuses batches above 1,048,588 bytes by default; the rest is left to
-	// headers, key and batch overhead.
+	// MaxPayload is the largest encoded event in bytes that Append accepts. Kafka refuses batches
+	// above 1,048,588 bytes by default; the difference leaves room for headers, key and batch
+	// overhead.
 	MaxPayload = 900 << 10
 
-	// MaxRaw is the largest sum of payload, key and headers in bytes that
-	// AppendRaw takes. It is above what a producer with default settings can
-	// send (1,000,012 bytes), so that every such record still fits when the
-	// headers of a dead letter are added, and below the broker's limit.
+	// MaxRaw is the largest sum of payload, key and headers in bytes that AppendRaw accepts. It is
+	// above what a producer with default settings can send (1,000,012 bytes), so every such record
+	// still fits after the headers of a dead letter are added. It is below the broker's limit.
 	MaxRaw = 1_040_000
 )
 
@@ -40,10 +37,15 @@ func Component() postgres.Component {
 	sub, _ := fs.Sub(migrations, "migrations")
 	return postgres.Component{
 		Name: "outbox", FS: sub,
-		// A row is unpublished for as long as the broker is away. No age makes it droppable.
-		Partitioned: []postgres.Partitioned{{Table: "outbox", KeepIf: "published_at IS NULL"}},
+		Partitioned: []postgres.Partitioned{{Table: "outbox", KeepIf: queuedBefore}},
 		Grants: []postgres.Grant{
+			// Processes of the release before still update published_at and publication.
 			{Table: "outbox", App: "SELECT, INSERT, UPDATE (published_at, publication)", CDC: "SELECT"},
+			{Table: "outbox_seq_seq", App: "SELECT"},
+			{Table: "outbox_queue", App: "SELECT, INSERT, DELETE"},
+			{Table: "outbox_acknowledgement", App: "SELECT, INSERT, DELETE"},
+			{Table: "outbox_incarnation", App: "SELECT, INSERT"},
+			{Table: "outbox_history", App: "SELECT"},
 			{Table: "outbox_lease", App: "SELECT, UPDATE"},
 			{Table: "outbox_relay", App: "SELECT, INSERT, UPDATE, DELETE"},
 			{Table: "outbox_hold", App: "SELECT, INSERT, UPDATE, DELETE"},
@@ -52,55 +54,65 @@ func Component() postgres.Component {
 	}
 }
 
-// Outbox appends events to the outbox table of one service and wakes the relay
-// of the same process. It is made once at start-up and is safe for concurrent
-// use.
+// Outbox appends events to the outbox table of one database and wakes the relay of the same
+// process. It is created once at start-up and is safe for concurrent use.
 type Outbox struct {
-	codec  *schema.Codec
-	source string
-	wake   chan struct{}
-	relay  atomic.Pointer[Relay] // of this process, for Describe; nil without one
+	cfg  Config
+	wake chan struct{}
 }
 
-// New returns the outbox of a service. source becomes ce_source and names the
-// service as a URI reference, for example "/eventshop/order".
-func New(codec *schema.Codec, source string) *Outbox {
-	return &Outbox{codec: codec, source: source, wake: make(chan struct{}, 1)}
+// Config configures an [Outbox]. Append needs every field except CanEncode; AppendRaw needs none.
+type Config struct {
+	// Source becomes ce_source and names the service as a URI reference, for example
+	// "/lockers/parcel".
+	Source string
+	// Types are the event types that can be appended. They determine the topic of each event.
+	Types event.Catalogue
+	// Encode returns the bytes of an event that are published, for example schema.Codec.Encode. It
+	// runs within a transaction and must not wait long. Append returns its error with the same
+	// kind.
+	Encode func(ctx context.Context, e event.Event) ([]byte, error)
+	// CanEncode returns nil when events of all the types can be encoded, for example
+	// schema.Codec.CanEncode. When it is nil, they always can.
+	CanEncode func(ctx context.Context, types ...event.Type) error
 }
 
-// Cause says what led to an event: the ids that tie a saga together and the
-// W3C trace context. An empty CorrelationID makes the event the start of its own
-// conversation, an empty CausationID its own cause, and without a valid TraceParent it
-// starts a trace: an event always has all headers.
+// New returns the outbox of a service.
+func New(cfg Config) *Outbox { return &Outbox{cfg: cfg, wake: make(chan struct{}, 1)} }
+
+// Cause describes what led to an event: the ids that connect the events of a saga, and the W3C
+// trace context. With an empty CorrelationID the event starts its own conversation. With an empty
+// CausationID the event is its own cause. Without a valid TraceParent the event starts a trace. An
+// event therefore always has all headers.
 type Cause struct {
 	CorrelationID, CausationID, TraceParent, TraceState string
 }
 
 // Entry is one event to publish.
 type Entry struct {
-	Event       events.Event
+	Event       event.Event
 	AggregateID string // ce_subject; "" means Event.AggregateKey()
 	Version     int64  // ce_aggregateversion: version of the aggregate after this event
 	Cause       Cause
 	Topic       string // "" means the topic of the event's type in the catalogue
 }
 
-// Raw is one record to publish with exactly these bytes and headers: dead
-// letters, and what operators resubmit.
+// Raw is one record to publish with exactly these bytes and headers: a dead letter, or a record
+// that operators resubmit.
 type Raw struct {
 	ID      uuid.UUID // fresh UUIDv7; identifies the row, is not sent as a header
 	Topic   string
 	Key     []byte // nil is a record without key
 	Payload []byte // nil is a tombstone
-	Headers []events.Header
+	Headers []event.Header
 }
 
-// perHeader is what a header takes in a record batch beside its own bytes: two
-// lengths of at most 5 bytes each.
+// perHeader is the size of a header in a record batch besides its own bytes: two lengths of at most
+// 5 bytes each.
 const perHeader = 10
 
-// Size is what counts against MaxRaw: payload, key and headers, in bytes, and what
-// Kafka's record format adds for each header.
+// Size returns what counts against [MaxRaw], in bytes: payload, key and headers, and what Kafka's
+// record format adds for each header.
 func (r Raw) Size() int {
 	size := len(r.Payload) + len(r.Key)
 	for _, h := range r.Headers {
@@ -109,36 +121,35 @@ func (r Raw) Size() int {
 	return size
 }
 
-// CanAppend returns nil when events of all the types can be appended, whatever becomes of
-// the registry; see schema.Codec.CanEncode. It is asked before a call to the outside world
-// whose outcome only an event can tell, and outside of transactions.
-func (o *Outbox) CanAppend(ctx context.Context, types ...events.Type) error {
-	return o.codec.CanEncode(ctx, types...)
+// CanAppend returns nil when events of all the types can be appended even if the schema registry
+// becomes unavailable; see [Config]. Callers check it, outside of transactions, before a call to an
+// external system whose outcome only an event can report.
+func (o *Outbox) CanAppend(ctx context.Context, types ...event.Type) error {
+	if o.cfg.CanEncode == nil {
+		return nil
+	}
+	return o.cfg.CanEncode(ctx, types...)
 }
 
-// Append writes the events to the outbox within tx, in the given order, with
-// one statement. Call Wake after the commit. Errors: errs.Hopeless for an event
-// that is larger than MaxPayload, not in the catalogue, or whose envelope no
-// consumer would accept (version below 1, control characters); errs.Transient, within
-// half a second, while its schema is not registered, or when the database fails.
+// Append writes the events to the outbox within tx, in the given order, with one statement, which
+// runs [postgres.Later]. Call [Outbox.Wake] after the commit. Errors: [errs.Hopeless] for an event that is larger than
+// [MaxPayload], not in the catalogue, or whose envelope no consumer would accept (version below 1,
+// control characters). [errs.Transient], within half a second, while its schema is not registered,
+// or when the database fails. Other errors of [Config].Encode keep their kind.
 func (o *Outbox) Append(ctx context.Context, tx pgx.Tx, entries ...Entry) error {
-	rows := make([]row, 0, len(entries))
-	for _, e := range entries {
-		r, err := o.row(ctx, e)
-		if err != nil {
-			return fmt.Errorf("append %s to outbox: %w", e.Event.EventType(), err)
-		}
-		rows = append(rows, r)
+	rows, err := o.Prepare(ctx, entries...)
+	if err != nil {
+		return err
 	}
-	return insert(ctx, tx, rows)
+	return Write(ctx, tx, rows...)
 }
 
 func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
-	typ, ok := events.Lookup(e.Event.EventType())
+	typ, ok := o.cfg.Types.Lookup(e.Event.EventType())
 	if !ok {
 		return row{}, errs.New(errs.Hopeless, "event type %q is not in the catalogue", e.Event.EventType())
 	}
-	payload, err := o.codec.Encode(ctx, e.Event)
+	payload, err := o.cfg.Encode(ctx, e.Event)
 	if err != nil {
 		return row{}, err
 	}
@@ -154,16 +165,16 @@ func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
 		key:           []byte(e.Event.AggregateKey()),
 		payload:       payload,
 		aggregateType: typ.AggregateType,
-		envelope: &events.Envelope{
+		envelope: &event.Envelope{
 			ID:               id,
-			Source:           o.source,
+			Source:           o.cfg.Source,
 			Type:             typ.Name,
 			Subject:          e.AggregateID,
 			AggregateVersion: e.Version,
 			Time:             time.Now().UTC().Truncate(time.Microsecond),
 			CorrelationID:    e.Cause.CorrelationID,
 			CausationID:      e.Cause.CausationID,
-			ContentType:      events.ContentTypeAvro,
+			ContentType:      event.ContentTypeAvro,
 			TraceParent:      e.Cause.TraceParent,
 			TraceState:       e.Cause.TraceState,
 		},
@@ -175,7 +186,7 @@ func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
 	if r.envelope.Subject == "" {
 		r.envelope.Subject = e.Event.AggregateKey()
 	}
-	// No column is NULL: Debezium makes a header without a value of one.
+	// No column is NULL: Debezium turns a NULL into a header without a value.
 	if r.envelope.CorrelationID == "" {
 		r.envelope.CorrelationID = id.String()
 	}
@@ -185,17 +196,17 @@ func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
 	if !telemetry.ValidTraceParent(r.envelope.TraceParent) {
 		r.envelope.TraceParent, r.envelope.TraceState = telemetry.NewTraceParent(), ""
 	}
-	// What no consumer would accept must not be published: it would become a
-	// dead letter in every group, long after the cause.
-	if _, err := events.ParseEnvelope(r.envelope.Headers()); err != nil {
+	// An event that no consumer would accept must not be published: it would become a dead letter
+	// in every group, long after the cause.
+	if _, err := event.ParseEnvelope(r.envelope.Headers()); err != nil {
 		return row{}, err
 	}
 	return r, nil
 }
 
-// AppendRaw writes records to the outbox within tx, in the given order, with
-// one statement. Errors: errs.Hopeless for a record larger than MaxRaw or without
-// id or topic; errs.Transient when the database fails.
+// AppendRaw writes records to the outbox within tx, in the given order, with one statement, which
+// runs [postgres.Later]. Errors: [errs.Hopeless] for a record that is larger than [MaxRaw] or has no id or topic; [errs.Transient]
+// when the database fails.
 func (o *Outbox) AppendRaw(ctx context.Context, tx pgx.Tx, raws ...Raw) error {
 	rows := make([]row, 0, len(raws))
 	for _, r := range raws {
@@ -212,12 +223,16 @@ func (o *Outbox) AppendRaw(ctx context.Context, tx pgx.Tx, raws ...Raw) error {
 	return insert(ctx, tx, rows)
 }
 
-// Wake tells the relay of this process that a transaction with appended events
-// has committed. It never blocks, and calls between two reads count as one. A
-// relay in another process finds the rows by polling.
+// Wake signals the relay of this process that a transaction with appended events has
+// committed. It never blocks, and calls between two reads count as one. A relay in another
+// process finds the rows by polling.
 func (o *Outbox) Wake() {
 	select {
 	case o.wake <- struct{}{}:
-	default: // a wake-up is pending already; the read it causes sees these rows too
+	default: // a wake-up is pending already; the read that it causes sees these rows too
 	}
 }
+
+// Wakes returns the channel that [Outbox.Wake] signals. The one relay of the process receives
+// from it.
+func (o *Outbox) Wakes() <-chan struct{} { return o.wake }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// value reads one counter or gauge with the label table.
+// value returns one counter or gauge with the label table.
 func value(t *testing.T, reg *prometheus.Registry, name, table string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -32,20 +33,29 @@ func value(t *testing.T, reg *prometheus.Registry, name, table string) float64 {
 	return 0
 }
 
-// TestServiceDropsOldDays runs the upkeep as a service does. Both tables have days that
-// are old enough; what is unpublished or was received lately holds its day.
+// TestServiceDropsOldDays runs the upkeep as a service does. Both tables have days that are old
+// enough. Unpublished rows and recent receipts keep their days.
 func TestServiceDropsOldDays(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t, Component(), inbox.Component())
-	f := &fixture{pool: open(t, url), url: url, out: New(nil, "/test")}
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	out := New(Config{Source: "/test"})
 	now := time.Now()
 	day := func(n int) time.Time { return now.AddDate(0, 0, n) }
 	for _, table := range []string{"outbox", "inbox"} {
-		if err := postgres.EnsurePartitions(t.Context(), f.pool, table, day(-6), day(-3)); err != nil {
+		if err := postgres.EnsurePartitions(t.Context(), pool, table, day(-6), day(-3)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tx := f.begin(t)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it is committed
 	for _, r := range []struct {
 		day       int
 		published bool
@@ -56,7 +66,7 @@ func TestServiceDropsOldDays(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r.published {
-			if _, err := tx.Exec(t.Context(), "UPDATE outbox SET published_at = now() WHERE id = $1", id); err != nil {
+			if _, err := tx.Exec(t.Context(), "DELETE FROM outbox_queue WHERE id = $1", id); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -68,12 +78,14 @@ func TestServiceDropsOldDays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	commit(t, tx)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 
 	const keep = 84 * time.Hour // 3.5 days
 	reg := prometheus.NewRegistry()
-	l := postgres.NewLifecycle(url, f.pool, slog.Default(), reg, []postgres.Component{Component(), inbox.Component()},
-		f.out.Upkeep(f.pool, keep), inbox.Upkeep(f.pool, time.Now, keep))
+	l := postgres.NewLifecycle(url, pool, slog.Default(), reg, []postgres.Component{Component(), inbox.Component()},
+		out.Upkeep(pool, keep), inbox.Upkeep(pool, time.Now, keep))
 	if err := l.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -81,14 +93,14 @@ func TestServiceDropsOldDays(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- l.Maintain(ctx) }()
 	kafkatest.Eventually(t, "the upkeep to succeed", func() bool {
-		return value(t, reg, "eventshop_upkeep_last_success_timestamp_seconds", "inbox") >= float64(now.Unix())
+		return value(t, reg, "upkeep_last_success_timestamp_seconds", "inbox") >= float64(now.Unix())
 	})
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	exists := func(table string, at time.Time) (ok bool) {
-		err := f.pool.QueryRow(t.Context(), "SELECT to_regclass($1) IS NOT NULL", postgres.PartitionName(table, at)).Scan(&ok)
+		err := pool.QueryRow(t.Context(), "SELECT to_regclass($1) IS NOT NULL", postgres.PartitionName(table, at)).Scan(&ok)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,14 +118,61 @@ func TestServiceDropsOldDays(t *testing.T) {
 				dropped++
 			}
 		}
-		if got := value(t, reg, "eventshop_partitions_dropped_total", table); got != dropped {
+		if got := value(t, reg, "partitions_dropped_total", table); got != dropped {
 			t.Errorf("%s: %g partitions counted as dropped, want %g", table, got, dropped)
 		}
-		if got := value(t, reg, "eventshop_upkeep_failures_total", table); got != 0 {
+		if got := value(t, reg, "upkeep_failures_total", table); got != 0 {
 			t.Errorf("%s: %g failures", table, got)
 		}
 	}
-	if s := f.stats(t); s.Unpublished != 2 {
-		t.Errorf("%d unpublished rows after the upkeep, want 2: they must survive any age", s.Unpublished)
+	var unpublished int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE id IN (SELECT id FROM outbox_queue)`).Scan(&unpublished); err != nil {
+		t.Fatal(err)
+	}
+	if unpublished != 2 {
+		t.Errorf("%d unpublished rows after the upkeep, want 2: they must survive any age", unpublished)
+	}
+}
+
+// The time of publication stays as long as the row, and at least as long as keep. A row whose time is
+// gone still counts as published.
+func TestTimesOfPublicationArePruned(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.NewDB(t, Component())
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const hour = time.Hour
+	for seq, age := range []time.Duration{100 * hour, 80 * hour, 50 * hour, hour} {
+		exec(`INSERT INTO outbox_acknowledgement (published_at, seqs) VALUES (clock_timestamp() - $1::interval, int8multirange(int8range($2, $2, '[]')))`, age, seq+1)
+	}
+	left := func() (seqs []int64) {
+		t.Helper()
+		if err := pool.QueryRow(t.Context(), `SELECT array_agg(lower(seqs) ORDER BY published_at) FROM outbox_acknowledgement`).Scan(&seqs); err != nil {
+			t.Fatal(err)
+		}
+		return seqs
+	}
+	prune := func(keep time.Duration) {
+		t.Helper()
+		if _, err := New(Config{Source: "/test"}).Upkeep(pool, keep).Prune(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if prune(90 * hour); !slices.Equal(left(), []int64{1, 2, 3, 4}) {
+		t.Errorf("left %v: a day longer than keep", left())
+	}
+	exec(`INSERT INTO outbox (id, shard, aggregate_type, aggregate_id, event_type, topic, created_at, published_at) VALUES ($1, 0, '', '', '', 't', clock_timestamp() - interval '60 hours', 'epoch')`,
+		postgres.LowerBound(time.Now().Add(-60*hour)))
+	if prune(20 * hour); !slices.Equal(left(), []int64{2, 3, 4}) {
+		t.Errorf("left %v, want what is younger than the oldest row and a day", left())
+	}
+	exec(`DELETE FROM outbox_acknowledgement`)
+	var published bool
+	if err := pool.QueryRow(t.Context(), `SELECT published_at = created_at FROM outbox_history`).Scan(&published); err != nil || !published {
+		t.Errorf("a row without its time is published when it was written: %t, %v", published, err)
 	}
 }

@@ -1,19 +1,16 @@
-// Package pgtest gives every test a database of its own on a real PostgreSQL
-// server.
+// Package pgtest creates a database per test on a real PostgreSQL server.
 //
-// Each test binary starts at most one server, at the first use: a throw-away
-// one that syncs nothing to disk and that ends, and removes its folder, when
-// the test process ends in whatever way. A set of migrations runs once per
-// binary into a template database; a test's database is a copy of it, which
-// takes some tens of milliseconds, so tests can run in parallel.
+// Each test binary starts at most one server, at the first use. It is temporary: it syncs nothing
+// to disk. It ends, and removes its folder, when the test process ends for any reason. A set of
+// migrations runs once per binary into a template database. A test's database is a copy of it,
+// which takes some tens of milliseconds, so tests can run in parallel.
 //
-// The environment variable EVENTSHOP_TEST_POSTGRES_URL names a running server
-// to use instead; its role must be allowed to create databases. The template
-// databases (eventshop_template_<hash of the migrations>) stay there for the
-// next run, the tests' own are dropped.
+// The environment variable EVENTSHOP_TEST_POSTGRES_URL names a running server to use instead; its
+// role must be allowed to create databases. The template databases (pgtest_template_<hash of the
+// migrations>) stay there for the next run; the tests' own are dropped.
 //
-// Without a server and without server binaries a test is skipped at a desk and
-// fails where CI=true.
+// Without a server and without server binaries a test is skipped on a developer's machine and fails
+// where CI=true.
 package pgtest
 
 import (
@@ -41,19 +38,22 @@ import (
 // ServerURLVariable is the environment variable that names a server to use.
 const ServerURLVariable = "EVENTSHOP_TEST_POSTGRES_URL"
 
+// databasePrefix begins the name of each test's database.
+const databasePrefix = "pgtest_"
+
 // setupTimeout bounds the start of the server and each preparation of a
 // database; a start takes about a second on an idle machine.
 const setupTimeout = 90 * time.Second
 
-// instance is the server of this test binary. It is made by the first test
-// that needs it and does not change afterwards.
+// instance returns the server of this test binary. The first test that needs it starts it, and it
+// does not change afterwards.
 var instance = sync.OnceValues(start)
 
 type running struct {
 	url       func(database string) string
 	admin     *pgxpool.Pool // of the maintenance database
 	mu        sync.Mutex
-	templates map[string]func() error // by name; makes the template once
+	templates map[string]func() error // by name; creates the template once
 }
 
 // NewDB returns a pool of a new database with the components' migrations
@@ -68,9 +68,8 @@ func NewDB(t testing.TB, comps ...postgres.Component) *pgxpool.Pool {
 	return pool
 }
 
-// NewURL returns the URL of a new database with the components' migrations
-// applied. The database is dropped at the end of the test, also when
-// connections to it are still open.
+// NewURL returns the URL of a new database with the components' migrations applied. The database is
+// dropped at the end of the test, even when connections to it are still open.
 func NewURL(t testing.TB, comps ...postgres.Component) string {
 	t.Helper()
 	srv, err := instance()
@@ -86,7 +85,7 @@ func NewURL(t testing.TB, comps ...postgres.Component) string {
 	if err != nil {
 		t.Fatalf("prepare the template database: %v", err)
 	}
-	name := "eventshop_test_" + hex.EncodeToString(newID())
+	name := databasePrefix + hex.EncodeToString(newID())
 	if err := srv.create(ctx, name, template); err != nil {
 		t.Fatalf("create the test database: %v", err)
 	}
@@ -138,8 +137,8 @@ func start() (*running, error) {
 	return srv, nil
 }
 
-// template returns the name of the database that holds the components, and
-// makes it when this process needs it for the first time.
+// template returns the name of the database that contains the components. It creates the database
+// when this process needs it for the first time.
 func (r *running) template(ctx context.Context, comps []postgres.Component) (string, error) {
 	name, err := templateName(comps)
 	if err != nil {
@@ -155,9 +154,9 @@ func (r *running) template(ctx context.Context, comps []postgres.Component) (str
 	return name, build()
 }
 
-// build migrates a database under a provisional name and renames it when it is
-// complete, so that a template of the right name is always a whole one, also
-// on a shared server whose last user was killed.
+// build migrates a database under a provisional name and renames it when it is complete. So a
+// template of the right name is always complete, even on a shared server whose last user was
+// killed.
 func (r *running) build(ctx context.Context, name string, comps []postgres.Component) error {
 	var exists bool
 	err := r.admin.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)", name).Scan(&exists)
@@ -172,7 +171,7 @@ func (r *running) build(ctx context.Context, name string, comps []postgres.Compo
 		return errors.Join(err, r.drop(ctx, draft))
 	}
 	_, err = r.admin.Exec(ctx, "ALTER DATABASE "+draft+" RENAME TO "+name)
-	if isState(err, "42P04") { // another process was faster
+	if isState(err, "42P04") { // another process created it first
 		return r.drop(ctx, draft)
 	}
 	return err
@@ -183,9 +182,9 @@ func (r *running) drop(ctx context.Context, name string) error {
 	return err
 }
 
-// create copies a template. A copy needs a template that nobody is connected
-// to; the migrating connections may take a moment to go, and two copies of the
-// same template exclude each other for an instant.
+// create copies a template. A copy needs a template without connections. The migrating connections
+// may take a moment to close, and two copies of the same template exclude each other for an
+// instant.
 func (r *running) create(ctx context.Context, name, template string) error {
 	pause := 10 * time.Millisecond
 	for {
@@ -223,7 +222,7 @@ func templateName(comps []postgres.Component) (string, error) {
 			fmt.Fprintf(sum, "file %s %d\n%s", name, len(text), text)
 		}
 	}
-	return "eventshop_template_" + hex.EncodeToString(sum.Sum(nil)[:8]), nil
+	return "pgtest_template_" + hex.EncodeToString(sum.Sum(nil)[:8]), nil
 }
 
 func isState(err error, code string) bool {

@@ -59,8 +59,8 @@ func TestDatabaseIsDroppedAtTheEndOfTheTest(t *testing.T) {
 	}
 }
 
-// TestServerEndsWithTheKilledProcess runs this binary again, as a process that
-// starts a server, prints where it is, and is killed.
+// TestServerEndsWithTheKilledProcess runs this binary again, as a process that starts a server,
+// prints its folder, and is killed.
 func TestServerEndsWithTheKilledProcess(t *testing.T) {
 	const child = "PGTEST_CHILD"
 	if os.Getenv(child) != "" {
@@ -99,7 +99,7 @@ func TestServerEndsWithTheKilledProcess(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed, and says so
+	_ = cmd.Wait() // the error is that it was killed
 	kafkatest.Eventually(t, "the folder of the killed process's server to go", func() bool {
 		_, err := os.Stat(filepath.Dir(dir))
 		return errors.Is(err, fs.ErrNotExist)

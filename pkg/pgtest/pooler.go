@@ -16,14 +16,14 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// poolerPort is a part of the socket's name; nothing listens on TCP.
+// poolerPort is part of the socket's name; no process listens on TCP.
 const poolerPort = 6432
 
-// Pooler runs PgBouncer, in the pool mode given ("session", "transaction" or "statement"), in
-// front of the server of the URLs that NewURL returns, and returns the way to change such a
-// URL into one of the pooler. It has two of the server's sessions for each database, so that
-// transactions of more than two clients change places. Where PgBouncer is not installed, the
-// test is skipped; .ci/run installs it.
+// Pooler runs PgBouncer in the given pool mode ("session", "transaction" or "statement"), in front
+// of the server of the URLs that NewURL returns. It returns a function that changes such a URL to
+// one of the pooler. The pooler has two of the server's sessions for each database, so that
+// transactions of more than two clients change sessions. Without PgBouncer the test is skipped;
+// .ci/run installs it.
 func Pooler(t testing.TB, mode string) (through func(direct string) string) {
 	t.Helper()
 	program, err := findPooler()
@@ -34,7 +34,7 @@ func Pooler(t testing.TB, mode string) (through func(direct string) string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "bouncer-") // t.TempDir is closed to the server's user
+	dir, err := os.MkdirTemp("", "bouncer-") // the server's user cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ func Pooler(t testing.TB, mode string) (through func(direct string) string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
+		cmd.Process.Kill() //nolint:errcheck // it has ended then
+		cmd.Wait()         //nolint:errcheck // it was killed
 	})
 	through = func(direct string) string {
 		u, err := url.Parse(direct)
@@ -99,7 +99,7 @@ func Pooler(t testing.TB, mode string) (through func(direct string) string) {
 	}
 }
 
-// findPooler looks in $PATH, and where Debian has programs of the administrator.
+// findPooler looks in $PATH, and in Debian's folder of system programs.
 func findPooler() (string, error) {
 	program, err := exec.LookPath("pgbouncer")
 	if errors.Is(err, exec.ErrNotFound) {

@@ -13,8 +13,8 @@ import (
 	"eventshop.example/pkg/postgres/server"
 )
 
-// Binaries returns the folder of the server's programs, for tests that start servers of their
-// own. It skips the test where there are none, but not in CI.
+// Binaries returns the folder of the server's programs, for tests that start their own servers.
+// Without them it skips the test, except in CI.
 func Binaries(t testing.TB) string {
 	t.Helper()
 	bin, err := server.FindBinaries(t.Context())
@@ -27,12 +27,12 @@ func Binaries(t testing.TB) string {
 	return bin
 }
 
-// Strict runs a server of the test's own that asks every role but postgres for its password,
-// and has for each name a role and a database that it owns. The URLs lack the password.
+// Strict runs a server of the test's own that requires a password from every role except postgres.
+// For each name it has a role, and a database that the role owns. The URLs contain no password.
 func Strict(t testing.TB, password string, names ...string) (admin *pgxpool.Pool, urlOf func(name string) string) {
 	t.Helper()
 	bin := Binaries(t)
-	dir, err := os.MkdirTemp("", "hba-") // t.TempDir is closed to the server's user
+	dir, err := os.MkdirTemp("", "hba-") // the server's user cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

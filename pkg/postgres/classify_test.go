@@ -118,7 +118,7 @@ func TestKindsOfStates(t *testing.T) {
 	}
 }
 
-// TestInDoubt: which refusals a harmless write has to explain.
+// TestInDoubt lists the refusals that need a harmless write to explain them.
 func TestInDoubt(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -147,7 +147,7 @@ func TestInDoubt(t *testing.T) {
 	}
 }
 
-// TestRefusalsWhileConnecting: no record can be why a connection is refused.
+// TestRefusalsWhileConnecting: no record can be the cause of a refused connection.
 func TestRefusalsWhileConnecting(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -10,29 +11,29 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// Grant is what the other roles may do with one table of a [Component]. It stands beside
-// the DDL, since who adds a table knows what the service does with it.
+// Grant lists the privileges of the other roles on one table of a [Component]. It is declared
+// beside the DDL, because the author of a table knows what the service does with it.
 type Grant struct {
 	Table string
 	App   string // privileges of the role the service runs as, as in SQL: "SELECT, UPDATE (state)"; "" for none
 	CDC   string // those of the role that reads the log; "" for none
 }
 
-// Roles are those of one database; "" leaves a role out.
+// Roles are the roles of one database; "" omits a role.
 type Roles struct {
 	Owner string // owns database and tables; the connecting role is a member of it and acts as it
 	App   string // the service runs as it
 	CDC   string // change data capture connects as it
 }
 
-// Job migrates the components as the owner and gives the roles what their Grants say and
-// nothing else: what an earlier version granted and this one does not is taken back. What
-// everybody (PUBLIC) may do with database, schema and functions is taken back too. It may
-// run again, and twice at once; it waits for a server that is away, or refuses the password,
-// until ctx ends. A server that refuses the role, the database or a privilege ends it: it is run
-// by an operator, who has to hear of it. A pooler
-// between is waited for likewise, with its words in the log: PgBouncer does not let a connection
-// set its role.
+// Job migrates the components as the owner, and grants the roles exactly the privileges of their
+// Grants. It revokes what an earlier version granted and this one does not. It also revokes the
+// privileges of PUBLIC on database, schema and functions. It may run again, and twice at once.
+//
+// Job waits until ctx ends for a server that is unavailable or refuses the password. It ends when
+// the server refuses the role, the database or a privilege, because the operator who runs it must
+// know. It also waits, and logs the pooler's text, when a pooler is in between: PgBouncer does not
+// let a connection set its role.
 func Job(ctx context.Context, cfg Config, roles Roles, comps ...Component) error {
 	hook := asRole(roles.Owner, prepare(cfg, &route{}))
 	if err := migrateUntilReached(ctx, cfg.URL, hook, comps, refusedForGood); err != nil {
@@ -55,8 +56,8 @@ func Job(ctx context.Context, cfg Config, roles Roles, comps ...Component) error
 	return grant(ctx, conn, roles, WithPartitions(comps))
 }
 
-// refusedForGood reports whether the server was reached and will not let the job do its work
-// before an operator has changed something.
+// refusedForGood reports whether the server was reached and refuses the job's work until an
+// operator changes something.
 func refusedForGood(err error) bool {
 	state := State(err)
 	switch state {
@@ -70,7 +71,7 @@ func refusedForGood(err error) bool {
 	return false
 }
 
-// asRole makes a connection act as another role from its beginning.
+// asRole makes a connection act as another role from its start.
 func asRole(role string, next beforeConnect) beforeConnect {
 	if role == "" {
 		return next
@@ -84,8 +85,8 @@ func asRole(role string, next beforeConnect) beforeConnect {
 	}
 }
 
-// grant is one transaction: a service that sees one of the grants has them all, and one
-// that runs never misses any.
+// grant is one transaction: a service that sees one of the grants sees all of them, and a running
+// service never misses any.
 func grant(ctx context.Context, conn *pgx.Conn, roles Roles, comps []Component) error {
 	var database string
 	if err := conn.QueryRow(ctx, `SELECT current_database()`).Scan(&database); err != nil {
@@ -93,19 +94,23 @@ func grant(ctx context.Context, conn *pgx.Conn, roles Roles, comps []Component) 
 	}
 	db := pgx.Identifier{database}.Sanitize()
 	statements := []string{
-		// Two at once would fail: tuple concurrently updated.
+		// Two concurrent runs would fail with "tuple concurrently updated".
 		`SELECT pg_advisory_xact_lock(hashtextextended('grants', 0))`,
 		`REVOKE ALL ON DATABASE ` + db + ` FROM PUBLIC`,
 		`REVOKE ALL ON SCHEMA public FROM PUBLIC`,
 		`REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC`,
 		`REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC`,
 	}
+	schemas := schemasOf(comps)
+	for _, s := range schemas {
+		statements = append(statements, `REVOKE ALL ON SCHEMA `+s+` FROM PUBLIC`, `REVOKE ALL ON ALL TABLES IN SCHEMA `+s+` FROM PUBLIC`)
+	}
 	for _, r := range []struct {
 		name, database string
 		privileges     func(Grant) string
 		app            bool
 	}{
-		// The temporary table is that of publishing again.
+		// Republishing needs the temporary table.
 		{roles.App, "CONNECT, TEMPORARY", func(g Grant) string { return g.App }, true},
 		{roles.CDC, "CONNECT", func(g Grant) string { return g.CDC }, false},
 	} {
@@ -118,13 +123,19 @@ func grant(ctx context.Context, conn *pgx.Conn, roles Roles, comps []Component) 
 			`REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM `+to,
 			`GRANT `+r.database+` ON DATABASE `+db+` TO `+to,
 			`GRANT USAGE ON SCHEMA public TO `+to)
+		for _, s := range schemas {
+			statements = append(statements, `REVOKE ALL ON ALL TABLES IN SCHEMA `+s+` FROM `+to)
+			if r.app {
+				statements = append(statements, `GRANT USAGE ON SCHEMA `+s+` TO `+to)
+			}
+		}
 		for _, c := range comps {
-			if r.app { // it waits for the migrations
+			if r.app { // the service waits for the migrations
 				statements = append(statements, `GRANT SELECT ON `+pgx.Identifier{c.Name + "_migrations"}.Sanitize()+` TO `+to)
 			}
 			for _, g := range c.Grants {
 				if p := r.privileges(g); p != "" {
-					statements = append(statements, `GRANT `+p+` ON `+pgx.Identifier{g.Table}.Sanitize()+` TO `+to)
+					statements = append(statements, `GRANT `+p+` ON `+c.table(g.Table)+` TO `+to)
 				}
 			}
 			for _, p := range c.Partitioned {
@@ -142,8 +153,27 @@ func grant(ctx context.Context, conn *pgx.Conn, roles Roles, comps []Component) 
 	return nil
 }
 
-// grantDays gives a reader of the table the days that are there; create_day_partition does
-// it for those that come.
+// table returns the quoted name of one of the component's tables.
+func (c Component) table(name string) string {
+	if c.Schema == "" {
+		return pgx.Identifier{name}.Sanitize()
+	}
+	return pgx.Identifier{c.Schema, name}.Sanitize()
+}
+
+// schemasOf returns the quoted names of the components' schemas, without public.
+func schemasOf(comps []Component) []string {
+	var all []string
+	for _, c := range comps {
+		if s := (pgx.Identifier{c.Schema}).Sanitize(); c.Schema != "" && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// grantDays grants the existing day partitions to a role that may read the table;
+// create_day_partition grants the future ones.
 func grantDays(table, role string) string {
 	return fmt.Sprintf(`DO $do$ DECLARE child regclass; BEGIN
 		IF has_table_privilege(%[2]s, %[1]s::regclass, 'SELECT') THEN

@@ -62,7 +62,7 @@ func TestJobGivesTheRolesWhatTheyNeedAndNothingElse(t *testing.T) {
 	if err != nil || notYet == nil || *notYet != "its day is not over" {
 		t.Errorf("drop of tomorrow: %v, %v", notYet, err)
 	}
-	// No guard of the caller's: the registered condition alone keeps the second day.
+	// The caller passes no guard: only the registered condition keeps the second day.
 	dropped, err := postgres.DropPartitions(t.Context(), app, "diary", noon.AddDate(0, 0, 9))
 	if err != nil || strings.Join(dropped, " ") != "diary_p20240301 diary_p20240303" {
 		t.Errorf("dropped %v, %v; want the days whose rows are done", dropped, err)
@@ -78,7 +78,7 @@ func TestJobGivesTheRolesWhatTheyNeedAndNothingElse(t *testing.T) {
 		}
 	}
 
-	// What a later version does not grant any more is taken back.
+	// A privilege that a later version does not grant any more is revoked.
 	less := diary()
 	less.Grants[0].App, less.Grants[0].CDC = "SELECT", ""
 	if err := postgres.Job(t.Context(), postgres.Config{URL: s.MigratorURL}, s.Roles, less); err != nil {

@@ -12,9 +12,9 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// TestInitRoles runs the script of the containers on a server that asks for passwords, twice
-// and with other passwords the second time; then the job works as its migrator, and the
-// service's role as the service.
+// TestInitRoles runs the script of the containers on a server that requires passwords, twice and
+// with other passwords the second time. Then the job works as its migrator, and the service's role
+// as the service.
 func TestInitRoles(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"bash", "psql"} {
@@ -25,13 +25,13 @@ func TestInitRoles(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	admin, urlOf := pgtest.Strict(t, "first", "shop")
-	u, err := url.Parse(urlOf("shop"))
+	admin, urlOf := pgtest.Strict(t, "first", "app")
+	u, err := url.Parse(urlOf("app"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	secrets := t.TempDir()
-	put := func(role, password string) { // with an end of the line that not everybody likes
+	put := func(role, password string) { // with a line end that some readers keep
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(secrets, "order_"+role+"_password"), []byte(password+"\r\n"), 0o600); err != nil {
 			t.Fatal(err)

@@ -15,22 +15,23 @@ import (
 )
 
 const (
-	// maintainEvery is often enough to make tomorrow's partitions days ahead.
+	// maintainEvery is often enough to create tomorrow's partitions days ahead.
 	maintainEvery = time.Hour
-	// maintainAgain is the pause after a turn that failed, most likely because somebody's
-	// long transaction held a lock.
+	// maintainAgain is the pause after an upkeep that failed, most likely because a long
+	// transaction had a lock.
 	maintainAgain = time.Minute
-	// retryPause is between tries while the server is away.
+	// retryPause is between tries while the server is unavailable.
 	retryPause = time.Second
 )
 
-// Lifecycle is one service's tables over the life of its process: brought up to
-// date before anybody uses them, then looked after. A service makes one and runs
-// Migrate and Maintain beside the parts that wait with After.
+// Lifecycle manages one service's tables while its process runs: it updates them before they are
+// used, and maintains them afterwards. A service creates one, and runs Migrate and Maintain beside
+// the parts that wait with After.
 type Lifecycle struct {
 	Mode Migrations // set before Migrate
-	// Pools are those of the service: what they were refused is what Ready looks into, with a
-	// connection of the relay's. nil: the lifecycle's own pool, and nothing was refused.
+	// Pools are those of the service. Ready examines the statements that they were refused, over a
+	// connection of the relay's pool. nil: Ready uses the lifecycle's own pool, and examines no
+	// refusals.
 	Pools *Pools
 
 	url      string
@@ -40,14 +41,14 @@ type Lifecycle struct {
 	metrics  *upkeepMetrics
 	log      *slog.Logger
 	prepared chan struct{} // closed when the tables can be used
-	lacks    atomic.Value  // string: why they cannot yet
+	lacks    atomic.Value  // string: why the tables cannot be used yet
 	writes   writeCheck
 }
 
-// NewLifecycle returns the life of the database at url; its password is the pool's. What the upkeep prepares is
-// prepared before the first write, so that no row misses its partition; what it prunes is
-// pruned afterwards, so that a lock on old rows keeps no service from starting. Both are
-// repeated hourly. reg may be nil.
+// NewLifecycle returns the lifecycle of the database at url; its password is the pool's. The
+// preparing upkeep runs before the first write, so that no row misses its partition. The pruning
+// upkeep runs afterwards, so that a lock on old rows prevents no service from starting. Both run
+// again every hour. reg may be nil.
 func NewLifecycle(url string, pool *pgxpool.Pool, log *slog.Logger, reg prometheus.Registerer, comps []Component, upkeep ...Upkeep) *Lifecycle {
 	return &Lifecycle{
 		url: url, pool: pool, comps: comps, upkeep: upkeep, metrics: newUpkeepMetrics(reg, upkeep),
@@ -55,9 +56,9 @@ func NewLifecycle(url string, pool *pgxpool.Pool, log *slog.Logger, reg promethe
 	}
 }
 
-// Migrate waits for the server, migrates (or waits until somebody has: see Mode), prepares the tables, and then lets the
-// parts that wait begin. It returns nil when ctx ends first, and an error
-// only for a migration that fails for good.
+// Migrate waits for the server, migrates (or waits for the migrations, see Mode), prepares the
+// tables, and then lets the waiting parts start. It returns nil when ctx ends first, and an error
+// only for a migration that fails permanently.
 func (l *Lifecycle) Migrate(ctx context.Context) error {
 	for {
 		err := l.migrate(ctx)
@@ -65,7 +66,8 @@ func (l *Lifecycle) Migrate(ctx context.Context) error {
 			err = l.prepare(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			// A server that takes no writes refuses a migration like one that is wrong.
+			// A server that accepts no writes refuses a migration in the same way as it refuses a
+			// wrong one.
 			err = Settle(ctx, l.pool, err)
 		}
 		switch {
@@ -93,9 +95,9 @@ func (l *Lifecycle) migrate(ctx context.Context) error {
 	return migrateUntilReached(ctx, l.url, l.pool.Config().BeforeConnect, l.comps, waitForAll)
 }
 
-// Maintain does the upkeep at once and then hourly until ctx ends. A failure is logged,
-// counted, and tried again after a minute: partitions are made days ahead. One table's
-// failure does not keep the others from their turn.
+// Maintain runs the upkeep at once and then every hour until ctx ends. A failure is logged,
+// counted, and tried again after a minute; partitions are created days ahead. One table's failure
+// does not delay the others.
 func (l *Lifecycle) Maintain(ctx context.Context) error {
 	for {
 		next := maintainEvery
@@ -159,8 +161,8 @@ func (l *Lifecycle) After(run func(context.Context) error) func(context.Context)
 	}
 }
 
-// Once returns the part that does something one time, such as seeding a table, and tries it
-// again every second while it fails by the environment's fault.
+// Once returns a part that does something one time, such as seeding a table. It tries again every
+// second while the environment makes it fail.
 func (l *Lifecycle) Once(what string, do func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		said := ""
@@ -186,9 +188,9 @@ func (l *Lifecycle) Once(what string, do func(context.Context) error) func(conte
 	}
 }
 
-// Ready is the readiness check of the database: nil when it answers, its tables can be used,
-// and it takes writes. After a refusal that may be the server's fault it stays away until a
-// harmless write to every table works (see [Probe]).
+// Ready is the readiness check of the database. It returns nil when the database answers, its
+// tables can be used, and it accepts writes. After a refusal that may be the server's fault it
+// returns an error until a harmless write to every table works (see [Probe]).
 func (l *Lifecycle) Ready(ctx context.Context) error {
 	pool, refusals := l.pool, (*Refusals)(nil)
 	if l.Pools != nil {
@@ -206,7 +208,7 @@ func (l *Lifecycle) Ready(ctx context.Context) error {
 	return l.writes.ask(ctx, pool, refusals)
 }
 
-// Prepared tells whether the tables can be used.
+// Prepared reports whether the tables can be used.
 func (l *Lifecycle) Prepared() bool {
 	select {
 	case <-l.prepared:

@@ -25,8 +25,12 @@ type Component struct {
 	Name string // lower-case letters, digits and underscores
 	FS   fs.FS  // the .sql files, at its root or in a folder "migrations"
 
+	// Schema is the Postgres schema of the tables that Grants name; "" is public. A migration creates
+	// it. The version table is in public in any case.
+	Schema string
+
 	Partitioned []Partitioned // those of its tables that have day partitions
-	Grants      []Grant       // what the other roles may do with its tables; see Job
+	Grants      []Grant       // privileges of the other roles on its tables; see Job
 }
 
 // Files returns the file system that has the .sql files at its root.
@@ -37,12 +41,10 @@ func (c Component) Files() (fs.FS, error) {
 	return c.FS, nil
 }
 
-// Migrate brings the components up to date, in the order given. Replicas that
-// start together are safe: a session lock of the database lets one migrate
-// while the others wait. While the server cannot be reached it tries again
-// with a growing pause until ctx is done; any other error is returned at once.
-// A migration that was interrupted runs again from its beginning, since each
-// is one transaction.
+// Migrate updates the components, in the order given. Replicas may start together: a lock of the
+// database lets one migrate while the others wait. While the server cannot be reached, Migrate
+// tries again with a growing pause until ctx is done; it returns any other error at once. A
+// migration that was interrupted runs again from its beginning, because each is one transaction.
 func Migrate(ctx context.Context, url string, comps ...Component) error {
 	return MigrateWith(ctx, Config{URL: url}, comps...)
 }
@@ -52,13 +54,13 @@ func MigrateWith(ctx context.Context, cfg Config, comps ...Component) error {
 	return migrateUntilReached(ctx, cfg.URL, prepare(cfg, &route{}), comps, waitForAll)
 }
 
-// beforeConnect changes a connection's settings before it is made; nil changes none.
+// beforeConnect changes a connection's settings before it is opened; nil changes none.
 type beforeConnect = func(context.Context, *pgx.ConnConfig) error
 
-// waitForAll is for services: nothing outside ends them.
+// waitForAll is for services: no refusal is final, so they wait for all of them.
 func waitForAll(error) bool { return false }
 
-// migrateUntilReached migrates, and waits for what is Transient as long as it is not final.
+// migrateUntilReached migrates. It retries a Transient error unless the error is final.
 func migrateUntilReached(ctx context.Context, url string, hook beforeConnect, comps []Component, final func(error) bool) error {
 	pause := 100 * time.Millisecond
 	for {
@@ -69,7 +71,7 @@ func migrateUntilReached(ctx context.Context, url string, hook beforeConnect, co
 		if ctx.Err() != nil {
 			return err
 		}
-		slog.WarnContext(ctx, "waiting for the database", "error", err, "next_try_in", pause.String())
+		slog.WarnContext(ctx, "waiting for the database", "error", err, "nextTryIn", pause.String())
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -133,10 +135,10 @@ func migrate(ctx context.Context, url string, hook beforeConnect, comps []Compon
 // migrationsWait bounds one wait for the lock; the caller tries again.
 const migrationsWait = "5s"
 
-// lockMigrations lets one process migrate the database. The lock belongs to a transaction on
-// a connection of its own, not to a session: behind a pooler a session's lock would stay with
-// whichever of the server's sessions took it. Its number is that of goose's session locker, so
-// that a process of an earlier release and this one keep each other out.
+// lockMigrations lets one process migrate the database. The lock belongs to a transaction on a
+// connection of its own, not to a session: behind a pooler a session's lock would stay with the
+// server session that took it. Its number is that of goose's session locker, so that processes of
+// an earlier release and of this one exclude each other.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestMigrateWaitsForTheServer(t *testing.T) {
 	if err != nil {
 		t.Skip(err) // a server given by URL, without binaries
 	}
-	dir, err := os.MkdirTemp("", "pg-") // t.TempDir is closed to the server's user
+	dir, err := os.MkdirTemp("", "pg-") // the server's user cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,12 +106,12 @@ func TestMigrateWaitsForTheServer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	url := fmt.Sprintf("postgres://shop:secret@127.0.0.1:%d/postgres?sslmode=disable", port)
+	url := fmt.Sprintf("postgres://admin:secret@127.0.0.1:%d/postgres?sslmode=disable", port)
 	done := make(chan error, 1)
 	go func() { done <- postgres.Migrate(ctx, url, component("first", "CREATE TABLE a (n int);")) }()
 
 	data := filepath.Join(dir, "data")
-	if err := server.InitDB(ctx, bin, data, "shop", "secret", "--no-sync"); err != nil {
+	if err := server.InitDB(ctx, bin, data, "admin", "secret", "--no-sync"); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -148,7 +148,7 @@ func TestMigrateGivesUpWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err = postgres.Migrate(ctx, fmt.Sprintf("postgres://shop@127.0.0.1:%d/x?sslmode=disable", port), component("first", "SELECT 1;"))
+	err = postgres.Migrate(ctx, fmt.Sprintf("postgres://admin@127.0.0.1:%d/x?sslmode=disable", port), component("first", "SELECT 1;"))
 	if errs.KindOf(err) != errs.Transient {
 		t.Errorf("got %v, want Transient", err)
 	}

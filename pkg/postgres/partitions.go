@@ -13,10 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ddlLockTimeout bounds how long a change of partitions may wait for its
-// locks. Everything that comes after a waiting DDL statement queues behind it,
-// so a short wait that fails and is tried again at the next upkeep is better
-// than a stall of the table behind somebody's long transaction.
+// ddlLockTimeout bounds how long a change of partitions may wait for its locks. Everything after a
+// waiting DDL statement queues behind it. A short wait that fails and is repeated at the next
+// upkeep is better than a table that stalls behind a long transaction.
 const ddlLockTimeout = "2s"
 
 // LowerBound returns the smallest UUID whose first 48 bits hold t in Unix
@@ -36,8 +35,8 @@ func PartitionName(table string, t time.Time) string {
 	return table + "_p" + t.UTC().Format("20060102")
 }
 
-// PartitionDay is the way back from PartitionName: the UTC day of one of the table's
-// partitions, and false for the default one and those that somebody else made.
+// PartitionDay is the inverse of PartitionName: it returns the UTC day of one of the table's
+// partitions. It returns false for the default partition and for any other name.
 func PartitionDay(table, partition string) (time.Time, bool) {
 	digits, ok := strings.CutPrefix(partition, table+"_p")
 	if !ok || len(digits) != len("20060102") {
@@ -47,20 +46,18 @@ func PartitionDay(table, partition string) (time.Time, bool) {
 	return day, err == nil
 }
 
-// EnsurePartitions creates the missing day partitions of a table that is
-// PARTITION BY RANGE of a UUIDv7 column and registered by a [Partitioned], from the UTC day of from to the UTC day of to,
+// EnsurePartitions creates the missing day partitions of a table that is PARTITION BY RANGE of a
+// UUIDv7 column and registered by a [Partitioned], from the UTC day of from to the UTC day of to,
 // both included. Several processes may call it at once.
 //
-// Writers are not held up: the partition is made as a table of its own and
-// then attached, which lets reads and writes of the other partitions go on. Of
-// the table's default partition, if there is one, attaching takes an exclusive
-// lock and scans it for rows of the new range; that is quick as long as the
-// default is nearly empty, so call EnsurePartitions for days ahead. Where the
-// default does hold rows of a day, that day is skipped with a warning in the
-// log: its rows stay in the default, which is correct but cannot be pruned by
-// dropping a partition.
+// It does not delay writers: it creates the partition as a table of its own and then attaches it,
+// while reads and writes of the other partitions continue. If the table has a default partition,
+// attaching takes an exclusive lock on it and scans it for rows of the new range. That is fast as
+// long as the default is nearly empty, so call EnsurePartitions for days ahead. When the default
+// contains rows of a day, EnsurePartitions skips that day with a warning in the log. Its rows stay
+// in the default, which is correct but cannot be pruned by dropping a partition.
 //
-// The error is Transient when the locks were not had within two seconds.
+// The error is Transient when the locks were not obtained within two seconds.
 func EnsurePartitions(ctx context.Context, pool *pgxpool.Pool, table string, from, to time.Time) error {
 	for day := from.UTC().Truncate(24 * time.Hour); !day.After(to); day = day.AddDate(0, 0, 1) {
 		err := ensurePartition(ctx, pool, table, day)
@@ -93,9 +90,9 @@ func ensurePartition(ctx context.Context, pool *pgxpool.Pool, table string, day 
 	})
 }
 
-// Guard looks at a partition that is to be dropped, before the table is locked. A
-// non-empty reason keeps the partition. What must hold at the drop itself is the
-// condition that the table's [Partitioned] registers.
+// Guard examines a partition before it is dropped and before the table is locked. A non-empty
+// reason keeps the partition. The condition that the table's [Partitioned] registers is checked at
+// the drop itself.
 type Guard func(ctx context.Context, tx pgx.Tx, partition string) (reason string, err error)
 
 // GuardNone is the [Guard] that keeps a partition in which any row meets the
@@ -112,11 +109,10 @@ func GuardNone(condition string) Guard {
 	}
 }
 
-// DropPartitions drops the day partitions of the table that end at or before
-// the instant before and are over by the database's clock, except those a guard or the
-// table's registered condition refuses, which it logs. It returns
-// the names of the dropped ones. The table is locked for the moment of each
-// drop; the error is Transient when the lock was not had within two seconds.
+// DropPartitions drops the day partitions of the table that end at or before the instant before and
+// are over by the database's clock. It keeps and logs those that a guard or the table's registered
+// condition refuses. It returns the names of the dropped ones. The table is locked only during each
+// drop; the error is Transient when the lock was not obtained within two seconds.
 func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, before time.Time, guards ...Guard) (dropped []string, err error) {
 	names, err := partitions(ctx, pool, table)
 	if err != nil {
@@ -127,8 +123,8 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, befor
 		if !ok || day.AddDate(0, 0, 1).After(before) {
 			continue
 		}
-		// A guard may have to read the whole partition. It is asked before the table is
-		// locked; behind the lock the registered condition is, which will most likely agree.
+		// A guard may have to read the whole partition, so it runs before the table is locked. The
+		// registered condition runs while the table is locked, and will most likely agree.
 		reason, err := ask(ctx, pool, name, guards)
 		if err == nil && reason == "" {
 			reason, err = dropPartition(ctx, pool, table, day, before)
@@ -145,7 +141,7 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, table string, befor
 	return dropped, nil
 }
 
-// ask runs the guards outside any lock.
+// ask runs the guards without any lock.
 func ask(ctx context.Context, pool *pgxpool.Pool, name string, guards []Guard) (reason string, err error) {
 	err = InTx(ctx, pool, func(tx pgx.Tx) error {
 		for _, guard := range guards {

@@ -18,10 +18,10 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// noon of the day the tests live in: one that is over by any clock.
+// noon of the day that the tests use: one that is over by any clock.
 var noon = time.Date(2024, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// v7 makes a UUIDv7 of the instant whose other bits are those of fill.
+// v7 returns a UUIDv7 of the instant with the other bits of fill.
 func v7(t time.Time, fill uuid.UUID) uuid.UUID {
 	id := fill
 	bound := postgres.LowerBound(t)
@@ -137,7 +137,7 @@ func TestEnsurePartitionsGivesUpBehindALongTransaction(t *testing.T) {
 	t.Parallel()
 	pool := newLog(t)
 	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-		add(t, tx, noon.AddDate(0, 0, -30), false) // holds the default partition
+		add(t, tx, noon.AddDate(0, 0, -30), false) // locks the default partition
 		return postgres.EnsurePartitions(t.Context(), pool, "log", noon, noon)
 	})
 	if errs.KindOf(err) != errs.Transient {

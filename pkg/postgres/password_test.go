@@ -34,13 +34,13 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 	}
 }
 
-// TestPasswordFile: the file's password opens the pool and the migrations. While server and
-// file disagree, the error is Transient and tells no password; when they agree again, new
-// connections work, without a new pool.
+// TestPasswordFile: the file's password opens the pool and the migrations. While server and file
+// disagree, the error is Transient and contains no password. When they agree again, new connections
+// work, without a new pool.
 func TestPasswordFile(t *testing.T) {
 	t.Parallel()
-	admin, urlOf := pgtest.Strict(t, "first", "shop")
-	shopURL := urlOf("shop")
+	admin, urlOf := pgtest.Strict(t, "first", "app")
+	appURL := urlOf("app")
 	file := filepath.Join(t.TempDir(), "password")
 	put := func(password string) {
 		t.Helper()
@@ -48,7 +48,7 @@ func TestPasswordFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cfg := postgres.Config{URL: shopURL, PasswordFile: file}
+	cfg := postgres.Config{URL: appURL, PasswordFile: file}
 	pool := openPool(t, cfg)
 	refused := func(when, want string) {
 		t.Helper()
@@ -74,12 +74,12 @@ func TestPasswordFile(t *testing.T) {
 	}
 	exec(t, pool, "SELECT id FROM things")
 
-	exec(t, admin, "ALTER ROLE shop PASSWORD 'second'")
+	exec(t, admin, "ALTER ROLE app PASSWORD 'second'")
 	refused("rotated at the server only", "28P01")
-	// A service that starts in this moment waits, and goes on by itself.
+	// A service that starts at this moment waits, and continues by itself.
 	more := postgres.Component{Name: "more", FS: fstest.MapFS{
 		"00001_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (id int);\n")}}}
-	life := postgres.NewLifecycle(shopURL, pool, slog.New(slog.DiscardHandler), nil, []postgres.Component{more})
+	life := postgres.NewLifecycle(appURL, pool, slog.New(slog.DiscardHandler), nil, []postgres.Component{more})
 	ended := make(chan error, 1)
 	go func() { ended <- life.Migrate(t.Context()) }()
 	if err := life.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "password authentication failed") {

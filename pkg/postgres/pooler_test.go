@@ -18,8 +18,8 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// TestPoolers: PgBouncer with its default settings is in between, and everything works as
-// without it. Statements, settings and locks must not depend on a session of the server.
+// TestPoolers: with PgBouncer and its default settings in between, everything works as without it.
+// Statements, settings and locks must not depend on a session of the server.
 func TestPoolers(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"session", "transaction"} {
@@ -88,7 +88,8 @@ func TestPoolers(t *testing.T) {
 	}
 }
 
-// TestPoolerInStatementMode cannot work, and says why instead of ending the service.
+// TestPoolerInStatementMode: a pool cannot work in this mode, and reports why instead of ending the
+// service.
 func TestPoolerInStatementMode(t *testing.T) {
 	t.Parallel()
 	through := pgtest.Pooler(t, "statement")
@@ -103,8 +104,8 @@ func TestPoolerInStatementMode(t *testing.T) {
 	}
 }
 
-// TestMigrationsExcludeEachOther: also a process of the release before, whose lock is a
-// session's.
+// TestMigrationsExcludeEachOther: migrations also exclude a process of the earlier release, whose
+// lock is a session's.
 func TestMigrationsExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)

@@ -12,28 +12,27 @@ import (
 )
 
 const (
-	// defaultConns is for one process of a service. Five services on one server have 80, one
-	// of them twice during a roll 96: below the 97 that a server leaves to ordinary roles by
-	// default (max_connections 100, superuser_reserved_connections 3).
+	// defaultConns is for one process of a service. Five services on one server have 80, or 96
+	// while one of them runs twice during a rolling update. That is below the 97 that a server
+	// leaves to ordinary roles by default (max_connections 100, superuser_reserved_connections 3).
 	defaultConns = 16
-	// leastConns leaves two to each pool: one that waits, and one that works meanwhile.
+	// leastConns leaves two to each pool, so that one can work while the other waits.
 	leastConns = 8
 )
 
-// Bounds of requests. Their sum is far below what a server gives an answer (service.Serve,
-// 30 s), so that the client is told 503 before its connection is cut.
+// Bounds of requests. Their sum is far below the time that a server allows for a response
+// (service.Serve, 30 s), so that the client receives 503 before its connection is cut.
 const (
 	requestAcquire   = 2 * time.Second
 	requestLock      = 3 * time.Second
 	requestStatement = 8 * time.Second
 )
 
-// Pools are the connections of one process of a service, kept apart by their users, so that
-// none of these takes another's: requests that wait for a lock do not hold up the consumer, a
-// consumer's long transaction does not make the relay lose its lease, and writes do not keep
-// a GET from its answer.
+// Pools are the connections of one process of a service, separated by their users, so that no user
+// takes another's: requests that wait for a lock do not delay the consumer, a consumer's long
+// transaction does not make the relay lose its lease, and writes do not delay a GET.
 type Pools struct {
-	Reads  *pgxpool.Pool // requests that only look
+	Reads  *pgxpool.Pool // requests that only read
 	Writes *pgxpool.Pool // requests that change something
 	Work   *pgxpool.Pool // consumer, retries, deadlines, upkeep, operators
 	Relay  *pgxpool.Pool // the outbox relay with its leases, and the readiness check
@@ -42,9 +41,9 @@ type Pools struct {
 }
 
 // OpenPools returns the pools. Together they have at most cfg.MaxConns connections, or
-// pool_max_conns of the URL, or else 16; fewer than 8 are errs.Invalid. cfg.Bounds and
-// cfg.Refusals are theirs to set. Otherwise it is like [Open]: connections are made when they
-// are needed. reg may be nil.
+// pool_max_conns of the URL, or else 16; fewer than 8 are errs.Invalid. OpenPools sets cfg.Bounds
+// and cfg.Refusals. Otherwise it is like [Open]: connections are opened when they are needed. reg
+// may be nil.
 func OpenPools(ctx context.Context, cfg Config, reg prometheus.Registerer) (*Pools, error) {
 	most, err := mostConns(cfg)
 	if err != nil {
@@ -85,9 +84,9 @@ func (p *Pools) Close() {
 	}
 }
 
-// shares divides connections. The relay uses three at most (read, mark, renew leases); the
-// work is a consumer's two loops and what runs beside; a write takes longer than a look, since
-// it waits for the disk.
+// shares divides the connections. The relay uses three at most (read, mark, renew leases). The work
+// pool serves a consumer's two loops and what runs beside them. Writes get more than reads, because
+// a write waits for the disk.
 func shares(most int32) (reads, writes, work, relay int32) {
 	relay = min(max(2, most*3/16), 3)
 	work = max(2, most/4)

@@ -28,8 +28,8 @@ func openPools(t *testing.T, url string) (*postgres.Pools, *prometheus.Registry)
 	return pools, reg
 }
 
-// TestPoolsShareABound: whatever the bound, the pools together keep it, and none has less
-// than two.
+// TestPoolsShareABound: whatever the bound, the pools together stay within it, and each has two
+// connections at least.
 func TestPoolsShareABound(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)
@@ -69,9 +69,8 @@ func byName(p *postgres.Pools) map[string]*pgxpool.Pool {
 	return map[string]*pgxpool.Pool{"reads": p.Reads, "writes": p.Writes, "work": p.Work, "relay": p.Relay}
 }
 
-// TestWritesThatWaitHoldUpNothingElse: a lock makes more requests wait than there are
-// connections for them. Each is refused within seconds as Transient, and all other users of
-// the database work meanwhile.
+// TestWritesThatWaitHoldUpNothingElse: a lock makes more requests wait than they have connections.
+// Each is refused within seconds as Transient, and all other users of the database work meanwhile.
 func TestWritesThatWaitHoldUpNothingElse(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)
@@ -118,7 +117,7 @@ func TestWritesThatWaitHoldUpNothingElse(t *testing.T) {
 	exec(t, pools.Writes, "INSERT INTO notes VALUES (1)")
 }
 
-// refusals returns how many the metric counts that blame what is given.
+// refusals returns the number of refusals that the metric counts for a value of the label blames.
 func refusals(t *testing.T, reg *prometheus.Registry, blames string) (n float64) {
 	t.Helper()
 	families, err := reg.Gather()
@@ -126,7 +125,7 @@ func refusals(t *testing.T, reg *prometheus.Registry, blames string) (n float64)
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() != "eventshop_database_refusals_total" {
+		if f.GetName() != "database_refusals_total" {
 			continue
 		}
 		for _, m := range f.GetMetric() {
@@ -150,8 +149,8 @@ func begin(t *testing.T, pool *pgxpool.Pool) pgx.Tx {
 	return tx
 }
 
-// TestReadOnlyConnectionsAreDropped: a primary that was demoted refuses writes on connections
-// that live on. The next write uses a new connection, which may reach its successor.
+// TestReadOnlyConnectionsAreDropped: a primary that was demoted refuses writes on connections that
+// stay open. The next write uses a new connection, which may reach its successor.
 func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 	t.Parallel()
 	pool := newNotes(t)
@@ -187,8 +186,8 @@ func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 	}
 }
 
-// TestReadOnlyConnectionsOfReadersGetOld: a reader is never refused, so that its connection is
-// dropped for what the server says about itself.
+// TestReadOnlyConnectionsOfReadersGetOld: a reader is never refused, so its connection is dropped
+// because the server reports itself read-only.
 func TestReadOnlyConnectionsOfReadersGetOld(t *testing.T) {
 	t.Parallel()
 	pool, err := postgres.Open(t.Context(), postgres.Config{URL: pgtest.NewURL(t), MaxConns: 1})
@@ -222,15 +221,15 @@ func age(t *testing.T, pool *pgxpool.Pool) {
 	}
 	defer conn.Release()
 	data := conn.Conn().PgConn().CustomData()
-	opened, ok := data["eventshop.opened"].(time.Time)
+	opened, ok := data["postgres.opened"].(time.Time)
 	if !ok {
 		t.Fatal("the connection does not know when it was opened")
 	}
-	data["eventshop.opened"] = opened.Add(-time.Minute)
+	data["postgres.opened"] = opened.Add(-time.Minute)
 }
 
-// TestSeveralHosts: of the hosts that the URL names, the one that takes writes is used, and
-// another when that is gone.
+// TestSeveralHosts: of the hosts in the URL, the pool uses the one that accepts writes, and another
+// one when that is unavailable.
 func TestSeveralHosts(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)

@@ -61,12 +61,12 @@ func TestOpenSettings(t *testing.T) {
 			t.Errorf("%s: at most %d connections, want %d", tc.name, got, tc.want)
 		}
 	}
-	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url + "&application_name=shop"})
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url + "&application_name=lockers"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	for setting, want := range map[string]string{"application_name": "shop", "TimeZone": "UTC", "idle_in_transaction_session_timeout": "10s"} {
+	for setting, want := range map[string]string{"application_name": "lockers", "TimeZone": "UTC", "idle_in_transaction_session_timeout": "10s"} {
 		var got string
 		if err := pool.QueryRow(t.Context(), "SELECT current_setting($1)", setting).Scan(&got); err != nil {
 			t.Fatal(err)

@@ -13,23 +13,22 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// probeLockTimeout bounds how long [Probe] waits for a row that another session changes. It
-// takes no row that is locked already, so it hardly ever waits.
+// probeLockTimeout bounds how long [Probe] waits for a row that another session changes. Probe
+// skips rows that are locked already, so it hardly ever waits.
 const probeLockTimeout = "500ms"
 
-// InDoubt reports that the database refused a statement and that the SQLSTATE alone does not
-// say why: 54000 is a value too large for an index as well as a server that has stopped before
-// transaction ids wrap around, and 23502 is a missing value as well as a column that a newer
-// release has added. [Settle] decides. Errors that [Classify] knows to be the environment's
-// are not in doubt.
+// InDoubt reports that the database refused a statement and that the SQLSTATE does not identify the
+// cause. 54000 is a value too large for an index, and also a server that has stopped before
+// transaction ids wrap around. 23502 is a missing value, and also a column that a newer release has
+// added. [Settle] decides. Errors that [Classify] attributes to the environment are not in doubt.
 func InDoubt(err error) bool {
 	_, refused := errors.AsType[*pgconn.PgError](err)
 	return refused && errs.KindOf(Classify(err)) != errs.Transient
 }
 
-// Settle decides about an error whose transaction has ended: it returns err as it is, unless
-// the error is in doubt and a harmless write (see [Probe]) fails as well. Then the environment
-// is at fault and the result is of kind errs.Transient.
+// Settle decides about an error whose transaction has ended. It returns err unchanged, unless the
+// error is in doubt and a harmless write (see [Probe]) fails as well. Then the environment is at
+// fault and the result is of kind errs.Transient.
 func Settle(ctx context.Context, pool *pgxpool.Pool, err error) error {
 	if !InDoubt(err) {
 		return err
@@ -38,8 +37,8 @@ func Settle(ctx context.Context, pool *pgxpool.Pool, err error) error {
 	return Blame(err, probe)
 }
 
-// Blame returns err as it is when the probe worked, and as errs.Transient, with both texts,
-// when it did not.
+// Blame returns err unchanged when the probe worked, and as errs.Transient, with both texts, when
+// the probe failed.
 func Blame(err, probe error) error {
 	if probe == nil {
 		return err
@@ -47,14 +46,14 @@ func Blame(err, probe error) error {
 	return errs.New(errs.Transient, "%w (a harmless write fails as well: %v)", err, probe)
 }
 
-// Probe makes a harmless write to every table of the current schema that the role may write to,
-// and undoes it: it inserts a copy of one row, which conflicts with the row itself, and sets a
-// column of one row to what it is. Triggers, constraints, privileges and storage say of these
-// writes what they would say of any other. A table without rows is not written to. Probe draws
-// a transaction id in any case, which a server that protects itself from wraparound refuses.
+// Probe makes a harmless write to every table of the current schema that the role may write to, and
+// undoes it. It inserts a copy of one row, which conflicts with the row itself, and sets a column
+// of one row to its present value. Triggers, constraints, privileges and storage treat these writes
+// like any other. Probe writes nothing to an empty table. It draws a transaction id in any case,
+// which a server that protects itself from wraparound refuses.
 //
-// It runs inside tx, which must be healthy, and leaves it as it was. The error names the table
-// and keeps the server's error in its chain; its kind is that of [Classify].
+// It runs inside tx, which must be healthy, and leaves it unchanged. The error contains the table's
+// name and keeps the server's error in its chain; its kind is that of [Classify].
 func Probe(ctx context.Context, tx pgx.Tx) error {
 	sub, err := tx.Begin(ctx) // a savepoint
 	if err != nil {
@@ -110,7 +109,7 @@ func (t probed) statements() []string {
 	return all
 }
 
-// writable lists the current schema's tables, partitions apart, with what the role may do to
+// writable lists the database's tables without the partitions, and the role's privileges on
 // their columns. Generated columns cannot be written.
 func writable(ctx context.Context, tx pgx.Tx) ([]probed, error) {
 	rows, err := tx.Query(ctx, `
@@ -124,7 +123,7 @@ func writable(ctx context.Context, tx pgx.Tx) ([]probed, error) {
 		FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = current_schema()
+		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
 		GROUP BY 1
 		HAVING bool_or(has_column_privilege(c.oid, a.attnum, 'INSERT') OR has_column_privilege(c.oid, a.attnum, 'UPDATE'))
 		ORDER BY 1`)

@@ -15,7 +15,7 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// probeDB is a database with a table of every sort that a probe meets, one row in each.
+// probeDB returns a database with a table of every kind that a probe can meet, with one row each.
 func probeDB(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	pool := pgtest.NewDB(t)
@@ -57,7 +57,7 @@ func TestAProbeWritesToEveryTableAndChangesNothing(t *testing.T) {
 		if err := postgres.Probe(t.Context(), tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(t.Context(), `INSERT INTO keyless VALUES ('after the probe')`) // the transaction goes on
+		_, err := tx.Exec(t.Context(), `INSERT INTO keyless VALUES ('after the probe')`) // the transaction continues
 		return err
 	})
 	if err != nil {
@@ -94,8 +94,8 @@ func TestAProbeFailsWhereTheEnvironmentRefusesWrites(t *testing.T) {
 	}
 }
 
-// TestATableThatTakesNoUpdatesIsHealthy: its owner may update it as far as grants go, and the
-// trigger that keeps it append-only refuses each of them.
+// TestATableThatTakesNoUpdatesIsHealthy: the grants allow the owner to update the table, and the
+// trigger that keeps it append-only refuses each update.
 func TestATableThatTakesNoUpdatesIsHealthy(t *testing.T) {
 	t.Parallel()
 	pool := probeDB(t)
@@ -103,7 +103,7 @@ func TestATableThatTakesNoUpdatesIsHealthy(t *testing.T) {
 	if err := probed(t.Context(), pool); err != nil {
 		t.Errorf("the probe says %v", err)
 	}
-	// Its inserts are tried all the same.
+	// The probe still tries its inserts.
 	exec(t, pool, `CREATE TRIGGER full_disk BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION refuse('53100')`)
 	if err := probed(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "plain") {
 		t.Errorf("the probe says %v, want an error about plain", err)
@@ -121,7 +121,7 @@ func TestInAHealthyDatabaseTheRecordIsToBlame(t *testing.T) {
 	}
 }
 
-// A row that another session holds is no reason to wait, or to fail.
+// A row that another session has locked causes neither a wait nor a failure.
 func TestAProbePassesLockedRowsBy(t *testing.T) {
 	t.Parallel()
 	pool := probeDB(t)

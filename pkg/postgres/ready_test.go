@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func ready(t *testing.T, url string, comps ...postgres.Component) (*postgres.Lif
 	return l, pools, reg
 }
 
-// awaitReady waits until the check says the reason; "" for ready.
+// awaitReady waits until the check returns the reason; "" for ready.
 func awaitReady(t *testing.T, l *postgres.Lifecycle, when, reason string) {
 	t.Helper()
 	kafkatest.Eventually(t, "readiness "+when+": "+reason, func() bool {
@@ -47,8 +48,8 @@ func awaitReady(t *testing.T, l *postgres.Lifecycle, when, reason string) {
 	})
 }
 
-// TestNotReadyWhileTheDatabaseTakesNoWrites: what an administrator does to the database for a
-// while shows at /readyz with the server's reason, and goes away by itself.
+// TestNotReadyWhileTheDatabaseTakesNoWrites: what an administrator temporarily does to the database
+// appears at /readyz with the server's reason, and the service recovers by itself.
 func TestNotReadyWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ away, back, reason string }{
@@ -87,8 +88,8 @@ func TestNotReadyWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	}
 }
 
-// TestNotReadyAfterARefusal: a table that takes no writes does not show in a transaction id.
-// The first write that is refused makes the check look at every table.
+// TestNotReadyAfterARefusal: drawing a transaction id does not detect a table that accepts no
+// writes. The first refused write makes the check examine every table.
 func TestNotReadyAfterARefusal(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewSeparate(t, diary())
@@ -122,13 +123,13 @@ func TestNotReadyAfterARefusal(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// A record that is why does not make the service unready.
+	// A refusal that a record causes does not make the service unready.
 	if err := write("'00000000-0000-7000-8000-000000000001'::text::bytea::text::uuid"); err == nil {
 		t.Fatal("no error")
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for until := time.Now().Add(1500 * time.Millisecond); time.Now().Before(until); <-tick.C { // the look comes within a second
+	for until := time.Now().Add(1500 * time.Millisecond); time.Now().Before(until); <-tick.C { // the check runs within a second
 		if err := l.Ready(t.Context()); err != nil {
 			t.Fatalf("not ready because of one bad value: %v", err)
 		}
@@ -138,16 +139,19 @@ func TestNotReadyAfterARefusal(t *testing.T) {
 	}
 }
 
-// maintenance returns the URL of the database that is there for administrators.
-func maintenance(t *testing.T, url string) string {
+// maintenance returns the URL of the administrators' database.
+func maintenance(t *testing.T, of string) string {
 	t.Helper()
-	before, rest, _ := strings.Cut(url, "/eventshop_test_")
-	_, query, _ := strings.Cut(rest, "?")
-	return before + "/postgres?" + query
+	u, err := url.Parse(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/postgres"
+	return u.String()
 }
 
-// TestOnceTriesAgain: a part that is done one time waits for what the database refuses, and
-// fails for good by its own fault only.
+// TestOnceTriesAgain: a part that runs once waits for what the database refuses, and fails
+// permanently only by its own fault.
 func TestOnceTriesAgain(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)
@@ -177,8 +181,8 @@ func TestOnceTriesAgain(t *testing.T) {
 	}
 }
 
-// TestReadinessIsCheap: however often it is asked, the database is asked for a transaction id
-// once in a while.
+// TestReadinessIsCheap: however often the check runs, it draws a transaction id only once in a
+// while.
 func TestReadinessIsCheap(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewURL(t)

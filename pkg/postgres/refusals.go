@@ -14,32 +14,32 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// Refusals counts what a database refuses, and remembers that something was, so that the
-// readiness check looks closer. A nil one does nothing. It is for one process's pools of one
-// database.
+// Refusals counts what a database refuses, and remembers refusals, so that the readiness check
+// examines them. A nil Refusals does nothing. One process uses one for its pools of one database.
 type Refusals struct {
 	total *prometheus.CounterVec
 
 	mu      sync.Mutex
-	suspect bool // a refusal since the last look that may be the environment's
-	// refused are the statements whose text the server did not take: a table, a column or a
-	// grant is missing. Their values do not matter.
+	suspect bool // the environment may have caused a refusal since the last check
+	// refused are the statements whose text the server did not accept, because a table, a column or
+	// a grant is missing. Their values do not matter.
 	refused map[string]bool
 }
 
-// maxRefused bounds refused: what one missing table concerns, and some.
+// maxRefused bounds refused: enough for the statements that one missing table affects, and some
+// more.
 const maxRefused = 50
 
 // The values of the label reason that are no SQLSTATE.
 const (
-	reasonUnreachable = "unreachable" // no connection could be made, without a word of the server
+	reasonUnreachable = "unreachable" // no connection could be opened, without a reply of the server
 	reasonBusy        = "busy"        // no connection was free in time
 )
 
 // NewRefusals returns a counter; reg may be nil.
 func NewRefusals(reg prometheus.Registerer) *Refusals {
 	r := &Refusals{refused: map[string]bool{}, total: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "eventshop_database_refusals_total",
+		Name: "database_refusals_total",
 		Help: "What the database refused this process, by reason: a SQLSTATE, \"unreachable\" for no connection, \"busy\" for none that was free in time. " +
 			"blames is \"environment\" for what is surely no record's fault, else \"unclear\".",
 	}, []string{"reason", "blames"})}
@@ -86,7 +86,7 @@ func (r *Refusals) noteBusy() {
 	}
 }
 
-// noteStatement remembers a statement that failed with class 42.
+// noteStatement stores a statement that failed with class 42.
 func (r *Refusals) noteStatement(sql string, err error) {
 	if r == nil || sql == "" || !strings.HasPrefix(State(err), "42") {
 		return
@@ -98,9 +98,9 @@ func (r *Refusals) noteStatement(sql string, err error) {
 	}
 }
 
-// again tries the statements that were refused, without effect and without values: it has the
-// server plan them, which takes tables, columns, functions and grants. It returns the first
-// refusal, and forgets those that are taken again.
+// again tries the refused statements, without effect and without values: the server plans them,
+// which checks tables, columns, functions and grants. It returns the first refusal, and removes the
+// statements that the server accepts again.
 func (r *Refusals) again(ctx context.Context, tx pgx.Tx) error {
 	if r == nil {
 		return nil
@@ -121,14 +121,14 @@ func (r *Refusals) again(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// plan is under a savepoint: with no values at all a plan may fail for other reasons.
+// plan uses a savepoint: without values a plan may fail for other reasons.
 func plan(ctx context.Context, tx pgx.Tx, sql string) error {
 	sub, err := tx.Begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer sub.Rollback(ctx)
-	const name = "eventshop_refused"
+	const name = "refused_again"
 	described, err := sub.Prepare(ctx, name, sql)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func plan(ctx context.Context, tx pgx.Tx, sql string) error {
 	return err
 }
 
-// take reports whether something was refused since the last call.
+// take reports whether a refusal occurred since the last call.
 func (r *Refusals) take() bool {
 	if r == nil {
 		return false
@@ -154,8 +154,8 @@ func (r *Refusals) take() bool {
 	return was
 }
 
-// passes reports whether a state is ordinary among transactions that run side by side, or a
-// row's own, so that it is no reason to look at the server.
+// passes reports whether a state is normal among concurrent transactions, or is a row's own, so
+// that the server needs no examination.
 func passes(state string) bool {
 	switch state {
 	case "40001", "40P01", "55P03", "57014", "25P02", "25P03", "23505", "23503", "23P01":

@@ -8,20 +8,20 @@ import (
 	"slices"
 )
 
-// Partitioned registers a table for [EnsurePartitions] and [DropPartitions]: functions of
-// the tables' owner, which serve registered tables only, make and drop its day partitions.
+// Partitioned registers a table for [EnsurePartitions] and [DropPartitions]. Functions of the
+// tables' owner create and drop its day partitions; they serve registered tables only.
 type Partitioned struct {
 	Table string
-	// KeepIf is a SQL condition, asked behind the lock under which a day would be dropped:
-	// one row that meets it keeps its day. $1 is the instant before which days may go.
+	// KeepIf is a SQL condition. It is checked under the lock with which a day would be dropped:
+	// one row that meets it keeps its day. $1 is the instant before which days may be dropped.
 	KeepIf string
 }
 
 //go:embed migrations/*.sql
 var partitionFunctions embed.FS
 
-// WithPartitions returns the components as [Migrate] runs them: in front of those with day
-// partitions comes the one with the functions that make and drop them.
+// WithPartitions returns the components as [Migrate] runs them. If any of them has day partitions,
+// it adds the component with the functions that create and drop them, as the first.
 func WithPartitions(comps []Component) []Component {
 	if !slices.ContainsFunc(comps, func(c Component) bool { return len(c.Partitioned) > 0 }) {
 		return comps

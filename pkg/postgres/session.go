@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,31 +20,31 @@ import (
 )
 
 const (
-	// idleInTransaction gives up a transaction that a frozen process left open, so that it does
-	// not hold up for long the process that took over its partitions.
+	// idleInTransaction ends a transaction that a frozen process left open, so that it does not
+	// long block the process that took over its partitions.
 	idleInTransaction = 10 * time.Second
-	// lookTimeout is what a connection may take, and a statement that does nothing.
+	// lookTimeout bounds opening a connection and running a trivial statement.
 	lookTimeout = 6 * time.Second
-	// readOnlyLifetime is how long a connection is used whose server says that it is read-only.
-	// A new one may reach the server's successor; where it does not, reads still go on.
+	// readOnlyLifetime is how long a connection is used whose server reports itself read-only. A
+	// new connection may reach the server's successor; if it does not, reads still work.
 	readOnlyLifetime = 10 * time.Second
 )
 
-// Keys of what a connection remembers about itself (pgconn.PgConn.CustomData).
+// Keys of the values that a connection stores about itself (pgconn.PgConn.CustomData).
 const (
-	dataBegin  = "eventshop.begin"  // string: the statement that begins a transaction
-	dataOpened = "eventshop.opened" // time.Time
+	dataBegin  = "postgres.begin"  // []string: the statements that begin a transaction
+	dataOpened = "postgres.opened" // time.Time
 )
 
-// Bounds say how long a pool's users wait. A bound that is passed is errs.Transient. Zero is
-// no bound but the caller's context.
+// Bounds limit how long a pool's users wait. A wait beyond a bound is errs.Transient. Zero means no
+// bound except the caller's context.
 type Bounds struct {
 	Acquire   time.Duration // for a free connection
 	Lock      time.Duration // for a lock, of one statement
 	Statement time.Duration // for one statement
 }
 
-// settings are those that each transaction has, by their names in PostgreSQL.
+// settings returns the settings of each transaction, by their names in PostgreSQL.
 func (b Bounds) settings(idle bool) map[string]string {
 	set := map[string]string{}
 	if idle {
@@ -60,25 +61,25 @@ func (b Bounds) settings(idle bool) map[string]string {
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// route is how connections reach the server: straight, or by a pooler that may give each
-// transaction another one of the server's sessions. It is found out once and, since what is
-// in between can change, again after a failure to connect.
+// route is how connections reach the server: directly, or through a pooler that may run each
+// transaction in another one of the server's sessions. It is determined once, and again after a
+// failure to connect, because the components in between can change.
 type route struct {
 	mu     sync.Mutex
 	known  bool
 	pooled bool
 }
 
-// find makes a connection of its own to look. A pooler shows by the process id: the one it
-// announces is not the one of the server's session behind it.
+// find opens a connection of its own to check. A pooler is detected by the process id: the id that
+// it announces is not that of the server's session behind it.
 func (r *route) find(ctx context.Context, c *pgx.ConnConfig) (pooled bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known {
 		return r.pooled, nil
 	}
-	// The look is short, since others wait for it: a server that accepts connections and then
-	// says nothing must not hold them up.
+	// The check is short, because other connections wait for it. A server that accepts connections
+	// and then does not respond must not delay them.
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	look := c.Copy()
@@ -102,12 +103,12 @@ func (r *route) forget() {
 	r.known = false
 }
 
-// prepare makes the hook that completes the configuration of each connection.
+// prepare returns the hook that completes the configuration of each connection.
 //
-// Straight to the server, settings come with the connection, and statements are prepared once
-// and kept. By a pooler neither would be there in the next transaction: settings come with
-// BEGIN (see [InTx]), and pgx keeps a statement's description instead of the statement. What
-// the URL sets itself stays as it is.
+// On a direct connection, settings are sent when it opens, and statements are prepared once and
+// kept. Through a pooler neither would exist in the next transaction. There, settings are sent with
+// BEGIN (see [InTx]), and pgx caches a statement's description instead of the statement. Settings
+// in the URL itself stay unchanged.
 func prepare(cfg Config, r *route) func(context.Context, *pgx.ConnConfig) error {
 	return func(ctx context.Context, c *pgx.ConnConfig) error {
 		if cfg.PasswordFile != "" {
@@ -129,20 +130,18 @@ func prepare(cfg Config, r *route) func(context.Context, *pgx.ConnConfig) error 
 		if pooled && !strings.Contains(cfg.URL, "default_query_exec_mode") {
 			c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		}
-		var begin strings.Builder
-		begin.WriteString("BEGIN ISOLATION LEVEL READ COMMITTED")
+		begin := []string{beginPlain}
 		for name, value := range cfg.Bounds.settings(true) {
 			switch _, set := c.RuntimeParams[name]; {
 			case set:
 			case pooled:
-				fmt.Fprintf(&begin, "; SET LOCAL %s = '%s'", name, value)
+				begin = append(begin, fmt.Sprintf("SET LOCAL %s = '%s'", name, value))
 			default:
 				c.RuntimeParams[name] = value
 			}
 		}
-		text := begin.String()
 		c.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
-			conn.CustomData()[dataBegin] = text
+			conn.CustomData()[dataBegin] = begin
 			conn.CustomData()[dataOpened] = time.Now()
 			return nil
 		}
@@ -150,16 +149,19 @@ func prepare(cfg Config, r *route) func(context.Context, *pgx.ConnConfig) error 
 	}
 }
 
-// beginOf returns the statement that begins a transaction on the connection.
-func beginOf(conn *pgx.Conn) string {
-	if text, ok := conn.PgConn().CustomData()[dataBegin].(string); ok {
-		return text
+// beginPlain is the first of the statements that begin a transaction.
+const beginPlain = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+// beginOf returns the statements that begin a transaction on the connection.
+func beginOf(conn *pgx.Conn) []string {
+	if begin, ok := conn.PgConn().CustomData()[dataBegin].([]string); ok {
+		return begin
 	}
-	return "BEGIN ISOLATION LEVEL READ COMMITTED"
+	return []string{beginPlain}
 }
 
-// fresh is a pool's PrepareConn: it drops a connection whose server has said for a while
-// that it takes no writes, as a primary does that was demoted and kept its connections.
+// fresh is a pool's PrepareConn. It drops a connection whose server has reported for a while that
+// it accepts no writes. A primary that was demoted and kept its connections does so.
 func fresh(_ context.Context, conn *pgx.Conn) (bool, error) {
 	readOnly := conn.PgConn().ParameterStatus("in_hot_standby") == "on" ||
 		conn.PgConn().ParameterStatus("default_transaction_read_only") == "on"
@@ -177,8 +179,8 @@ func severalHosts(c *pgx.ConnConfig) bool {
 	return false
 }
 
-// watch sees what happens to a pool's connections: it bounds the wait for a free one and
-// notes what the server refuses. It implements pgx's tracers.
+// watch observes a pool's connections: it bounds the wait for a free one and records what the
+// server refuses. It implements pgx's tracers.
 type watch struct {
 	bounds   Bounds
 	route    *route
@@ -228,22 +230,26 @@ func (w *watch) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQu
 	}
 }
 
-func (w *watch) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	return context.WithValue(ctx, statementKey{}, data.Batch)
+func (w *watch) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
 }
 
-func (w *watch) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-
-func (w *watch) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchEndData) {
-	if batch, ok := ctx.Value(statementKey{}).(*pgx.Batch); ok && data.Err != nil {
-		for _, q := range batch.QueuedQueries {
-			w.refusals.noteStatement(q.SQL, data.Err)
-		}
+func (w *watch) TraceBatchQuery(_ context.Context, _ *pgx.Conn, data pgx.TraceBatchQueryData) {
+	if data.Err != nil {
+		w.refusals.noteStatement(data.SQL, data.Err)
 	}
 }
 
-// onError is called for every error that the server sends on an open connection. It returns
-// false for those after which the connection is of no use.
+// TraceBatchEnd notes the statement that the server refused to prepare. Those that it refused to run
+// were noted by TraceBatchQuery.
+func (w *watch) TraceBatchEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceBatchEndData) {
+	if unsent, ok := errors.AsType[pgx.ErrPreprocessingBatch](data.Err); ok {
+		w.refusals.noteStatement(unsent.SQL(), data.Err)
+	}
+}
+
+// onError runs for every error that the server sends on an open connection. It returns false for
+// the errors after which the connection is useless.
 func (w *watch) onError(next pgconn.PgErrorHandler) pgconn.PgErrorHandler {
 	return func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		w.refusals.note(err)

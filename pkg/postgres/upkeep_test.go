@@ -90,9 +90,9 @@ func TestMaintainIsHourlyAndSoonerAfterAFailure(t *testing.T) {
 		}
 		last := float64(started.Add(2*time.Hour + 2*time.Minute).Unix())
 		for name, want := range map[string]map[string]float64{
-			"eventshop_upkeep_failures_total":                 {"fails": 2, "works": 0},
-			"eventshop_partitions_dropped_total":              {"fails": 2, "works": 0},
-			"eventshop_upkeep_last_success_timestamp_seconds": {"fails": last, "works": last},
+			"upkeep_failures_total":                 {"fails": 2, "works": 0},
+			"partitions_dropped_total":              {"fails": 2, "works": 0},
+			"upkeep_last_success_timestamp_seconds": {"fails": last, "works": last},
 		} {
 			if diff := cmp.Diff(want, metric(t, reg, name)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -101,7 +101,7 @@ func TestMaintainIsHourlyAndSoonerAfterAFailure(t *testing.T) {
 	})
 }
 
-// A long transaction on an old day is no reason for a service not to start.
+// A long transaction on an old day does not prevent a service from starting.
 func TestMigrateDoesNotWaitForWhatIsOnlyPruned(t *testing.T) {
 	t.Parallel()
 	comp := component("log", `CREATE TABLE log (id uuid NOT NULL, PRIMARY KEY (id)) PARTITION BY RANGE (id);`)

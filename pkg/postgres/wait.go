@@ -14,13 +14,13 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// Migrations says who changes the schema: the value of the environment variable MIGRATIONS.
+// Migrations selects what changes the schema: the value of the environment variable MIGRATIONS.
 type Migrations string
 
-// The values of Migrations. The empty one is MigrationsRun.
+// The values of Migrations. The empty one means MigrationsRun.
 const (
 	MigrationsRun  Migrations = "run"  // the service, at its start
-	MigrationsWait Migrations = "wait" // somebody else; the service is not ready before they have
+	MigrationsWait Migrations = "wait" // another process; the service is not ready before it is done
 )
 
 // Check returns errs.Invalid for another value.
@@ -32,9 +32,9 @@ func (m Migrations) Check() error {
 	return errs.New(errs.Invalid, `environment variable MIGRATIONS must be "run" or "wait", not %q`, string(m))
 }
 
-// current returns nil when the database has every migration of the components, and every
-// grant that the connecting role needs. A schema that is newer is fine. What is missing is
-// errs.Transient: somebody is about to add it.
+// current returns nil when the database has every migration of the components, and the connecting
+// role may read each table for which it has a [Grant]. A newer schema is accepted. A missing
+// migration or privilege is errs.Transient: another process is about to add it.
 func current(ctx context.Context, pool *pgxpool.Pool, comps []Component) error {
 	for _, c := range WithPartitions(comps) {
 		want, err := versions(c)
@@ -54,7 +54,7 @@ func current(ctx context.Context, pool *pgxpool.Pool, comps []Component) error {
 			}
 			var ok bool
 			err := pool.QueryRow(ctx, `SELECT coalesce(has_any_column_privilege(to_regclass($1), 'SELECT'), false)`,
-				pgx.Identifier{g.Table}.Sanitize()).Scan(&ok)
+				c.table(g.Table)).Scan(&ok)
 			if err != nil {
 				return Classify(fmt.Errorf("wait for migrations: %w", err))
 			}
@@ -88,8 +88,8 @@ func versions(c Component) ([]int64, error) {
 	return all, nil
 }
 
-// applied counts which of the versions the table says are applied. No table and a table
-// that the role may not read yet are none.
+// applied counts the given versions that the table lists as applied. It returns 0 when the table
+// does not exist or the role may not read it yet.
 func applied(ctx context.Context, pool *pgxpool.Pool, table string, versions []int64) (n int, err error) {
 	err = pool.QueryRow(ctx, `SELECT count(*) FROM (
 		SELECT DISTINCT ON (version_id) version_id, is_applied FROM `+pgx.Identifier{table}.Sanitize()+`

@@ -25,7 +25,7 @@ import (
 func TestWraparoundStop(t *testing.T) {
 	t.Parallel()
 	bin := pgtest.Binaries(t)
-	dir, err := os.MkdirTemp("", "wrap-") // t.TempDir is closed to the server's user
+	dir, err := os.MkdirTemp("", "wrap-") // the server's user cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestWraparoundStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
-	// As many transactions later: two thousand million from the oldest one not frozen.
+	// Two thousand million transactions after the oldest unfrozen one.
 	user, err := server.Credential()
 	if err != nil {
 		t.Fatal(err)

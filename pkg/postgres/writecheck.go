@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	// writeCheckEvery bounds what probes cost, however many and however often they ask: a
+	// writeCheckEvery bounds the cost of readiness checks, whatever their number and frequency: one
 	// transaction id in five seconds.
 	writeCheckEvery = 5 * time.Second
-	// writeCheckAgain is the pause after a check that failed, so that the end of the trouble
-	// is seen soon, and before one that follows a refusal.
+	// writeCheckAgain is the pause after a check that failed, so that a recovery is seen soon, and
+	// before a check that follows a refusal.
 	writeCheckAgain = time.Second
 )
 
-// writeCheck asks whether the database takes writes, and keeps the answer for a while. The
+// writeCheck checks whether the database accepts writes, and caches the result for a while. The
 // zero value is ready to use.
 type writeCheck struct {
-	mu      sync.Mutex // held while asking: those who come meanwhile share the answer
+	mu      sync.Mutex // locked during a check: concurrent callers share its result
 	asked   time.Time
 	err     error
-	suspect bool // something was refused since
+	suspect bool // a refusal occurred since
 }
 
-// ask draws a transaction id, which a standby, a read-only database and one that protects
-// itself from wraparound refuse. After a refusal, and until it works, it also has the refused
-// statements planned, which notices what is missing of a half-made migration or a grant, and
-// writes to every table (see Probe), which notices the rest.
+// ask draws a transaction id, which a standby, a read-only database and one that protects itself
+// from wraparound refuse. After a refusal, and until the check succeeds, it also has the refused
+// statements planned and writes to every table (see [Probe]). The plans detect what an unfinished
+// migration or a missing grant lacks; the writes detect the rest.
 func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refusals) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,5 +76,5 @@ func (w *writeCheck) ask(ctx context.Context, pool *pgxpool.Pool, refusals *Refu
 	return w.err
 }
 
-// errUndo rolls back a transaction that was only to see whether it works.
+// errUndo rolls back a transaction that only tests whether it works.
 var errUndo = errors.New("undo")

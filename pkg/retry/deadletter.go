@@ -11,15 +11,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 )
 
-// Headers a dead letter on the topic carries besides its original ones. Values are UTF-8
-// text; times are RFC 3339 in UTC with nanoseconds.
+// Headers of a dead letter on its topic, besides the original ones. Values are UTF-8 text; times
+// are RFC 3339 in UTC with nanoseconds.
 const (
-	HeaderDLQID             = "dlq_id"                 // UUIDv7 of the dead letter; a copy bears it again
+	HeaderDLQID             = "dlq_id"                 // UUIDv7 of the dead letter; further copies carry the same id
 	HeaderDLQTopic          = "dlq_original_topic"     //
 	HeaderDLQPartition      = "dlq_original_partition" // decimal
 	HeaderDLQOffset         = "dlq_original_offset"    // decimal
@@ -27,14 +27,14 @@ const (
 	HeaderDLQGroup          = "dlq_group"              // the consumer group that gave up
 	HeaderDLQErrorClass     = "dlq_error_class"        // an errs.Kind
 	HeaderDLQErrorMessage   = "dlq_error_message"      //
-	HeaderDLQErrorStack     = "dlq_error_stack"        // of the panic, or where it was given up
+	HeaderDLQErrorStack     = "dlq_error_stack"        // of the panic, or of the place where the record was given up
 	HeaderDLQAttempts       = "dlq_attempts"           // decimal, over all resubmissions
 	HeaderDLQFirstFailure   = "dlq_first_failure"      //
 	HeaderDLQLastFailure    = "dlq_last_failure"       //
-	HeaderDLQPayloadOmitted = "dlq_payload_omitted"    // decimal: bytes of a payload too large to be sent again
+	HeaderDLQPayloadOmitted = "dlq_payload_omitted"    // decimal: bytes of a payload that was too large to be sent again
 )
 
-// Steps in the life of a dead letter, as they stand in its audit trail.
+// Actions of a dead letter in its audit trail.
 const (
 	actionDeadLettered = "dead_lettered"
 	actionFailedAgain  = "failed_again"
@@ -48,28 +48,28 @@ type Letter struct {
 	EventID   uuid.UUID // uuid.Nil where no event could be read
 	EventType string
 	Failure
-	Parks bool // it has a place in its key's order, so that its key waits for a decision
+	Parks bool // it has a place in its key's order, so its key waits for a decision
 }
 
-// Bury gives a record up that was never in retry: it stores the dead letter, writes its
-// copy for the dead-letter topic and, if it parks, parks its key. A key that was parked
-// meanwhile is an error of kind errs.Transient, as of Park.
+// Bury gives up a record that was never in retry. It stores the dead letter, writes its copy for
+// the dead-letter topic and, if the record parks, parks its key. A key that was parked in the
+// meantime is an error of kind errs.Transient, as for [Store.Park].
 func (s *Store) Bury(ctx context.Context, tx pgx.Tx, l Letter) (id uuid.UUID, err error) {
 	if id, err = s.bury(ctx, tx, l); err != nil || !l.Parks {
 		return id, err
 	}
-	return id, s.park(ctx, tx, l.Lane(), "dead", id, l.head(), nil)
+	return id, s.park(ctx, tx, l.ParkedKey(), "dead", id, l.head(), nil)
 }
 
 func (l Letter) head() Head {
 	return Head{Record: l.Record, InboxID: l.InboxID, EventType: l.EventType, Failure: l.Failure, NotBefore: l.Last}
 }
 
-// BuryHead gives a record up whose key is parked by the head with the id given: that
-// head, or a follower whose turn had come. A record that was a resubmitted dead letter
-// becomes that dead letter again, with its attempts added up. The key stays parked by
-// it, unless it is one that parks nothing: then parked is false, and its followers go on.
-// The caller holds the key (see Take).
+// BuryHead gives up a record whose key is parked by the head with the given id: that head, or the
+// next follower. A record that was a resubmitted dead letter becomes that dead letter again, and
+// its attempts are added up. The record keeps its key parked, unless it is a record that parks
+// nothing: then parked is false, and its followers go on. The caller has locked the key (see
+// [Store.Take]).
 func (s *Store) BuryHead(ctx context.Context, tx pgx.Tx, head uuid.UUID, h Head, eventID uuid.UUID) (id uuid.UUID, parked bool, err error) {
 	if h.DeadLetter == uuid.Nil {
 		l := Letter{Record: h.Record, InboxID: h.InboxID, EventID: eventID, EventType: h.EventType, Failure: h.Failure, Parks: true}
@@ -82,7 +82,7 @@ func (s *Store) BuryHead(ctx context.Context, tx pgx.Tx, head uuid.UUID, h Head,
 	if err != nil || !parked {
 		return id, parked, err
 	}
-	return id, true, s.move(ctx, tx, h.Lane(), head, "dead", id, h, nil)
+	return id, true, s.move(ctx, tx, h.ParkedKey(), head, "dead", id, h, nil)
 }
 
 // bury stores a new dead letter and writes its copy.
@@ -117,7 +117,7 @@ func (s *Store) bury(ctx context.Context, tx pgx.Tx, l Letter) (uuid.UUID, error
 	return id, s.out.AppendRaw(ctx, tx, s.copyOf(id, id, l))
 }
 
-// reopen makes a resubmitted dead letter whose attempts failed again open again.
+// reopen sets a resubmitted dead letter whose attempts failed again back to open.
 func (s *Store) reopen(ctx context.Context, tx pgx.Tx, h Head) (parks bool, err error) {
 	l := Letter{Record: h.Record, Failure: h.Failure}
 	err = tx.QueryRow(ctx, `
@@ -162,13 +162,13 @@ func act(ctx context.Context, tx pgx.Tx, id uuid.UUID, actor, action, detail str
 	return nil
 }
 
-// copyOf makes the record for the dead-letter topic of this group: the original bytes,
-// key and headers, untouched, plus all that is needed to find and understand it.
+// copyOf returns the record for the dead-letter topic of this group: the original bytes, key and
+// headers, unchanged, plus everything that is needed to find and understand it.
 //
-// A record near the broker's size limit has no room for that. It is sent without its
-// payload, and if need be without its own headers and key; all of it is in the table.
+// A record near the broker's size limit leaves no room for that. Its copy has no payload and, if
+// need be, neither the original headers nor the key. The table has all of them.
 func (s *Store) copyOf(row, id uuid.UUID, l Letter) outbox.Raw {
-	about := []events.Header{
+	about := []event.Header{
 		text(HeaderDLQID, id.String()),
 		text(HeaderDLQTopic, l.Topic),
 		text(HeaderDLQPartition, strconv.FormatInt(int64(l.Partition), 10)),
@@ -184,14 +184,14 @@ func (s *Store) copyOf(row, id uuid.UUID, l Letter) outbox.Raw {
 	}
 	raw := outbox.Raw{
 		ID:      row,
-		Topic:   events.DeadLetterTopic(l.Topic, s.group).Name,
+		Topic:   event.DeadLetterTopic(l.Topic, s.group).Name,
 		Key:     l.Key,
 		Payload: l.Value,
-		Headers: append(append([]events.Header(nil), l.Headers...), about...),
+		Headers: append(append([]event.Header(nil), l.Headers...), about...),
 	}
 	if raw.Size() > outbox.MaxRaw {
 		about = append(about, text(HeaderDLQPayloadOmitted, strconv.Itoa(len(l.Value))))
-		raw.Payload, raw.Headers = nil, append(append([]events.Header(nil), l.Headers...), about...)
+		raw.Payload, raw.Headers = nil, append(append([]event.Header(nil), l.Headers...), about...)
 	}
 	if raw.Size() > outbox.MaxRaw {
 		raw.Key, raw.Headers = nil, about
@@ -199,9 +199,9 @@ func (s *Store) copyOf(row, id uuid.UUID, l Letter) outbox.Raw {
 	return raw
 }
 
-func encodeHeaders(hs []events.Header) (string, error) {
+func encodeHeaders(hs []event.Header) (string, error) {
 	if hs == nil {
-		hs = []events.Header{}
+		hs = []event.Header{}
 	}
 	b, err := json.Marshal(hs)
 	if err != nil {
@@ -210,14 +210,18 @@ func encodeHeaders(hs []events.Header) (string, error) {
 	return string(b), nil
 }
 
-// keepClosed is how long a dead letter that was resolved or discarded is kept, with who
-// did what to it. It is the retention of the dead-letter topics.
+// keepClosed is how long a resolved or discarded dead letter is kept, with its audit trail. It
+// equals the retention of the dead-letter topics.
 const keepClosed = 30 * 24 * time.Hour
 
-// Maintain removes dead letters closed more than 30 days before now, with their audit
-// trails; that their records were given up stays known (see GivenUp). Open ones stay whatever their age: keys may wait behind them.
+// Maintain deletes dead letters closed more than 30 days before now, with their audit trails. The
+// fact that their records were given up is kept (see [Store.GivenUp]). Open ones stay whatever
+// their age, because keys may wait behind them. Repaired ones that had their effect stay as well,
+// because the topic keeps the broken bytes: a reader that begins at offset 0 needs the repaired ones
+// (see [Store.Decisions]).
 func (s *Store) Maintain(ctx context.Context, q postgres.Querier, now time.Time) error {
-	_, err := q.Exec(ctx, `DELETE FROM dead_letters WHERE consumer_group = $1 AND closed_at < $2`, s.group, now.Add(-keepClosed))
+	_, err := q.Exec(ctx, `DELETE FROM dead_letters WHERE consumer_group = $1 AND closed_at < $2
+		AND (status = 'discarded' OR edited_headers IS NULL)`, s.group, now.Add(-keepClosed))
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("prune closed dead letters: %w", err))
 	}

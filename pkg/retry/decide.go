@@ -14,15 +14,15 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// changeTries is how often a change is tried: a consumer may park the key, or win a
-// lock, at the same moment, and finds another world the second time.
+// changeTries is how often a change is tried. A consumer may park the key, or win a lock, at the
+// same moment; the next try reads the new state.
 const changeTries = 3
 
-// errDryRun rolls a rehearsed change back.
+// errDryRun rolls back the change of a dry run.
 var errDryRun = errors.New("dry run")
 
-// change runs one person's decision in a transaction of its own and wakes the relay. A
-// dry run does all of it and rolls back: what it says would have happened.
+// change runs one operator's decision in a transaction of its own and wakes the relay. A dry run
+// executes the same statements and rolls back, so its result is what would have happened.
 func (s *Store) change(ctx context.Context, pool *pgxpool.Pool, dryRun bool, fn func(tx pgx.Tx) error) (err error) {
 	for range changeTries {
 		err = postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
@@ -47,21 +47,21 @@ func (s *Store) change(ctx context.Context, pool *pgxpool.Pool, dryRun bool, fn 
 	return err
 }
 
-// Resubmission is what Resubmit did.
+// Resubmission is the result of [Store.Resubmit].
 type Resubmission struct {
 	Status  Status    // after it
-	Effect  bool      // false: it was not open, and nothing was done but to record the attempt
+	Effect  bool      // false: the dead letter was not open, and only the attempt was recorded
 	RetryID uuid.UUID // of the retry record; uuid.Nil without effect, in a dry run, or when it waits
-	Waits   bool      // its key is parked by another record: its turn comes when that is out of the way
+	Waits   bool      // another record parks the key: this one goes on after it
 }
 
-// Resubmit gives the record of an open dead letter, edited or as it came, another round
-// of attempts, by this group only. One that parks is the head of its key again, and what
-// waits follows when it succeeds. One that parks nothing becomes the head of its key if
-// that is free, else it waits behind what is there.
+// Resubmit gives the record of an open dead letter, edited or original, another round of attempts,
+// by this group only. A record that parks becomes the head of its key again, and its followers go
+// on when it succeeds. A record that parks nothing becomes the head of its key if the key is not
+// parked. Otherwise it waits behind the records that are there.
 //
-// Done twice, or by many at once, it has one effect: only an open dead letter is
-// resubmitted, and afterwards it is not open. With dryRun it writes nothing.
+// Repeated or concurrent calls have one effect: only an open dead letter is resubmitted, and
+// afterwards it is not open. With dryRun Resubmit writes nothing.
 //
 // Errors: errs.NotFound; errs.Hopeless when its key and headers do not fit on a topic.
 func (s *Store) Resubmit(ctx context.Context, pool *pgxpool.Pool, id uuid.UUID, actor, reason string, dryRun bool) (Resubmission, error) {
@@ -101,10 +101,10 @@ func (s *Store) Resubmit(ctx context.Context, pool *pgxpool.Pool, id uuid.UUID, 
 	return done, nil
 }
 
-// resubmit puts the record in its place: the head of its key, or behind that.
+// resubmit makes the record the head of its key, or a follower.
 func (s *Store) resubmit(ctx context.Context, tx pgx.Tx, d Details) (retryID uuid.UUID, waits bool, err error) {
 	r := d.Effective()
-	key := r.Lane()
+	key := r.ParkedKey()
 	if !d.Parks {
 		parked, err := s.Parked(ctx, tx, true, []Key{key})
 		if err != nil {
@@ -126,15 +126,15 @@ func (s *Store) resubmit(ctx context.Context, tx pgx.Tx, d Details) (retryID uui
 	return h.ID, false, s.park(ctx, tx, key, "retrying", h.ID, h, payload)
 }
 
-// Discarding is what Discard did.
+// Discarding is the result of [Store.Discard].
 type Discarding struct {
 	Status    Status // after it
-	Effect    bool   // true: errors aside, a discarding always has one
+	Effect    bool   // always true: without an error, a discarding has an effect
 	Followers int64  // records that waited behind it and go on
 }
 
-// Discard decides that the record of an open dead letter shall never have an effect.
-// What waits behind it goes on, in order. With dryRun it writes nothing.
+// Discard decides that the record of an open dead letter never has an effect. Its followers go on,
+// in order. With dryRun Discard writes nothing.
 //
 // Errors: errs.NotFound, errs.Conflict when it is not open, errs.Invalid without a reason.
 func (s *Store) Discard(ctx context.Context, pool *pgxpool.Pool, id uuid.UUID, actor, reason string, dryRun bool) (Discarding, error) {
@@ -174,15 +174,16 @@ func (s *Store) Discard(ctx context.Context, pool *pgxpool.Pool, id uuid.UUID, a
 	return done, nil
 }
 
-// letFollow ends the parking of a key by an open dead letter: at once when nothing
-// waits, else by a retry record that does nothing but let its followers go on, so that
-// handlers run in the consumer as always.
+// letFollow ends the parking of a key by an open dead letter. Without followers it does so at once.
+// With followers it sends a retry record that only lets them go on, so that handlers run in the
+// consumer as always.
 func (s *Store) letFollow(ctx context.Context, tx pgx.Tx, d Details) (followers int64, err error) {
 	if !d.Parks {
-		return 0, nil // it holds no key while it is open
+		return 0, nil // it parks no key while it is open
 	}
-	key := d.Original.Lane()
-	// With the row locked nobody appends, so the count, a statement of its own, stays true.
+	key := d.Original.ParkedKey()
+	// While the row is locked no process appends followers, so the count, a statement of its own,
+	// stays true.
 	var head uuid.UUID
 	err = tx.QueryRow(ctx, `SELECT head FROM parked_keys WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4 FOR UPDATE`,
 		s.group, key.Topic, []byte(key.Key), d.ID).Scan(&head)
@@ -200,7 +201,7 @@ func (s *Store) letFollow(ctx context.Context, tx pgx.Tx, d Details) (followers 
 		return 0, s.Release(ctx, tx, key)
 	}
 	skip := d.Original
-	skip.Value, skip.Headers = nil, nil // nobody reads them
+	skip.Value, skip.Headers = nil, nil // no code reads them
 	h := Head{Record: skip, InboxID: d.InboxID, EventType: d.EventType, NotBefore: time.Now(), Skip: true}
 	return followers, s.Replace(ctx, tx, key, d.ID, h)
 }

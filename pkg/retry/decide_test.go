@@ -43,7 +43,7 @@ func TestResubmitHandsTheOriginalToThisGroupOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 2 || all[0].Actor != "payment" || all[1].Actor != "ada" || all[1].Detail != "gateway is mended (retry record "+h.ID.String()+")" {
+	if len(all) != 2 || all[0].Actor != "doors" || all[1].Actor != "ada" || all[1].Detail != "gateway is mended (retry record "+h.ID.String()+")" {
 		t.Errorf("actions %+v", all)
 	}
 }
@@ -52,9 +52,9 @@ func TestResubmitByManyAtOnceHasOneEffect(t *testing.T) {
 	t.Parallel()
 	for name, letter := range map[string]func(*fixture) Letter{
 		"parks":                    func(f *fixture) Letter { return f.letter("o-1") },
-		"parks nothing":            func(f *fixture) Letter { return f.rubbish("o-1") },
-		"parks nothing, no key":    func(f *fixture) Letter { l := f.rubbish(""); l.Key = nil; return l },
-		"parks nothing, tombstone": func(f *fixture) Letter { l := f.rubbish("k"); l.Value = nil; return l },
+		"parks nothing":            func(f *fixture) Letter { return f.poison("o-1") },
+		"parks nothing, no key":    func(f *fixture) Letter { l := f.poison(""); l.Key = nil; return l },
+		"parks nothing, tombstone": func(f *fixture) Letter { l := f.poison("k"); l.Value = nil; return l },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +121,7 @@ func TestFailedAgainIsTheSameDeadLetter(t *testing.T) {
 func TestResubmitWaitsBehindAParkedKey(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	stranger := f.bury(t, f.rubbish("o-1"))
+	stranger := f.bury(t, f.poison("o-1"))
 	head := f.bury(t, f.letter("o-1"))
 	f.follow(t, "o-1", 1)
 
@@ -155,7 +155,7 @@ func TestDiscardLetsTheFollowersGoOn(t *testing.T) {
 	f := newFixture(t)
 	id := f.bury(t, f.letter("o-1"))
 	f.follow(t, "o-1", 3)
-	got, err := f.Discard(t.Context(), f.pool, id, "ada", "customer withdrew", false)
+	got, err := f.Discard(t.Context(), f.pool, id, "ada", "sender withdrew", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,9 +182,9 @@ func TestDiscardReleasesAKeyNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	parked := f.bury(t, f.letter("o-1"))
-	rubbish := f.bury(t, f.rubbish("o-2"))
-	f.bury(t, f.letter("o-2")) // of the same key, and not the rubbish's to release
-	for _, id := range []uuid.UUID{parked, rubbish} {
+	poison := f.bury(t, f.poison("o-2"))
+	f.bury(t, f.letter("o-2")) // of the same key, which the undecodable record must not release
+	for _, id := range []uuid.UUID{parked, poison} {
 		got, err := f.Discard(t.Context(), f.pool, id, "ada", "rubbish", false)
 		if err != nil || got.Followers != 0 {
 			t.Errorf("%+v, %v", got, err)
@@ -199,7 +199,7 @@ func TestDiscardReleasesAKeyNobodyWaitsFor(t *testing.T) {
 	}
 }
 
-// A record appended while the key is being released must not be left behind.
+// A record appended during the release of the key must not be left behind.
 func TestDiscardAndAFollowerAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -258,18 +258,18 @@ func TestOnlyOpenOnesAreEditedAndDiscarded(t *testing.T) {
 	wantKind(t, err, errs.NotFound)
 	_, err = f.Edit(t.Context(), f.pool, unknown, "ada", Edit{Value: &value}, false)
 	wantKind(t, err, errs.NotFound)
-	// Another group's are none of this one's.
-	_, err = New("shipping", outbox.New(nil, "/test")).Get(t.Context(), f.pool, id)
+	// A group cannot read another group's dead letters.
+	_, err = New("notices", outbox.New(outbox.Config{Source: "/test"})).Get(t.Context(), f.pool, id)
 	wantKind(t, err, errs.NotFound)
 }
 
 func TestDryRunLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	parks, rubbish := f.bury(t, f.letter("o-1")), f.bury(t, f.rubbish("o-2"))
+	parks, poison := f.bury(t, f.letter("o-1")), f.bury(t, f.poison("o-2"))
 	f.follow(t, "o-1", 2)
 	before := f.snapshot(t)
-	for _, id := range []uuid.UUID{parks, rubbish} {
+	for _, id := range []uuid.UUID{parks, poison} {
 		if got, err := f.Resubmit(t.Context(), f.pool, id, "ada", "r", true); err != nil || got != (Resubmission{Status: StatusOpen, Effect: true}) {
 			t.Errorf("resubmit: %+v, %v", got, err)
 		}

@@ -11,7 +11,7 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// Place is where a record lies.
+// Place is where a record lies in Kafka.
 type Place struct {
 	Topic     string
 	Partition int32
@@ -21,12 +21,12 @@ type Place struct {
 // Place returns where the record lies.
 func (r Record) Place() Place { return Place{r.Topic, r.Partition, r.Offset} }
 
-// GivenUp returns which of the records the group has given up at some time, whatever was
-// decided about them since. Of records only place and time are read. A record that comes
-// again is not handled then: its dead letter waits for a person, or had its effect, or a
-// person decided that it has none. The inbox forgets, this does not.
+// GivenUp returns which of the records the group has ever given up, whatever was decided about them
+// since. It reads only the place and time of the records. Such a record is not handled when it is
+// read again: its dead letter waits for an operator, or had its effect, or an operator decided that
+// it has none. The inbox forgets such records in time; this table does not.
 //
-// Before a call to the outside world it is a look; only what the transaction finds decides.
+// Before a call to the outside world the result is only a look. What the transaction finds decides.
 func (s *Store) GivenUp(ctx context.Context, q postgres.Querier, records []Record) (map[Place]bool, error) {
 	given := map[Place]bool{}
 	if len(records) == 0 {
@@ -46,7 +46,7 @@ func (s *Store) GivenUp(ctx context.Context, q postgres.Querier, records []Recor
 		var p Place
 		var at time.Time
 		_, err = pgx.ForEachRow(rows, []any{&p.Topic, &p.Partition, &p.Offset, &at}, func() error {
-			// Kafka keeps milliseconds.
+			// Kafka stores milliseconds.
 			given[p] = given[p] || at.UnixMilli() == times[p].UnixMilli()
 			return nil
 		})
@@ -57,12 +57,12 @@ func (s *Store) GivenUp(ctx context.Context, q postgres.Querier, records []Recor
 	return given, nil
 }
 
-// giveUp notes the place of a new dead letter. A place that another record had, in a topic
-// that was made anew since, is the new one's.
+// giveUp stores the place of a new dead letter. It replaces a record that had the same place in a
+// topic that was created again since.
 func (s *Store) giveUp(ctx context.Context, tx pgx.Tx, id uuid.UUID, l Letter) error {
 	var key []byte
 	if l.Parks {
-		key = []byte(l.Lane().Key)
+		key = []byte(l.ParkedKey().Key)
 	}
 	_, err := tx.Exec(ctx, `
 		INSERT INTO given_up (consumer_group, topic, record_partition, record_offset, record_time, key, dead_letter)
@@ -77,7 +77,8 @@ func (s *Store) giveUp(ctx context.Context, tx pgx.Tx, id uuid.UUID, l Letter) e
 	return nil
 }
 
-// decide notes what became of a dead letter, for the time when it is pruned.
+// decide stores the decision about a dead letter, so that it remains when the dead letter is
+// pruned.
 func (s *Store) decide(ctx context.Context, tx pgx.Tx, id uuid.UUID, status Status) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE given_up g SET decision = $2 FROM dead_letters d

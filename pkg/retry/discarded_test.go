@@ -17,7 +17,7 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// given tells which of the records are known as given up.
+// given reports which of the records are known as given up.
 func (f *fixture) given(t testing.TB, records ...Record) (got []bool) {
 	t.Helper()
 	places, err := f.GivenUp(t.Context(), f.pool, records)
@@ -30,18 +30,18 @@ func (f *fixture) given(t testing.TB, records ...Record) (got []bool) {
 	return got
 }
 
-// TestGivenUpForEver: from the moment a record is given up until long after its dead letter
+// TestGivenUpForEver: a record counts as given up from that moment until long after its dead letter
 // was pruned, whatever was decided.
 func TestGivenUpForEver(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	open, discarded, resolved, rubbish := f.letter("open"), f.letter("discarded"), f.letter("resolved"), f.rubbish("rubbish")
-	all := []Record{open.Record, discarded.Record, resolved.Record, rubbish.Record}
+	open, discarded, resolved, poison := f.letter("open"), f.letter("discarded"), f.letter("resolved"), f.poison("rubbish")
+	all := []Record{open.Record, discarded.Record, resolved.Record, poison.Record}
 	if diff := cmp.Diff([]bool{false, false, false, false}, f.given(t, all...)); diff != "" {
 		t.Errorf("before (-want +got):\n%s", diff)
 	}
 	ids := map[string]uuid.UUID{}
-	for name, l := range map[string]Letter{"open": open, "discarded": discarded, "resolved": resolved, "rubbish": rubbish} {
+	for name, l := range map[string]Letter{"open": open, "discarded": discarded, "resolved": resolved, "rubbish": poison} {
 		ids[name] = f.bury(t, l)
 	}
 	for _, name := range []string{"discarded", "rubbish"} {
@@ -81,8 +81,8 @@ func (f *fixture) decisions(t testing.TB, ids map[string]uuid.UUID) map[string]s
 	return got
 }
 
-// TestGivenUpIsThatRecordOnly: another offset, partition, topic or group is another record,
-// and so is another time in the same place: the topic was lost and made anew.
+// TestGivenUpIsThatRecordOnly: another offset, partition, topic or group is another record. So is
+// another time in the same place: the topic was lost and created again.
 func TestGivenUpIsThatRecordOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -90,7 +90,7 @@ func TestGivenUpIsThatRecordOnly(t *testing.T) {
 	first := f.bury(t, l)
 	var others []Record
 	for _, change := range []func(*Record){
-		func(r *Record) { r.Offset++ }, func(r *Record) { r.Partition++ }, func(r *Record) { r.Topic = "payment.events" },
+		func(r *Record) { r.Offset++ }, func(r *Record) { r.Partition++ }, func(r *Record) { r.Topic = "door.events" },
 		func(r *Record) { r.Time = r.Time.Add(time.Millisecond) },
 	} {
 		r := l.Record
@@ -102,7 +102,7 @@ func TestGivenUpIsThatRecordOnly(t *testing.T) {
 			t.Errorf("%+v is given up: %t, want %t", r.Place(), got, want)
 		}
 	}
-	other := fixture{Store: New("shipping", f.out), pool: f.pool}
+	other := fixture{Store: New("notices", f.out), pool: f.pool}
 	if other.given(t, l.Record)[0] {
 		t.Error("another group has given it up")
 	}
@@ -113,7 +113,7 @@ func TestGivenUpIsThatRecordOnly(t *testing.T) {
 	if got := f.decisions(t, map[string]uuid.UUID{"": first})[""]; got != "" {
 		t.Errorf("a rehearsal made it %q", got)
 	}
-	// The new record of the place takes it over.
+	// The new record replaces the old one in its place.
 	anew := f.letter("o-2")
 	anew.Record.Offset, anew.Record.Time = l.Offset, l.Time.Add(time.Hour)
 	f.bury(t, anew)
@@ -123,7 +123,7 @@ func TestGivenUpIsThatRecordOnly(t *testing.T) {
 	if got := f.given(t, anew.Record)[0]; !got {
 		t.Error("the record of the new topic is not known")
 	}
-	// What is decided about the old one afterwards is not the new one's.
+	// A later decision about the old record does not apply to the new one.
 	if _, err := f.Discard(t.Context(), f.pool, first, "ada", "not needed", false); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestGivenUpIsThatRecordOnly(t *testing.T) {
 	}
 }
 
-// TestUpgradeKnowsWhatWasGivenUp starts from the tables of a release that did not note it.
+// TestUpgradeKnowsWhatWasGivenUp starts from the tables of a release that did not store it.
 func TestUpgradeKnowsWhatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	before := fstest.MapFS{}
@@ -150,7 +150,7 @@ func TestUpgradeKnowsWhatWasGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	f := &fixture{Store: New("payment", outbox.New(nil, "/test")), pool: pool}
+	f := &fixture{Store: New("doors", outbox.New(outbox.Config{Source: "/test"})), pool: pool}
 	ids, all := map[string]uuid.UUID{}, []Record{}
 	for _, status := range []string{"open", "resubmitted", "resolved", "discarded"} {
 		l := f.letter(status + strings.Repeat("x", 600))
@@ -158,10 +158,10 @@ func TestUpgradeKnowsWhatWasGivenUp(t *testing.T) {
 		all = append(all, l.Record)
 		f.exec(t, `INSERT INTO dead_letters (id, consumer_group, topic, record_key, record_partition, record_offset, record_time, payload, headers,
 				inbox_id, event_type, error_class, error_message, error_stack, attempts, first_failure, last_failure, parks, status)
-			VALUES ($1, 'payment', $2, $3, $4, $5, $6, 'x', '[]', $7, 'OrderCreated', 'invalid', '', '', 1, now(), now(), $8 <> 'open', $8)`,
+			VALUES ($1, 'doors', $2, $3, $4, $5, $6, 'x', '[]', $7, 'ParcelAccepted', 'invalid', '', '', 1, now(), now(), $8 <> 'open', $8)`,
 			ids[status], l.Topic, l.Key, l.Partition, l.Offset, l.Time, l.InboxID, status)
 	}
-	twice := uuid.Must(uuid.NewV7()) // the inbox had forgotten the first when it came again
+	twice := uuid.Must(uuid.NewV7()) // the record was read again after the inbox had forgotten it
 	f.exec(t, `INSERT INTO dead_letters SELECT (jsonb_populate_record(d, jsonb_build_object('id', $1::text))).* FROM dead_letters d WHERE status = 'discarded'`, twice)
 	if err := postgres.Migrate(t.Context(), url, Component()); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestUpgradeKnowsWhatWasGivenUp(t *testing.T) {
 	if diff := cmp.Diff([]bool{true, true, true, true}, f.given(t, all...)); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
-	ids["discarded"] = twice // the latest of a place
+	ids["discarded"] = twice // the latest dead letter of the place
 	want := map[string]string{"open": " -", "resubmitted": "", "resolved": "resolved", "discarded": "discarded"}
 	if diff := cmp.Diff(want, f.decisions(t, ids)); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)

@@ -12,12 +12,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 )
 
-// What people do to dead letters, as it stands in the audit trail.
+// Actions of operators on dead letters in the audit trail.
 const (
 	actionEdited           = "edited"
 	actionResubmitted      = "resubmitted"
@@ -25,28 +25,27 @@ const (
 	actionDiscarded        = "discarded"
 )
 
-// maxEnvelope bounds key and headers of an edited record, in bytes: they have to fit on
-// a retry or dead-letter topic beside two error texts and this package's headers. A
-// payload need not, the tables have it.
+// maxEnvelope bounds key and headers of an edited record, in bytes. They have to fit on a retry or
+// dead-letter topic beside two error texts and this package's headers. The payload need not fit,
+// because the tables have it.
 const maxEnvelope = outbox.MaxRaw - 4*maxErrorText
 
-// Edit says what to change of a record that is to be resubmitted. What it was before,
-// as it came or after an earlier edit, stays where nothing is said. The original is kept
-// in any case.
+// Edit lists the changes to a record that is to be resubmitted. Fields that are not set leave the
+// record as it is, original or after an earlier edit. The original is kept in any case.
 type Edit struct {
-	Key     *[]byte         // pointer to nil: without key
-	Value   *[]byte         // pointer to nil: a tombstone
-	Headers []events.Header // instead of all there are; nil leaves them
-	Set     []events.Header // set after that: each takes the place of those with its name
-	Note    string          // why
+	Key     *[]byte        // pointer to nil: without a key
+	Value   *[]byte        // pointer to nil: a tombstone
+	Headers []event.Header // replace all headers; nil leaves them
+	Set     []event.Header // set after that: each replaces the headers of its name
+	Note    string         // the reason
 }
 
-// Edit repairs the record of an open dead letter and returns it as it is then. With
+// Edit changes the record of an open dead letter and returns the dead letter after the change. With
 // dryRun it writes nothing.
 //
-// Errors: errs.NotFound, errs.Conflict when it is not open, errs.Invalid when nothing is
-// to be changed, when key and headers would not fit on a topic, or when the key of a
-// dead letter that parks would change: that key is the place it holds in the order.
+// Errors: errs.NotFound, errs.Conflict when it is not open, errs.Invalid when nothing is to be
+// changed, when key and headers would not fit on a topic, or when the key of a dead letter that
+// parks would change: that key is its place in the order.
 func (s *Store) Edit(ctx context.Context, pool *pgxpool.Pool, id uuid.UUID, actor string, e Edit, dryRun bool) (Details, error) {
 	var d Details
 	err := s.change(ctx, pool, dryRun, func(tx pgx.Tx) (err error) {
@@ -89,13 +88,13 @@ func (e Edit) Apply(r Record) Record {
 	}
 	r.Headers = slices.Clone(r.Headers)
 	for _, h := range e.Set {
-		r.Headers = slices.DeleteFunc(r.Headers, func(old events.Header) bool { return old.Key == h.Key })
+		r.Headers = slices.DeleteFunc(r.Headers, func(old event.Header) bool { return old.Key == h.Key })
 		r.Headers = append(r.Headers, h)
 	}
 	return r
 }
 
-// check refuses what must not be resubmitted as r.
+// check refuses an edit whose result r must not be resubmitted.
 func (e Edit) check(d Details, r Record) error {
 	switch envelope := (outbox.Raw{Key: r.Key, Headers: r.Headers}).Size(); {
 	case e.Key == nil && e.Value == nil && e.Headers == nil && len(e.Set) == 0:
@@ -106,7 +105,7 @@ func (e Edit) check(d Details, r Record) error {
 		return errs.Field("headers", "key and headers of %d bytes are more than %d", envelope, maxEnvelope)
 	}
 	for _, h := range slices.Concat(e.Headers, e.Set) {
-		// It would be taken for one of the retry record that carries it.
+		// ParseHead would take it for a header of the retry record that carries it.
 		if strings.HasPrefix(h.Key, retryPrefix) {
 			return errs.Field("headers", "%q is not allowed: the prefix %s is this system's own", h.Key, retryPrefix)
 		}
@@ -114,7 +113,7 @@ func (e Edit) check(d Details, r Record) error {
 	return nil
 }
 
-// describe says what an edit did, for the audit trail.
+// describe returns what an edit changed, for the audit trail.
 func (e Edit) describe(before Record) string {
 	var changes []string
 	if e.Key != nil {
@@ -132,7 +131,7 @@ func (e Edit) describe(before Record) string {
 	return clip(strings.Join(changes, ", "))
 }
 
-// because joins a person's words and the facts of an action.
+// because joins an operator's words and the facts of an action.
 func because(reason, facts string) string {
 	switch {
 	case reason == "":

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/outbox"
 )
 
@@ -22,7 +22,7 @@ import (
 func (f *fixture) copies(t testing.TB) (all []outbox.Raw) {
 	t.Helper()
 	rows, err := f.pool.Query(t.Context(), `SELECT id, topic, key, payload, headers FROM outbox WHERE topic = $1 ORDER BY seq`,
-		events.DeadLetterTopic(testTopic, f.group).Name)
+		event.DeadLetterTopic(testTopic, f.group).Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,8 @@ func (f *fixture) copies(t testing.TB) (all []outbox.Raw) {
 	return all
 }
 
-// value is that of a header given once; "" without it.
-func value(t testing.TB, headers []events.Header, name string) (v string) {
+// value returns the value of a header given once, "" without it.
+func value(t testing.TB, headers []event.Header, name string) (v string) {
 	t.Helper()
 	n := 0
 	for _, h := range headers {
@@ -51,8 +51,9 @@ func value(t testing.TB, headers []events.Header, name string) (v string) {
 	return v
 }
 
-// TestADeadLettersCopyIsTheOriginalAndItsStory, and the same dead letter's when it fails
-// again: told by its id, in a row of its own.
+// TestADeadLettersCopyIsTheOriginalAndItsStory: the copy has the original record and its failures.
+// When the same dead letter fails again, a further copy has the same dead letter's id and a row of
+// its own.
 func TestADeadLettersCopyIsTheOriginalAndItsStory(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -69,10 +70,10 @@ func TestADeadLettersCopyIsTheOriginalAndItsStory(t *testing.T) {
 		{HeaderDLQAttempts: "2", HeaderDLQErrorMessage: "still broken", HeaderDLQErrorClass: "internal", HeaderDLQErrorStack: ""},
 	} {
 		c := all[i]
-		if !bytes.Equal(c.Key, l.Key) || !bytes.Equal(c.Payload, l.Value) || value(t, c.Headers, "ce_type") != "OrderCreated" {
+		if !bytes.Equal(c.Key, l.Key) || !bytes.Equal(c.Payload, l.Value) || value(t, c.Headers, "ce_type") != "ParcelAccepted" {
 			t.Errorf("copy %d: key %q, payload %q, headers %v", i, c.Key, c.Payload, c.Headers)
 		}
-		want[HeaderDLQID], want[HeaderDLQTopic], want[HeaderDLQGroup] = id.String(), testTopic, "payment"
+		want[HeaderDLQID], want[HeaderDLQTopic], want[HeaderDLQGroup] = id.String(), testTopic, "doors"
 		want[HeaderDLQPartition], want[HeaderDLQOffset] = "3", "1"
 		want[HeaderDLQTimestamp], want[HeaderDLQFirstFailure] = stamp(l.Time), stamp(l.First)
 		want[HeaderDLQPayloadOmitted] = ""
@@ -91,10 +92,10 @@ func TestADeadLettersCopyIsTheOriginalAndItsStory(t *testing.T) {
 func TestACopyThatDoesNotFitLeavesOutWhatTheTableHas(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	payload, headers := f.rubbish("k"), f.rubbish("k")
+	payload, headers := f.poison("k"), f.poison("k")
 	payload.Value = bytes.Repeat([]byte("v"), outbox.MaxRaw)
-	headers.Headers = []events.Header{text("h", strings.Repeat("h", outbox.MaxRaw))}
-	key := f.rubbish(strings.Repeat("k", outbox.MaxRaw))
+	headers.Headers = []event.Header{text("h", strings.Repeat("h", outbox.MaxRaw))}
+	key := f.poison(strings.Repeat("k", outbox.MaxRaw))
 	letters := []Letter{payload, headers, key}
 	for _, l := range letters {
 		f.bury(t, l)
@@ -103,7 +104,7 @@ func TestACopyThatDoesNotFitLeavesOutWhatTheTableHas(t *testing.T) {
 	if len(all) != 3 {
 		t.Fatalf("%d copies, want 3", len(all))
 	}
-	for i, want := range []struct{ key, header string }{{"k", "OrderCreated"}, {"", ""}, {"", ""}} {
+	for i, want := range []struct{ key, header string }{{"k", "ParcelAccepted"}, {"", ""}, {"", ""}} {
 		c := all[i]
 		if string(c.Key) != want.key || value(t, c.Headers, "ce_type") != want.header || len(c.Payload) != 0 {
 			t.Errorf("copy %d: key %.10q, ce_type %q, %d bytes", i, c.Key, value(t, c.Headers, "ce_type"), len(c.Payload))
@@ -114,12 +115,12 @@ func TestACopyThatDoesNotFitLeavesOutWhatTheTableHas(t *testing.T) {
 	}
 }
 
-// TestWhatParksNothingLetsItsFollowersGoOn: a resubmitted stranger that fails again is
-// open again and holds no key.
+// TestWhatParksNothingLetsItsFollowersGoOn: a record that is no event is resubmitted and fails
+// again. It is open again and parks no key.
 func TestWhatParksNothingLetsItsFollowersGoOn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	id := f.bury(t, f.rubbish("o-1"))
+	id := f.bury(t, f.poison("o-1"))
 	resubmit(t, f, id)
 	h := f.onlyHead(t)
 	f.tx(t, func(tx pgx.Tx) error {
@@ -132,7 +133,7 @@ func TestWhatParksNothingLetsItsFollowersGoOn(t *testing.T) {
 		if err != nil || parked || got != id {
 			t.Errorf("dead letter %s, parked %v, %v", got, parked, err)
 		}
-		return f.Release(t.Context(), tx, h.Lane())
+		return f.Release(t.Context(), tx, h.ParkedKey())
 	})
 	d := f.details(t, id)
 	if d.Status != StatusOpen || d.Attempts != 2 || d.Parks || d.Message != "rubbish still" {
@@ -167,7 +168,7 @@ func TestOnlyWhatIsResubmittedIsResolved(t *testing.T) {
 	wantKind(t, resolve(id), errs.Internal)
 }
 
-// TestAFailureCountsAttemptsAndKeepsTheFirst, and its texts fit.
+// TestAFailureCountsAttemptsAndKeepsTheFirst: its texts are cut to fit.
 func TestAFailureCountsAttemptsAndKeepsTheFirst(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(100, 0)
@@ -186,34 +187,34 @@ func TestAFailureCountsAttemptsAndKeepsTheFirst(t *testing.T) {
 	}
 }
 
-// TestParseHeadRefuses what is no retry record of this group.
+// TestParseHeadRefuses covers records that are no retry record of this group.
 func TestParseHeadRefuses(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.park(t, "o-1")
 	h := f.onlyHead(t)
-	good := h.headers("payment")
-	if got, omitted, err := ParseHead("payment", h.Key, h.Value, good); err != nil || omitted || got.ID != h.ID {
+	good := h.headers("doors")
+	if got, omitted, err := ParseHead("doors", h.Key, h.Value, good); err != nil || omitted || got.ID != h.ID {
 		t.Fatalf("%+v, %v, %v", got, omitted, err)
 	}
-	// People see the type of an event whose advice is wrong as well.
-	traced := append(slices.Clone(good), text(events.HeaderID, h.ID.String()), text(events.HeaderSubject, "o-1"),
-		text(events.HeaderAggregateVersion, "1"), text(events.HeaderTraceParent, "one"), text(events.HeaderTraceParent, "two"))
-	if got, _, err := ParseHead("payment", h.Key, h.Value, traced); err != nil || got.EventType != "OrderCreated" {
+	// Operators see the type of an event even if its advisory headers are wrong.
+	traced := append(slices.Clone(good), text(event.HeaderID, h.ID.String()), text(event.HeaderSubject, "o-1"),
+		text(event.HeaderAggregateVersion, "1"), text(event.HeaderTraceParent, "one"), text(event.HeaderTraceParent, "two"))
+	if got, _, err := ParseHead("doors", h.Key, h.Value, traced); err != nil || got.EventType != "ParcelAccepted" {
 		t.Errorf("with a second traceparent it is a %q, %v", got.EventType, err)
 	}
-	if _, _, err := ParseHead("shipping", h.Key, h.Value, good); errs.KindOf(err) != errs.Hopeless {
+	if _, _, err := ParseHead("notices", h.Key, h.Value, good); errs.KindOf(err) != errs.Hopeless {
 		t.Errorf("of another group: %v", err)
 	}
 	for _, name := range []string{
 		HeaderRetryID, HeaderRetryGroup, HeaderAttempts, HeaderNotBefore, HeaderPartition, HeaderOffset, HeaderTimestamp,
 		HeaderInboxID, HeaderFirstFailure, HeaderLastFailure,
 	} {
-		without := slices.DeleteFunc(slices.Clone(good), func(x events.Header) bool { return x.Key == name })
-		if _, _, err := ParseHead("payment", h.Key, h.Value, without); errs.KindOf(err) != errs.Hopeless {
+		without := slices.DeleteFunc(slices.Clone(good), func(x event.Header) bool { return x.Key == name })
+		if _, _, err := ParseHead("doors", h.Key, h.Value, without); errs.KindOf(err) != errs.Hopeless {
 			t.Errorf("without %s: %v", name, err)
 		}
-		if _, _, err := ParseHead("payment", h.Key, h.Value, append(without, text(name, "x"))); errs.KindOf(err) != errs.Hopeless {
+		if _, _, err := ParseHead("doors", h.Key, h.Value, append(without, text(name, "x"))); errs.KindOf(err) != errs.Hopeless {
 			t.Errorf("%s is no such thing: %v", name, err)
 		}
 	}

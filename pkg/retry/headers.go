@@ -9,21 +9,21 @@ import (
 	"github.com/google/uuid"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
-// Headers of a retry record besides its original ones. Values are UTF-8 text; times are
-// RFC 3339 in UTC with nanoseconds.
+// Headers of a retry record besides its original ones. Values are UTF-8 text; times are RFC 3339 in
+// UTC with nanoseconds.
 const (
 	HeaderRetryID        = "retry_id"                 // UUIDv7; counts while it is its key's head
 	HeaderRetryGroup     = "retry_group"              // the consumer group that tries again
-	HeaderAttempts       = "retry_attempts"           // decimal: made and failed so far
+	HeaderAttempts       = "retry_attempts"           // decimal: attempts that failed so far
 	HeaderNotBefore      = "retry_not_before"         // of the next attempt
 	HeaderTopic          = "retry_original_topic"     //
 	HeaderPartition      = "retry_original_partition" // decimal
 	HeaderOffset         = "retry_original_offset"    // decimal
 	HeaderTimestamp      = "retry_original_timestamp" //
-	HeaderInboxID        = "retry_inbox_id"           // what the inbox received the record as
+	HeaderInboxID        = "retry_inbox_id"           // the id of the record's inbox row
 	HeaderFirstFailure   = "retry_first_failure"      //
 	HeaderLastFailure    = "retry_last_failure"       //
 	HeaderErrorClass     = "retry_error_class"        // an errs.Kind
@@ -36,10 +36,10 @@ const (
 	retryPrefix = "retry_"
 )
 
-// headers returns the original headers with those of the retry behind them. What a
-// stranger sent under this package's prefix is left out: ParseHead would believe it.
-func (h Head) headers(group string) []events.Header {
-	all := slices.DeleteFunc(slices.Clone(h.Record.Headers), func(o events.Header) bool { return strings.HasPrefix(o.Key, retryPrefix) })
+// headers returns the original headers followed by those of the retry. It leaves out original
+// headers with this package's prefix, because ParseHead would take them for its own.
+func (h Head) headers(group string) []event.Header {
+	all := slices.DeleteFunc(slices.Clone(h.Record.Headers), func(o event.Header) bool { return strings.HasPrefix(o.Key, retryPrefix) })
 	all = append(all,
 		text(HeaderRetryID, h.ID.String()),
 		text(HeaderRetryGroup, group),
@@ -69,13 +69,13 @@ func (h Head) headers(group string) []events.Header {
 	return all
 }
 
-// ParseHead reads a retry record of the given group. It is told apart from the
-// original's headers by their prefix, which no CloudEvents attribute has. The value is
-// missing (omitted is true) when it was too large to be sent beside the headers.
+// ParseHead reads a retry record of the given group. The prefix of its headers distinguishes them
+// from the original's; no CloudEvents attribute has it. omitted is true when the value is missing
+// because it was too large to be sent beside the headers.
 //
-// The error is of kind errs.Hopeless: no retry record of this group. Such a record has
-// no effect, because nothing has it as its head.
-func ParseHead(group string, key, value []byte, headers []events.Header) (h Head, omitted bool, err error) {
+// The error is of kind errs.Hopeless when the record is no retry record of this group. Such a
+// record has no effect, because no key has it as its head.
+func ParseHead(group string, key, value []byte, headers []event.Header) (h Head, omitted bool, err error) {
 	meta := map[string]string{}
 	h.Key, h.Value = key, value
 	for _, header := range headers {
@@ -85,8 +85,8 @@ func ParseHead(group string, key, value []byte, headers []events.Header) (h Head
 		}
 		h.Record.Headers = append(h.Record.Headers, header)
 	}
-	// An original without an identity has no type that could be believed.
-	if env, _, err := events.ReadEnvelope(h.Record.Headers, time.Time{}); err == nil {
+	// An original without an identity has no type that can be trusted.
+	if env, _, err := event.ReadEnvelope(h.Record.Headers, time.Time{}); err == nil {
 		h.EventType = env.Type
 	}
 	p := parser{meta: meta}
@@ -115,7 +115,7 @@ func ParseHead(group string, key, value []byte, headers []events.Header) (h Head
 	return h, meta[HeaderPayloadOmitted] == "true", nil
 }
 
-// parser keeps the first thing that is wrong with the headers.
+// parser keeps the first error of the headers.
 type parser struct {
 	meta map[string]string
 	err  error
@@ -145,6 +145,6 @@ func (p *parser) time(name string) time.Time {
 	return t
 }
 
-func text(key, value string) events.Header { return events.Header{Key: key, Value: []byte(value)} }
+func text(key, value string) event.Header { return event.Header{Key: key, Value: []byte(value)} }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -11,11 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/postgres"
 )
 
-// Status is where a dead letter stands.
+// Status is the status of a dead letter.
 //
 //	open ──resubmit──▶ resubmitted ──handled──▶ resolved
 //	 │ ▲                    │
@@ -23,16 +23,16 @@ import (
 //	 └──discard──▶ discarded
 type Status string
 
-// The statuses. Open and resubmitted ones are kept until they are closed; the others
-// 30 days more (see Maintain).
+// The statuses. Open and resubmitted dead letters are kept until they are closed, the others for 30
+// more days (see [Store.Maintain]).
 const (
-	StatusOpen        Status = "open"        // a person has to decide
-	StatusResubmitted Status = "resubmitted" // has another try, or waits for its turn
+	StatusOpen        Status = "open"        // an operator has to decide
+	StatusResubmitted Status = "resubmitted" // has another round of attempts, or waits for its turn
 	StatusResolved    Status = "resolved"    // had its effect
-	StatusDiscarded   Status = "discarded"   // will never have one
+	StatusDiscarded   Status = "discarded"   // never has an effect
 )
 
-// DeadLetter is a record that was given up, without its bytes.
+// DeadLetter is a record that was given up, without its value and headers.
 type DeadLetter struct {
 	ID        uuid.UUID // UUIDv7; dlq_id on the dead-letter topic
 	Group     string
@@ -40,30 +40,30 @@ type DeadLetter struct {
 	Partition int32
 	Offset    int64
 	Time      time.Time // of the record
-	Key       []byte    // as it came; nil: without key
+	Key       []byte    // original; nil: without a key
 	EventID   uuid.UUID // uuid.Nil where no event could be read
 	EventType string
-	Failure   // Attempts are those over all resubmissions
+	Failure   // Attempts counts all resubmissions
 	Status    Status
-	Parks     bool // its key waits until somebody decides
+	Parks     bool // its key waits until an operator decides
 	Edited    bool
-	// Followers are the records that wait behind it. Behind one that parks nothing
-	// records wait only while it is resubmitted and the head of its key.
+	// Followers is the number of records that wait behind it. Behind a dead letter that parks
+	// nothing, records wait only while it is resubmitted and the head of its key.
 	Followers int64
 	RetryID   uuid.UUID // of its latest resubmission's retry record; uuid.Nil: none, or it waits for its turn
 	CreatedAt time.Time // when it was first given up
 	ClosedAt  time.Time // when it was resolved or discarded; zero until then
 }
 
-// Details is a dead letter with all that is known about it.
+// Details is a dead letter with everything that is known about it.
 type Details struct {
 	DeadLetter
-	Original Record  // as it came
-	Repaired *Record // as it will be resubmitted; nil: as it came
+	Original Record  // as it was read
+	Repaired *Record // as it will be resubmitted; nil: the original
 	InboxID  uuid.UUID
 }
 
-// Effective returns the record that a resubmission hands to the handler.
+// Effective returns the record that a resubmission passes to the handler.
 func (d Details) Effective() Record {
 	if d.Repaired != nil {
 		return *d.Repaired
@@ -79,23 +79,25 @@ type Action struct {
 	Detail string
 }
 
-// Get returns a dead letter of this group. errs.NotFound when it has none with this id.
+// Get returns a dead letter of this group. The error is errs.NotFound when the group has none with
+// this id.
 func (s *Store) Get(ctx context.Context, q postgres.Querier, id uuid.UUID) (Details, error) {
 	return s.get(ctx, q, id, "")
 }
 
-// columns are those of a DeadLetter in the order of scanner.targets. The key it is
-// ordered by is the edited one where there is one: that of one which parks cannot be edited.
+// columns lists the columns of a DeadLetter in the order of nullable.targets. The key by which a
+// dead letter is ordered is the edited key if it was edited. The key of a dead letter that parks
+// cannot be edited.
 const columns = `d.id, d.consumer_group, d.topic, d.record_partition, d.record_offset, d.record_time, d.record_key,
 	d.event_id, d.event_type, d.attempts, d.first_failure, d.last_failure, d.error_class, d.error_message, d.error_stack,
 	d.status, d.parks, d.edited_headers IS NOT NULL, d.retry_id, d.created_at, d.closed_at,
 	CASE WHEN d.status NOT IN ('open', 'resubmitted') THEN 0 ELSE (
 		SELECT count(*) FROM parked_keys k JOIN parked_records r USING (consumer_group, topic, key)
 		WHERE k.consumer_group = d.consumer_group AND k.topic = d.topic AND (d.parks OR k.head = d.retry_id)
-		  AND k.key = (SELECT ` + laneOf + ` FROM (
+		  AND k.key = (SELECT ` + parkedKeyOf + ` FROM (
 			SELECT coalesce(CASE WHEN d.edited_headers IS NULL THEN d.record_key ELSE d.edited_key END, '') AS key) AS record)) END`
 
-// nullable are the columns that a DeadLetter holds as zero values.
+// nullable has the columns that a DeadLetter represents by zero values.
 type nullable struct {
 	eventID, retryID *uuid.UUID
 	closedAt         *time.Time
@@ -121,8 +123,8 @@ func (n *nullable) into(d *DeadLetter) {
 	}
 }
 
-// lock is Get that keeps the dead letter as it is until the transaction ends. Whoever
-// also needs its key's row locks this one first.
+// lock is [Store.Get] that also locks the dead letter until the transaction ends. A transaction
+// that also needs its key's row locks the dead letter first.
 func (s *Store) lock(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Details, error) {
 	return s.get(ctx, tx, id, " FOR UPDATE OF d")
 }
@@ -131,7 +133,7 @@ func (s *Store) get(ctx context.Context, q postgres.Querier, id uuid.UUID, suffi
 	var d Details
 	var n nullable
 	var edited Record
-	var editedHeaders *[]events.Header
+	var editedHeaders *[]event.Header
 	targets := append(n.targets(&d.DeadLetter), &d.Original.Value, &d.Original.Headers, &d.InboxID, &edited.Key, &edited.Value, &editedHeaders)
 	err := q.QueryRow(ctx, `SELECT `+columns+`, d.payload, d.headers, d.inbox_id, d.edited_key, d.edited_payload, d.edited_headers
 		FROM dead_letters d WHERE d.consumer_group = $1 AND d.id = $2`+suffix, s.group, id).Scan(targets...)
@@ -153,8 +155,8 @@ func (s *Store) get(ctx context.Context, q postgres.Querier, id uuid.UUID, suffi
 	return d, nil
 }
 
-// Actions returns what was done to a dead letter, oldest first. It is empty for an id
-// this group has no dead letter of.
+// Actions returns the audit trail of a dead letter, oldest first. It is empty when this group has
+// no dead letter with that id.
 func (s *Store) Actions(ctx context.Context, q postgres.Querier, id uuid.UUID) ([]Action, error) {
 	rows, err := q.Query(ctx, `SELECT a.at, a.actor, a.action, a.detail
 		FROM dead_letter_actions a JOIN dead_letters d ON d.id = a.dead_letter

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/outbox"
 )
 
@@ -26,14 +26,14 @@ func TestDeadLetterKeepsEveryByte(t *testing.T) {
 		"key no text":   func(r *Record) { r.Key = []byte{0, 0xff} },
 		"tombstone":     func(r *Record) { r.Value = nil },
 		"empty payload": func(r *Record) { r.Value = []byte{} },
-		"no headers":    func(r *Record) { r.Headers = []events.Header{} },
+		"no headers":    func(r *Record) { r.Headers = []event.Header{} },
 		"odd headers": func(r *Record) {
-			r.Headers = []events.Header{{Key: "\x00", Value: []byte{0}}, {Key: "\xff"}, {Key: "a", Value: []byte{}}}
+			r.Headers = []event.Header{{Key: "\x00", Value: []byte{0}}, {Key: "\xff"}, {Key: "a", Value: []byte{}}}
 		},
 		"large payload":  func(r *Record) { r.Value = bytes.Repeat([]byte{0, 0xff}, 500_000) },
-		"headers of its": func(r *Record) { r.Headers = []events.Header{{Key: HeaderSkip, Value: []byte("true")}} },
+		"headers of its": func(r *Record) { r.Headers = []event.Header{{Key: HeaderSkip, Value: []byte("true")}} },
 	} {
-		l := f.rubbish("k")
+		l := f.poison("k")
 		change(&l.Record)
 		d := f.details(t, f.bury(t, l))
 		if diff := cmp.Diff(l.Record, d.Original); diff != "" {
@@ -45,7 +45,7 @@ func TestDeadLetterKeepsEveryByte(t *testing.T) {
 		if !cmp.Equal(d.Failure, l.Failure) || d.InboxID != l.InboxID || d.EventID != uuid.Nil {
 			t.Errorf("%s: %+v", name, d.DeadLetter)
 		}
-		// What is edited reads back as it was given, too.
+		// An edited record reads back as it was passed, too.
 		e := Edit{Key: &l.Key, Value: &l.Value, Headers: l.Headers}
 		if name == "headers of its" {
 			continue
@@ -61,7 +61,7 @@ func TestDeadLetterKeepsEveryByte(t *testing.T) {
 	}
 }
 
-// A stranger's header must not make a retry record a discarded one, or another's.
+// A foreign producer's header must not make a retry record a discarded one, or another's.
 func TestHeadersOfStrangersAreNotBelieved(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -81,8 +81,8 @@ func TestHeadersOfStrangersAreNotBelieved(t *testing.T) {
 func TestEditBuildsOnTheEditBefore(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	l := f.rubbish("k")
-	l.Headers = []events.Header{text("a", "1"), text("b", "2"), text("a", "3")}
+	l := f.poison("k")
+	l.Headers = []event.Header{text("a", "1"), text("b", "2"), text("a", "3")}
 	id := f.bury(t, l)
 	edit := func(e Edit) Details {
 		t.Helper()
@@ -94,9 +94,9 @@ func TestEditBuildsOnTheEditBefore(t *testing.T) {
 	value, key := []byte("v"), []byte("other")
 	edit(Edit{Value: &value, Note: "why"})
 	edit(Edit{Key: &key})
-	d := edit(Edit{Set: []events.Header{text("a", "4"), text("c", "5")}})
+	d := edit(Edit{Set: []event.Header{text("a", "4"), text("c", "5")}})
 	want := l.Record
-	want.Key, want.Value, want.Headers = key, value, []events.Header{text("b", "2"), text("a", "4"), text("c", "5")}
+	want.Key, want.Value, want.Headers = key, value, []event.Header{text("b", "2"), text("a", "4"), text("c", "5")}
 	if diff := cmp.Diff(want, d.Effective()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -115,7 +115,7 @@ func TestEditBuildsOnTheEditBefore(t *testing.T) {
 		t.Errorf("audit trail (-want +got):\n%s", diff)
 	}
 
-	// Its key is now the other one: that is where it goes, and waits when it must.
+	// Its key is now the other one, so it waits there when that is parked.
 	f.bury(t, f.letter("other"))
 	got, err := f.Resubmit(t.Context(), f.pool, id, "ada", "", false)
 	if err != nil || !got.Waits {
@@ -137,9 +137,9 @@ func TestEditRefuses(t *testing.T) {
 		"nothing":             {Note: "n"},
 		"another key":         {Key: &key},
 		"no key":              {Key: new([]byte)},
-		"headers of its own":  {Headers: []events.Header{text(HeaderSkip, "true")}},
-		"one header likewise": {Set: []events.Header{text(HeaderRetryID, "x")}},
-		"too large headers":   {Set: []events.Header{text("a", strings.Repeat("x", outbox.MaxRaw))}},
+		"headers of its own":  {Headers: []event.Header{text(HeaderSkip, "true")}},
+		"one header likewise": {Set: []event.Header{text(HeaderRetryID, "x")}},
+		"too large headers":   {Set: []event.Header{text("a", strings.Repeat("x", outbox.MaxRaw))}},
 	} {
 		_, err := f.Edit(t.Context(), f.pool, id, "ada", e, false)
 		if errs.KindOf(err) != errs.Invalid {
@@ -155,7 +155,7 @@ func TestEditRefuses(t *testing.T) {
 	}
 }
 
-// The largest key and headers that an edit takes still fit on both topics.
+// The largest key and headers that an edit accepts still fit on both topics.
 func TestEditedEnvelopeFits(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -163,8 +163,8 @@ func TestEditedEnvelopeFits(t *testing.T) {
 	l.Headers = nil
 	l.Failure = Failure{}.Failed(errs.New(errs.Internal, "%s", strings.Repeat("m", 2*maxErrorText)), bytes.Repeat([]byte("s"), 2*maxErrorText), time.Now())
 	id := f.bury(t, l)
-	size := maxEnvelope - (outbox.Raw{Key: l.Key, Headers: []events.Header{text("a", "")}}).Size()
-	if _, err := f.Edit(t.Context(), f.pool, id, "ada", Edit{Set: []events.Header{text("a", strings.Repeat("x", size))}}, false); err != nil {
+	size := maxEnvelope - (outbox.Raw{Key: l.Key, Headers: []event.Header{text("a", "")}}).Size()
+	if _, err := f.Edit(t.Context(), f.pool, id, "ada", Edit{Set: []event.Header{text("a", strings.Repeat("x", size))}}, false); err != nil {
 		t.Fatal(err)
 	}
 	resubmit(t, f, id)
@@ -178,14 +178,14 @@ func TestStatsAndMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := NewMetrics(reg, f.group)
 	f.tx(t, func(tx pgx.Tx) error { // another group's is not counted
-		_, err := New("shipping", f.out).Bury(t.Context(), tx, f.letter("o-1"))
+		_, err := New("notices", f.out).Bury(t.Context(), tx, f.letter("o-1"))
 		return err
 	})
 
 	id := f.bury(t, f.letter("o-1"))
 	f.follow(t, "o-1", 2)
 	resubmit(t, f, f.bury(t, f.letter("o-2")))
-	f.bury(t, f.rubbish("o-3"))
+	f.bury(t, f.poison("o-3"))
 	if _, err := f.pool.Exec(t.Context(), `UPDATE parked_keys SET not_before = now() - interval '11 minutes'`); err != nil {
 		t.Fatal(err)
 	}
@@ -196,20 +196,20 @@ func TestStatsAndMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := gauges(t, reg)
-	if age := got["eventshop_dead_letter_oldest_seconds order.events"]; age < 3600 || age > 3700 {
+	if age := got["dead_letter_oldest_seconds parcel.events"]; age < 3600 || age > 3700 {
 		t.Errorf("oldest is %v s old", age)
 	}
-	delete(got, "eventshop_dead_letter_oldest_seconds order.events")
+	delete(got, "dead_letter_oldest_seconds parcel.events")
 	want := map[string]float64{
-		"eventshop_dead_letters open order.events": 2, "eventshop_dead_letters resubmitted order.events": 1,
-		"eventshop_parked_keys dead": 1, "eventshop_parked_keys retrying": 1,
-		"eventshop_parked_records": 2, "eventshop_retries_overdue": 1, "eventshop_retry_measure_errors_total": 0,
+		"dead_letters open parcel.events": 2, "dead_letters resubmitted parcel.events": 1,
+		"parked_keys dead": 1, "parked_keys retrying": 1,
+		"parked_records": 2, "retries_overdue": 1, "retry_measure_errors_total": 0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
-	// What is gone is 0, not without a series.
+	// A series whose rows are gone is 0 and does not disappear.
 	if _, err := f.pool.Exec(t.Context(), `DELETE FROM parked_records; DELETE FROM parked_keys; DELETE FROM dead_letters`); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestStatsAndMetrics(t *testing.T) {
 	}
 }
 
-// gauges returns all series by name and label values, the group's left out.
+// gauges returns all series by name and label values, without the group's label.
 func gauges(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -241,7 +241,7 @@ func gauges(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 			name := family.GetName()
 			for _, l := range m.GetLabel() {
 				if l.GetName() == "group" {
-					if l.GetValue() != "payment" {
+					if l.GetValue() != "doors" {
 						t.Errorf("%s of group %s", name, l.GetValue())
 					}
 					continue

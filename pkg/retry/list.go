@@ -13,24 +13,23 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// MaxList is the most dead letters one List returns.
+// MaxList is the most dead letters that one [Store.List] returns.
 const MaxList = 500
 
-// Filter says which dead letters are meant. Zero fields do not restrict.
+// Filter selects dead letters. Zero fields do not restrict.
 type Filter struct {
 	Status    Status
 	Topic     string
 	EventType string
 	Class     string    // an errs.Kind
-	Key       []byte    // nil: any; empty: those without key. That of the record as it came or as it was edited
+	Key       []byte    // nil: any; empty: those without a key. It matches the original key or the edited one
 	Since     time.Time // first given up at or after
 	Until     time.Time // first given up before
-	After     uuid.UUID // those behind this one: a page's last id
+	After     uuid.UUID // those after this one: a page's last id
 	Limit     int       // 0 or more than MaxList: MaxList
 }
 
-// List returns the dead letters that match, oldest first. more is true when there are
-// others behind them.
+// List returns the dead letters that match, oldest first. more is true when others follow.
 func (s *Store) List(ctx context.Context, q postgres.Querier, f Filter) (page []DeadLetter, more bool, err error) {
 	limit := f.Limit
 	if limit <= 0 || limit > MaxList {
@@ -67,7 +66,7 @@ func (s *Store) List(ctx context.Context, q postgres.Querier, f Filter) (page []
 		add("d.id > ?", f.After)
 	}
 	args = append(args, limit+1)
-	// The texts are cut in the database: a page of them all is up to 8 MB.
+	// The database cuts the texts, because a page with full texts has up to 8 MB.
 	rows, err := q.Query(ctx, `SELECT `+columns+` FROM (
 			SELECT id, consumer_group, topic, record_partition, record_offset, record_time, record_key, event_id, event_type,
 				attempts, first_failure, last_failure, error_class, left(error_message, `+strconv.Itoa(maxSummary)+`) AS error_message,
@@ -91,6 +90,5 @@ func (s *Store) List(ctx context.Context, q postgres.Querier, f Filter) (page []
 	return page, false, nil
 }
 
-// maxSummary is how many characters of an error's message List returns. It returns no
-// stack.
+// maxSummary is how many characters of an error's message List returns. List returns no stack.
 const maxSummary = 1000

@@ -15,17 +15,17 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// TestListReturnsWhatMatchesPageByPage, of this group, oldest first.
+// TestListReturnsWhatMatchesPageByPage: of this group only, oldest first.
 func TestListReturnsWhatMatchesPageByPage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	a, b, c, d := f.letter("a"), f.rubbish("b"), f.letter("c"), f.letter("d")
+	a, b, c, d := f.letter("a"), f.poison("b"), f.letter("c"), f.letter("d")
 	b.Key = nil
-	c.Topic, c.EventType = "payment.events", "PaymentFailed"
+	c.Topic, c.EventType = "door.events", "DoorJammed"
 	d.Message, d.Stack = strings.Repeat("m", 2*maxSummary), "stack"
 	ids := []uuid.UUID{f.bury(t, a), f.bury(t, b), f.bury(t, c), f.bury(t, d)}
 	f.tx(t, func(tx pgx.Tx) error { // another group's, of the same key
-		_, err := New("shipping", f.out).Bury(t.Context(), tx, f.letter("a"))
+		_, err := New("notices", f.out).Bury(t.Context(), tx, f.letter("a"))
 		return err
 	})
 	resubmit(t, f, ids[3])
@@ -47,8 +47,8 @@ func TestListReturnsWhatMatchesPageByPage(t *testing.T) {
 	}{
 		"all":                 {Filter{}, []int{0, 1, 2, 3}, false},
 		"open":                {Filter{Status: StatusOpen}, []int{0, 1, 2}, false},
-		"of a topic":          {Filter{Topic: "payment.events"}, []int{2}, false},
-		"of a type":           {Filter{EventType: "OrderCreated"}, []int{0, 3}, false},
+		"of a topic":          {Filter{Topic: "door.events"}, []int{2}, false},
+		"of a type":           {Filter{EventType: "ParcelAccepted"}, []int{0, 3}, false},
 		"of a class":          {Filter{Class: errs.Hopeless.String()}, []int{1}, false},
 		"of a key":            {Filter{Key: []byte("a")}, []int{0}, false},
 		"without key":         {Filter{Key: []byte{}}, []int{1}, false},
@@ -77,13 +77,13 @@ func TestListReturnsWhatMatchesPageByPage(t *testing.T) {
 	}
 }
 
-// TestStatsCountWhatIsOpenByTopicAndType: what waits for a person is not overdue.
+// TestStatsCountWhatIsOpenByTopicAndType: a key that waits for an operator is not overdue.
 func TestStatsCountWhatIsOpenByTopicAndType(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.bury(t, f.letter("dead"))
 	resubmit(t, f, f.bury(t, f.letter("resubmitted")))
-	f.bury(t, f.rubbish("stranger"))
+	f.bury(t, f.poison("stranger"))
 	f.park(t, "late")
 	f.park(t, "in time")
 	f.follow(t, "late", 3)
@@ -100,7 +100,7 @@ func TestStatsCountWhatIsOpenByTopicAndType(t *testing.T) {
 	if st.Open != 2 || st.Resubmitted != 1 || st.OldestOpen.IsZero() || len(st.ByTopic) != 1 {
 		t.Errorf("%+v", st)
 	}
-	want := []TypeStats{{"", "hopeless", 1}, {"OrderCreated", "invalid", 1}}
+	want := []TypeStats{{"", "hopeless", 1}, {"ParcelAccepted", "invalid", 1}}
 	if diff := cmp.Diff(want, st.ByType); diff != "" {
 		t.Errorf("by type (-want +got):\n%s", diff)
 	}
@@ -110,7 +110,7 @@ func TestStatsCountWhatIsOpenByTopicAndType(t *testing.T) {
 func TestGroupsKnowNothingOfEachOther(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	other := New("shipping", f.out)
+	other := New("notices", f.out)
 	key := Key{testTopic, "o-1"}
 	f.tx(t, func(tx pgx.Tx) error {
 		if err := other.Park(t.Context(), tx, f.head("o-1")); err != nil {
@@ -130,7 +130,7 @@ func TestGroupsKnowNothingOfEachOther(t *testing.T) {
 				return err
 			}
 		}
-		return f.Release(t.Context(), tx, h.Lane())
+		return f.Release(t.Context(), tx, h.ParkedKey())
 	})
 	f.tx(t, func(tx pgx.Tx) error {
 		parked, err := other.Parked(t.Context(), tx, false, []Key{key})
@@ -142,13 +142,12 @@ func TestGroupsKnowNothingOfEachOther(t *testing.T) {
 	})
 }
 
-// TestARetryRecordsIDIsItsOwn: each attempt is another record, so that the one before
-// counts no more.
+// TestARetryRecordsIDIsItsOwn: each attempt is another record, so the one before no longer counts.
 func TestARetryRecordsIDIsItsOwn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	first := f.park(t, "o-1")
-	f.tx(t, func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, first.Lane(), first.ID, first) })
+	f.tx(t, func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, first.ParkedKey(), first.ID, first) })
 	heads, _ := f.sent(t)
 	if len(heads) != 2 || heads[1].ID == first.ID || f.current(t, first) || !f.current(t, heads[1]) {
 		t.Errorf("retry records %+v; the first counts: %v", heads, f.current(t, first))
@@ -163,8 +162,8 @@ func TestARetryRecordsIDIsItsOwn(t *testing.T) {
 	}
 }
 
-// TestDiscardSeesWhatWasAppendedBeforeIt: a record is being appended when a person discards
-// what it follows. The discard waits, and lets it go on.
+// TestDiscardSeesWhatWasAppendedBeforeIt: a record is being appended when an operator discards the
+// dead letter before it. The discard waits, and lets the record go on.
 func TestDiscardSeesWhatWasAppendedBeforeIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -192,19 +191,20 @@ func TestDiscardSeesWhatWasAppendedBeforeIt(t *testing.T) {
 	}
 }
 
-// TestADecisionIsMadeAgainWhenTheKeyIsParkedMeanwhile: a consumer parks the key of a
-// stranger while a person resubmits it; the second try finds the key parked, and waits.
+// TestADecisionIsMadeAgainWhenTheKeyIsParkedMeanwhile: a consumer parks the key of a record that is
+// no event while an operator resubmits it. The second try finds the key parked, and the record
+// waits.
 func TestADecisionIsMadeAgainWhenTheKeyIsParkedMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	id := f.bury(t, f.rubbish("o-1"))
+	id := f.bury(t, f.poison("o-1"))
 	type answer struct {
 		done Resubmission
 		err  error
 	}
 	resubmitted := make(chan answer, 1)
 	f.tx(t, func(tx pgx.Tx) error {
-		if err := f.Park(t.Context(), tx, f.head("o-1")); err != nil { // not committed: no look sees it
+		if err := f.Park(t.Context(), tx, f.head("o-1")); err != nil { // not committed: no query sees it
 			return err
 		}
 		go func() {
@@ -223,21 +223,21 @@ func TestADecisionIsMadeAgainWhenTheKeyIsParkedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestAFaultOfTheDatabaseIsTransient, so that nothing is blamed for it.
+// TestAFaultOfTheDatabaseIsTransient: it counts against no record.
 func TestAFaultOfTheDatabaseIsTransient(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.head("o-1")
 	for name, use := range map[string]func(tx pgx.Tx) error{
-		"Parked":    func(tx pgx.Tx) error { _, err := f.Parked(t.Context(), tx, true, []Key{h.Lane()}); return err },
+		"Parked":    func(tx pgx.Tx) error { _, err := f.Parked(t.Context(), tx, true, []Key{h.ParkedKey()}); return err },
 		"Park":      func(tx pgx.Tx) error { return f.Park(t.Context(), tx, h) },
 		"Follow":    func(tx pgx.Tx) error { return f.Follow(t.Context(), tx, Follower{Record: h.Record}) },
 		"Bury":      func(tx pgx.Tx) error { _, err := f.Bury(t.Context(), tx, f.letter("o-1")); return err },
 		"Take":      func(tx pgx.Tx) error { _, err := f.Take(t.Context(), tx, h); return err },
-		"Followers": func(tx pgx.Tx) error { _, err := f.Followers(t.Context(), tx, h.Lane(), 1); return err },
+		"Followers": func(tx pgx.Tx) error { _, err := f.Followers(t.Context(), tx, h.ParkedKey(), 1); return err },
 		"Drop":      func(tx pgx.Tx) error { return f.Drop(t.Context(), tx, 1) },
-		"Release":   func(tx pgx.Tx) error { return f.Release(t.Context(), tx, h.Lane()) },
-		"Replace":   func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, h.Lane(), h.InboxID, h) },
+		"Release":   func(tx pgx.Tx) error { return f.Release(t.Context(), tx, h.ParkedKey()) },
+		"Replace":   func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, h.ParkedKey(), h.InboxID, h) },
 		"Resolve":   func(tx pgx.Tx) error { return f.Resolve(t.Context(), tx, h.InboxID, "") },
 		"Get":       func(tx pgx.Tx) error { _, err := f.Get(t.Context(), tx, h.InboxID); return err },
 		"List":      func(tx pgx.Tx) error { _, _, err := f.List(t.Context(), tx, Filter{}); return err },
@@ -245,7 +245,7 @@ func TestAFaultOfTheDatabaseIsTransient(t *testing.T) {
 		"Maintain":  func(tx pgx.Tx) error { return f.Maintain(t.Context(), tx, time.Now()) },
 	} {
 		err := postgres.InTx(t.Context(), f.pool, func(tx pgx.Tx) error {
-			// The server ends the session under the transaction.
+			// The server ends the session during the transaction.
 			_, _ = tx.Exec(t.Context(), `SELECT pg_terminate_backend(pg_backend_pid())`)
 			err := use(tx)
 			if errs.KindOf(err) != errs.Transient {

@@ -10,14 +10,14 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// measureEvery is the age that gauges may have.
+// measureEvery is the maximum age of the gauges.
 const measureEvery = 5 * time.Second
 
-// Metrics are the gauges of one group's failed records. They tell about the group, not
-// about one process: replicas show the same numbers, so alerts take the maximum.
+// Metrics are the gauges of one group's failed records. They describe the group, not one process:
+// replicas report the same numbers, so alerts take the maximum.
 type Metrics struct {
 	store   *Store
-	topics  map[string]bool // that have series
+	topics  map[string]bool // topics that have series
 	letters *prometheus.GaugeVec
 	oldest  *prometheus.GaugeVec
 	keys    *prometheus.GaugeVec
@@ -26,35 +26,35 @@ type Metrics struct {
 	errors  prometheus.Counter
 }
 
-// NewMetrics registers the gauges of a group; reg may be nil. They are 0 until the
-// first measurement.
+// NewMetrics registers the gauges of a group; reg may be nil. They are 0 until the first
+// measurement.
 func NewMetrics(reg prometheus.Registerer, group string) *Metrics {
 	labels := prometheus.Labels{"group": group}
 	m := &Metrics{
 		store:  New(group, nil),
 		topics: map[string]bool{},
 		letters: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "eventshop_dead_letters", ConstLabels: labels,
+			Name: "dead_letters", ConstLabels: labels,
 			Help: "Dead letters that are not closed, as of the last measurement.",
 		}, []string{"topic", "status"}),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "eventshop_dead_letter_oldest_seconds", ConstLabels: labels,
+			Name: "dead_letter_oldest_seconds", ConstLabels: labels,
 			Help: "Age of the oldest open dead letter, as of the last measurement; 0 without one.",
 		}, []string{"topic"}),
 		keys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "eventshop_parked_keys", ConstLabels: labels,
+			Name: "parked_keys", ConstLabels: labels,
 			Help: "Keys that wait: for another attempt (retrying), or for a person's decision (dead).",
 		}, []string{"state"}),
 		records: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "eventshop_parked_records", ConstLabels: labels,
+			Name: "parked_records", ConstLabels: labels,
 			Help: "Records that wait behind the head of their key.",
 		}),
 		overdue: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "eventshop_retries_overdue", ConstLabels: labels,
+			Name: "retries_overdue", ConstLabels: labels,
 			Help: "Retries whose next attempt is more than 10 minutes late.",
 		}),
 		errors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "eventshop_retry_measure_errors_total", ConstLabels: labels,
+			Name: "retry_measure_errors_total", ConstLabels: labels,
 			Help: "Measurements of these gauges that failed; they keep their last values.",
 		}),
 	}
@@ -66,7 +66,7 @@ func NewMetrics(reg prometheus.Registerer, group string) *Metrics {
 	return m
 }
 
-// Measure sets the gauges to what the database says. Not safe for concurrent use.
+// Measure sets the gauges to the counts in the database. It is not safe for concurrent use.
 func (m *Metrics) Measure(ctx context.Context, q postgres.Querier) error {
 	topics, err := m.store.byTopic(ctx, q)
 	if err != nil {
@@ -86,7 +86,7 @@ func (m *Metrics) Measure(ctx context.Context, q postgres.Querier) error {
 		m.set(t.Topic, t.Open, t.Resubmitted, age)
 		delete(gone, t.Topic)
 	}
-	for topic := range gone { // an alert ends at a 0, not at a series that is not there
+	for topic := range gone { // an alert ends at a 0, not at a series that is missing
 		m.set(topic, 0, 0, 0)
 	}
 	m.keys.WithLabelValues("retrying").Set(float64(parked.Retrying))
@@ -103,8 +103,8 @@ func (m *Metrics) set(topic string, open, resubmitted int64, oldest time.Duratio
 	m.oldest.WithLabelValues(topic).Set(oldest.Seconds())
 }
 
-// Run measures every 5 seconds until ctx ends. A measurement that fails is counted and
-// made again at the next turn.
+// Run measures every 5 seconds until ctx ends. A measurement that fails is counted and repeated
+// after 5 seconds.
 func (m *Metrics) Run(ctx context.Context, pool *pgxpool.Pool) {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()

@@ -11,16 +11,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 )
 
-// Parked returns which of the keys are parked. Without hold it is a look before a call
-// to the outside world. With hold those that are parked stay so until the transaction
-// ends, so that a record appended behind a head is never missed by whoever releases
-// the key: q must then be the transaction, and the call must come after the inbox rows
-// were taken, because that is where a second owner of the partition waits for the first.
+// Parked returns which of the keys are parked. Without hold it is a look before a call to the
+// outside world. With hold it locks the parked keys until the transaction ends, so that the
+// transaction that releases a key never misses a record that is appended behind the head. q must
+// then be the transaction, and the call must come after the inbox rows were inserted: a second
+// owner of the partition waits there for the first.
 func (s *Store) Parked(ctx context.Context, q postgres.Querier, hold bool, keys []Key) (map[Key]bool, error) {
 	parked := map[Key]bool{}
 	if len(keys) == 0 {
@@ -30,7 +30,7 @@ func (s *Store) Parked(ctx context.Context, q postgres.Querier, hold bool, keys 
 	for i, k := range keys {
 		topics[i], raw[i] = k.Topic, []byte(k.Key)
 	}
-	// Everybody locks in the same order, and waits for no other lock while holding these.
+	// All callers lock in the same order, and wait for no other lock while they have these.
 	query := `SELECT p.topic, p.key FROM parked_keys p
 		JOIN (SELECT DISTINCT topic, key FROM unnest($2::text[], $3::bytea[]) AS a (topic, key)) k
 		  ON p.topic = k.topic AND p.key = k.key
@@ -55,20 +55,20 @@ func (s *Store) Parked(ctx context.Context, q postgres.Querier, hold bool, keys 
 
 // Follower is a record that waits behind the head of its key.
 type Follower struct {
-	Position int64 // its place in the queue; drawn by Follow
+	Position int64 // its place in the queue; assigned by Follow
 	Record
 	InboxID    uuid.UUID
 	EventType  string
-	DeadLetter uuid.UUID // resubmitted while its key was parked by another record, or uuid.Nil
+	DeadLetter uuid.UUID // resubmitted while another record parked its key, or uuid.Nil
 }
 
-// Head makes a follower whose turn has come a head.
+// Head returns the head that the follower becomes at its turn.
 func (f Follower) Head(notBefore time.Time) Head {
 	return Head{Record: f.Record, InboxID: f.InboxID, EventType: f.EventType, DeadLetter: f.DeadLetter, NotBefore: notBefore}
 }
 
-// Follow appends records to the queues of their parked keys, in the given order and
-// with one statement.
+// Follow appends records to the queues of their parked keys, in the given order and with one
+// statement.
 func (s *Store) Follow(ctx context.Context, tx pgx.Tx, followers ...Follower) error {
 	n := len(followers)
 	if n == 0 {
@@ -78,7 +78,7 @@ func (s *Store) Follow(ctx context.Context, tx pgx.Tx, followers ...Follower) er
 	types, partitions, offsets, times := make([]string, n), make([]int32, n), make([]int64, n), make([]time.Time, n)
 	payloads, headers := make([][]byte, n), make([]string, n)
 	for i, f := range followers {
-		topics[i], keys[i], recordKeys[i], inbox[i], types[i] = f.Topic, []byte(f.Lane().Key), f.Key, f.InboxID, f.EventType
+		topics[i], keys[i], recordKeys[i], inbox[i], types[i] = f.Topic, []byte(f.ParkedKey().Key), f.Key, f.InboxID, f.EventType
 		partitions[i], offsets[i], times[i], payloads[i] = f.Partition, f.Offset, f.Time, f.Value
 		if f.DeadLetter != uuid.Nil {
 			letters[i] = &followers[i].DeadLetter
@@ -103,10 +103,9 @@ func (s *Store) Follow(ctx context.Context, tx pgx.Tx, followers ...Follower) er
 	return nil
 }
 
-// Park parks the keys of records that failed for the first time and writes their retry
-// records, in two round trips however many they are. A key that was parked meanwhile (by
-// an operator who resubmitted something) is an error of kind errs.Transient: the next
-// try finds it parked.
+// Park parks the keys of records that failed for the first time and writes their retry records, in
+// two round trips whatever their number. A key that was parked in the meantime (by an operator's
+// resubmission) is an error of kind errs.Transient: the next try finds it parked.
 func (s *Store) Park(ctx context.Context, tx pgx.Tx, heads ...Head) error {
 	if len(heads) == 0 {
 		return nil
@@ -119,7 +118,7 @@ func (s *Store) Park(ctx context.Context, tx pgx.Tx, heads ...Head) error {
 			return err
 		}
 		raws[i] = raw
-		s.queuePark(&inserts, h.Lane(), "retrying", h.ID, h, payload)
+		s.queuePark(&inserts, h.ParkedKey(), "retrying", h.ID, h, payload)
 	}
 	if err := s.out.AppendRaw(ctx, tx, raws...); err != nil {
 		return err
@@ -127,7 +126,6 @@ func (s *Store) Park(ctx context.Context, tx pgx.Tx, heads ...Head) error {
 	return postgres.Classify(tx.SendBatch(ctx, &inserts).Close())
 }
 
-// park parks one key.
 func (s *Store) park(ctx context.Context, tx pgx.Tx, k Key, state string, head uuid.UUID, h Head, payload []byte) error {
 	var insert pgx.Batch
 	s.queuePark(&insert, k, state, head, h, payload)
@@ -148,9 +146,9 @@ func (s *Store) queuePark(b *pgx.Batch, k Key, state string, head uuid.UUID, h H
 	})
 }
 
-// Replace makes next the head of its key, in place of the head with the id given: the
-// same record after another failed attempt, or a follower whose turn has come.
-// The caller holds the key (see Take).
+// Replace makes next the head of its key, in place of the head with the given id. next is the same
+// record after another failed attempt, or a follower whose turn has come. The caller has locked the
+// key (see [Store.Take]).
 func (s *Store) Replace(ctx context.Context, tx pgx.Tx, key Key, head uuid.UUID, next Head) error {
 	next, payload, err := s.send(ctx, tx, next)
 	if err != nil {
@@ -173,8 +171,8 @@ func (s *Store) move(ctx context.Context, tx pgx.Tx, k Key, from uuid.UUID, stat
 	return nil
 }
 
-// send writes the retry record of h to the outbox. A payload that does not fit beside
-// the headers is returned, to be kept in the key's row.
+// send writes the retry record of h to the outbox. It returns a payload that does not fit beside
+// the headers, to be stored in the key's row.
 func (s *Store) send(ctx context.Context, tx pgx.Tx, h Head) (_ Head, payload []byte, err error) {
 	h, raw, payload, err := s.rawOf(h)
 	if err != nil {
@@ -183,14 +181,14 @@ func (s *Store) send(ctx context.Context, tx pgx.Tx, h Head) (_ Head, payload []
 	return h, payload, s.out.AppendRaw(ctx, tx, raw)
 }
 
-// rawOf draws the id of a retry record and makes it.
+// rawOf creates a retry record with a new id.
 func (s *Store) rawOf(h Head) (_ Head, raw outbox.Raw, payload []byte, err error) {
 	if h.ID, err = uuid.NewV7(); err != nil {
 		return h, raw, nil, err
 	}
 	raw = outbox.Raw{
 		ID:      h.ID,
-		Topic:   events.RetryTopic(h.Topic, s.group).Name,
+		Topic:   event.RetryTopic(h.Topic, s.group).Name,
 		Key:     h.Key,
 		Payload: h.Value,
 		Headers: h.headers(s.group),
@@ -202,15 +200,15 @@ func (s *Store) rawOf(h Head) (_ Head, raw outbox.Raw, payload []byte, err error
 	return h, raw, payload, nil
 }
 
-// Take locks the key of a retry record until the transaction ends and tells whether
-// the record is still its head. One that is not had its effect already, or has been
-// replaced: nothing is to be done for it.
+// Take locks the key of a retry record until the transaction ends and reports whether the record is
+// still its head. A record that is not the head had its effect already or was replaced, and needs
+// no attempt.
 func (s *Store) Take(ctx context.Context, tx pgx.Tx, h Head) (current bool, err error) {
 	current, _, err = s.look(ctx, tx, h, " FOR UPDATE")
 	return current, err
 }
 
-// Current is Take without the lock: a look before a call to the outside world. payload is
+// Current is [Store.Take] without the lock: a look before a call to the outside world. payload is
 // that of a head too large for the retry topic.
 func (s *Store) Current(ctx context.Context, q postgres.Querier, h Head) (current bool, payload []byte, err error) {
 	return s.look(ctx, q, h, "")
@@ -219,7 +217,7 @@ func (s *Store) Current(ctx context.Context, q postgres.Querier, h Head) (curren
 func (s *Store) look(ctx context.Context, q postgres.Querier, h Head, suffix string) (current bool, payload []byte, err error) {
 	err = q.QueryRow(ctx, `SELECT payload FROM parked_keys
 		WHERE consumer_group = $1 AND topic = $2 AND key = $3 AND head = $4 AND state = 'retrying'`+suffix,
-		s.group, h.Topic, []byte(h.Lane().Key), h.ID).Scan(&payload)
+		s.group, h.Topic, []byte(h.ParkedKey().Key), h.ID).Scan(&payload)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil, nil
@@ -253,7 +251,7 @@ func (s *Store) Followers(ctx context.Context, tx pgx.Tx, k Key, limit int) ([]F
 	return all, nil
 }
 
-// Drop removes followers that had their turn.
+// Drop deletes followers that had their turn.
 func (s *Store) Drop(ctx context.Context, tx pgx.Tx, positions ...int64) error {
 	if len(positions) == 0 {
 		return nil

@@ -12,16 +12,16 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 )
 
-// head is a record that failed once.
+// head returns a record that failed once.
 func (f *fixture) head(key string) Head {
 	return Head{
-		Record: f.record(key), InboxID: uuid.Must(uuid.NewV7()), EventType: "OrderCreated", NotBefore: time.Now().UTC().Truncate(time.Microsecond),
+		Record: f.record(key), InboxID: uuid.Must(uuid.NewV7()), EventType: "ParcelAccepted", NotBefore: time.Now().UTC().Truncate(time.Microsecond),
 		Failure: Failure{}.Failed(errors.New("not this time"), []byte("stack"), time.Now().UTC().Truncate(time.Microsecond)),
 	}
 }
@@ -38,7 +38,7 @@ func (f *fixture) park(t testing.TB, key string) Head {
 	return after[len(before)]
 }
 
-// lockAwaited tells whether a session of this database waits for another's lock.
+// lockAwaited reports whether a session of this database waits for another's lock.
 func (f *fixture) lockAwaited(t testing.TB) (yes bool) {
 	t.Helper()
 	err := f.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -49,8 +49,8 @@ func (f *fixture) lockAwaited(t testing.TB) (yes bool) {
 	return yes
 }
 
-// TestOneOwnerAtATimeTakesARetryRecord: two processes hold the same retry record. The
-// second waits for the first and finds what the first has made of the key.
+// TestOneOwnerAtATimeTakesARetryRecord: two processes have the same retry record. The second waits
+// for the first and finds the key as the first left it.
 func TestOneOwnerAtATimeTakesARetryRecord(t *testing.T) {
 	t.Parallel()
 	undone := errors.New("the first owner's transaction fails")
@@ -58,8 +58,8 @@ func TestOneOwnerAtATimeTakesARetryRecord(t *testing.T) {
 		first   func(f *fixture, tx pgx.Tx, h Head) error
 		current bool // for the second
 	}{
-		"released": {func(f *fixture, tx pgx.Tx, h Head) error { return f.Release(t.Context(), tx, h.Lane()) }, false},
-		"replaced": {func(f *fixture, tx pgx.Tx, h Head) error { return f.Replace(t.Context(), tx, h.Lane(), h.ID, h) }, false},
+		"released": {func(f *fixture, tx pgx.Tx, h Head) error { return f.Release(t.Context(), tx, h.ParkedKey()) }, false},
+		"replaced": {func(f *fixture, tx pgx.Tx, h Head) error { return f.Replace(t.Context(), tx, h.ParkedKey(), h.ID, h) }, false},
 		"given up": {func(f *fixture, tx pgx.Tx, h Head) error {
 			_, _, err := f.BuryHead(t.Context(), tx, h.ID, h, h.InboxID)
 			return err
@@ -99,8 +99,8 @@ func TestOneOwnerAtATimeTakesARetryRecord(t *testing.T) {
 	}
 }
 
-// TestOnlyTheHeadOfItsKeyCounts: neither the retry record before, nor that of a key which
-// waits for a person, nor another group's.
+// TestOnlyTheHeadOfItsKeyCounts: an earlier retry record does not count, nor does one of a key that
+// waits for an operator, nor one of another group.
 func TestOnlyTheHeadOfItsKeyCounts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -108,11 +108,11 @@ func TestOnlyTheHeadOfItsKeyCounts(t *testing.T) {
 	other := h
 	other.ID = uuid.Must(uuid.NewV7())
 	elsewhere := h
-	elsewhere.Topic = "payment.events"
+	elsewhere.Topic = "door.events"
 	if !f.current(t, h) || f.current(t, other) || f.current(t, elsewhere) {
 		t.Error("current is not the one retry record")
 	}
-	if ok, _, err := New("shipping", f.out).Current(t.Context(), f.pool, h); err != nil || ok {
+	if ok, _, err := New("notices", f.out).Current(t.Context(), f.pool, h); err != nil || ok {
 		t.Errorf("another group's: %v, %v", ok, err)
 	}
 	var id uuid.UUID
@@ -126,14 +126,14 @@ func TestOnlyTheHeadOfItsKeyCounts(t *testing.T) {
 		t.Error("a retry record counts though its key waits for a person")
 	}
 	f.tx(t, func(tx pgx.Tx) error {
-		err := f.Replace(t.Context(), tx, h.Lane(), h.ID, h)
+		err := f.Replace(t.Context(), tx, h.ParkedKey(), h.ID, h)
 		wantKind(t, err, errs.Internal)
 		return nil
 	})
 }
 
-// TestAKeyThatWasParkedMeanwhileIsTransient: whoever comes second writes nothing and
-// tries again, for its record is no head.
+// TestAKeyThatWasParkedMeanwhileIsTransient: the second transaction writes nothing and tries again,
+// because its record is no head.
 func TestAKeyThatWasParkedMeanwhileIsTransient(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -156,27 +156,27 @@ func TestAKeyThatWasParkedMeanwhileIsTransient(t *testing.T) {
 	}
 }
 
-// TestAReleaseWaitsForWhatIsBeingAppended: a key that a transaction has found parked stays
-// so until it ends, so that no record is appended behind a key that is free.
+// TestAReleaseWaitsForWhatIsBeingAppended: a key that a transaction has found parked stays parked
+// until it ends, so that no record is appended behind a free key.
 func TestAReleaseWaitsForWhatIsBeingAppended(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.park(t, "o-1")
 	taken := make(chan int, 1)
 	f.tx(t, func(tx pgx.Tx) error {
-		parked, err := f.Parked(t.Context(), tx, true, []Key{h.Lane(), {testTopic, "o-2"}, h.Lane()})
+		parked, err := f.Parked(t.Context(), tx, true, []Key{h.ParkedKey(), {testTopic, "o-2"}, h.ParkedKey()})
 		if err != nil {
 			return err
 		}
-		if diff := cmp.Diff(map[Key]bool{h.Lane(): true}, parked); diff != "" {
+		if diff := cmp.Diff(map[Key]bool{h.ParkedKey(): true}, parked); diff != "" {
 			t.Errorf("parked (-want +got):\n%s", diff)
 		}
-		// Another that appends does not wait for this one.
+		// Another transaction that appends does not wait for this one.
 		f.tx(t, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(t.Context(), `SET LOCAL lock_timeout = '10s'`); err != nil {
 				return err
 			}
-			_, err := f.Parked(t.Context(), tx, true, []Key{h.Lane()})
+			_, err := f.Parked(t.Context(), tx, true, []Key{h.ParkedKey()})
 			return err
 		})
 		go func() {
@@ -184,7 +184,7 @@ func TestAReleaseWaitsForWhatIsBeingAppended(t *testing.T) {
 				if _, err := f.Take(t.Context(), tx, h); err != nil {
 					return err
 				}
-				followers, err := f.Followers(t.Context(), tx, h.Lane(), 10)
+				followers, err := f.Followers(t.Context(), tx, h.ParkedKey(), 10)
 				taken <- len(followers)
 				return err
 			})
@@ -197,8 +197,8 @@ func TestAReleaseWaitsForWhatIsBeingAppended(t *testing.T) {
 	}
 }
 
-// TestFollowersKeepTheirOrderAndBytes: each key has a queue of its own, first come first
-// served, whatever the records hold.
+// TestFollowersKeepTheirOrderAndBytes: each key has a queue of its own in order of arrival,
+// whatever the records contain.
 func TestFollowersKeepTheirOrderAndBytes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -210,11 +210,11 @@ func TestFollowersKeepTheirOrderAndBytes(t *testing.T) {
 			var both []Follower
 			for _, key := range []string{"b", "a"} {
 				r := f.record(key)
-				r.Offset = int64(1000 - i) // the place in Kafka is no order between partitions
+				r.Offset = int64(1000 - i) // offsets are no order between partitions
 				r.Value = fmt.Appendf(nil, "\x00\xff%d", i)
-				both = append(both, Follower{Record: r, InboxID: uuid.Must(uuid.NewV7()), EventType: "OrderConfirmed"})
+				both = append(both, Follower{Record: r, InboxID: uuid.Must(uuid.NewV7()), EventType: "ParcelLabelled"})
 			}
-			both[0].Value, both[0].Headers = nil, []events.Header{{Key: "\xff", Value: []byte{0}}}
+			both[0].Value, both[0].Headers = nil, []event.Header{{Key: "\xff", Value: []byte{0}}}
 			if i == 7 {
 				both[1].DeadLetter = uuid.Must(uuid.NewV7())
 			}
@@ -261,15 +261,15 @@ func TestFollowersKeepTheirOrderAndBytes(t *testing.T) {
 	}
 }
 
-// TestARetryRecordCarriesItsStory: what the next attempt has to know goes by Kafka and
-// comes back the same.
+// TestARetryRecordCarriesItsStory: the data that the next attempt needs goes through Kafka and
+// comes back unchanged.
 func TestARetryRecordCarriesItsStory(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.head("o-1")
 	h.Failure = h.Failed(errs.New(errs.Conflict, "again"), []byte("another stack"), h.First.Add(time.Second))
 	h.DeadLetter, h.NotBefore = uuid.Must(uuid.NewV7()), h.NotBefore.Add(time.Minute)
-	h.EventType = "" // told by the envelope, and this record has none
+	h.EventType = "" // read from the envelope, and this record has none
 	f.tx(t, func(tx pgx.Tx) error { return f.Park(t.Context(), tx, h) })
 	got := f.onlyHead(t)
 	if got.ID.Version() != 7 {
@@ -289,26 +289,26 @@ func TestARetryRecordCarriesItsStory(t *testing.T) {
 	}
 }
 
-// TestWrongAdviceHidesNoType: what tracing and times say wrong makes an event no other.
+// TestWrongAdviceHidesNoType: wrong tracing and time headers do not hide an event's type.
 func TestWrongAdviceHidesNoType(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	h := f.head("o-1")
 	h.Record.Headers = nil
 	for _, header := range [][2]string{
-		{events.HeaderID, uuid.Must(uuid.NewV7()).String()}, {events.HeaderType, "OrderCreated"}, {events.HeaderSubject, "o-1"},
-		{events.HeaderAggregateVersion, "1"}, {events.HeaderTime, "yesterday"}, {events.HeaderTraceParent, "a"}, {events.HeaderTraceParent, "b"},
+		{event.HeaderID, uuid.Must(uuid.NewV7()).String()}, {event.HeaderType, "ParcelAccepted"}, {event.HeaderSubject, "o-1"},
+		{event.HeaderAggregateVersion, "1"}, {event.HeaderTime, "yesterday"}, {event.HeaderTraceParent, "a"}, {event.HeaderTraceParent, "b"},
 	} {
 		h.Record.Headers = append(h.Record.Headers, text(header[0], header[1]))
 	}
 	f.tx(t, func(tx pgx.Tx) error { return f.Park(t.Context(), tx, h) })
-	if got := f.onlyHead(t).EventType; got != "OrderCreated" {
-		t.Errorf("type %q after the retry topic, want OrderCreated", got)
+	if got := f.onlyHead(t).EventType; got != "ParcelAccepted" {
+		t.Errorf("type %q after the retry topic, want ParcelAccepted", got)
 	}
 }
 
-// TestAPayloadTooLargeForTheRetryTopicIsKept: it is in the key's row, and goes with the
-// head from attempt to attempt.
+// TestAPayloadTooLargeForTheRetryTopicIsKept: it is in the key's row, and stays with the head from
+// attempt to attempt.
 func TestAPayloadTooLargeForTheRetryTopicIsKept(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -327,12 +327,12 @@ func TestAPayloadTooLargeForTheRetryTopicIsKept(t *testing.T) {
 			t.Fatalf("round %d: current %v, %d bytes, %v", round, current, len(payload), err)
 		}
 		last.Value = payload
-		f.tx(t, func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, last.Lane(), last.ID, last) })
+		f.tx(t, func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, last.ParkedKey(), last.ID, last) })
 	}
 	heads, _ := f.sent(t)
 	small := heads[len(heads)-1]
 	small.Value = []byte("small")
-	f.tx(t, func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, small.Lane(), small.ID, small) })
+	f.tx(t, func(tx pgx.Tx) error { return f.Replace(t.Context(), tx, small.ParkedKey(), small.ID, small) })
 	heads, omitted := f.sent(t)
 	last := heads[len(heads)-1]
 	if _, payload, err := f.Current(t.Context(), f.pool, last); err != nil || payload != nil || omitted[len(omitted)-1] {
@@ -340,7 +340,7 @@ func TestAPayloadTooLargeForTheRetryTopicIsKept(t *testing.T) {
 	}
 }
 
-// TestARecordWithoutKeyIsParkedWithThoseOfTheEmptyKey, and comes back as it was.
+// TestARecordWithoutKeyIsParkedWithThoseOfTheEmptyKey: it comes back without a key.
 func TestARecordWithoutKeyIsParkedWithThoseOfTheEmptyKey(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -349,13 +349,13 @@ func TestARecordWithoutKeyIsParkedWithThoseOfTheEmptyKey(t *testing.T) {
 	f.tx(t, func(tx pgx.Tx) error { return f.Park(t.Context(), tx, none) })
 	f.tx(t, func(tx pgx.Tx) error {
 		parked, err := f.Parked(t.Context(), tx, true, []Key{{testTopic, ""}})
-		if err != nil || !parked[none.Lane()] {
+		if err != nil || !parked[none.ParkedKey()] {
 			t.Errorf("parked %v, %v", parked, err)
 		}
 		return f.Follow(t.Context(), tx, Follower{Record: none.Record}, Follower{Record: f.record("")})
 	})
 	f.tx(t, func(tx pgx.Tx) error {
-		got, err := f.Followers(t.Context(), tx, none.Lane(), 10)
+		got, err := f.Followers(t.Context(), tx, none.ParkedKey(), 10)
 		if err != nil || len(got) != 2 || got[0].Key != nil || got[1].Key == nil {
 			t.Errorf("followers %+v, %v", got, err)
 		}

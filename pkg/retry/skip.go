@@ -14,25 +14,25 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// Skip is an operator's wish to pass a record over that waits and cannot be stored, and what
-// became of it.
+// Skip is an operator's request to skip a record that waits and cannot be stored, and the result of
+// the request.
 type Skip struct {
 	Place
 	Actor, Reason string
 	AskedAt       time.Time
-	SkippedAt     time.Time // zero: the consumer has not met the record since
+	SkippedAt     time.Time // zero: the consumer has not tried the record since
 }
 
 // String returns the place as operators write it: TOPIC/PARTITION/OFFSET.
 func (p Place) String() string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
 
-// Skip asks the group's consumer to pass a record over without any effect. The consumer does
-// so when it next tries the record, and only while the record is what its partition waits for:
-// a wish about a record that was handled has no effect. It is the last resort, for a record
-// that not even a dead letter takes. Asking again changes nothing and returns the first wish.
+// Skip asks the group's consumer to skip a record without any effect. The consumer does so when it
+// next tries the record, and only while the record is what its partition waits for. A request for a
+// record that was handled has no effect. Skip is the last resort, for a record that cannot even be
+// stored as a dead letter. Asking again changes nothing and returns the first request.
 //
-// Errors: errs.Invalid without a reason or for a place that Kafka does not have, errs.Conflict
-// for a record that has a dead letter, which is where its decision belongs.
+// Errors: errs.Invalid without a reason or for a place that Kafka does not have; errs.Conflict for
+// a record that has a dead letter, because the decision belongs there.
 func (s *Store) Skip(ctx context.Context, pool *pgxpool.Pool, p Place, actor, reason string) (Skip, error) {
 	switch {
 	case strings.TrimSpace(reason) == "":
@@ -106,7 +106,7 @@ func (s *Store) Asked(ctx context.Context, q postgres.Querier, places ...Place) 
 	return asked, nil
 }
 
-// Skipped notes, in the transaction that passes a record over, that it was.
+// Skipped stores, in the transaction that skips a record, that it was skipped.
 func (s *Store) Skipped(ctx context.Context, tx pgx.Tx, r Record) error {
 	_, err := tx.Exec(ctx, `UPDATE given_up SET decision = 'skipped', record_time = $5, skipped_at = coalesce(skipped_at, clock_timestamp())
 		WHERE consumer_group = $1 AND topic = $2 AND record_partition = $3 AND record_offset = $4 AND asked_at IS NOT NULL`,
@@ -117,8 +117,8 @@ func (s *Store) Skipped(ctx context.Context, tx pgx.Tx, r Record) error {
 	return nil
 }
 
-// Skips lists what operators asked to be skipped, newest first, at most limit, MaxList of them
-// with 0.
+// Skips returns the requests to skip records, newest first, at most limit. A limit of 0 or of
+// more than MaxList means MaxList.
 func (s *Store) Skips(ctx context.Context, q postgres.Querier, limit int) ([]Skip, error) {
 	if limit <= 0 || limit > MaxList {
 		limit = MaxList

@@ -11,11 +11,11 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// overdue is how late a retry is that somebody should look at: far beyond the longest
-// wait between attempts and a consumer's restart. Its retry record may be lost.
+// overdue is the delay after which an operator should look at a retry. It is far longer than the
+// longest wait between attempts and than a consumer's restart. The retry record may be lost.
 const overdue = 10 * time.Minute
 
-// Stats is what a group's failed records are about.
+// Stats summarises a group's failed records.
 type Stats struct {
 	Open        int64
 	Resubmitted int64
@@ -41,13 +41,13 @@ type TypeStats struct {
 // ParkedStats counts what waits.
 type ParkedStats struct {
 	Retrying int64 // keys with a record in retry
-	Dead     int64 // keys with a dead letter nobody has decided about
+	Dead     int64 // keys with a dead letter that waits for a decision
 	Records  int64 // records that follow
 	Overdue  int64 // retrying keys whose attempt is more than 10 minutes late
 }
 
-// Stats counts dead letters and parked keys. It reads those that are not closed, and
-// the indexes of what is parked.
+// Stats counts dead letters and parked keys. It reads the dead letters that are not closed, and the
+// indexes of the parked keys and records.
 func (s *Store) Stats(ctx context.Context, q postgres.Querier) (st Stats, err error) {
 	if st.ByTopic, err = s.byTopic(ctx, q); err != nil {
 		return Stats{}, err
@@ -105,7 +105,7 @@ func (s *Store) parked(ctx context.Context, q postgres.Querier) (p ParkedStats, 
 	return p, nil
 }
 
-// ParkedKey is a key that waits, and what for.
+// ParkedKey is a parked key and what it waits for.
 type ParkedKey struct {
 	Topic     string
 	Key       []byte    // empty for records without key
@@ -113,21 +113,33 @@ type ParkedKey struct {
 	Head      uuid.UUID // retrying: of its retry record; dead: of the dead letter
 	EventType string
 	Attempts  int
-	NotBefore time.Time // of the next attempt of one that is retrying
+	NotBefore time.Time // of the next attempt of a key that is retrying
 	LastError string
 	ParkedAt  time.Time
 	Followers int64
 }
 
-// ParkedKeys returns the keys that have been parked longest, at most limit, MaxList of
-// them with 0.
+// ParkedKeys returns the keys that have been parked longest, at most limit. A limit of 0 or of
+// more than MaxList means MaxList.
 func (s *Store) ParkedKeys(ctx context.Context, q postgres.Querier, limit int) ([]ParkedKey, error) {
+	return s.parkedKeys(ctx, q, nil, limit)
+}
+
+// ParkedOf returns what is parked under the key of a record, on all topics, as [Store.ParkedKeys]
+// does: however many other keys are parked. A nil or empty key is that of records without key.
+func (s *Store) ParkedOf(ctx context.Context, q postgres.Querier, key []byte, limit int) ([]ParkedKey, error) {
+	return s.parkedKeys(ctx, q, []byte(KeyOf("", key).Key), limit)
+}
+
+// parkedKeys selects by a key as the table has it, or, with nil, all keys.
+func (s *Store) parkedKeys(ctx context.Context, q postgres.Querier, key []byte, limit int) ([]ParkedKey, error) {
 	if limit <= 0 || limit > MaxList {
 		limit = MaxList
 	}
 	rows, err := q.Query(ctx, `SELECT topic, key, state, head, event_type, attempts, not_before, last_error, parked_at,
 			(SELECT count(*) FROM parked_records r WHERE (r.consumer_group, r.topic, r.key) = (k.consumer_group, k.topic, k.key))
-		FROM parked_keys k WHERE consumer_group = $1 ORDER BY parked_at, topic, key LIMIT $2`, s.group, limit)
+		FROM parked_keys k WHERE consumer_group = $1 AND ($3::bytea IS NULL OR key = $3)
+		ORDER BY parked_at, topic, key LIMIT $2`, s.group, limit, key)
 	var all []ParkedKey
 	if err == nil {
 		all, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ParkedKey])

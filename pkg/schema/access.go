@@ -8,22 +8,22 @@ import (
 	"eventshop.example/pkg/credentials"
 )
 
-// Access says how a registry is secured. The zero value is a registry that asks nobody who
-// they are, with a certificate that the system's roots know when its URL is https.
+// Access configures how a registry is secured. The zero value is for a registry without
+// authentication, whose certificate the system's roots verify when its URL is https.
 type Access struct {
 	Username     string // SCHEMA_REGISTRY_USERNAME: of HTTP basic authentication; default none
 	PasswordFile string // SCHEMA_REGISTRY_PASSWORD_FILE: read for each request
 	CAFile       string // SCHEMA_REGISTRY_CA_FILE: PEM, read once; default the system's roots
 }
 
-// Check tells every mistake by its variable of the environment, and nil when there is none.
+// Check returns every mistake with the name of its environment variable, or nil when there is none.
 func (a Access) Check() error {
 	_, err := a.transport()
 	return err
 }
 
-// WithAccess sends the requests with the user's password, and verifies the registry's
-// certificate as a says. An Access that Check refuses fails every request, with the reason.
+// WithAccess sends the requests with the user's password, and verifies the registry's certificate
+// as a configures. An Access that Check refuses fails every request, with the reason.
 func WithAccess(a Access) Option {
 	return func(c *http.Client) {
 		rt, err := a.transport()
@@ -65,7 +65,7 @@ func (a Access) transport() (http.RoundTripper, error) {
 	return basicAuth{a, rt}, nil
 }
 
-// basicAuth adds the user and the password that the file holds now.
+// basicAuth adds the user and the current password of the file.
 type basicAuth struct {
 	Access
 	next http.RoundTripper
@@ -76,12 +76,12 @@ func (b basicAuth) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the password of the schema registry: %w", err)
 	}
-	req = req.Clone(req.Context()) // a RoundTripper may not change what it was given
+	req = req.Clone(req.Context()) // a RoundTripper may not change its request
 	req.SetBasicAuth(b.Username, password)
 	return b.next.RoundTrip(req)
 }
 
-// broken answers every request with an error.
+// broken fails every request with an error.
 type broken struct{ err error }
 
 func (b broken) RoundTrip(*http.Request) (*http.Response, error) { return nil, b.err }

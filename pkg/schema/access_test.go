@@ -20,7 +20,7 @@ func TestAccess(t *testing.T) {
 	var password atomic.Value
 	password.Store("first")
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, got, _ := r.BasicAuth(); user != "shop" || got != password.Load() {
+		if user, got, _ := r.BasicAuth(); user != "reader" || got != password.Load() {
 			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprint(w, `{"error_code": 401, "message": "Unauthorized"}`)
 			return
@@ -37,7 +37,7 @@ func TestAccess(t *testing.T) {
 		return path
 	}
 	ca := file("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
-	right := schema.Access{Username: "shop", PasswordFile: file("password", "first\n"), CAFile: ca}
+	right := schema.Access{Username: "reader", PasswordFile: file("password", "first\n"), CAFile: ca}
 
 	client := schema.NewClient(server.URL, schema.WithAccess(right))
 	works := func(when string) {

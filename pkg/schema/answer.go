@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of one answer, in bytes. The longest answer that is
-	// meant is the list of subjects: 100,000 names of 100 bytes.
+	// maxAnswer bounds what is read of one response, in bytes. The longest expected response is the
+	// list of subjects: 100,000 names of 100 bytes.
 	maxAnswer = 16 << 20
-	// maxFailure bounds what is read of a failure, in bytes.
+	// maxFailure bounds what is read of a failure response, in bytes.
 	maxFailure = 64 << 10
-	// maxReason bounds what is kept of an answer as the reason of an error, in bytes. A
-	// proxy's page is long, and the reason stands in logs and at /readyz.
+	// maxReason bounds what is kept of a response as the reason of an error, in bytes. A proxy's
+	// page is long, and the reason appears in logs and at /readyz.
 	maxReason = 300
 )
 
-// bounded cuts answers off at maxAnswer: the client library reads all there is. A failure
-// that does not come from a registry, such as a proxy's page, gets the form of one, with
-// the HTTP status as its error code.
+// bounded truncates responses at maxAnswer, because the client library reads a whole response. A
+// failure that does not come from a registry, such as a proxy's page, is converted to the form of a
+// registry's failure, with the HTTP status as its error code.
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -40,7 +40,7 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	body := io.LimitReader(res.Body, maxAnswer)
 	if res.StatusCode >= 400 {
-		head, _ := io.ReadAll(io.LimitReader(body, maxFailure)) // what cannot be read is no registry's answer
+		head, _ := io.ReadAll(io.LimitReader(body, maxFailure)) // an unreadable body is not a registry's response
 		if !isFailure(head) {
 			head = fmt.Appendf(nil, `{"error_code":%d,"message":%q}`, res.StatusCode, http.StatusText(res.StatusCode))
 		}
@@ -53,7 +53,7 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// isFailure reports whether a body is that of a registry's failure.
+// isFailure reports whether a body is a registry's failure response.
 func isFailure(body []byte) bool {
 	var failure struct {
 		Code *int `json:"error_code"`
@@ -61,8 +61,8 @@ func isFailure(body []byte) bool {
 	return json.Unmarshal(body, &failure) == nil && failure.Code != nil
 }
 
-// guarded turns a panic of the client library into an error. It follows a nil pointer when
-// a success has the body "null", and a panic in a shared question ends the process.
+// guarded turns a panic of the client library into an error. The library follows a nil pointer when
+// a successful response has the body "null", and a panic in a shared request would end the process.
 func guarded[T any](ask func() (T, error)) (answer T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -72,7 +72,7 @@ func guarded[T any](ask func() (T, error)) (answer T, err error) {
 	return ask()
 }
 
-// validID refuses what is no schema id: an answer without one reads as 0.
+// validID refuses an invalid schema id: a response without an id reads as 0.
 func validID(id int) (int, error) {
 	if id <= 0 || id > math.MaxInt32 {
 		return 0, fmt.Errorf("the answer holds no schema id: %d", id)
@@ -80,7 +80,7 @@ func validID(id int) (int, error) {
 	return id, nil
 }
 
-// brief gives an error a text for one line of a log, and keeps its chain.
+// brief shortens an error's text to one line of a log, and keeps its chain.
 func brief(err error) error {
 	text := err.Error()
 	if answer, ok := errors.AsType[srclient.Error](err); ok {
@@ -92,7 +92,7 @@ func brief(err error) error {
 	return described{text, err}
 }
 
-// described is an error with a text of its own.
+// described is an error with its own text.
 type described struct {
 	text string
 	error
@@ -101,8 +101,8 @@ type described struct {
 func (d described) Error() string { return d.text }
 func (d described) Unwrap() error { return d.error }
 
-// refusal reports whether the registry, or what stands before it, answered and does not
-// allow what was asked, so that it helps more to change something than to ask again soon.
+// refusal reports whether the registry, or a proxy before it, answered and does not allow the
+// request. A change by an operator then helps more than asking again soon.
 func refusal(err error) bool {
 	var answer srclient.Error
 	if !errors.As(err, &answer) {

@@ -8,17 +8,16 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// Compatible says whether data written with the writer's schema can be read with the
-// reader's, by the rules of Avro's schema resolution. BACKWARD compatibility of a new
-// schema is Compatible(new, old), FORWARD is Compatible(old, new), FULL is both.
+// Compatible reports whether data written with the writer's schema can be read with the reader's,
+// by the rules of Avro's schema resolution. BACKWARD compatibility of a new schema is
+// Compatible(new, old), FORWARD is Compatible(old, new), FULL is both.
 //
-// It is stricter than the Avro specification in one point: a logical type may not
-// change, for milliseconds read as microseconds are wrong and nothing shows it. Schemas
-// may be recursive here, though the Codec refuses to read one recursive record as
-// another.
+// It is stricter than the Avro specification in one point: a logical type may not change, because
+// milliseconds read as microseconds are wrong and nothing detects it. Schemas may be recursive
+// here, though the Codec refuses to read one recursive record as another.
 //
-// The error is of kind errs.Conflict when they are incompatible and errs.Invalid when
-// either is not a schema.
+// The error is of kind errs.Conflict when they are incompatible and errs.Invalid when either is not
+// a schema.
 func Compatible(reader, writer string) error {
 	r, err := parse(reader)
 	if err != nil {
@@ -50,15 +49,15 @@ func Canonical(schema string) (string, error) {
 	return text, nil
 }
 
-// parsed is a schema in two forms: as the Avro library compiled it, which fills and reads
-// Go structs, and as a tree of this package, by which bytes are checked and shown.
+// parsed is a schema in two forms: as the Avro library compiled it, which fills and reads Go
+// structs, and as a tree of this package, which checks bytes and converts them to JSON.
 type parsed struct {
 	library *avro.Schema
 	root    *node
 }
 
-// parse reads a schema that stands for itself: a name is defined in it or the error says
-// so. The library judges what a valid schema is.
+// parse reads a self-contained schema: every name must be defined in it. The library decides what a
+// valid schema is.
 func parse(schema string) (s *parsed, err error) {
 	defer recoverInto(&err, "parse schema")
 	library, err := avro.Parse(schema)
@@ -72,8 +71,8 @@ func parse(schema string) (s *parsed, err error) {
 	return &parsed{library, root}, nil
 }
 
-// recoverInto turns a panic of the Avro library into an error: what it is given comes
-// from outside, and a record that cannot be read must not end the process.
+// recoverInto turns a panic of the Avro library into an error: its input comes from outside, and an
+// unreadable record must not end the process.
 func recoverInto(err *error, attempt string) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%s: the Avro library panicked: %v", attempt, p)

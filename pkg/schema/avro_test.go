@@ -11,14 +11,15 @@ import (
 	"pgregory.net/rapid"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
-// Other versions of OrderCancelled, as an older or newer producer might have them.
+// Other versions of ParcelReturned, as an older or newer producer might have them.
 const (
-	cancelledHead = `{"type":"record","name":"eventshop.order.v1.OrderCancelled","fields":[`
-	orderID       = `{"name":"orderId","type":"string"}`
+	cancelledHead = `{"type":"record","name":"lockers.parcel.v1.ParcelReturned","fields":[`
+	parcelID      = `{"name":"parcelId","type":"string"}`
 	reason        = `{"name":"reason","type":"string"}`
 	detail        = `{"name":"detail","type":"string","default":""}`
 	occurredAt    = `{"name":"occurredAt","type":{"type":"long","logicalType":"timestamp-micros"}}`
@@ -28,32 +29,32 @@ func cancelled(fields ...string) string { return cancelledHead + strings.Join(fi
 
 func TestEvolution(t *testing.T) {
 	t.Parallel()
-	// Bodies: orderId "o", reason "r", detail "d" and the time 1 µs, in the writer's order.
+	// Bodies: parcelId "o", reason "r", detail "d" and the time 1 µs, in the writer's order.
 	const o, re, d, ts = "\x02o", "\x02r", "\x02d", "\x02"
 	for _, v := range []struct {
 		name, writer, body, detail string
 	}{
-		{"same", cancelled(orderID, reason, detail, occurredAt), o + re + d + ts, "d"},
-		{"older, without a field", cancelled(orderID, reason, occurredAt), o + re + ts, ""},
-		{"newer, with a text more", cancelled(orderID, `{"name":"by","type":"string","default":""}`, reason, detail, occurredAt), o + "\x06who" + re + d + ts, "d"},
-		{"newer, with records more", cancelled(orderID, reason, detail, occurredAt,
+		{"same", cancelled(parcelID, reason, detail, occurredAt), o + re + d + ts, "d"},
+		{"older, without a field", cancelled(parcelID, reason, occurredAt), o + re + ts, ""},
+		{"newer, with a text more", cancelled(parcelID, `{"name":"by","type":"string","default":""}`, reason, detail, occurredAt), o + "\x06who" + re + d + ts, "d"},
+		{"newer, with records more", cancelled(parcelID, reason, detail, occurredAt,
 			`{"name":"notes","default":[],"type":{"type":"array","items":{"type":"record","name":"Note","fields":[`+
 				`{"name":"text","type":"string"},{"name":"lang","type":["null","string"],"default":null}]}}}`),
 			o + re + d + ts + "\x04" + "\x02a\x00" + "\x02b\x02\x04en" + "\x00", "d"},
-		{"other order of fields", cancelled(occurredAt, detail, reason, orderID), ts + d + re + o, "d"},
-		{"text written as bytes", cancelled(orderID, `{"name":"reason","type":"bytes"}`, occurredAt), o + re + ts, ""},
+		{"other order of fields", cancelled(occurredAt, detail, reason, parcelID), ts + d + re + o, "d"},
+		{"text written as bytes", cancelled(parcelID, `{"name":"reason","type":"bytes"}`, occurredAt), o + re + ts, ""},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t)
 			id := r.add("s", v.writer)
-			got, err := r.codec().Decode(t.Context(), events.TypeOf[events.OrderCancelled](),
+			got, err := r.codec().Decode(t.Context(), sample.TypeOf[sample.ParcelReturned](),
 				append([]byte{0, 0, 0, 0, byte(id)}, v.body...))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := &events.OrderCancelled{OrderID: "o", Reason: "r", Detail: v.detail, OccurredAt: time.UnixMicro(1).UTC()}
-			if diff := cmp.Diff(events.Event(want), got); diff != "" {
+			want := &sample.ParcelReturned{ParcelID: "o", Reason: "r", Detail: v.detail, OccurredAt: time.UnixMicro(1).UTC()}
+			if diff := cmp.Diff(event.Event(want), got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -63,14 +64,14 @@ func TestEvolution(t *testing.T) {
 func TestDefaultListOfRecords(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	id := r.add("s", `{"type":"record","name":"eventshop.inventory.v1.InventoryReservationFailed","fields":[`+
-		orderID+","+reason+","+occurredAt+`]}`)
-	got, err := r.codec().Decode(t.Context(), events.TypeOf[events.InventoryReservationFailed](),
+	id := r.add("s", `{"type":"record","name":"lockers.locker.v1.LockersFull","fields":[`+
+		parcelID+","+reason+","+occurredAt+`]}`)
+	got, err := r.codec().Decode(t.Context(), sample.TypeOf[sample.LockersFull](),
 		append([]byte{0, 0, 0, 0, byte(id)}, "\x02o\x02r\x02"...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := got.(*events.InventoryReservationFailed); len(f.Shortages) != 0 || f.Reason != "r" {
+	if f := got.(*sample.LockersFull); len(f.Shortages) != 0 || f.Reason != "r" {
 		t.Errorf("%+v", f)
 	}
 }
@@ -78,32 +79,32 @@ func TestDefaultListOfRecords(t *testing.T) {
 func TestUnresolvableWritersAreHopeless(t *testing.T) {
 	t.Parallel()
 	for name, writer := range map[string]string{
-		"a field without default is missing": cancelled(orderID, occurredAt),
-		"another type":                       cancelled(orderID, `{"name":"reason","type":"long"}`, occurredAt),
-		"milliseconds":                       cancelled(orderID, reason, strings.Replace(occurredAt, "micros", "millis", 1)),
-		"another record":                     strings.Replace(cancelled(orderID, reason, occurredAt), "order.v1", "order.v2", 1),
+		"a field without default is missing": cancelled(parcelID, occurredAt),
+		"another type":                       cancelled(parcelID, `{"name":"reason","type":"long"}`, occurredAt),
+		"milliseconds":                       cancelled(parcelID, reason, strings.Replace(occurredAt, "micros", "millis", 1)),
+		"another record":                     strings.Replace(cancelled(parcelID, reason, occurredAt), "parcel.v1", "parcel.v2", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t)
 			id := r.add("s", writer)
-			_, err := r.codec().Decode(t.Context(), events.TypeOf[events.OrderCancelled](), []byte{0, 0, 0, 0, byte(id), 0, 0, 0, 0})
-			wantKind(t, err, errs.Hopeless, "decode OrderCancelled")
+			_, err := r.codec().Decode(t.Context(), sample.TypeOf[sample.ParcelReturned](), []byte{0, 0, 0, 0, byte(id), 0, 0, 0, 0})
+			wantKind(t, err, errs.Hopeless, "decode ParcelReturned")
 		})
 	}
 }
 
 func TestCompatible(t *testing.T) {
 	t.Parallel()
-	full := cancelled(orderID, reason, detail, occurredAt)
+	full := cancelled(parcelID, reason, detail, occurredAt)
 	for _, c := range []struct {
 		name, reader, writer string
 		ok                   bool
 	}{
 		{"equal", full, full, true},
-		{"reader adds a field with default", full, cancelled(orderID, reason, occurredAt), true},
-		{"reader drops a field", cancelled(orderID, reason, occurredAt), full, true},
-		{"reader adds a field without default", full, cancelled(orderID, detail, occurredAt), false},
+		{"reader adds a field with default", full, cancelled(parcelID, reason, occurredAt), true},
+		{"reader drops a field", cancelled(parcelID, reason, occurredAt), full, true},
+		{"reader adds a field without default", full, cancelled(parcelID, detail, occurredAt), false},
 		{"int to long", `"long"`, `"int"`, true},
 		{"long to int", `"int"`, `"long"`, false},
 		{"union takes more", `["null","string"]`, `"string"`, true},
@@ -125,15 +126,15 @@ func TestCompatible(t *testing.T) {
 			}
 		})
 	}
-	// The answer must not depend on what was asked before: only the default differs.
-	if schema.Compatible(cancelled(orderID, `{"name":"detail","type":"string"}`), cancelled(orderID)) == nil {
+	// The result must not depend on earlier calls: only the default differs.
+	if schema.Compatible(cancelled(parcelID, `{"name":"detail","type":"string"}`), cancelled(parcelID)) == nil {
 		t.Error("a new field without default was accepted")
 	}
-	if err := schema.Compatible(cancelled(orderID, detail), cancelled(orderID)); err != nil {
+	if err := schema.Compatible(cancelled(parcelID, detail), cancelled(parcelID)); err != nil {
 		t.Error(err)
 	}
 	wantKind(t, schema.Compatible("{", `"int"`), errs.Invalid, "reader")
-	wantKind(t, schema.Compatible(`"int"`, `"eventshop.order.v1.OrderCancelled"`), errs.Invalid, "writer")
+	wantKind(t, schema.Compatible(`"int"`, `"lockers.parcel.v1.ParcelReturned"`), errs.Invalid, "writer")
 }
 
 func enum(symbols ...string) string {
@@ -154,7 +155,7 @@ func TestCanonical(t *testing.T) {
 	if want := `{"name":"n.r","type":"record","fields":[{"name":"a","doc":"d","type":"string","default":""}]}`; a != want {
 		t.Errorf("got  %s\nwant %s", a, want)
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range sample.Catalogue().Types() {
 		if c, err := schema.Canonical(typ.Schema); err != nil || c != typ.Schema {
 			t.Errorf("%s is not generated in canonical form: %v", typ.Name, err)
 		}
@@ -170,19 +171,19 @@ func TestRandomOrdersRoundTrip(t *testing.T) {
 	c := newRegistry(t).codec()
 	text := rapid.StringMatching(`[^\x00]{0,20}`)
 	rapid.Check(t, func(rt *rapid.T) {
-		want := events.OrderCreated{OrderID: text.Draw(rt, "id"), TotalAmount: rapid.Int64().Draw(rt, "total")}
-		want.Items = rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) events.OrderItem {
-			return events.OrderItem{
-				SKU: text.Draw(rt, "sku"), Quantity: rapid.Int32().Draw(rt, "quantity"), UnitPrice: rapid.Int64().Draw(rt, "price"),
+		want := sample.ParcelAccepted{ParcelID: text.Draw(rt, "id"), TotalAmount: rapid.Int64().Draw(rt, "total")}
+		want.Items = rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) sample.Item {
+			return sample.Item{
+				Size: text.Draw(rt, "size"), Quantity: rapid.Int32().Draw(rt, "quantity"), Price: rapid.Int64().Draw(rt, "price"),
 			}
 		}), 0, 250).Draw(rt, "items") // more than one block of 100
-		want.ConfirmBy = time.UnixMicro(rapid.Int64Range(-62135596800000000, 253402300799999999).Draw(rt, "time")).UTC()
+		want.CollectBy = time.UnixMicro(rapid.Int64Range(-62135596800000000, 253402300799999999).Draw(rt, "time")).UTC()
 		want.OccurredAt = at
 		b, err := c.Encode(t.Context(), want)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got, err := c.Decode(t.Context(), events.TypeOf[events.OrderCreated](), b)
+		got, err := c.Decode(t.Context(), sample.TypeOf[sample.ParcelAccepted](), b)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -192,17 +193,17 @@ func TestRandomOrdersRoundTrip(t *testing.T) {
 	})
 }
 
-// FuzzDecode feeds rubbish to a type with everything in it, by its own schema, by one
-// to be resolved, and by schemas whose items take no bytes or recur. It must never panic
-// and never allocate far more than it was given.
+// FuzzDecode decodes arbitrary bytes as a type that uses every kind: by its own schema, by one to
+// be resolved, and by schemas whose items take no bytes or recur. It must never panic and never
+// allocate far more than its input.
 func FuzzDecode(f *testing.F) {
 	r := newRegistry(f)
 	c := r.codec()
-	good, err := c.Encode(f.Context(), orderCreated())
+	good, err := c.Encode(f.Context(), parcelAccepted())
 	if err != nil {
 		f.Fatal(err)
 	}
-	order := events.TypeOf[events.OrderCreated]()
+	order := sample.TypeOf[sample.ParcelAccepted]()
 	resolved := r.add("a", strings.Replace(order.Schema, `"fields":[`, `"fields":[{"name":"more","type":{"type":"map","values":["null","bytes"]}},`, 1))
 	nothings := r.add("b", `{"type":"array","items":"null"}`)
 	recursive := r.add("c", `{"type":"record","name":"l","fields":[{"name":"next","type":["null","l"]},{"name":"all","type":{"type":"array","items":"l"}}]}`)
@@ -228,7 +229,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("kind %v: %v", errs.KindOf(err), err)
 		}
 		runtime.ReadMemStats(&after)
-		// 16 MiB is what 100,000 items of nothing may take as JSON, plus caches.
+		// 100,000 items of no bytes may take 16 MiB as JSON, plus caches.
 		if grown := after.TotalAlloc - before.TotalAlloc; grown > 16<<20+200*uint64(len(body)) {
 			t.Errorf("%d bytes allocated for %d bytes of input", grown, len(body))
 		}

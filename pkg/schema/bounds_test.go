@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/events/eventstest"
+	"eventshop.example/pkg/event/eventtest"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
@@ -22,7 +22,7 @@ func long(n int64) []byte { return binary.AppendVarint(nil, n) }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
-// block is a block of an array or map that says its size, whatever that is.
+// block returns a block of an array or map that states its size, right or wrong.
 func block(count, size int64, items []byte) []byte { return join(long(-count), long(size), items) }
 
 const (
@@ -37,8 +37,8 @@ const (
 	endOfList = "\x00"
 )
 
-// twice is a record that uses another one twice, which uses another one twice, and so on:
-// with the innermost it has 2^levels of them.
+// twice returns the schema of a record that uses another one twice, which uses another one twice,
+// and so on: with the innermost it has 2^levels of them.
 func twice(levels int, innermost string) string {
 	text := `{"type":"record","name":"R0","fields":[` + innermost + `]}`
 	for i := 1; i <= levels; i++ {
@@ -47,14 +47,14 @@ func twice(levels int, innermost string) string {
 	return text
 }
 
-// Values that announce more than they are. The first groups are the inputs of advisories
+// Values that announce more than they contain. The first groups are the inputs of advisories
 // against a decoder that programs linked before.
 var dishonest = []struct {
 	name, schema string
 	body         []byte
 	says         string
 }{
-	// GO-2026-5046: a count of items that are not there is a loop.
+	// GO-2026-5046: a count of missing items becomes a loop.
 	{"count without items", texts, long(math.MaxInt64), "more than 100000 items"},
 	{"count without items, sized", texts, block(math.MaxInt64, 1, nil), "more than 100000 items"},
 	{"count within bounds without items", texts, long(100_000), "item 0"},
@@ -93,13 +93,13 @@ var dishonest = []struct {
 	{"negative symbol", enum("A"), long(-1), "-1 is not a symbol"},
 	{"int above 32 bits", `"int"`, long(math.MaxInt32 + 1), "does not fit an int"},
 	{"int below 32 bits", `"int"`, long(math.MinInt32 - 1), "does not fit an int"},
-	// GO-2026-5048: a map grows as its counts say.
+	// GO-2026-5048: a map grows by its counts.
 	{"count of entries of nothing", nullMap, long(1 << 30), "more than 100000 items"},
 	{"map in many blocks", nullMap, bytes.Repeat(join(long(1000), bytes.Repeat([]byte{0}, 1000)), 101), "more than 100000 items"},
 	{"map key without its length", nullMap, join(long(1), long(1<<20)), "key: length 1048576"},
 	{"map key that is no text", nullMap, join(long(1), long(1), []byte("\xff"), []byte(endOfList)), "key: text is not valid"},
 	{"map key with a NUL", nullMap, join(long(1), long(1), []byte{0}, []byte(endOfList)), "key: text holds a NUL"},
-	// Neighbours.
+	// Similar cases.
 	{"deep recursion", `{"type":"record","name":"list","fields":[{"name":"next","type":["null","list"]}]}`, bytes.Repeat(long(1), 100_000), "nested deeper than 64"},
 	{"deep recursion in arrays", `{"type":"record","name":"tree","fields":[{"name":"all","type":{"type":"array","items":"tree"}}]}`, bytes.Repeat(long(1), 100_000), "nested deeper than 64"},
 	{"integer of 11 bytes", `"long"`, append(bytes.Repeat([]byte{0xff}, 10), 1), "too long"},
@@ -127,12 +127,12 @@ func timestamp(logical string) string { return `{"type":"long","logicalType":"` 
 func TestDishonestValuesAreRefusedCheaply(t *testing.T) {
 	r := newRegistry(t)
 	c := r.codec()
-	typ := events.TypeOf[events.OrderCancelled]()
+	typ := sample.TypeOf[sample.ParcelReturned]()
 	for _, bad := range dishonest {
 		t.Run(bad.name, func(t *testing.T) {
-			// Once as the whole value, and once as a field that the reader leaves out.
+			// Once as the whole value, and once as a field that the reader drops.
 			whole := frame(r.add("whole", bad.schema), bad.body)
-			skipped := frame(r.add("skipped", cancelled(orderID, reason, occurredAt, `{"name":"more","type":`+bad.schema+`}`)),
+			skipped := frame(r.add("skipped", cancelled(parcelID, reason, occurredAt, `{"name":"more","type":`+bad.schema+`}`)),
 				join([]byte("\x02o\x02r\x02"), bad.body))
 			refuse := func() {
 				_, _, err := c.DecodeJSON(t.Context(), whole)
@@ -144,11 +144,11 @@ func TestDishonestValuesAreRefusedCheaply(t *testing.T) {
 				}
 			}
 			within(t, refuse)
-			// The schemas are known by now.
+			// The schemas are cached by now.
 			if got := allocated(refuse); got > 128<<10 { // half of it without the race detector
 				t.Errorf("%d bytes are allocated to refuse %d", got, len(bad.body))
 			}
-			if got := testing.AllocsPerRun(1, refuse); got > 1000 { // an error says the way down to what is wrong
+			if got := testing.AllocsPerRun(1, refuse); got > 1000 { // an error contains the path to the wrong value
 				t.Errorf("%.0f allocations to refuse %d bytes", got, len(bad.body))
 			}
 		})
@@ -160,7 +160,7 @@ func frame(id int, body []byte) []byte {
 	return append([]byte{0, 0, 0, byte(id >> 8), byte(id)}, body...)
 }
 
-// within fails the test when f does not come back: what it guards against would run for
+// within fails the test when f does not return. Without the checks under test, f would run for
 // centuries.
 func within(t *testing.T, f func()) {
 	t.Helper()
@@ -173,7 +173,7 @@ func within(t *testing.T, f func()) {
 	}
 }
 
-// allocated returns the bytes that f allocates, and whatever runs beside it.
+// allocated returns the bytes that f, and all code that runs concurrently, allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -182,11 +182,11 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// shown begins the names of values that are at the bounds as they are: as a field of another
-// record they would be one level deeper, and the library takes 4,096 items of no bytes.
+// shown begins the names of values that are exactly at the bounds. As a field of another record
+// they would be one level deeper, and the library accepts 4,096 items of no bytes.
 const shown = "alone: "
 
-// What the bounds let through, to the last one: as many nulls, entries, levels.
+// The largest values within the bounds: as many nulls, entries, levels.
 func TestValuesAtTheBoundsAreAccepted(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
@@ -223,19 +223,20 @@ func TestValuesAtTheBoundsAreAccepted(t *testing.T) {
 			if _, _, err := c.DecodeJSON(t.Context(), frame(r.add("whole", good.schema), good.body)); err != nil {
 				t.Error(err)
 			}
-			writer := cancelled(orderID, reason, occurredAt, `{"name":"more","type":`+good.schema+`}`)
+			writer := cancelled(parcelID, reason, occurredAt, `{"name":"more","type":`+good.schema+`}`)
 			value := frame(r.add("skipped", writer), join([]byte("\x02o\x02r\x02"), good.body))
 			if strings.HasPrefix(good.name, shown) {
 				return
 			}
-			if _, err := c.Decode(t.Context(), events.TypeOf[events.OrderCancelled](), value); err != nil {
+			if _, err := c.Decode(t.Context(), sample.TypeOf[sample.ParcelReturned](), value); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// A schema says a name once; an array of it has the name a hundred thousand times.
+// A schema contains a name once, but the JSON of an array of it contains the name a hundred
+// thousand times.
 func TestJSONIsBounded(t *testing.T) {
 	r := newRegistry(t)
 	c := r.codec()
@@ -281,7 +282,7 @@ func TestJSONIsBounded(t *testing.T) {
 	wantKind(t, err, errs.Hopeless, "no time of day")
 }
 
-// In a union of two records that contain the union, what does not fit far down would be
+// In a union of two records that contain the union, a value that does not fit far down would be
 // tried 2^30 times.
 func TestEncodeJSONTriesSoMuchOnly(t *testing.T) {
 	t.Parallel()
@@ -296,18 +297,18 @@ func TestEncodeJSONTriesSoMuchOnly(t *testing.T) {
 	})
 }
 
-// FuzzDecodeEveryType feeds rubbish to every type of the catalogue by its own schema. What
-// is decoded can be written again, and is then read as the same.
+// FuzzDecodeEveryType decodes arbitrary bytes as every type of the catalogue by its own schema. A
+// decoded value can be encoded again, and then decodes to the same value.
 func FuzzDecodeEveryType(f *testing.F) {
 	r := newRegistry(f)
 	c := r.codec()
-	catalogue := events.Catalogue()
+	catalogue := sample.Catalogue().Types()
 	if err := c.Register(f.Context(), catalogue...); err != nil {
 		f.Fatal(err)
 	}
 	ids := make([]int, len(catalogue))
 	for i, typ := range catalogue {
-		value, err := c.Encode(f.Context(), eventstest.Edges(typ)["negative"])
+		value, err := c.Encode(f.Context(), eventtest.Edges(typ)["negative"])
 		if err != nil {
 			f.Fatal(err)
 		}

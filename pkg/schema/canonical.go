@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// canonical returns the schema's one fixed form. What it looks like may not change: a
-// registry tells versions apart by it.
+// canonical returns the schema's one fixed form. The form may not change: a registry distinguishes
+// versions by it.
 func (n *node) canonical() (string, error) {
 	w := canonicalWriter{written: map[*node]bool{}}
 	w.schema(n, "")
@@ -73,7 +73,7 @@ func (w *canonicalWriter) schema(n *node, namespace string) {
 func (w *canonicalWriter) definition(n *node, namespace string) {
 	w.json(`{"name":`, n.name)
 	if n.namespace() == "" && namespace != "" {
-		w.WriteString(`,"namespace":""`) // or it would be in that of the type around it
+		w.WriteString(`,"namespace":""`) // without it, the type would be in the namespace of the enclosing type
 	}
 	if len(n.aliases) > 0 {
 		w.json(`,"aliases":`, n.aliases)

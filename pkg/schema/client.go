@@ -15,12 +15,11 @@ import (
 )
 
 const (
-	// defaultTimeout bounds one request. A registry answers in milliseconds; what takes
-	// longer is down, and callers may hold a transaction open meanwhile.
+	// defaultTimeout bounds one request. A registry answers in milliseconds. One that needs longer
+	// is down, and callers may have a transaction open meanwhile.
 	defaultTimeout = 2 * time.Second
 
-	// Error codes of Confluent's registry API: an HTTP status, or one with two digits
-	// that say more.
+	// Error codes of Confluent's registry API: an HTTP status, or one with two further digits.
 	codeConflict       = 409
 	codeUnprocessable  = 422
 	codeSubjectUnknown = 40401
@@ -30,27 +29,27 @@ const (
 	codeNotPermitted   = 42205 // the subject, or the registry, is read-only
 )
 
-// maxSearched bounds the versions that Search reads. A subject with more has seen its
-// schema change weekly for years, and the one looked for is among the newest.
+// maxSearched bounds the versions that Search reads. A subject with more has changed its schema
+// weekly for years, and the wanted version is among the newest.
 const maxSearched = 100
 
-// Levels of compatibility a registry checks new versions of a schema for.
+// Levels of compatibility that a registry checks new versions of a schema for.
 const (
 	Backward       = "BACKWARD"
 	FullTransitive = "FULL_TRANSITIVE"
 )
 
-// Client talks to a Confluent-compatible schema registry. It keeps no schemas, which is
-// the Codec's business. Errors: errs.Transient when the registry cannot be asked, does
-// not answer in time, fails, forbids it, is read-only, or says something no registry
-// says; errs.NotFound, errs.Conflict and errs.Invalid are answers of the registry. Safe
-// for concurrent use; simultaneous questions for the same schema are one request.
+// Client is a client of a Confluent-compatible schema registry. It caches no schemas; the [Codec]
+// does. Errors: errs.Transient when the registry cannot be asked, does not answer in time, fails,
+// forbids the request, is read-only, or returns a response that no registry returns. errs.NotFound,
+// errs.Conflict and errs.Invalid are answers of the registry. It is safe for concurrent use;
+// simultaneous requests for the same schema are sent once.
 type Client struct {
 	registry *srclient.SchemaRegistryClient
 	flights  singleflight.Group
 }
 
-// Option changes a Client when it is made.
+// Option configures a new [Client].
 type Option func(*http.Client)
 
 // WithTimeout bounds each request to the registry, by default 2 s.
@@ -77,9 +76,9 @@ func NewClient(url string, opts ...Option) *Client {
 	return &Client{registry: registry}
 }
 
-// Register makes a schema the newest version of the subject and returns its id. It does
-// nothing but look up the id when the subject has the schema already. errs.Conflict
-// when it breaks the subject's compatibility, errs.Invalid when it is no Avro schema.
+// Register makes a schema the newest version of the subject and returns its id. When the subject
+// has the schema already, it only looks up the id. errs.Conflict when the schema breaks the
+// subject's compatibility, errs.Invalid when it is no Avro schema.
 func (c *Client) Register(ctx context.Context, subject, schema string) (int, error) {
 	return call(ctx, c, "register\x00"+subject+"\x00"+schema, "register schema "+subject, func() (int, error) {
 		s, err := c.registry.CreateSchema(subject, schema, srclient.Avro)
@@ -90,8 +89,8 @@ func (c *Client) Register(ctx context.Context, subject, schema string) (int, err
 	})
 }
 
-// Lookup returns the id under which the subject has the schema, and writes nothing.
-// errs.NotFound when the subject does not exist or does not have the schema.
+// Lookup returns the id under which the subject has the schema, and writes nothing. errs.NotFound
+// when the subject does not exist or does not have the schema.
 func (c *Client) Lookup(ctx context.Context, subject, schema string) (int, error) {
 	return call(ctx, c, "lookup\x00"+subject+"\x00"+schema, "look up schema of "+subject, func() (int, error) {
 		s, err := c.registry.LookupSchema(subject, schema, srclient.Avro)
@@ -102,8 +101,8 @@ func (c *Client) Lookup(ctx context.Context, subject, schema string) (int, error
 	})
 }
 
-// Search is Lookup by reading alone, for a registry behind something that forbids every
-// POST: it compares the schema with the subject's versions, newest first.
+// Search is Lookup without POST requests, for a registry behind a proxy that forbids every POST: it
+// compares the schema with the subject's versions, newest first.
 func (c *Client) Search(ctx context.Context, subject, schema string) (int, error) {
 	return call(ctx, c, "search\x00"+subject+"\x00"+schema, "search for the schema among the versions of "+subject, func() (int, error) {
 		want, err := Canonical(schema)
@@ -131,8 +130,8 @@ func (c *Client) Search(ctx context.Context, subject, schema string) (int, error
 	})
 }
 
-// Schema returns the Avro schema with an id. errs.NotFound when the registry has none,
-// errs.Invalid when it is a schema of another kind, such as Protobuf.
+// Schema returns the Avro schema with an id. errs.NotFound when the registry has none, errs.Invalid
+// when it is a schema of another kind, such as Protobuf.
 func (c *Client) Schema(ctx context.Context, id int) (string, error) {
 	return call(ctx, c, "id\x00"+itoa(id), "look up schema id "+itoa(id), func() (string, error) {
 		s, err := c.registry.GetSchema(id)
@@ -172,8 +171,8 @@ func (c *Client) Subjects(ctx context.Context) ([]string, error) {
 	return call(ctx, c, "subjects", "list subjects", c.registry.GetSubjects)
 }
 
-// Compatibility returns the level that new versions of a subject are checked for.
-// errs.NotFound when the subject has none of its own.
+// Compatibility returns the level that new versions of a subject are checked for. errs.NotFound
+// when the subject has no level of its own.
 func (c *Client) Compatibility(ctx context.Context, subject string) (string, error) {
 	return call(ctx, c, "level of\x00"+subject, "look up compatibility of "+subject, func() (string, error) {
 		level, err := c.registry.GetCompatibilityLevel(subject, false)
@@ -194,9 +193,9 @@ func (c *Client) SetCompatibility(ctx context.Context, subject, level string) er
 	return err
 }
 
-// call runs one question for all who ask it at the same time. The client library knows
-// no contexts: a caller whose context ends goes away, and the question runs on, for the
-// others, until the client's timeout.
+// call sends one request for all callers that need it at the same time. The client library does not
+// support contexts: a caller whose context ends returns, and the request continues for the others
+// until the client's timeout.
 func call[T any](ctx context.Context, c *Client, key, attempt string, ask func() (T, error)) (T, error) {
 	var zero T
 	if err := ctx.Err(); err != nil {
@@ -214,9 +213,9 @@ func call[T any](ctx context.Context, c *Client, key, attempt string, ask func()
 	}
 }
 
-// classify tells the registry's answers from the failures to get one. Only an error
-// code of the registry itself is an answer: a bare 404 may come from a proxy or a wrong
-// URL, and taking it for "no such schema" would dead-letter every record.
+// classify distinguishes the registry's answers from failures. Only an error code of the registry
+// itself is an answer: a bare 404 may come from a proxy or a wrong URL. Interpreted as "no such
+// schema", it would dead-letter every record.
 func classify(err error) errs.Kind {
 	if kind := errs.KindOf(err); kind == errs.Invalid || kind == errs.NotFound {
 		return kind
@@ -231,7 +230,7 @@ func classify(err error) errs.Kind {
 	case code == codeConflict:
 		return errs.Conflict
 	case code == codeNotPermitted:
-		return errs.Transient // an operator has made it read-only, and will make it writable
+		return errs.Transient // an operator has made it read-only, and will make it writable again
 	case code == codeUnprocessable, code/100 == codeUnprocessable:
 		return errs.Invalid
 	default:

@@ -11,12 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
-// Codec encodes and decodes events. A service makes one at start and uses it from all
-// goroutines; it learns schema ids as it registers types and meets records.
+// Codec encodes and decodes events. A service creates one at start and uses it from all goroutines.
+// It caches schema ids as it registers types and decodes records.
 type Codec struct {
+	types    event.Catalogue
 	client   *Client
 	lookups  *lookups
 	metrics  *metrics
@@ -25,49 +26,51 @@ type Codec struct {
 	mu            sync.RWMutex
 	registered    map[string]encoder       // by type name
 	registrations map[string]*registration // the latest try of each type
-	problems      map[string]error         // types to be registered that are not yet; why
-	levels        map[string]error         // types whose compatibility level could not be set; why
+	problems      map[string]error         // types that are not registered yet, with the reason
+	levels        map[string]error         // types whose compatibility level could not be set, with the reason
 	writers       map[int]*parsed          // by schema id
 	decoders      map[decoding]resolution  // by writer and reader
-	control       control                  // what the registry must know
+	control       control                  // what the registry must have
 }
 
-// Config is what a Codec works with.
+// Config configures a [Codec].
 type Config struct {
 	Client     *Client
-	WaitFor    []events.Type         // types that Ready waits for even before Register was called for them
+	Types      event.Catalogue       // types that Encode registers by itself; others are registered by Register
+	WaitFor    []event.Type          // types that Ready waits for even before Register was called for them
 	Grace      time.Duration         // for which an unknown schema id is looked up again; default DefaultGrace
 	Patience   time.Duration         // for which Encode and Decode wait for a registry that works; default DefaultPatience
 	Registerer prometheus.Registerer // nil: metrics are kept but not exported
 }
 
-// control is the newest schema that the registry is known to have: a registry restored
-// from a backup lacks the newest first.
+// control is the newest schema that the registry is known to have. A registry that was restored
+// from a backup lacks the newest schemas first.
 type control struct {
 	id   int
 	text string
 }
 
-// encoder is what encoding one type takes.
+// encoder contains what encoding one type needs.
 type encoder struct {
 	id     int
 	schema *parsed
-	text   string // the schema as the type states it
+	text   string // the schema as the type declares it
 }
 
-// decoding names one way of reading: a writer's schema into a type of this program.
+// decoding identifies one way of reading: a writer's schema into a type of this program.
 type decoding struct {
 	writerID int
 	reader   string // the reader's schema
 }
 
-// New returns a codec that knows no schema yet.
+// New returns a codec with an empty cache.
 func New(cfg Config) *Codec {
 	if cfg.Patience <= 0 {
 		cfg.Patience = DefaultPatience
 	}
 	m := newMetrics(cfg.Registerer)
 	codec := &Codec{
+		types:         cfg.Types,
 		client:        cfg.Client,
 		lookups:       newLookups(cfg.Client, cfg.Grace, cfg.Patience, m),
 		metrics:       m,
@@ -88,19 +91,22 @@ func New(cfg Config) *Codec {
 }
 
 // NewCodec is New with the defaults.
-func NewCodec(c *Client, waitFor ...events.Type) *Codec {
-	return New(Config{Client: c, WaitFor: waitFor})
+func NewCodec(c *Client, types event.Catalogue) *Codec {
+	return New(Config{Client: c, Types: types})
 }
 
-// Encode returns the event in wire format, written with the schema of its type. A type
-// that is not registered yet is registered in the background; Encode waits for that as
-// long as a healthy registry takes (see CanEncode), for its callers hold transactions open.
+// Types returns the event types that the codec registers by itself.
+func (c *Codec) Types() event.Catalogue { return c.types }
+
+// Encode returns the event in wire format, written with the schema of its type. A type that is not
+// registered yet is registered in the background. Encode waits for that no longer than a healthy
+// registry takes (see [Codec.CanEncode]), because its callers have transactions open.
 //
-// Errors: errs.Transient while the type is not registered, be it that the registry is down
-// or that it refuses the schema; errs.Hopeless when the type is not known, errs.Invalid
-// when the event holds something no consumer accepts (a NUL or invalid UTF-8, a time
-// outside the years 1 to 9999).
-func (c *Codec) Encode(ctx context.Context, e events.Event) ([]byte, error) {
+// Errors: errs.Transient while the type is not registered, because the registry is down or because
+// it refuses the schema; errs.Hopeless when the type is not known; errs.Invalid when the event
+// contains something that no consumer accepts (a NUL or invalid UTF-8, a time outside the years 1
+// to 9999).
+func (c *Codec) Encode(ctx context.Context, e event.Event) ([]byte, error) {
 	name := e.EventType()
 	enc, err := c.encoder(ctx, name)
 	if err != nil {
@@ -119,26 +125,26 @@ func (c *Codec) Encode(ctx context.Context, e events.Event) ([]byte, error) {
 	return value, nil
 }
 
-// Decode returns the event in b as a pointer to the type's Go struct. Fields the writer
-// did not know have their defaults, fields the reader does not know are dropped. It does
-// not wait for a registry that is slow: the schema is looked up in the background, once
-// for all callers.
+// Decode returns the event in b as a pointer to the type's Go struct. Fields that the writer did
+// not know get their defaults; fields that the reader does not know are dropped. An unknown schema is
+// looked up in the background, once for all callers; Decode waits for it no longer than
+// [Config].Patience.
 //
-// Errors: errs.Hopeless when b is not in wire format, its schema is another record's or
-// cannot be resolved, the body is not exactly one value of it, or the registry, while it
-// knows what it must know, has not known the schema for the grace period; errs.Transient,
-// holding a Waiting, while the schema is not known.
-func (c *Codec) Decode(ctx context.Context, t events.Type, b []byte) (events.Event, error) {
+// Errors: errs.Hopeless when b is not in wire format, its schema is another record's or cannot be
+// resolved, or the body is not exactly one value of it. Also errs.Hopeless when the registry, while
+// it has what it must have, has not known the schema for the grace period. errs.Transient, with a
+// [Waiting] in its chain, while the schema is not known.
+func (c *Codec) Decode(ctx context.Context, t event.Type, b []byte) (event.Event, error) {
 	return c.decode(ctx, t, b, c.await)
 }
 
-// DecodeAtOnce is Decode for tools, with a person waiting: it asks the registry itself,
-// for as long as the client's timeout, and takes its word for a schema it does not know.
-func (c *Codec) DecodeAtOnce(ctx context.Context, t events.Type, b []byte) (events.Event, error) {
+// DecodeAtOnce is Decode for tools whose users wait for the result: it asks the registry directly,
+// within the client's timeout, and trusts its answer that a schema does not exist.
+func (c *Codec) DecodeAtOnce(ctx context.Context, t event.Type, b []byte) (event.Event, error) {
 	return c.decode(ctx, t, b, c.writer)
 }
 
-func (c *Codec) decode(ctx context.Context, t events.Type, b []byte, find func(context.Context, int) (*parsed, error)) (events.Event, error) {
+func (c *Codec) decode(ctx context.Context, t event.Type, b []byte, find func(context.Context, int) (*parsed, error)) (event.Event, error) {
 	id, body, err := unframe(b)
 	if err != nil {
 		return nil, errs.Wrap(errs.Hopeless, err, "decode "+t.Name)
@@ -161,9 +167,9 @@ func (c *Codec) decode(ctx context.Context, t events.Type, b []byte, find func(c
 	return event, nil
 }
 
-// DecodeJSON decodes a value by its writer's schema alone, for tools that show records
-// of any type: a JSON object with the schema's field names, times in RFC 3339, bytes in
-// base64. The subject is the fully-qualified name of the record. Errors as of Decode.
+// DecodeJSON decodes a value by its writer's schema only, for tools that show records of any type.
+// The result is a JSON object with the schema's field names, times in RFC 3339, bytes in base64.
+// The subject is the fully-qualified name of the record. The errors are those of Decode.
 func (c *Codec) DecodeJSON(ctx context.Context, b []byte) (object []byte, subject string, err error) {
 	id, body, err := unframe(b)
 	if err != nil {
@@ -184,8 +190,8 @@ func (c *Codec) DecodeJSON(ctx context.Context, b []byte) (object []byte, subjec
 	return object, subject, nil
 }
 
-// writer returns the schema with an id, from the cache or the registry. Unknown ids are
-// not cached: a registry's replica may hear of a new schema later than its readers.
+// writer returns the schema with an id, from the cache or the registry. Unknown ids are not cached:
+// a registry's replica may receive a new schema later than consumers read a record of it.
 func (c *Codec) writer(ctx context.Context, id int) (*parsed, error) {
 	if s, ok := c.cached(id); ok {
 		return s, nil
@@ -223,7 +229,7 @@ func (c *Codec) cached(id int) (*parsed, bool) {
 	return s, ok
 }
 
-// learn keeps the schema with an id. The error is of kind errs.Invalid: it is none.
+// learn caches the schema with an id. The error is of kind errs.Invalid when text is no schema.
 func (c *Codec) learn(id int, text string) error {
 	s, err := parse(text)
 	if err != nil {
@@ -235,7 +241,7 @@ func (c *Codec) learn(id int, text string) error {
 	return nil
 }
 
-// keep remembers what the registry has; for holders of mu.
+// keep caches a schema that the registry has. The caller has locked mu.
 func (c *Codec) keep(id int, text string, s *parsed) {
 	c.writers[id] = s
 	if id >= c.control.id {
@@ -249,8 +255,8 @@ func (c *Codec) newest() (id int, text string) {
 	return c.control.id, c.control.text
 }
 
-// decoder returns how to read what a writer's schema wrote into a type.
-func (c *Codec) decoder(id int, writer *parsed, t events.Type) (resolution, error) {
+// decoder returns the resolution of a writer's schema to a type.
+func (c *Codec) decoder(id int, writer *parsed, t event.Type) (resolution, error) {
 	key := decoding{id, t.Schema}
 	c.mu.RLock()
 	dec, ok := c.decoders[key]
@@ -276,12 +282,12 @@ func (c *Codec) decoder(id int, writer *parsed, t events.Type) (resolution, erro
 }
 
 // marshal returns the event in wire format.
-func marshal(enc encoder, e events.Event) (value []byte, err error) {
+func marshal(enc encoder, e event.Event) (value []byte, err error) {
 	defer recoverInto(&err, "write Avro")
 	return enc.schema.library.AppendEncode(frame(enc.id, nil), e)
 }
 
-func unmarshal(dec resolution, body []byte, into events.Event) (err error) {
+func unmarshal(dec resolution, body []byte, into event.Event) (err error) {
 	defer recoverInto(&err, "read Avro")
 	rest, err := dec.library.Decode(body, into)
 	if err == nil && len(rest) > 0 { // scan and library disagree
@@ -292,7 +298,7 @@ func unmarshal(dec resolution, body []byte, into events.Event) (err error) {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// longLived says whether a topic keeps its records for ever. Their schemas have to stay
-// compatible in both directions with all versions: projections replay from the first
-// record, and consumers that were not updated yet read the newest.
+// longLived reports whether a topic keeps its records for ever. Their schemas must stay compatible
+// in both directions with all versions: projections replay from the first record, and consumers
+// that were not updated yet read the newest.
 func longLived(topic string) bool { return strings.HasSuffix(topic, ".events") }

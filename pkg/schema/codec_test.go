@@ -13,23 +13,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/events/eventstest"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/eventtest"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
 var at = time.Date(2024, 2, 29, 23, 59, 59, 123456000, time.UTC)
 
-func orderCreated() events.OrderCreated {
-	return events.OrderCreated{
-		OrderID:         "o-1",
-		Customer:        events.Customer{ID: "c-1", Name: "Zoë", Email: "zoe@example.com"},
-		ShippingAddress: events.Address{Street: "1 Main St", City: "Köln", PostalCode: "50667", Country: "DE"},
-		Items:           []events.OrderItem{{SKU: "A", Quantity: 2, UnitPrice: 1499}, {SKU: "B", Quantity: 1, UnitPrice: 1}},
-		TotalAmount:     2999,
-		Currency:        "EUR",
-		ConfirmBy:       at.Add(5 * time.Minute),
-		OccurredAt:      at,
+func parcelAccepted() sample.ParcelAccepted {
+	return sample.ParcelAccepted{
+		ParcelID:    "o-1",
+		Sender:      sample.Sender{ID: "c-1", Name: "Zoë", Email: "zoe@example.com"},
+		Address:     sample.Address{Street: "1 Main St", City: "Köln", PostalCode: "50667", Country: "DE"},
+		Items:       []sample.Item{{Size: "A", Quantity: 2, Price: 1499}, {Size: "B", Quantity: 1, Price: 1}},
+		TotalAmount: 2999,
+		Currency:    "EUR",
+		CollectBy:   at.Add(5 * time.Minute),
+		OccurredAt:  at,
 	}
 }
 
@@ -44,13 +45,13 @@ func TestEveryEventOfTheCatalogueRoundTrips(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	producer, consumer := r.codec(), r.codec()
-	if err := producer.Register(t.Context(), events.Catalogue()...); err != nil {
+	if err := producer.Register(t.Context(), sample.Catalogue().Types()...); err != nil {
 		t.Fatal(err)
 	}
-	for _, typ := range events.Catalogue() {
-		all := eventstest.Edges(typ)
-		if typ.Name == "OrderCreated" {
-			all["example"] = new(orderCreated())
+	for _, typ := range sample.Catalogue().Types() {
+		all := eventtest.Edges(typ)
+		if typ.Name == "ParcelAccepted" {
+			all["example"] = new(parcelAccepted())
 		}
 		for name, want := range all {
 			b, err := producer.Encode(t.Context(), want)
@@ -77,11 +78,11 @@ func TestWireFormat(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	r.add("another", `"string"`) // so that the event's id is 2
-	value, err := r.codec().Encode(t.Context(), events.OrderPlaced{OrderID: "o-1", OccurredAt: time.UnixMicro(1)})
+	value, err := r.codec().Encode(t.Context(), sample.ParcelNoted{ParcelID: "o-1", OccurredAt: time.UnixMicro(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pointer, err := r.codec().Encode(t.Context(), &events.OrderPlaced{OrderID: "o-1", OccurredAt: time.UnixMicro(1)})
+	pointer, err := r.codec().Encode(t.Context(), &sample.ParcelNoted{ParcelID: "o-1", OccurredAt: time.UnixMicro(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,70 +95,70 @@ func TestWireFormat(t *testing.T) {
 func TestEncodeRefusesWhatConsumersWould(t *testing.T) {
 	t.Parallel()
 	c := newRegistry(t).codec()
-	for _, bad := range []events.Event{
-		events.OrderPlaced{OrderID: "a\x00", OccurredAt: at},
-		events.OrderPlaced{OrderID: "a\xff", OccurredAt: at},
-		events.OrderPlaced{OrderID: "a", OccurredAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+	for _, bad := range []event.Event{
+		sample.ParcelNoted{ParcelID: "a\x00", OccurredAt: at},
+		sample.ParcelNoted{ParcelID: "a\xff", OccurredAt: at},
+		sample.ParcelNoted{ParcelID: "a", OccurredAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		_, err := c.Encode(t.Context(), bad)
-		wantKind(t, err, errs.Invalid, "encode OrderPlaced")
+		wantKind(t, err, errs.Invalid, "encode ParcelNoted")
 	}
 	_, err := c.Encode(t.Context(), stranger{})
 	wantKind(t, err, errs.Hopeless, "neither registered nor in the catalogue")
 }
 
 // stranger is an event that is in no catalogue.
-type stranger struct{ events.OrderPlaced }
+type stranger struct{ sample.ParcelNoted }
 
 func (stranger) EventType() string { return "Stranger" }
 
-func TestDecodeRubbish(t *testing.T) {
+func TestDecodePoison(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codecWith(20 * time.Millisecond)
-	good, err := c.Encode(t.Context(), orderCreated())
+	good, err := c.Encode(t.Context(), parcelAccepted())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Register(t.Context(), events.TypeOf[events.InventoryReserved]()); err != nil {
+	if err := c.Register(t.Context(), sample.TypeOf[sample.LockersReserved]()); err != nil {
 		t.Fatal(err)
 	}
 	protobuf := r.add("p", "syntax = proto3;")
 	noSchema := r.add("n", `{"type":"record","name":"r"}`)
-	order, reserved := events.TypeOf[events.OrderCreated](), events.TypeOf[events.InventoryReserved]()
-	inventory := func(body ...byte) []byte { return append([]byte{0, 0, 0, 0, 2}, body...) }
+	order, reserved := sample.TypeOf[sample.ParcelAccepted](), sample.TypeOf[sample.LockersReserved]()
+	lockers := func(body ...byte) []byte { return append([]byte{0, 0, 0, 0, 2}, body...) }
 	long := func(n int64) []byte { return binary.AppendVarint(nil, n) }
 
 	for _, bad := range []struct {
 		name  string
-		typ   events.Type
+		typ   event.Type
 		value []byte
 		says  string
 	}{
 		{"nothing", order, nil, "shorter"},
 		{"prefix cut short", order, good[:4], "shorter"},
 		{"other magic byte", order, append([]byte{1}, good[1:]...), "first byte is 0x1"},
-		{"JSON", order, []byte(`{"orderId":"o-1"}`), "first byte is 0x7b"},
+		{"JSON", order, []byte(`{"parcelId":"o-1"}`), "first byte is 0x7b"},
 		{"id 0", order, []byte{0, 0, 0, 0, 0, 1}, "no schema id"},
 		{"id above int32", order, []byte{0, 0xff, 0, 0, 1, 1}, "no schema id"},
 		{"unknown id", order, []byte{0, 0, 0, 1, 0, 1}, "no such schema"},
 		{"id of a Protobuf schema", order, []byte{0, 0, 0, 0, byte(protobuf)}, "not Avro"},
 		{"id of a broken schema", order, []byte{0, 0, 0, 0, byte(noSchema)}, "parse schema"},
-		{"another record", order, inventory(0), "is of eventshop.inventory.v1.InventoryReserved"},
-		{"no body", order, good[:5], "orderId"},
+		{"another record", order, lockers(0), "is of lockers.locker.v1.LockersReserved"},
+		{"no body", order, good[:5], "parcelId"},
 		{"body cut short", order, good[:len(good)-1], "occurredAt"},
 		{"trailing byte", order, append(good[:len(good):len(good)], 0), "1 bytes after the value"},
-		{"negative length", reserved, inventory(1), "length -1"},
-		{"huge length", reserved, inventory(long(math.MaxInt64)...), "length 9223372036854775807"},
-		{"integer too long", reserved, inventory(255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1), "too long"},
-		{"huge count", reserved, inventory(append([]byte{0, 0}, long(1<<40)...)...), "more than 100000 items"},
-		{"smallest count", reserved, inventory(append([]byte{0, 0}, append(long(math.MinInt64), 0)...)...), "more than 100000 items"},
-		{"count beyond the data", reserved, inventory(append([]byte{0, 0}, long(99_999)...)...), "item 0"},
-		{"dishonest block size", reserved, inventory(0, 0, 1, 8, 0, 2, 0, 2), "block says 4 bytes"},
-		{"quantity above int32", reserved, inventory(append([]byte{0, 0, 2, 0}, long(1<<31)...)...), "fit an int"},
-		{"NUL in a text", reserved, inventory(2, 0, 0, 0, 2), "NUL"},
-		{"invalid UTF-8", reserved, inventory(2, 0xff, 0, 0, 2), "UTF-8"},
-		{"time beyond the calendar", reserved, inventory(append([]byte{0, 0, 0}, long(math.MaxInt64)...)...), "years"},
+		{"negative length", reserved, lockers(1), "length -1"},
+		{"huge length", reserved, lockers(long(math.MaxInt64)...), "length 9223372036854775807"},
+		{"integer too long", reserved, lockers(255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1), "too long"},
+		{"huge count", reserved, lockers(append([]byte{0, 0}, long(1<<40)...)...), "more than 100000 items"},
+		{"smallest count", reserved, lockers(append([]byte{0, 0}, append(long(math.MinInt64), 0)...)...), "more than 100000 items"},
+		{"count beyond the data", reserved, lockers(append([]byte{0, 0}, long(99_999)...)...), "item 0"},
+		{"dishonest block size", reserved, lockers(0, 0, 1, 8, 0, 2, 0, 2), "block says 4 bytes"},
+		{"quantity above int32", reserved, lockers(append([]byte{0, 0, 2, 0}, long(1<<31)...)...), "fit an int"},
+		{"NUL in a text", reserved, lockers(2, 0, 0, 0, 2), "NUL"},
+		{"invalid UTF-8", reserved, lockers(2, 0xff, 0, 0, 2), "UTF-8"},
+		{"time beyond the calendar", reserved, lockers(append([]byte{0, 0, 0}, long(math.MaxInt64)...)...), "years"},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
@@ -191,8 +192,8 @@ func TestRegistryDown(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t)
 			warm, cold := r.codec(), r.codec()
-			placed := events.TypeOf[events.OrderPlaced]()
-			b, err := warm.Encode(t.Context(), events.OrderPlaced{OrderID: "o-1", OccurredAt: at})
+			placed := sample.TypeOf[sample.ParcelNoted]()
+			b, err := warm.Encode(t.Context(), sample.ParcelNoted{ParcelID: "o-1", OccurredAt: at})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -203,16 +204,16 @@ func TestRegistryDown(t *testing.T) {
 
 			_, err = cold.Decode(t.Context(), placed, b)
 			wantKind(t, err, errs.Transient, "look up schema id 1")
-			_, err = cold.Encode(t.Context(), events.OrderPlaced{OrderID: "o-1"})
+			_, err = cold.Encode(t.Context(), sample.ParcelNoted{ParcelID: "o-1"})
 			wantKind(t, err, errs.Transient, "register schema")
 			_, _, err = cold.DecodeJSON(t.Context(), b)
 			wantKind(t, err, errs.Transient, "look up schema id 1")
 
-			// What was learned before goes on working.
+			// Cached schemas continue to work.
 			if _, err := warm.Decode(t.Context(), placed, b); err != nil {
 				t.Errorf("decode with a cached schema: %v", err)
 			}
-			if _, err := warm.Encode(t.Context(), events.OrderPlaced{OrderID: "o-2", OccurredAt: at}); err != nil {
+			if _, err := warm.Encode(t.Context(), sample.ParcelNoted{ParcelID: "o-2", OccurredAt: at}); err != nil {
 				t.Errorf("encode a registered type: %v", err)
 			}
 			if err := warm.Ready(); err != nil {
@@ -236,7 +237,7 @@ func TestSlowRegistryTimesOut(t *testing.T) {
 func TestSimultaneousLookupsAreOneRequest(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	b, err := r.codec().Encode(t.Context(), events.OrderPlaced{OrderID: "o-1", OccurredAt: at})
+	b, err := r.codec().Encode(t.Context(), sample.ParcelNoted{ParcelID: "o-1", OccurredAt: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +251,7 @@ func TestSimultaneousLookupsAreOneRequest(t *testing.T) {
 	for range 16 {
 		all.Go(func() {
 			for range 20 {
-				if _, err := c.Decode(t.Context(), events.TypeOf[events.OrderPlaced](), b); err != nil {
+				if _, err := c.Decode(t.Context(), sample.TypeOf[sample.ParcelNoted](), b); err != nil {
 					t.Error(err)
 				}
 			}
@@ -295,8 +296,8 @@ func TestDecodeJSON(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codec()
-	b, err := c.Encode(t.Context(), events.InventoryReserved{
-		OrderID: "o-1", ReservationID: "r-1", Items: []events.ReservedItem{{SKU: "A", Quantity: 2}}, OccurredAt: at,
+	b, err := c.Encode(t.Context(), sample.LockersReserved{
+		ParcelID: "o-1", ReservationID: "r-1", Items: []sample.ReservedLocker{{Size: "A", Quantity: 2}}, OccurredAt: at,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -305,8 +306,8 @@ func TestDecodeJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"items":[{"quantity":2,"sku":"A"}],"occurredAt":"2024-02-29T23:59:59.123456Z","orderId":"o-1","reservationId":"r-1"}`
-	if string(object) != want || subject != "eventshop.inventory.v1.InventoryReserved" {
+	want := `{"items":[{"quantity":2,"size":"A"}],"occurredAt":"2024-02-29T23:59:59.123456Z","parcelId":"o-1","reservationId":"r-1"}`
+	if string(object) != want || subject != "lockers.locker.v1.LockersReserved" {
 		t.Errorf("%s of %s, want %s", object, subject, want)
 	}
 

@@ -7,13 +7,13 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// verify is the control: it asks the registry for something it must know, unless that was
-// done with success after the instant given. A registry that was restored from an old
-// backup, or another one behind the URL, fails it: then nothing it says is believed. A
-// codec that knows no id yet has no control of its own; if strict, it then takes a schema
-// of the registry's own list, which must not be empty.
+// verify is the control: it asks the registry for a schema that it must have, unless that succeeded
+// after the given instant. A registry that was restored from an old backup, or a different registry
+// behind the URL, fails it. The codec then trusts none of its answers. A codec that knows no id yet
+// has no control of its own. If strict, it then uses a schema of the registry's own list, which
+// must not be empty.
 func (l *lookups) verify(after time.Time, strict bool) error {
-	l.verifies.Lock() // one question for all who need its answer
+	l.verifies.Lock() // one request for all callers that need its answer
 	defer l.verifies.Unlock()
 	if l.verified.After(after) {
 		return nil
@@ -30,7 +30,7 @@ func (l *lookups) verify(after time.Time, strict bool) error {
 	return nil
 }
 
-// knows returns why the registry does not know a schema that it must know.
+// knows returns why the registry does not have a schema that it must have.
 func (l *lookups) knows(ctx context.Context, id int, text string) error {
 	if id == 0 {
 		var err error

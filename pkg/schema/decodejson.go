@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// maxShown bounds the bytes of names, symbols, numbers of bytes and decimals in the JSON
-	// of one value. A schema says a name once, and its array of a hundred thousand items of
-	// one byte has it as often.
+	// maxShown bounds the bytes of names, symbols, numbers of bytes and decimals in the JSON of one
+	// value. A schema contains a name once, but the JSON of an array of a hundred thousand items of
+	// one byte contains it as often.
 	maxShown = 32 << 20
-	// maxDecimal bounds the bytes and the scale of a decimal: to write one out takes time
-	// that grows with the square of both.
+	// maxDecimal bounds the bytes and the scale of a decimal: the time to format one grows with the
+	// square of both.
 	maxDecimal = 1000
 )
 
-// shownValue returns b, which scan has found to be one value of the schema, as
-// encoding/json writes it.
+// shownValue returns b as JSON in the form of encoding/json. scan must have checked that b is one
+// value of the schema.
 func shownValue(n *node, b []byte) (object []byte, err error) {
 	r := shower{scanner: scanner{rest: b}}
 	v, err := r.value(n)
@@ -31,7 +31,7 @@ func shownValue(n *node, b []byte) (object []byte, err error) {
 	return json.Marshal(v)
 }
 
-// shower builds values from bytes that scan has passed, and so does not check them again.
+// shower builds values from bytes that scan has accepted, so it does not check them again.
 type shower struct {
 	scanner
 	shown int
@@ -158,15 +158,15 @@ func (r *shower) fixed(n *node, b []byte) (any, error) {
 		d := avro.DurationFromBytes(b)
 		return struct{ Months, Days, Milliseconds uint32 }{d.Months, d.Days, d.Milliseconds}, nil
 	}
-	numbers := make([]uint16, len(b)) // as numbers, where []byte is base64
+	numbers := make([]uint16, len(b)) // as numbers: JSON has base64 for []byte
 	for i, c := range b {
 		numbers[i] = uint16(c)
 	}
 	return numbers, r.charge(4 * len(b))
 }
 
-// union returns the plain value where its type is plain in all of the union, and
-// {"its type's name": value} elsewhere.
+// union returns the plain value when JSON distinguishes all types of the union, and {"its type's
+// name": value} otherwise.
 func (r *shower) union(n *node) (any, error) {
 	i, err := r.index("a branch of a union", len(n.branches))
 	if err != nil {
@@ -181,7 +181,7 @@ func (r *shower) union(n *node) (any, error) {
 	return map[string]any{name: v}, r.charge(len(name))
 }
 
-// plain says whether all types of a union are primitive ones that JSON has a form of.
+// plain reports whether all types of a union are primitive ones with a JSON form.
 func (n *node) plain() bool {
 	for _, b := range n.branches {
 		local := b.logical == logicalLocalMillis || b.logical == logicalLocalMicros

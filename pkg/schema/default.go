@@ -9,9 +9,9 @@ import (
 	"strconv"
 )
 
-// defaultValue returns a field's default, as JSON says it, in the Go types of its schema:
-// nil, bool, int64, float32, float64, string, latin1, []any, map[string]any, which has all
-// fields of a record, or branchValue.
+// defaultValue converts a field's default from JSON to the Go types of its schema: nil, bool,
+// int64, float32, float64, string, latin1, []any, map[string]any, which has all fields of a record,
+// or branchValue.
 func defaultValue(n *node, v any) (any, error) {
 	switch n.kind {
 	case kindNull:
@@ -75,7 +75,7 @@ func defaultValue(n *node, v any) (any, error) {
 	return nil, fmt.Errorf("%v is no %s", v, n.typeName())
 }
 
-// wholeNumber takes 1e3 and 5.0 too, which JSON does not tell from 1000 and 5.
+// wholeNumber also accepts 1e3 and 5.0, which JSON does not distinguish from 1000 and 5.
 func wholeNumber(number json.Number, bits int) (int64, error) {
 	if n, err := strconv.ParseInt(string(number), 10, bits); err == nil {
 		return n, nil
@@ -197,13 +197,13 @@ func appendDefault(b []byte, n *node, v any) []byte {
 	return b // null takes no bytes
 }
 
-// appendText appends a text or bytes, behind their length.
+// appendText appends a text or bytes after their length.
 func appendText[T string | latin1 | []byte](b []byte, s T) []byte {
 	return append(binary.AppendVarint(b, int64(len(s))), s...)
 }
 
-// appendCount begins an array or map of n items: one block, or none, as the library writes
-// it. A block of no items ends it.
+// appendCount begins an array or map of n items: one block, or none, as the library writes it. A
+// block of no items ends it.
 func appendCount(b []byte, n int) []byte {
 	if n == 0 {
 		return b

@@ -14,19 +14,19 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// EncodeJSON is the inverse of DecodeJSON, for tools that repair records of any type: it
-// takes a JSON object with the schema's field names, times in RFC 3339, bytes in base64,
-// and returns it in wire format. A field may be left out when the schema has a default
-// for it or takes null; one of several types is written as the plain value, a record or
-// enum among them also as {"its name": value}, which is how DecodeJSON shows it.
+// EncodeJSON is the inverse of DecodeJSON, for tools that repair records of any type. It takes a
+// JSON object with the schema's field names, times in RFC 3339, bytes in base64, and returns it in
+// wire format. A field may be omitted when the schema has a default for it or accepts null. A value
+// of a union is written as the plain value; a record or enum may also be written as {"its name":
+// value}, which is the form of DecodeJSON.
 //
-// The schema is that with the id given, or the newest of the subject with id 0. The
-// subject is the fully-qualified name of the record; with an id it may be empty.
+// The schema is the one with the given id, or the newest of the subject with id 0. The subject is
+// the fully-qualified name of the record; with an id it may be empty.
 //
-// Errors: errs.Invalid, with a field error for the first field that does not fit, also
-// for logical types that JSON has no obvious form of (decimal, duration, time of day);
-// errs.NotFound when the subject has no schema; errs.Hopeless when the id has none, or
-// one of another record; errs.Transient when the registry is needed and down.
+// Errors: errs.Invalid, with a field error for the first field that does not fit, also for logical
+// types without an obvious JSON form (decimal, duration, time of day); errs.NotFound when the
+// subject has no schema; errs.Hopeless when the id has none, or one of another record;
+// errs.Transient when the registry is needed and down.
 func (c *Codec) EncodeJSON(ctx context.Context, subject string, id int, object []byte) ([]byte, error) {
 	if id == 0 {
 		latest, err := c.client.Latest(ctx, subject)
@@ -61,18 +61,18 @@ func (c *Codec) EncodeJSON(ctx context.Context, subject string, id int, object [
 	return frame(id, w.body), nil
 }
 
-// SchemaID returns the id of the schema a value in wire format was written with. The
-// error is of kind errs.Hopeless: it is not in wire format.
+// SchemaID returns the id of the schema that a value in wire format was written with. The error is
+// of kind errs.Hopeless: the value is not in wire format.
 func SchemaID(b []byte) (int, error) {
 	id, _, err := unframe(b)
 	return id, err
 }
 
-// maxTried bounds the values that are tried: in a union of records that contain the union,
-// what is wrong far down is found again for each way to it.
+// maxTried bounds the number of tried values. In a union of records that contain the union, an
+// error far down is found again on each path to it.
 const maxTried = 1_000_000
 
-// jsonWriter writes what encoding/json reads, with json.Number for numbers, as Avro.
+// jsonWriter converts the values of encoding/json, with json.Number for numbers, to Avro.
 type jsonWriter struct {
 	body  []byte
 	tried int
@@ -80,7 +80,7 @@ type jsonWriter struct {
 
 func (w *jsonWriter) long(n int64) { w.body = binary.AppendVarint(w.body, n) }
 
-// value writes v, whose place in the object is path.
+// value writes v. path is its place in the object.
 func (w *jsonWriter) value(path string, s *node, v any, depth int) error {
 	if depth > maxDepth {
 		return errs.Field(path, "is nested deeper than %d", maxDepth)
@@ -173,8 +173,8 @@ func (w *jsonWriter) mapOf(path string, s *node, v any, depth int) error {
 	})
 }
 
-// blocks writes the n items of an array or map as the Avro library does, so that what was
-// not changed comes out as the bytes it was.
+// blocks writes the n items of an array or map as the Avro library does, so that unchanged values
+// are encoded to the same bytes.
 func (w *jsonWriter) blocks(n int, item func(i int) error) error {
 	w.body = appendCount(w.body, n)
 	for i := range n {
@@ -186,8 +186,8 @@ func (w *jsonWriter) blocks(n int, item func(i int) error) error {
 	return nil
 }
 
-// union writes the first type of the union that the value fits. A value under the
-// type's name is that type's, and nothing else is tried.
+// union writes the first type of the union that the value fits. A value under the name of a type is
+// written as that type, and no other is tried.
 func (w *jsonWriter) union(path string, s *node, v any, depth int) error {
 	if wrapped, ok := v.(map[string]any); ok && len(wrapped) == 1 {
 		for i, t := range s.branches {
@@ -210,7 +210,7 @@ func (w *jsonWriter) union(path string, s *node, v any, depth int) error {
 			return nil
 		}
 		w.body = w.body[:begin]
-		if first == nil && t.kind != kindNull { // null says the least about what is wrong
+		if first == nil && t.kind != kindNull { // an error of null explains the least
 			first = err
 		}
 	}

@@ -11,24 +11,24 @@ import (
 	"pgregory.net/rapid"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
-	"eventshop.example/pkg/events/eventstest"
+	"eventshop.example/pkg/event/eventtest"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
-// What DecodeJSON shows of any event is enough to write the same bytes again.
+// DecodeJSON's form of any event is sufficient to write the same bytes again.
 func TestEncodeJSONIsTheInverseOfDecodeJSON(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codec()
-	if err := c.Register(t.Context(), events.Catalogue()...); err != nil {
+	if err := c.Register(t.Context(), sample.Catalogue().Types()...); err != nil {
 		t.Fatal(err)
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range sample.Catalogue().Types() {
 		t.Run(typ.Name, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
-				want, err := c.Encode(t.Context(), eventstest.Draw(rt, typ))
+				want, err := c.Encode(t.Context(), eventtest.Draw(rt, typ))
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -61,41 +61,41 @@ func TestEncodeJSONIsTheInverseOfDecodeJSON(t *testing.T) {
 	}
 }
 
-// everyKind is a record with all that Avro has and JSON has a form of.
-const everyKind = `{"type":"record","name":"shop.Every","fields":[
+// everyKind is a record with every Avro type that has a JSON form.
+const everyKind = `{"type":"record","name":"sample.Every","fields":[
 	{"name":"nothing","type":"null"},{"name":"flag","type":"boolean"},{"name":"int","type":"int"},{"name":"long","type":"long"},
 	{"name":"float","type":"float"},{"name":"double","type":"double"},{"name":"text","type":"string"},{"name":"bytes","type":"bytes"},
-	{"name":"fixed","type":{"type":"fixed","name":"shop.Two","size":2}},
-	{"name":"enum","type":{"type":"enum","name":"shop.Size","symbols":["S","M"]}},
-	{"name":"list","type":{"type":"array","items":"shop.Size"}},
+	{"name":"fixed","type":{"type":"fixed","name":"sample.Two","size":2}},
+	{"name":"enum","type":{"type":"enum","name":"sample.Size","symbols":["S","M"]}},
+	{"name":"list","type":{"type":"array","items":"sample.Size"}},
 	{"name":"map","type":{"type":"map","values":"long"}},
 	{"name":"optional","type":["null","string"]},{"name":"absent","type":["null","string"]},
 	{"name":"when","type":["null",{"type":"long","logicalType":"timestamp-micros"}]},
 	{"name":"millis","type":{"type":"long","logicalType":"timestamp-millis"}},
 	{"name":"day","type":{"type":"int","logicalType":"date"}},
 	{"name":"uuid","type":{"type":"string","logicalType":"uuid"}},
-	{"name":"either","type":["string","long",{"type":"record","name":"shop.Box","fields":[{"name":"n","type":"int"}]}]},
-	{"name":"box","type":["null","shop.Box"]},
-	{"name":"tree","type":{"type":"record","name":"shop.Tree","fields":[{"name":"left","type":["null","shop.Tree"]}]}}
+	{"name":"either","type":["string","long",{"type":"record","name":"sample.Box","fields":[{"name":"n","type":"int"}]}]},
+	{"name":"box","type":["null","sample.Box"]},
+	{"name":"tree","type":{"type":"record","name":"sample.Tree","fields":[{"name":"left","type":["null","sample.Tree"]}]}}
 ]}`
 
 const everyObject = `{"nothing":null,"flag":true,"int":-2147483648,"long":9223372036854775807,"float":1.5,"double":-0.1,
 	"text":"Köln","bytes":"AP8=","fixed":[3,255],"enum":"M","list":["S","M"],"map":{"a":1,"b":-1},"optional":"x","absent":null,
 	"when":"2024-02-29T23:59:59.123456Z","millis":"1969-12-31T23:59:59.999Z","day":"1969-12-31T00:00:00Z",
-	"uuid":"6ba7b810-9dad-11d1-80b4-00c04fd430c8","either":{"shop.Box":{"n":7}},"box":{"shop.Box":{"n":8}},
-	"tree":{"left":{"shop.Tree":{"left":null}}}}`
+	"uuid":"6ba7b810-9dad-11d1-80b4-00c04fd430c8","either":{"sample.Box":{"n":7}},"box":{"sample.Box":{"n":8}},
+	"tree":{"left":{"sample.Tree":{"left":null}}}}`
 
 func TestEncodeJSONOfEveryKind(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codec()
 	id := r.add("every", everyKind)
-	b, err := c.EncodeJSON(t.Context(), "shop.Every", id, []byte(everyObject))
+	b, err := c.EncodeJSON(t.Context(), "sample.Every", id, []byte(everyObject))
 	if err != nil {
 		t.Fatal(err)
 	}
 	object, subject, err := c.DecodeJSON(t.Context(), b)
-	if err != nil || subject != "shop.Every" {
+	if err != nil || subject != "sample.Every" {
 		t.Fatal(subject, err)
 	}
 	var got, want any
@@ -111,13 +111,13 @@ func TestEncodeJSONNamesTheFieldAtFault(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codec()
-	id := r.add("order", events.TypeOf[events.OrderCreated]().Schema)
+	id := r.add("order", sample.TypeOf[sample.ParcelAccepted]().Schema)
 	every := r.add("every", everyKind)
 	odd := r.add("odd", `{"type":"record","name":"odd","fields":[{"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}}]}`)
 	defaults := r.add("defaults", `{"type":"record","name":"defaults","fields":[
 		{"name":"a","type":"string","default":"x"},{"name":"n","type":"long","default":7},{"name":"o","type":["null","string"]},
 		{"name":"l","type":{"type":"array","items":"int"},"default":[]}]}`)
-	good, err := c.Encode(t.Context(), orderCreated())
+	good, err := c.Encode(t.Context(), parcelAccepted())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,8 +160,8 @@ func TestEncodeJSONNamesTheFieldAtFault(t *testing.T) {
 		{id, order(func(m map[string]any) { m["occurredAt"] = "2024-01-01T00:00:00.1234567Z" }), "occurredAt", "finer than"},
 		{id, order(func(m map[string]any) { m["occurredAt"] = "9999-12-31T23:59:59-01:00" }), "occurredAt", "years"},
 		{id, order(func(m map[string]any) { m["items"] = nil }), "items", "an array"},
-		{id, order(func(m map[string]any) { m["orderId"] = "a\x00" }), "orderId", "NUL"},
-		{id, order(func(m map[string]any) { m["customer"].(map[string]any)["name"] = 1 }), "customer.name", "a text"},
+		{id, order(func(m map[string]any) { m["parcelId"] = "a\x00" }), "parcelId", "NUL"},
+		{id, order(func(m map[string]any) { m["sender"].(map[string]any)["name"] = 1 }), "sender.name", "a text"},
 		{id, item("quantity", math.MaxInt32+1), "items[1].quantity", "integer of 32 bits"},
 		{id, item("quantity", nil), "items[1].quantity", "integer of 32 bits"},
 		{every, any1("nothing", 0), "nothing", "null"},
@@ -175,7 +175,7 @@ func TestEncodeJSONNamesTheFieldAtFault(t *testing.T) {
 		{every, any1("map", map[string]any{"k": "v"}), "map.k", "integer"},
 		{every, any1("map", map[string]any{"k\x00": 1}), "map.k\x00", "NUL"},
 		{every, any1("optional", 1), "optional", "a text"},
-		{every, any1("either", map[string]any{"shop.Box": map[string]any{}}), "either.n", "required"},
+		{every, any1("either", map[string]any{"sample.Box": map[string]any{}}), "either.n", "required"},
 		{every, any1("either", []any{}), "either", "a text"},
 		{every, any1("day", "1970-01-01T01:00:00Z"), "day", "a day"},
 		{odd, []byte(`{"price":"1/20"}`), "price", "logical type decimal"},
@@ -207,17 +207,17 @@ func TestEncodeJSONWithoutASchema(t *testing.T) {
 	r := newRegistry(t)
 	c := r.codec()
 	id := r.add("every", everyKind)
-	_, err := c.EncodeJSON(t.Context(), "shop.Every", id, []byte(`{"nothing"`))
+	_, err := c.EncodeJSON(t.Context(), "sample.Every", id, []byte(`{"nothing"`))
 	wantKind(t, err, errs.Invalid, "read JSON")
-	_, err = c.EncodeJSON(t.Context(), "shop.Every", id, []byte(everyObject+"1"))
+	_, err = c.EncodeJSON(t.Context(), "sample.Every", id, []byte(everyObject+"1"))
 	wantKind(t, err, errs.Invalid, "more after")
-	_, err = c.EncodeJSON(t.Context(), "shop.Other", id, []byte(everyObject))
-	wantKind(t, err, errs.Hopeless, "is of shop.Every")
-	_, err = c.EncodeJSON(t.Context(), "shop.Every", 99, []byte(everyObject))
+	_, err = c.EncodeJSON(t.Context(), "sample.Other", id, []byte(everyObject))
+	wantKind(t, err, errs.Hopeless, "is of sample.Every")
+	_, err = c.EncodeJSON(t.Context(), "sample.Every", 99, []byte(everyObject))
 	wantKind(t, err, errs.Hopeless, "no such schema")
-	_, err = c.EncodeJSON(t.Context(), "shop.Unknown", 0, []byte(everyObject))
-	wantKind(t, err, errs.NotFound, "latest schema of shop.Unknown")
+	_, err = c.EncodeJSON(t.Context(), "sample.Unknown", 0, []byte(everyObject))
+	wantKind(t, err, errs.NotFound, "latest schema of sample.Unknown")
 	r.Close()
-	_, err = c.EncodeJSON(t.Context(), "shop.Every", 0, []byte(everyObject))
+	_, err = c.EncodeJSON(t.Context(), "sample.Every", 0, []byte(everyObject))
 	wantKind(t, err, errs.Transient, "latest schema")
 }

@@ -109,7 +109,7 @@ func parseTime(path string, v any) (time.Time, error) {
 	return t, nil
 }
 
-// fixedBytes takes base64, and the array of numbers that DecodeJSON writes.
+// fixedBytes accepts base64, and the array of numbers that DecodeJSON writes.
 func fixedBytes(v any) ([]byte, bool) {
 	if text, ok := v.(string); ok {
 		b, err := base64.StdEncoding.DecodeString(text)

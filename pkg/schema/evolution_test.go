@@ -6,22 +6,22 @@ import (
 	"testing"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
-// A text that was written as bytes is a text once it is read: what it holds is checked.
+// Bytes that are read as a text are checked like a text.
 func TestBytesReadAsATextAreChecked(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codec()
-	typ := events.TypeOf[events.OrderCancelled]()
+	typ := sample.TypeOf[sample.ParcelReturned]()
 	for name, fieldType := range map[string]string{
 		"bytes":            `"bytes"`,
 		"in a union":       `["bytes"]`,
 		"in another union": `["string","bytes"]`,
 	} {
-		id := r.add("s", cancelled(orderID, `{"name":"reason","type":`+fieldType+`}`, `{"name":"raw","type":"bytes"}`, occurredAt))
+		id := r.add("s", cancelled(parcelID, `{"name":"reason","type":`+fieldType+`}`, `{"name":"raw","type":"bytes"}`, occurredAt))
 		body := func(reason string) []byte {
 			var branch []byte
 			if n := strings.Count(fieldType, `"`); fieldType[0] == '[' {
@@ -30,7 +30,7 @@ func TestBytesReadAsATextAreChecked(t *testing.T) {
 			return frame(id, join([]byte("\x02o"), branch, long(int64(len(reason))), []byte(reason), []byte("\x02\xff"), long(1)))
 		}
 		e, err := c.Decode(t.Context(), typ, body("né"))
-		if err != nil || e.(*events.OrderCancelled).Reason != "né" {
+		if err != nil || e.(*sample.ParcelReturned).Reason != "né" {
 			t.Errorf("%s: %v, %v", name, e, err)
 		}
 		_, err = c.Decode(t.Context(), typ, body("a\x00"))
@@ -40,7 +40,7 @@ func TestBytesReadAsATextAreChecked(t *testing.T) {
 	}
 }
 
-// A logical type may not change, wherever it is.
+// A logical type may not change, wherever it occurs.
 func TestLogicalTypesMayNotChange(t *testing.T) {
 	t.Parallel()
 	millis, micros := timestamp("timestamp-millis"), timestamp("timestamp-micros")
@@ -111,7 +111,7 @@ const defaultsOfEveryKind = `{"type":"record","name":"a.Defaults","fields":[
 	{"name":"missing","type":["null","int"]}
 ]}`
 
-// A field that is left out has its default, of every kind, and the canonical form keeps it.
+// An omitted field has its default, of every kind, and the canonical form keeps the default.
 func TestDefaultsOfEveryKind(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
@@ -161,8 +161,8 @@ func TestDefaultsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// The form is what registries tell versions apart by: names, order and spelling of all
-// attributes are fixed.
+// Registries distinguish versions by the form: names, order and spelling of all attributes are
+// fixed.
 func TestCanonicalFormOfEveryAttribute(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -193,7 +193,7 @@ func TestCanonicalFormOfEveryAttribute(t *testing.T) {
 	}
 }
 
-// What DecodeJSON shows of a union is enough for EncodeJSON, whatever the types.
+// DecodeJSON's form of a union is sufficient for EncodeJSON, whatever the types.
 func TestUnionsInJSON(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)

@@ -9,65 +9,66 @@ import (
 )
 
 const (
-	// DefaultGrace is how long a schema id is looked up again before a value is blamed for
-	// it: replicas of a registry hear of a new schema within seconds.
+	// DefaultGrace is how long a schema id is looked up again before the value counts as
+	// undecodable: replicas of a registry receive a new schema within seconds.
 	DefaultGrace = 30 * time.Second
 
-	// DefaultPatience is how long Encode and Decode wait for an answer that a healthy
-	// registry gives within milliseconds, rather than send their callers away to come again:
-	// callers hold a transaction open, or other partitions up. A registry that fails gets none.
+	// DefaultPatience is how long Encode and Decode wait for an answer. A healthy registry answers
+	// within milliseconds, so a short wait saves the caller a retry. It is short because callers
+	// have a transaction open, or delay other partitions. They do not wait for a registry that
+	// fails.
 	DefaultPatience = 500 * time.Millisecond
-	// slow is when a question without an answer becomes a reason not to be ready.
+	// slow is when an unanswered request becomes a reason not to be ready.
 	slow = time.Second
-	// maxInFlight bounds the lookups under way: a healthy registry answers thousands a
-	// second that way, and one that is slow is not made slower.
+	// maxInFlight bounds the concurrent lookups. A healthy registry answers thousands per second
+	// with it, and a slow one is not made slower.
 	maxInFlight = 8
-	// maxUnknown bounds the ids remembered without a schema, some 200 bytes each.
+	// maxUnknown bounds the ids kept without a schema, about 200 bytes each.
 	maxUnknown = 10_000
-	// episodePart is the part of the grace period, one in so many, that an id waits in an episode.
+	// episodePart: in an episode an id waits for this fraction of the grace period, one in so many.
 	episodePart = 30
-	// longestEpisode is how many grace periods an episode lasts at most.
+	// longestEpisode is the maximum length of an episode, in grace periods.
 	longestEpisode = 10
-	// verdictAge is how long a verdict answers without asking again, so that a schema that
-	// an operator has put back is found by the next try.
+	// verdictAge is how long a verdict is valid without asking again. After that, the next try
+	// finds a schema that an operator has restored.
 	verdictAge = time.Second
-	// controlAge is how long the control counts: many ids that are judged together share it.
+	// controlAge is how long the control is valid: many ids that are judged together share it.
 	controlAge = 100 * time.Millisecond
-	// forgotten is how long an id that no caller asks for any more is remembered.
+	// forgotten is how long an id is kept that no caller asks for any more.
 	forgotten = 10 * time.Minute
 
-	// Pauses between questions about one id, doubling.
+	// Pauses between requests for one id, doubling.
 	askAgainMin = 100 * time.Millisecond
 	askAgainMax = 5 * time.Second
-	// A registry that fails is asked one question at a time, with these pauses between.
+	// A failing registry gets one request at a time, with these pauses between.
 	probeMin = 100 * time.Millisecond
 	probeMax = 2 * time.Second
 )
 
-// lookups finds the schemas of ids that the codec does not know, in the background. Callers
-// wait for the patience at most; what is not known by then is an error that holds a Waiting.
+// lookups finds the schemas of unknown ids, in the background. Callers wait for the patience at
+// most; after that they get an error with a [Waiting] in its chain.
 //
-// A registry's "no such schema" is believed when it has lasted for the grace period, and
-// when the registry then knows what it must know (the control). All ids wait at the same
-// time, and after one has waited in vain an episode begins, in which further ids wait for a
-// small part of it: a thousand of them cost one grace period.
+// A registry's "no such schema" is believed when it has lasted for the grace period, and when the
+// registry then has the schema that it must have (the control). All ids wait at the same time.
+// After one has waited in vain an episode begins, in which further ids wait for a small part of the
+// grace period: a thousand of them cost one grace period.
 //
-// Nothing runs while no caller asks.
+// No request is sent while no caller asks.
 type lookups struct {
 	client   *Client
 	grace    time.Duration
 	patience time.Duration
-	learn    func(id int, text string) error // keeps a schema; fails for what is no Avro schema
-	control  func() (id int, text string)    // something the registry must know; id 0 for nothing
+	learn    func(id int, text string) error // caches a schema; fails when text is no Avro schema
+	control  func() (id int, text string)    // a schema that the registry must have; id 0 for none
 	metrics  *metrics
 
 	mu      sync.Mutex
 	unknown map[int]*unknown
-	queue   []int                 // ids to be asked for
-	asking  map[*unknown]struct{} // those asked for now
+	queue   []int                 // ids to ask for
+	asking  map[*unknown]struct{} // ids with a request in progress
 	news    chan struct{}         // closed and replaced at each answer
 
-	failing  error     // of the latest question, when it is the registry's fault
+	failing  error     // of the latest request, when the registry is at fault
 	failed   int       // in a row
 	probeAt  time.Time // when a failing registry is asked again
 	brokeAt  time.Time // when it began to fail
@@ -75,22 +76,22 @@ type lookups struct {
 	episode  time.Time // when the episode began; zero outside of one
 	lastEnd  time.Time // of a grace period, within the episode
 	verifies sync.Mutex
-	verified time.Time // when the control was asked last, with success; guarded by verifies
+	verified time.Time // when the control last succeeded; guarded by verifies
 }
 
 // unknown is an id without a schema.
 type unknown struct {
-	answer  chan struct{} // closed at the answer to the question that is queued or under way
-	queued  bool          // waits to be asked for
-	asked   time.Time     // when the question under way was asked; zero when none is
+	answer  chan struct{} // closed at the answer to the request that is queued or in progress
+	queued  bool          // waits for its request
+	asked   time.Time     // when the request in progress was sent; zero when none is
 	next    time.Time     // not asked again before
-	tries   int           // without an answer of use, in a row
-	failure error         // of the latest question, when it is the registry's fault
+	tries   int           // without a useful answer, in a row
+	failure error         // of the latest request, when the registry is at fault
 	denied  time.Time     // since when the registry denies it; zero while it does not
-	why     error         // it is denied
-	verdict bool          // why is believed
-	judged  time.Time     // latest, when it is
-	wanted  time.Time     // latest
+	why     error         // the denial
+	verdict bool          // the denial is believed
+	judged  time.Time     // latest time, when it is believed
+	wanted  time.Time     // latest time
 }
 
 func newLookups(c *Client, grace, patience time.Duration, m *metrics) *lookups {
@@ -101,8 +102,8 @@ func newLookups(c *Client, grace, patience time.Duration, m *metrics) *lookups {
 		unknown: map[int]*unknown{}, asking: map[*unknown]struct{}{}, news: make(chan struct{})}
 }
 
-// want asks for an id. It returns nil when the schema was learnt meanwhile, else an error
-// of kind errs.Hopeless or one that holds a Waiting.
+// want asks for an id. It returns nil when the schema was cached meanwhile. Otherwise it returns an
+// error of kind errs.Hopeless, or one with a [Waiting] in its chain.
 func (l *lookups) want(ctx context.Context, id int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +114,7 @@ func (l *lookups) want(ctx context.Context, id int) error {
 	for {
 		now := time.Now()
 		if l.unknown[id] != u {
-			return nil // learnt
+			return nil // the schema is cached
 		}
 		u.wanted = now
 		if u.verdict && now.Sub(u.judged) < verdictAge {
@@ -144,7 +145,7 @@ func (l *lookups) want(ctx context.Context, id int) error {
 	}
 }
 
-// entry is what is known of an id; for holders of mu.
+// entry returns the state of an id, and adds it when it is new. The caller has locked mu.
 func (l *lookups) entry(id int, now time.Time) (*unknown, error) {
 	if u := l.unknown[id]; u != nil {
 		return u, nil
@@ -165,8 +166,8 @@ func (l *lookups) entry(id int, now time.Time) (*unknown, error) {
 	return u, nil
 }
 
-// patienceFor is how long to wait for the first question about an id. A registry that has let
-// another question wait for so long gets none, so that many ids cost one patience.
+// patienceFor returns how long to wait for the first answer about an id. Time that another request
+// has waited already is subtracted, so that many ids cost one patience.
 func (l *lookups) patienceFor(u *unknown, now time.Time) time.Duration {
 	if u.asked.IsZero() && !u.queued || l.failing != nil || u.tries > 0 {
 		return 0
@@ -174,7 +175,7 @@ func (l *lookups) patienceFor(u *unknown, now time.Time) time.Duration {
 	return l.patience - now.Sub(l.oldest(now))
 }
 
-// oldest is when the oldest question under way was asked; now when there is none.
+// oldest returns when the oldest request in progress was sent, or now when there is none.
 func (l *lookups) oldest(now time.Time) time.Time {
 	oldest := now
 	for u := range l.asking {
@@ -185,7 +186,7 @@ func (l *lookups) oldest(now time.Time) time.Time {
 	return oldest
 }
 
-// waiting says what an id waits for.
+// waiting returns what an id waits for.
 func (l *lookups) waiting(id int, u *unknown, now time.Time) error {
 	w := &Waiting{what: "look up schema id " + itoa(id), news: l.news, wait: 250 * time.Millisecond}
 	oldest := now.Sub(l.oldest(now))
@@ -213,12 +214,12 @@ func (l *lookups) waiting(id int, u *unknown, now time.Time) error {
 	return errs.Wrap(errs.Transient, w, "find writer's schema")
 }
 
-// doubled is the pause after the nth try.
+// doubled returns the pause after the nth try.
 func doubled(least, most time.Duration, n int) time.Duration {
 	return min(least<<min(max(n-1, 0), 20), most)
 }
 
-// down is why the registry cannot be asked for what is wanted now; nil when it can.
+// down returns why the registry cannot be asked for the ids that are wanted now; nil when it can.
 func (l *lookups) down() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -234,7 +235,7 @@ func (l *lookups) down() error {
 	return nil
 }
 
-// waits is the number of ids that were wanted lately and have no schema and no verdict.
+// waits returns the number of ids that were wanted lately and have no schema and no verdict.
 func (l *lookups) waits() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

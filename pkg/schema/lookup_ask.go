@@ -7,7 +7,7 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// dispatch starts as many questions as may be under way; for holders of mu.
+// dispatch starts as many requests as may run at once. The caller has locked mu.
 func (l *lookups) dispatch(now time.Time) {
 	limit := maxInFlight
 	if l.failing != nil {
@@ -26,9 +26,9 @@ func (l *lookups) dispatch(now time.Time) {
 	}
 }
 
-// ask asks the registry for one id and keeps what it says. A denial that would be believed
-// has the control before it and after it: a registry that was wrong, and is right again
-// between the question and the control, must not be believed about the question.
+// ask asks the registry for one id and stores the answer. When a denial would be believed, the
+// control runs before and after the request. Otherwise a registry that was wrong during the
+// request, and right again at the control, would be believed.
 func (l *lookups) ask(id int, u *unknown, began time.Time) {
 	believe, failing := l.believes(u, began)
 	if believe {
@@ -40,14 +40,14 @@ func (l *lookups) ask(id int, u *unknown, began time.Time) {
 	asked := time.Now()
 	text, err := l.client.Schema(context.Background(), id) // bounded by the client's timeout
 	if err == nil {
-		// Another registry behind the URL knows the id too, as another schema.
+		// A different registry behind the URL may have the id for a different schema.
 		if err = l.verify(asked.Add(-verdictAge), false); err == nil {
 			err = l.learn(id, text)
 		}
 	}
 	kind := errs.KindOf(err)
 	denied := err != nil && (kind == errs.NotFound || kind == errs.Invalid)
-	if denied && (believe || failing) { // one that is back from a failure may know nothing yet
+	if denied && (believe || failing) { // a registry that recovers from a failure may not have its schemas yet
 		if wrong := l.verify(asked.Add(-controlAge), true); wrong != nil {
 			err, denied = wrong, false
 		}
@@ -55,15 +55,15 @@ func (l *lookups) ask(id int, u *unknown, began time.Time) {
 	l.answered(id, u, err, denied, denied && believe)
 }
 
-// believes reports whether a denial of a question asked now is believed, and whether the
-// registry failed before it.
+// believes reports whether a denial of a request sent now is believed, and whether the registry
+// failed before it.
 func (l *lookups) believes(u *unknown, now time.Time) (believe, failing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return u.verdict || !u.denied.IsZero() && !now.Before(l.believedAt(u, now)), l.failing != nil
 }
 
-// believedAt is when the denial of an id will have lasted as long as it takes.
+// believedAt returns when the denial of an id will have lasted long enough.
 func (l *lookups) believedAt(u *unknown, now time.Time) time.Time {
 	since := u.denied
 	if l.steady.After(since) {
@@ -75,14 +75,14 @@ func (l *lookups) believedAt(u *unknown, now time.Time) time.Time {
 	return since.Add(l.grace)
 }
 
-// inEpisode reports whether an id has waited for the whole grace period in vain not long
-// ago. An episode ends when the ids do, and after a time even when they do not.
+// inEpisode reports whether an id recently waited for the whole grace period in vain. An episode
+// ends a grace period after its last verdict, and after longestEpisode grace periods in any case.
 func (l *lookups) inEpisode(now time.Time) bool {
 	return !l.episode.IsZero() && now.Sub(l.lastEnd) < l.grace && now.Sub(l.episode) < longestEpisode*l.grace
 }
 
-// answered keeps the outcome of a question: err is nil when the schema was learnt, else
-// the registry has denied it, which is believed or not yet, or has failed.
+// answered stores the result of a request. err is nil when the schema was cached. Otherwise the
+// registry has denied the id, which is believed or not yet, or it has failed.
 func (l *lookups) answered(id int, u *unknown, err error, denied, believe bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,7 +112,7 @@ func (l *lookups) answered(id int, u *unknown, err error, denied, believe bool) 
 			u.verdict, u.judged, u.next = true, now, now
 			break
 		}
-		// Many ids share the load on the registry: 50 questions a second.
+		// Many ids share the load on the registry: 50 requests per second.
 		pause := max(doubled(askAgainMin, askAgainMax, u.tries), time.Duration(len(l.unknown))*20*time.Millisecond)
 		u.next = now.Add(pause)
 		if end := l.believedAt(u, now); end.Before(u.next) {
@@ -125,7 +125,7 @@ func (l *lookups) answered(id int, u *unknown, err error, denied, believe bool) 
 		}
 		l.failed++
 		l.failing, l.probeAt = err, now.Add(doubled(probeMin, probeMax, l.failed))
-		l.episode = time.Time{} // what it said before says nothing about what it says next
+		l.episode = time.Time{} // earlier answers do not predict later ones
 		u.failure, u.denied = err, time.Time{}
 		u.next = l.probeAt
 	}
@@ -137,7 +137,7 @@ func (l *lookups) answered(id int, u *unknown, err error, denied, believe bool) 
 	}
 }
 
-// recovered keeps that the registry has answered; for holders of mu.
+// recovered records that the registry has answered. The caller has locked mu.
 func (l *lookups) recovered(now time.Time) {
 	if l.failing != nil && now.Sub(l.brokeAt) > slow {
 		l.steady = now

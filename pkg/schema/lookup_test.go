@@ -18,18 +18,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
-// codecWith is a codec with a grace period of its own.
+// codecWith returns a codec with the given grace period.
 func (r *registry) codecWith(grace time.Duration) *schema.Codec {
-	return schema.New(schema.Config{Client: schema.NewClient(r.URL, schema.WithTimeout(patience)), Grace: grace, Patience: patience})
+	return schema.New(schema.Config{Types: sample.Catalogue(), Client: schema.NewClient(r.URL, schema.WithTimeout(patience)), Grace: grace, Patience: patience})
 }
 
-// decideSoon decodes until the outcome is no more that the registry is waited for, as a
-// consumer does.
-func decideSoon(t *testing.T, c *schema.Codec, typ events.Type, b []byte) (events.Event, error) {
+// decideSoon decodes, as a consumer does, until the result is no longer that Decode waits for the
+// registry.
+func decideSoon(t *testing.T, c *schema.Codec, typ event.Type, b []byte) (event.Event, error) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -45,7 +46,7 @@ func decideSoon(t *testing.T, c *schema.Codec, typ events.Type, b []byte) (event
 	}
 }
 
-// pause waits until a waiting value can have changed.
+// pause waits until the state of a waiting value can have changed.
 func pause(w *schema.Waiting) {
 	timer := time.NewTimer(w.RetryAfter())
 	defer timer.Stop()
@@ -55,9 +56,9 @@ func pause(w *schema.Waiting) {
 	}
 }
 
-// waitsUntil decodes a value, which must go on waiting for the registry, until its error is
-// as told.
-func waitsUntil(t *testing.T, c *schema.Codec, b []byte, told func(error) bool) {
+// waitsUntil decodes a value until told accepts the error. Decode must wait for the registry
+// meanwhile.
+func waitsUntil(t *testing.T, c *schema.Codec, b []byte, reported func(error) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
 		_, err := c.Decode(t.Context(), placed, b)
@@ -69,19 +70,19 @@ func waitsUntil(t *testing.T, c *schema.Codec, b []byte, told func(error) bool) 
 			t.Fatalf("still: %v", err)
 		}
 		pause(w)
-		if told(err) {
+		if reported(err) {
 			return
 		}
 	}
 }
 
-// valueOf is an OrderPlaced in wire format, said to be of a schema id.
+// valueOf returns a ParcelNoted in wire format with the given schema id.
 func valueOf(id int) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{0}, uint32(id))
 	return append(b, 2, 'o', 2)
 }
 
-var placed = events.TypeOf[events.OrderPlaced]()
+var placed = sample.TypeOf[sample.ParcelNoted]()
 
 // denying answers lookups of the ids with "no such schema".
 func denying(ids ...int) func(http.ResponseWriter, *http.Request) bool {
@@ -119,7 +120,7 @@ func TestAThousandUnknownIDsCostOneGracePeriod(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
-		c := schema.New(schema.Config{Client: schema.NewClient("http://registry", schema.WithTransport(answers(knowing(placed)))), Registerer: reg})
+		c := schema.New(schema.Config{Types: sample.Catalogue(), Client: schema.NewClient("http://registry", schema.WithTransport(answers(knowing(placed)))), Registerer: reg})
 		if err := c.Register(t.Context(), placed); err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +146,7 @@ func TestAThousandUnknownIDsCostOneGracePeriod(t *testing.T) {
 				}
 			}
 		}
-		judge(1000, 500) // in two lots, as a partition brings them
+		judge(1000, 500) // in two groups, as they arrive from a partition
 		if took := time.Since(began); took < schema.DefaultGrace || took > schema.DefaultGrace+5*time.Second {
 			t.Errorf("500 ids were judged after %v, the grace period is %v", took, schema.DefaultGrace)
 		}
@@ -153,10 +154,10 @@ func TestAThousandUnknownIDsCostOneGracePeriod(t *testing.T) {
 		if took := time.Since(began); took > schema.DefaultGrace+10*time.Second {
 			t.Errorf("1,000 ids took %v, the grace period is %v", took, schema.DefaultGrace)
 		}
-		if n := metric(t, reg, "eventshop_schema_unknown_ids_total"); n != 1000 {
+		if n := metric(t, reg, "schema_unknown_ids_total"); n != 1000 {
 			t.Errorf("%v ids were counted as unknown", n)
 		}
-		// An episode ends with its ids: what comes later has a grace period of its own.
+		// An episode ends with its ids: a later id has a full grace period.
 		<-time.After(2 * schema.DefaultGrace)
 		began = time.Now()
 		judge(5000, 1)
@@ -167,7 +168,7 @@ func TestAThousandUnknownIDsCostOneGracePeriod(t *testing.T) {
 }
 
 // knowing is a registry without a network that has one type, as id 1.
-func knowing(typ events.Type) func(req *http.Request) (status int, body string) {
+func knowing(typ event.Type) func(req *http.Request) (status int, body string) {
 	return func(req *http.Request) (int, string) {
 		switch {
 		case req.Method == http.MethodPost:
@@ -180,7 +181,7 @@ func knowing(typ events.Type) func(req *http.Request) (status int, body string) 
 	}
 }
 
-// metric is the value of a metric without labels.
+// metric returns the value of a metric without labels.
 func metric(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -197,8 +198,7 @@ func metric(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// A registry that is right again between the question and the control was wrong when it
-// was asked.
+// A registry that is right again between the request and the control was wrong at the request.
 func TestARegistryThatWasWrongWhenItWasAskedIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestARegistryThatWasWrongWhenItWasAskedIsNotBelieved(t *testing.T) {
 			return knowing(placed)(req)
 		})
 		client := schema.NewClient("http://registry", schema.WithTransport(registry))
-		c := schema.New(schema.Config{Client: client, Grace: 50 * time.Millisecond})
+		c := schema.New(schema.Config{Types: sample.Catalogue(), Client: client, Grace: 50 * time.Millisecond})
 		if err := c.Register(t.Context(), placed); err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +236,7 @@ func TestARegistryThatWasWrongWhenItWasAskedIsNotBelieved(t *testing.T) {
 	})
 }
 
-// A registry that does not have what it must have is not believed, however long it lasts.
+// A registry that does not have what it must have is not believed, however long that lasts.
 func TestAWrongRegistryBlamesNoRecord(t *testing.T) {
 	t.Parallel()
 	for name, wrong := range map[string]func(http.ResponseWriter, *http.Request) bool{
@@ -279,7 +279,7 @@ func TestAWrongRegistryBlamesNoRecord(t *testing.T) {
 			if err := c.Register(t.Context(), placed); err != nil {
 				t.Fatal(err)
 			}
-			other := r.add("eventshop.order.v1.OrderPlaced", strings.Replace(placed.Schema, "{", `{"doc":"newer",`, 1))
+			other := r.add("lockers.parcel.v1.ParcelNoted", strings.Replace(placed.Schema, "{", `{"doc":"newer",`, 1))
 			r.breakWith(wrong)
 			waitsUntil(t, c, valueOf(other), func(error) bool { return c.Ready() != nil })
 			wantKind(t, c.Ready(), errs.Transient, fmt.Sprintf("schema id %d", other))
@@ -305,7 +305,7 @@ func body(status int, text string) func(http.ResponseWriter, *http.Request) bool
 	}
 }
 
-// moved sends everything to a page that says it is well.
+// moved redirects every request to a page that reports success.
 func moved(w http.ResponseWriter, req *http.Request) bool {
 	if req.URL.Path == "/login" {
 		fmt.Fprint(w, "welcome")
@@ -315,7 +315,7 @@ func moved(w http.ResponseWriter, req *http.Request) bool {
 	return true
 }
 
-// A codec that has learnt nothing yet believes no registry without a schema.
+// A codec with an empty cache does not believe a registry without schemas.
 func TestAnEmptyRegistryIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
@@ -326,12 +326,12 @@ func TestAnEmptyRegistryIsNotBelieved(t *testing.T) {
 	wantKind(t, err, errs.Hopeless, "no such schema")
 }
 
-// A schema that an operator puts back is found by the next try, whatever was judged before.
+// The next try finds a schema that an operator has restored, whatever the verdict was before.
 func TestAVerdictIsNotForEver(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	c := r.codecWith(10 * time.Millisecond)
-	if err := c.Register(t.Context(), events.TypeOf[events.OrderDelivered]()); err != nil {
+	if err := c.Register(t.Context(), sample.TypeOf[sample.ParcelCollected]()); err != nil {
 		t.Fatal(err)
 	}
 	_, err := decideSoon(t, c, placed, valueOf(2))
@@ -349,12 +349,12 @@ func TestAVerdictIsNotForEver(t *testing.T) {
 	}
 }
 
-// hanging is a registry that answers until it hangs: from then on it accepts requests and
-// answers none.
+// hanging is a registry that answers until it hangs. From then on it accepts requests and answers
+// none.
 type hanging struct {
 	answers
 	hangs atomic.Bool
-	held  atomic.Int64 // requests that got no answer
+	held  atomic.Int64 // requests without a response
 }
 
 func (h *hanging) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -371,7 +371,7 @@ func TestARegistryThatNeverAnswersHoldsUpNoOtherRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := &hanging{answers: knowing(placed)}
 		reg := prometheus.NewRegistry()
-		c := schema.New(schema.Config{Client: schema.NewClient("http://registry", schema.WithTransport(registry)), Registerer: reg})
+		c := schema.New(schema.Config{Types: sample.Catalogue(), Client: schema.NewClient("http://registry", schema.WithTransport(registry)), Registerer: reg})
 		if err := c.Register(t.Context(), placed); err != nil {
 			t.Fatal(err)
 		}
@@ -390,16 +390,16 @@ func TestARegistryThatNeverAnswersHoldsUpNoOtherRecord(t *testing.T) {
 		if err := c.Ready(); err != nil {
 			t.Errorf("not ready at once: %v", err)
 		}
-		<-time.After(1200 * time.Millisecond) // the first question is still under way
+		<-time.After(1200 * time.Millisecond) // the first request is still in progress
 		wantKind(t, c.Ready(), errs.Transient, "does not answer")
-		if n := metric(t, reg, "eventshop_schema_lookups_waiting"); n != 1000 {
+		if n := metric(t, reg, "schema_lookups_waiting"); n != 1000 {
 			t.Errorf("%v ids wait", n)
 		}
 		began = time.Now()
 		if _, err := c.Decode(t.Context(), placed, valueOf(1)); err != nil || time.Since(began) > 0 {
 			t.Errorf("a known id after %v: %v", time.Since(began), err)
 		}
-		// For as long as it lasts, it is asked one question at a time.
+		// While it hangs, the registry gets one request at a time.
 		before := registry.held.Load()
 		for range 60 {
 			<-time.After(time.Second)
@@ -414,10 +414,10 @@ func TestARegistryThatNeverAnswersHoldsUpNoOtherRecord(t *testing.T) {
 		if n := registry.held.Load() - before; n > 35 {
 			t.Errorf("%d requests in a minute to a registry that does not answer within 2 s", n)
 		}
-		if n := metric(t, reg, "eventshop_schema_lookup_failures_total"); n < 8 {
+		if n := metric(t, reg, "schema_lookup_failures_total"); n < 8 {
 			t.Errorf("%v failures were counted", n)
 		}
-		// It recovers by itself, and nothing was held against the ids meanwhile.
+		// The codec recovers by itself, and the outage does not count against the ids.
 		registry.hangs.Store(false)
 		began = time.Now()
 		_, err := decideSoon(t, c, placed, valueOf(100))
@@ -428,15 +428,15 @@ func TestARegistryThatNeverAnswersHoldsUpNoOtherRecord(t *testing.T) {
 	})
 }
 
-// An encode inside a transaction must not hold it for as long as the registry takes.
+// An encode inside a transaction must not delay it for as long as the registry takes.
 func TestEncodeDoesNotWaitForARegistryThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		registry := &hanging{answers: knowing(placed)}
 		registry.hangs.Store(true)
-		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)))
+		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)), sample.Catalogue())
 		encode := func() error {
-			_, err := c.Encode(t.Context(), events.OrderPlaced{OrderID: "o", OccurredAt: at})
+			_, err := c.Encode(t.Context(), sample.ParcelNoted{ParcelID: "o", OccurredAt: at})
 			return err
 		}
 		began := time.Now()
@@ -448,7 +448,7 @@ func TestEncodeDoesNotWaitForARegistryThatHangs(t *testing.T) {
 		if took := time.Since(began); took > 600*time.Millisecond {
 			t.Errorf("the first encodes took %v", took)
 		}
-		for range 20 { // those that come later do not wait at all
+		for range 20 { // later callers do not wait at all
 			began = time.Now()
 			wantKind(t, encode(), errs.Transient, "is not registered yet")
 			if took := time.Since(began); took > 0 {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Kinds of schema, by the names Avro has for them.
+// Kinds of schema, by their names in Avro.
 const (
 	kindNull    = "null"
 	kindBoolean = "boolean"
@@ -25,8 +25,8 @@ const (
 	kindUnion   = "union"
 )
 
-// Logical types that this package knows. All others are attributes without a meaning, as
-// the specification has it.
+// Logical types that this package supports. By the specification, all others are attributes without
+// a meaning.
 const (
 	logicalDecimal     = "decimal"
 	logicalUUID        = "uuid"
@@ -40,13 +40,13 @@ const (
 	logicalDuration    = "duration"
 )
 
-// node is a schema as a tree, or a graph where a record contains itself: a named type that
-// is used twice is one node.
+// node is a schema as a tree, or as a graph when a record contains itself: a named type that is
+// used twice is one node.
 type node struct {
 	kind             string
 	name             string // of a record, enum or fixed: fully qualified
 	isError          bool   // a record of type "error"
-	logical          string // "" for none and for one this package does not know
+	logical          string // "" for none and for an unsupported one
 	precision, scale int    // of a decimal
 	aliases          []string
 	doc              string
@@ -70,7 +70,7 @@ type field struct {
 	props      map[string]any
 }
 
-// named says whether a kind of schema has a name.
+// named reports whether a kind of schema has a name.
 func (n *node) named() bool {
 	return n.kind == kindRecord || n.kind == kindEnum || n.kind == kindFixed
 }
@@ -91,8 +91,8 @@ func (n *node) branchName() string {
 	return n.typeName()
 }
 
-// parseNode builds the tree of a schema that the Avro library accepts: what that has
-// checked is not checked again.
+// parseNode builds the tree of a schema that the Avro library accepts. It does not repeat the
+// library's checks.
 func parseNode(schema string) (*node, error) {
 	dec := json.NewDecoder(strings.NewReader(schema))
 	dec.UseNumber()
@@ -103,7 +103,7 @@ func parseNode(schema string) (*node, error) {
 	return nodeParser{}.schema(v, "")
 }
 
-// nodeParser has the named types met so far.
+// nodeParser contains the named types parsed so far.
 type nodeParser map[string]*node
 
 func (p nodeParser) schema(v any, namespace string) (*node, error) {
@@ -154,7 +154,7 @@ func (p nodeParser) object(v map[string]any, namespace string) (n *node, err err
 		n.props = a.others("type", "name", "namespace", "doc", "aliases", "symbols", "default")
 	case kindFixed:
 		n = p.define(a, kindFixed, namespace)
-		n.doc = "" // the specification gives a fixed none
+		n.doc = "" // by the specification a fixed has no doc
 		n.size = a.integer("size")
 		n.props = a.others("type", "name", "namespace", "aliases", "size")
 		n.takeLogical(a)
@@ -173,7 +173,7 @@ func (p nodeParser) object(v map[string]any, namespace string) (n *node, err err
 	return n, err
 }
 
-// define begins a named type, which may be used from here on.
+// define adds a named type, which may be used from here on.
 func (p nodeParser) define(a attributes, kind, namespace string) *node {
 	if own, ok := a["namespace"].(string); ok {
 		namespace = own
@@ -221,8 +221,8 @@ func (p nodeParser) fields(n *node, a attributes) error {
 	return nil
 }
 
-// takeLogical sets the logical type, if the schema's kind can have it, and takes its
-// attributes from those without a meaning.
+// takeLogical sets the logical type, if the schema's kind can have it, and removes its attributes
+// from those without a meaning.
 func (n *node) takeLogical(a attributes) {
 	logical := a.text("logicalType")
 	switch n.kind + " " + logical {
@@ -245,7 +245,7 @@ func (n *node) takeLogical(a attributes) {
 	delete(n.props, "logicalType")
 }
 
-// attributes are those of one JSON object.
+// attributes are the attributes of one JSON object.
 type attributes map[string]any
 
 func (a attributes) text(key string) string {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event/sample"
 )
 
 func mustParse(t *testing.T, text string) *node {
@@ -32,7 +32,7 @@ func TestRecursive(t *testing.T) {
 	}
 }
 
-// Which bytes are checked like texts: those that have no bytes to be read as.
+// Bytes are checked like texts when the reader has no bytes to read them as.
 func TestBytesThatAreReadAsTexts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -55,10 +55,10 @@ func TestBytesThatAreReadAsTexts(t *testing.T) {
 	}
 }
 
-// The library's own reading has to end where scan's did.
+// The library must stop reading where scan stopped.
 func TestUnmarshalOfMoreThanAValue(t *testing.T) {
 	t.Parallel()
-	typ := events.TypeOf[events.OrderPlaced]()
+	typ := sample.TypeOf[sample.ParcelNoted]()
 	s, err := parse(typ.Schema)
 	if err != nil {
 		t.Fatal(err)

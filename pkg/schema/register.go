@@ -5,37 +5,41 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
+	"eventshop.example/pkg/backoff"
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
 const (
-	// Backoff of KeepRegistering: soon after the registry is back, yet no burden on it.
-	registerBackoffMin = 100 * time.Millisecond
-	registerBackoffMax = 5 * time.Second
-	// refusedPause is between tries to register a schema the registry refuses. Each is
-	// an error in the log; an operator has to act before one succeeds.
+	// refusedPause is between tries to register a schema that the registry refuses. Each failed
+	// try logs an error; an operator must act before one succeeds.
 	refusedPause = 30 * time.Second
-	// levelPause is between tries to set a level, whose absence harms nobody today: it
-	// guards the schemas of later releases.
+	// levelPause is between tries to set a level. A missing level causes no harm now: it protects
+	// the schemas of later releases.
 	levelPause = 5 * time.Minute
 )
 
-// Register learns the ids of the types' schemas, and registers those that the registry
-// does not have. Subjects of topics that keep everything (*.events) get the compatibility
-// level FULL_TRANSITIVE first; the others stay at the registry's default. Where the
-// registry has the schema nothing is written but a level that differs, and a level that
-// cannot be written is no failure then: a registry that is read-only and has all schemas
-// is as good as any. It is idempotent, and tries every type even when one fails.
+// untilRegistered is between tries of KeepRegistering while the registry is down, so that it
+// registers soon after the registry recovers, without loading it. Half of a pause is random, so that
+// replicas started at once spread out, also when the registry is down for long.
+func untilRegistered() backoff.Policy {
+	return backoff.Policy{Base: 50 * time.Millisecond, Max: 5 * time.Second, Jitter: 1, Plateau: 2500 * time.Millisecond}
+}
+
+// Register looks up the ids of the types' schemas, and registers those that the registry does not
+// have. It first sets the compatibility level FULL_TRANSITIVE for subjects of topics that keep
+// everything (*.events); the others keep the registry's default. When the registry has the schema,
+// Register writes nothing except a differing level, and a level that cannot be written is then no
+// failure: a read-only registry that has all schemas is sufficient. Register is idempotent, and
+// tries every type even when one fails.
 //
-// Errors: errs.Transient while the registry is down or does not allow what has to be
-// written, also for a schema that it finds incompatible with an earlier version: all of
-// it is mended at the registry. errs.Hopeless for a type whose schema is none.
-func (c *Codec) Register(ctx context.Context, types ...events.Type) error {
+// Errors: errs.Transient while the registry is down or does not allow a necessary write, also for a
+// schema that it finds incompatible with an earlier version: operators correct all of this at the
+// registry. errs.Hopeless for a type without a valid schema.
+func (c *Codec) Register(ctx context.Context, types ...event.Type) error {
 	c.mu.Lock()
 	for _, t := range types {
 		if _, done := c.registered[t.Name]; !done && c.problems[t.Name] == nil {
@@ -60,18 +64,18 @@ func (c *Codec) Register(ctx context.Context, types ...events.Type) error {
 	return nil
 }
 
-func notRegistered(t events.Type) error {
+func notRegistered(t event.Type) error {
 	return errs.New(errs.Transient, "schema %s is not registered yet", t.Subject)
 }
 
-// KeepRegistering calls Register until it succeeds, with a growing pause of 100 ms to
-// 5 s while the registry is down, and of 30 s when it refuses something: that is mended at
-// the registry, and ending the process would mend nothing. It returns nil when all types
-// are registered and their levels set, and ctx's error when ctx ends first. What it waits
-// for shows in Ready; a refusal is logged too, as is a level that cannot be set, which is
-// tried again every 5 minutes and keeps nothing from being ready.
-func (c *Codec) KeepRegistering(ctx context.Context, log *slog.Logger, types ...events.Type) error {
-	backoff := registerBackoffMin
+// KeepRegistering calls Register until it succeeds. Between the calls it pauses, growing from 100
+// ms to 5 s while the registry is down, and 30 s when the registry refuses something: operators
+// correct a refusal at the registry, and ending the process would not help. It returns nil when all
+// types are registered and their levels set, and ctx's error when ctx ends first. Ready reports
+// what it waits for. It logs a refusal, and a level that cannot be set; it tries the level again
+// every 5 minutes, and stays ready meanwhile.
+func (c *Codec) KeepRegistering(ctx context.Context, log *slog.Logger, types ...event.Type) error {
+	down := 0 // tries in a row that found the registry down
 	for {
 		err := c.Register(ctx, types...)
 		if ctx.Err() != nil {
@@ -89,9 +93,8 @@ func (c *Codec) KeepRegistering(ctx context.Context, log *slog.Logger, types ...
 		case errs.KindOf(err) == errs.Hopeless, anyRefused(err):
 			log.ErrorContext(ctx, "schemas are refused by the registry; will be tried again", "error", err)
 		default:
-			// Half of the pause is random, so that replicas started at once spread out.
-			pause = backoff/2 + rand.N(backoff/2) //nolint:gosec // spread, not secrecy
-			backoff = min(2*backoff, registerBackoffMax)
+			pause = untilRegistered().Wait(down)
+			down++
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -103,8 +106,8 @@ func (c *Codec) KeepRegistering(ctx context.Context, log *slog.Logger, types ...
 	}
 }
 
-// Ready returns nil when every type that was to be registered is, and the registry can be
-// asked for the schemas that are waited for, else why not.
+// Ready returns nil when every type is registered, and the registry can be asked for the awaited
+// schemas. Otherwise it returns the reason.
 func (c *Codec) Ready() error {
 	problems := []error{}
 	c.mu.RLock()

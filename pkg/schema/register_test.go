@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
@@ -28,32 +29,32 @@ func TestRegisterIsIdempotent(t *testing.T) {
 	r := newRegistry(t)
 	c := r.codec()
 	for range 2 {
-		if err := c.Register(t.Context(), events.Catalogue()...); err != nil {
+		if err := c.Register(t.Context(), sample.Catalogue().Types()...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := r.codec().Register(t.Context(), events.Catalogue()...); err != nil {
+	if err := r.codec().Register(t.Context(), sample.Catalogue().Types()...); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := len(r.schemas), len(events.Catalogue()); got != want {
+	if got, want := len(r.schemas), len(sample.Catalogue().Types()); got != want {
 		t.Errorf("%d schemas of %d types", got, want)
 	}
-	// Looked up once by each codec, for the second Register of the first one asked nothing,
-	// and registered by the first alone.
-	const subject = "/subjects/eventshop.order.v1.OrderCreated"
+	// Each codec looked the schema up once, because the second Register of the first codec sent no
+	// request. Only the first codec registered it.
+	const subject = "/subjects/lockers.parcel.v1.ParcelAccepted"
 	if n, m := r.count("POST "+subject), r.count("POST "+subject+"/versions"); n != 2 || m != 1 {
-		t.Errorf("OrderCreated was looked up %d times and registered %d times", n, m)
+		t.Errorf("ParcelAccepted was looked up %d times and registered %d times", n, m)
 	}
 }
 
 func TestLongLivedTopicsAreFullTransitive(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	if err := r.codec().Register(t.Context(), events.Catalogue()...); err != nil {
+	if err := r.codec().Register(t.Context(), sample.Catalogue().Types()...); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range sample.Catalogue().Types() {
 		if strings.HasSuffix(typ.Topic, ".events") {
 			want[typ.Subject] = "FULL_TRANSITIVE"
 		}
@@ -66,16 +67,16 @@ func TestLongLivedTopicsAreFullTransitive(t *testing.T) {
 func TestIncompatibleSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	shipped, delivered := events.TypeOf[events.OrderShipped](), events.TypeOf[events.OrderDelivered]()
-	r.add(shipped.Subject, strings.Replace(shipped.Schema, `"trackingId"`, `"parcelId"`, 1))
+	shipped, delivered := sample.TypeOf[sample.ParcelLabelled](), sample.TypeOf[sample.ParcelCollected]()
+	r.add(shipped.Subject, strings.Replace(shipped.Schema, `"labelId"`, `"parcelId"`, 1))
 	c := r.codec()
 	err := c.Register(t.Context(), shipped, delivered)
 	wantKind(t, err, errs.Transient, "incompatible with an earlier version")
 	wantKind(t, c.Ready(), errs.Transient, shipped.Subject)
-	_, err = c.Encode(t.Context(), events.OrderShipped{OrderID: "o-1"})
+	_, err = c.Encode(t.Context(), sample.ParcelLabelled{ParcelID: "o-1"})
 	wantKind(t, err, errs.Transient, "incompatible")
-	// The other type is not held up.
-	if _, err := c.Encode(t.Context(), events.OrderDelivered{OrderID: "o-1", OccurredAt: at}); err != nil {
+	// The other type is not delayed.
+	if _, err := c.Encode(t.Context(), sample.ParcelCollected{ParcelID: "o-1", OccurredAt: at}); err != nil {
 		t.Error(err)
 	}
 }
@@ -85,19 +86,19 @@ func TestInvalidSchemaIsRefused(t *testing.T) {
 	r := newRegistry(t)
 	_, err := schema.NewClient(r.URL).Register(t.Context(), "s", `{"type":"nonsense"}`)
 	wantKind(t, err, errs.Invalid, "register schema s")
-	err = r.codec().Register(t.Context(), typeWith("OrderPlaced", `{"type":"nonsense"}`))
+	err = r.codec().Register(t.Context(), typeWith("ParcelNoted", `{"type":"nonsense"}`))
 	wantKind(t, err, errs.Hopeless, "parse schema")
 }
 
 func TestReadyTellsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	placed := events.TypeOf[events.OrderPlaced]()
+	placed := sample.TypeOf[sample.ParcelNoted]()
 	if err := r.codec().Ready(); err != nil {
 		t.Errorf("a codec with nothing to register: %v", err)
 	}
-	c := schema.NewCodec(schema.NewClient(r.URL), placed)
-	wantKind(t, c.Ready(), errs.Transient, "eventshop.order.v1.OrderPlaced is not registered yet")
+	c := schema.New(schema.Config{Client: schema.NewClient(r.URL), Types: sample.Catalogue(), WaitFor: []event.Type{placed}})
+	wantKind(t, c.Ready(), errs.Transient, "lockers.parcel.v1.ParcelNoted is not registered yet")
 
 	r.fail(503, false)
 	wantKind(t, c.Register(t.Context(), placed), errs.Transient, "register schemas")
@@ -121,7 +122,7 @@ func drain(c chan struct{}) {
 func TestKeepRegisteringWaitsForTheRegistry(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	placed := events.TypeOf[events.OrderPlaced]()
+	placed := sample.TypeOf[sample.ParcelNoted]()
 	r.fail(503, false)
 	c := r.codec()
 	done := make(chan error, 1)
@@ -155,7 +156,7 @@ func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
 func TestKeepRegisteringOutlastsARefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		placed := events.TypeOf[events.OrderPlaced]()
+		placed := sample.TypeOf[sample.ParcelNoted]()
 		start := time.Now()
 		var tries []time.Duration
 		registry := answers(func(req *http.Request) (int, string) {
@@ -171,7 +172,7 @@ func TestKeepRegisteringOutlastsARefusal(t *testing.T) {
 			}
 			return 200, `{"id":1}`
 		})
-		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)), placed)
+		c := schema.New(schema.Config{Client: schema.NewClient("http://registry", schema.WithTransport(registry)), Types: sample.Catalogue(), WaitFor: []event.Type{placed}})
 		done := make(chan error)
 		go func() { done <- c.KeepRegistering(t.Context(), quiet, placed) }()
 		synctest.Wait()

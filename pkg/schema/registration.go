@@ -8,40 +8,40 @@ import (
 	"time"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
 )
 
 // encodablePause is between tries to register a type that records wait for.
 const encodablePause = time.Second
 
-// registration is one try to register a type, shared by all who need it.
+// registration is one try to register a type. All callers that need the type share it.
 type registration struct {
 	began time.Time
-	ended time.Time     // zero while under way
+	ended time.Time     // zero while in progress
 	done  chan struct{} // closed at its end
 	err   error
 }
 
-// CanEncode returns nil when events of all the types can be encoded, whatever becomes of
-// the registry. Else it sees to it that the missing are registered in the background, waits
-// for that as long as a healthy registry takes, and returns why they are not: an error of
-// kind errs.Transient. It is for callers who are about to do something that only an event
-// can tell of, such as a call to the outside world.
-func (c *Codec) CanEncode(ctx context.Context, types ...events.Type) error {
-	return c.canEncode(types, func(t events.Type) *registration {
+// CanEncode returns nil when events of all the types can be encoded even if the registry becomes
+// unavailable. Otherwise it starts registering the missing types in the background, waits for that
+// no longer than a healthy registry takes, and returns why they are not registered: an error of
+// kind errs.Transient. Callers use it before an action whose outcome only an event can report, such
+// as a call to an external system.
+func (c *Codec) CanEncode(ctx context.Context, types ...event.Type) error {
+	return c.canEncode(types, func(t event.Type) *registration {
 		r := c.start(t, 0)
 		c.join(ctx, r)
 		return r
 	})
 }
 
-// Encodable is CanEncode that does not wait, and has a type registered once a second at
-// most, for callers who ask again and again. The error holds a Waiting.
-func (c *Codec) Encodable(types ...events.Type) error {
-	return c.canEncode(types, func(t events.Type) *registration { return c.start(t, encodablePause) })
+// Encodable is CanEncode without waiting. It has a type registered once per second at most, for
+// callers that ask repeatedly. The error has a [Waiting] in its chain.
+func (c *Codec) Encodable(types ...event.Type) error {
+	return c.canEncode(types, func(t event.Type) *registration { return c.start(t, encodablePause) })
 }
 
-func (c *Codec) canEncode(types []events.Type, try func(events.Type) *registration) error {
+func (c *Codec) canEncode(types []event.Type, try func(event.Type) *registration) error {
 	for _, t := range types {
 		if c.isRegistered(t.Name) {
 			continue
@@ -54,8 +54,8 @@ func (c *Codec) canEncode(types []events.Type, try func(events.Type) *registrati
 	return nil
 }
 
-// encoder returns how to encode a type, registering it when it is in the catalogue and
-// was not registered yet.
+// encoder returns the encoder of a type. It registers the type when it is in the catalogue and was
+// not registered yet.
 func (c *Codec) encoder(ctx context.Context, name string) (encoder, error) {
 	c.mu.RLock()
 	enc, ok := c.registered[name]
@@ -63,7 +63,7 @@ func (c *Codec) encoder(ctx context.Context, name string) (encoder, error) {
 	if ok {
 		return enc, nil
 	}
-	t, ok := events.Lookup(name)
+	t, ok := c.types.Lookup(name)
 	if !ok {
 		return encoder{}, errs.New(errs.Hopeless, "encode %s: neither registered nor in the catalogue", name)
 	}
@@ -83,7 +83,7 @@ func (c *Codec) isRegistered(name string) bool {
 }
 
 // register registers one type unless that was done before.
-func (c *Codec) register(ctx context.Context, t events.Type) error {
+func (c *Codec) register(ctx context.Context, t event.Type) error {
 	c.mu.RLock()
 	_, done := c.registered[t.Name]
 	unset := c.levels[t.Name]
@@ -100,9 +100,9 @@ func (c *Codec) register(ctx context.Context, t events.Type) error {
 	}
 }
 
-// start returns the try under way to register a type, or one that ended less than a pause
-// ago. Where there is none it begins one, which ends by the client's timeouts.
-func (c *Codec) start(t events.Type, pause time.Duration) *registration {
+// start returns the try in progress to register a type, or one that ended less than a pause ago. If
+// there is none, it starts a try, which ends by the client's timeouts.
+func (c *Codec) start(t event.Type, pause time.Duration) *registration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.registrations[t.Name]; r != nil && (r.ended.IsZero() || time.Since(r.ended) < pause) {
@@ -110,7 +110,7 @@ func (c *Codec) start(t events.Type, pause time.Duration) *registration {
 	}
 	r := &registration{began: time.Now(), done: make(chan struct{})}
 	if last := c.registrations[t.Name]; last != nil && last.ended.Sub(last.began) > c.patience {
-		r.began = last.began // the registry is slow: those who come now do not wait for it
+		r.began = last.began // the registry is slow: new callers do not wait for it
 	}
 	c.registrations[t.Name] = r
 	go func() {
@@ -124,11 +124,11 @@ func (c *Codec) start(t events.Type, pause time.Duration) *registration {
 	return r
 }
 
-// registeredAs keeps the outcome of a try, and returns why the type is not registered; for
-// holders of mu.
-func (c *Codec) registeredAs(t events.Type, enc encoder, level, err error) error {
+// registeredAs stores the result of a try, and returns why the type is not registered. The caller
+// has locked mu.
+func (c *Codec) registeredAs(t event.Type, enc encoder, level, err error) error {
 	if _, done := c.registered[t.Name]; err != nil && done {
-		return nil // it was about the level alone
+		return nil // the error was only about the level
 	}
 	if err != nil {
 		c.metrics.unregistered.Inc()
@@ -140,12 +140,12 @@ func (c *Codec) registeredAs(t events.Type, enc encoder, level, err error) error
 		c.levels[t.Name] = level
 	}
 	c.registered[t.Name] = enc
-	// What this program writes it also reads, without asking back.
+	// The program also reads what it writes, without another request.
 	c.keep(enc.id, t.Schema, enc.schema)
 	return nil
 }
 
-// join waits for a try as long as a healthy registry takes.
+// join waits for a try, no longer than a healthy registry takes.
 func (c *Codec) join(ctx context.Context, r *registration) {
 	timer := time.NewTimer(c.patience - time.Since(r.began))
 	defer timer.Stop()
@@ -161,8 +161,8 @@ func (c *Codec) join(ctx context.Context, r *registration) {
 	}
 }
 
-// whyNot says why a type is not registered.
-func (c *Codec) whyNot(t events.Type, r *registration) error {
+// whyNot returns why a type is not registered.
+func (c *Codec) whyNot(t event.Type, r *registration) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	w := &Waiting{
@@ -173,14 +173,15 @@ func (c *Codec) whyNot(t events.Type, r *registration) error {
 		w.cause, w.down = problem, true
 	}
 	if !r.ended.IsZero() {
-		w.news = nil // it has come already
+		w.news = nil // the answer has arrived already
 	}
 	return w
 }
 
-// newEncoder learns the id of a type's schema, registering it when the registry does not
-// have it. level is why its compatibility level could not be set though the schema is there.
-func (c *Codec) newEncoder(ctx context.Context, t events.Type) (enc encoder, level, err error) {
+// newEncoder looks up the id of a type's schema, and registers the schema when the registry does
+// not have it. level is why its compatibility level could not be set although the registry has the
+// schema.
+func (c *Codec) newEncoder(ctx context.Context, t event.Type) (enc encoder, level, err error) {
 	own, err := parse(t.Schema)
 	if err != nil {
 		return encoder{}, nil, errs.Wrap(errs.Hopeless, err, t.Subject)
@@ -191,7 +192,7 @@ func (c *Codec) newEncoder(ctx context.Context, t events.Type) (enc encoder, lev
 		level = c.setLevel(ctx, t)
 	}
 	if missing {
-		// Without its level a subject would take a version that breaks it.
+		// Without its level a subject would accept a version that breaks compatibility.
 		if err = level; err == nil {
 			id, err = c.client.Register(ctx, t.Subject, t.Schema)
 		}
@@ -202,9 +203,9 @@ func (c *Codec) newEncoder(ctx context.Context, t events.Type) (enc encoder, lev
 	return encoder{id: id, schema: own, text: t.Schema}, level, nil
 }
 
-// lookUp finds the id of a type's schema without writing. A registry behind something that
-// forbids every POST, the lookup among them, is read version by version.
-func (c *Codec) lookUp(ctx context.Context, t events.Type) (int, error) {
+// lookUp finds the id of a type's schema without writing. When a proxy before the registry forbids
+// every POST, including the lookup, it reads version by version.
+func (c *Codec) lookUp(ctx context.Context, t event.Type) (int, error) {
 	id, err := c.client.Lookup(ctx, t.Subject, t.Schema)
 	if err == nil || errs.KindOf(err) == errs.NotFound || !refusal(err) {
 		return id, err
@@ -219,8 +220,8 @@ func (c *Codec) lookUp(ctx context.Context, t events.Type) (int, error) {
 	return 0, err
 }
 
-// setLevel gives the subject of a long-lived topic its level, unless it has it.
-func (c *Codec) setLevel(ctx context.Context, t events.Type) error {
+// setLevel sets the level of a long-lived topic's subject, unless it has it.
+func (c *Codec) setLevel(ctx context.Context, t event.Type) error {
 	if !longLived(t.Topic) {
 		return nil
 	}
@@ -230,7 +231,7 @@ func (c *Codec) setLevel(ctx context.Context, t events.Type) error {
 	return c.client.SetCompatibility(ctx, t.Subject, FullTransitive)
 }
 
-// unsetLevels is why levels could not be set; nil when all are.
+// unsetLevels returns why levels could not be set; nil when all are set.
 func (c *Codec) unsetLevels() error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -243,7 +244,7 @@ func (c *Codec) unsetLevels() error {
 
 // anyRefused reports whether one of joined errors is a refusal.
 func anyRefused(err error) bool {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // every error of the chain is looked at
 	case nil:
 		return false
 	case interface{ Unwrap() []error }:

@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
-var orderDelivered = events.TypeOf[events.OrderDelivered]() // of a long-lived topic
+var parcelCollected = sample.TypeOf[sample.ParcelCollected]() // of a long-lived topic
 
-// refusing answers requests of a method, and of a path that starts so, with a failure.
+// refusing answers requests of a method, and of a path with a prefix, with a failure.
 func refusing(method, prefix string, status, code int) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, req *http.Request) bool {
 		if req.Method != method || !strings.HasPrefix(req.URL.Path, prefix) {
@@ -28,8 +29,8 @@ func refusing(method, prefix string, status, code int) func(http.ResponseWriter,
 	}
 }
 
-// A registry that has the schema need not take writes: the service is ready, and what could
-// not be set is logged.
+// A registry that has the schema need not accept writes: the service is ready, and a level that
+// could not be set is logged.
 func TestSchemasThatAreThereNeedNoWrites(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
@@ -49,16 +50,16 @@ func TestSchemasThatAreThereNeedNoWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t)
-			r.add(orderDelivered.Subject, strings.Replace(orderDelivered.Schema, "{", `{"aliases":["Older"],`, 1))
-			id := r.add(orderDelivered.Subject, orderDelivered.Schema)
-			r.add(orderDelivered.Subject, strings.Replace(orderDelivered.Schema, "{", `{"aliases":["Newer"],`, 1))
+			r.add(parcelCollected.Subject, strings.Replace(parcelCollected.Schema, "{", `{"aliases":["Older"],`, 1))
+			id := r.add(parcelCollected.Subject, parcelCollected.Schema)
+			r.add(parcelCollected.Subject, strings.Replace(parcelCollected.Schema, "{", `{"aliases":["Newer"],`, 1))
 			r.breakWith(fault)
 			var log bytes.Buffer
-			c := schema.NewCodec(schema.NewClient(r.URL), orderDelivered)
+			c := schema.New(schema.Config{Client: schema.NewClient(r.URL), Types: sample.Catalogue(), WaitFor: []event.Type{parcelCollected}})
 			ctx, cancel := withCancel(t)
 			done := make(chan error, 1)
 			go func() {
-				done <- c.KeepRegistering(ctx, slog.New(slog.NewTextHandler(&log, nil)), orderDelivered)
+				done <- c.KeepRegistering(ctx, slog.New(slog.NewTextHandler(&log, nil)), parcelCollected)
 			}()
 			for deadline := time.Now().Add(20 * time.Second); c.Ready() != nil; {
 				if time.Now().After(deadline) {
@@ -66,46 +67,46 @@ func TestSchemasThatAreThereNeedNoWrites(t *testing.T) {
 				}
 				<-time.After(5 * time.Millisecond)
 			}
-			b, err := c.Encode(t.Context(), events.OrderDelivered{OrderID: "o", OccurredAt: at})
+			b, err := c.Encode(t.Context(), sample.ParcelCollected{ParcelID: "o", OccurredAt: at})
 			if err != nil || int(b[4]) != id {
 				t.Errorf("Encode = %x, %v; want schema id %d", b, err, id)
 			}
-			if n := r.count("POST /subjects/" + orderDelivered.Subject + "/versions"); n != 0 {
+			if n := r.count("POST /subjects/" + parcelCollected.Subject + "/versions"); n != 0 {
 				t.Errorf("%d registrations of a schema that is there", n)
 			}
 			cancel()
 			<-done
-			told, want := strings.Contains(log.String(), "levels could not be set"), strings.HasPrefix(fmt.Sprint(r.levels), "map[]")
-			if told != want {
+			reported, want := strings.Contains(log.String(), "levels could not be set"), strings.HasPrefix(fmt.Sprint(r.levels), "map[]")
+			if reported != want {
 				t.Errorf("levels %v, and the log says: %s", r.levels, log.String())
 			}
 		})
 	}
 }
 
-// A level that is right is not written again.
+// A correct level is not written again.
 func TestALevelThatIsRightIsNotWritten(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	for range 3 {
-		if err := r.codec().Register(t.Context(), orderDelivered); err != nil {
+		if err := r.codec().Register(t.Context(), parcelCollected); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := r.count("PUT /config/" + orderDelivered.Subject); n != 1 {
+	if n := r.count("PUT /config/" + parcelCollected.Subject); n != 1 {
 		t.Errorf("the level was written %d times", n)
 	}
 }
 
-// What a registry refuses is mended at the registry: it is waited for, whatever it says, and
-// goes on by itself.
+// Operators correct a refusal at the registry: the codec waits, whatever the registry answers, and
+// continues by itself.
 func TestAMissingSchemaThatIsRefusedIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
-		"read-only":                 refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 422, 42205),
-		"forbidden":                 refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 403, 40301),
-		"incompatible":              refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 409, 409),
-		"invalid":                   refusing("POST", "/subjects/"+orderDelivered.Subject+"/versions", 422, 42201),
+		"read-only":                 refusing("POST", "/subjects/"+parcelCollected.Subject+"/versions", 422, 42205),
+		"forbidden":                 refusing("POST", "/subjects/"+parcelCollected.Subject+"/versions", 403, 40301),
+		"incompatible":              refusing("POST", "/subjects/"+parcelCollected.Subject+"/versions", 409, 409),
+		"invalid":                   refusing("POST", "/subjects/"+parcelCollected.Subject+"/versions", 422, 42201),
 		"not allowed to set levels": refusing("PUT", "/config/", 403, 40301),
 		"every POST forbidden":      refusing("POST", "/", 403, 40301),
 		"no id in the answer": func(w http.ResponseWriter, req *http.Request) bool {
@@ -117,18 +118,18 @@ func TestAMissingSchemaThatIsRefusedIsWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t)
-			c := schema.NewCodec(schema.NewClient(r.URL), orderDelivered)
+			c := schema.New(schema.Config{Client: schema.NewClient(r.URL), Types: sample.Catalogue(), WaitFor: []event.Type{parcelCollected}})
 			r.breakWith(fault)
-			wantKind(t, c.Register(t.Context(), orderDelivered), errs.Transient, orderDelivered.Subject)
-			_, err := c.Encode(t.Context(), events.OrderDelivered{OrderID: "o", OccurredAt: at})
-			wantKind(t, err, errs.Transient, orderDelivered.Subject)
-			wantKind(t, c.CanEncode(t.Context(), placed, orderDelivered), errs.Transient, "encode Order")
-			wantKind(t, c.Encodable(orderDelivered), errs.Transient, orderDelivered.Subject)
-			wantKind(t, c.Ready(), errs.Transient, orderDelivered.Subject)
+			wantKind(t, c.Register(t.Context(), parcelCollected), errs.Transient, parcelCollected.Subject)
+			_, err := c.Encode(t.Context(), sample.ParcelCollected{ParcelID: "o", OccurredAt: at})
+			wantKind(t, err, errs.Transient, parcelCollected.Subject)
+			wantKind(t, c.CanEncode(t.Context(), placed, parcelCollected), errs.Transient, "encode Parcel")
+			wantKind(t, c.Encodable(parcelCollected), errs.Transient, parcelCollected.Subject)
+			wantKind(t, c.Ready(), errs.Transient, parcelCollected.Subject)
 			r.breakWith(nil)
-			// The try under way may have begun before the registry was mended.
+			// The try in progress may have begun before the registry was corrected.
 			for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
-				if err := c.CanEncode(t.Context(), placed, orderDelivered); err == nil {
+				if err := c.CanEncode(t.Context(), placed, parcelCollected); err == nil {
 					break
 				} else if time.Now().After(deadline) {
 					t.Fatal(err)
@@ -137,14 +138,15 @@ func TestAMissingSchemaThatIsRefusedIsWaitedFor(t *testing.T) {
 			if err := c.Ready(); err != nil {
 				t.Errorf("not ready: %v", err)
 			}
-			if level := r.levels[orderDelivered.Subject]; level != schema.FullTransitive {
+			if level := r.levels[parcelCollected.Subject]; level != schema.FullTransitive {
 				t.Errorf("level %q", level)
 			}
 		})
 	}
 }
 
-// An old answer is as good as a new one: a type that is registered stays so.
+// Encodable tries to register a type once per second at most. A registered type stays encodable
+// while the registry is down.
 func TestEncodableAsksForWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -156,11 +158,11 @@ func TestEncodableAsksForWhatIsMissing(t *testing.T) {
 			}
 			return knowing(placed)(req)
 		})
-		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)))
+		c := schema.NewCodec(schema.NewClient("http://registry", schema.WithTransport(registry)), sample.Catalogue())
 		wantKind(t, c.Encodable(placed), errs.Transient, placed.Subject)
 		synctest.Wait()
 		before := asked
-		for range 100 { // those who wait ask as often as they like
+		for range 100 { // waiting callers may ask as often as they like
 			wantKind(t, c.Encodable(placed), errs.Transient, placed.Subject)
 			synctest.Wait()
 		}

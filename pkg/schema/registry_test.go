@@ -11,12 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
-// registry speaks as much of Confluent's registry API as the client uses. It checks
-// new versions for full transitive compatibility where the subject's level asks for it.
+// registry implements the part of Confluent's registry API that the client uses. It checks new
+// versions for full transitive compatibility when the subject's level requires it.
 type registry struct {
 	*httptest.Server
 
@@ -25,7 +26,7 @@ type registry struct {
 	versions map[string][]int // ids by subject
 	levels   map[string]string
 	requests map[string]int                                // by method and path
-	fault    func(http.ResponseWriter, *http.Request) bool // answers in place of the registry where it returns true
+	fault    func(http.ResponseWriter, *http.Request) bool // answers in place of the registry when it returns true
 	failure  int                                           // HTTP status to answer everything with; 0 for none
 	html     bool                                          // the failure is a proxy's page instead of the API's JSON
 	gate     chan struct{}                                 // when not nil, lookups by id wait until it is closed
@@ -80,9 +81,9 @@ func newRegistry(t testing.TB) *registry {
 	return r
 }
 
-// codec waits for the registry however busy the machine is.
+// codec returns a codec with a long patience, for a busy machine.
 func (r *registry) codec() *schema.Codec {
-	return schema.New(schema.Config{Client: schema.NewClient(r.URL+"/", schema.WithTimeout(patience)), Patience: patience})
+	return schema.New(schema.Config{Types: sample.Catalogue(), Client: schema.NewClient(r.URL+"/", schema.WithTimeout(patience)), Patience: patience})
 }
 
 const patience = 20 * time.Second
@@ -203,7 +204,7 @@ func (r *registry) level(w http.ResponseWriter, req *http.Request) {
 	answer(w, map[string]string{"compatibilityLevel": level})
 }
 
-// breakWith lets fault answer in place of the registry; nil mends it.
+// breakWith lets fault answer in place of the registry; nil ends the fault.
 func (r *registry) breakWith(fault func(http.ResponseWriter, *http.Request) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -262,7 +263,7 @@ func (r *registry) config(w http.ResponseWriter, req *http.Request) {
 
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
-	_ = json.NewEncoder(w).Encode(v) // the client sees what is cut short
+	_ = json.NewEncoder(w).Encode(v) // the client notices a truncated response
 }
 
 func refuse(w http.ResponseWriter, status, code int, message string) {
@@ -270,9 +271,9 @@ func refuse(w http.ResponseWriter, status, code int, message string) {
 	answer(w, map[string]any{"error_code": code, "message": message})
 }
 
-// typeWith is the catalogue's entry of an event with another schema.
-func typeWith(name, text string) events.Type {
-	t, ok := events.Lookup(name)
+// typeWith returns the catalogue's entry of an event with another schema.
+func typeWith(name, text string) event.Type {
+	t, ok := sample.Catalogue().Lookup(name)
 	if !ok {
 		panic(name)
 	}

@@ -6,15 +6,15 @@ import (
 	"github.com/twmb/avro"
 )
 
-// resolution is how to read what a writer's schema wrote as a value of the reader's.
+// resolution reads data of a writer's schema as a value of the reader's.
 type resolution struct {
 	library *avro.Schema
-	// texts are the writer's bytes that the reader takes for texts.
+	// texts are the writer's bytes that the reader reads as texts.
 	texts map[*node]bool
 }
 
-// resolve combines the schema data was written with and the one it is read with. Two
-// recursive records are refused: the type of no event is recursive.
+// resolve combines the schema that data was written with and the schema that it is read with. It
+// refuses two recursive records: no event's type is recursive.
 func resolve(reader, writer *parsed) (r resolution, err error) {
 	defer recoverInto(&err, "resolve schemas")
 	p := newPairs()
@@ -31,7 +31,7 @@ func resolve(reader, writer *parsed) (r resolution, err error) {
 	return resolution{library, p.texts}, nil
 }
 
-// compatible says whether resolve succeeds, and answers for recursive schemas too.
+// compatible returns nil when resolve would succeed. It accepts recursive schemas too.
 func compatible(reader, writer *parsed) (err error) {
 	defer recoverInto(&err, "compare schemas")
 	if err := newPairs().compare(reader.root, writer.root); err != nil {
@@ -40,7 +40,7 @@ func compatible(reader, writer *parsed) (err error) {
 	return avro.CheckCompatibility(writer.library, reader.library)
 }
 
-// recursive says whether a record contains itself.
+// recursive reports whether a record contains itself.
 func (n *node) recursive() bool {
 	const entered, left = 1, 2
 	state := map[*node]int{}
@@ -79,10 +79,10 @@ func (n *node) children() []*node {
 	return nil
 }
 
-// pairs walks two schemas side by side, where the library's own check does not look.
+// pairs compares two schemas side by side, for what the library does not check.
 type pairs struct {
-	// seen are the pairs that were compared, or are being compared further up: a record
-	// that contains itself would be compared without end, and one that does so in several
+	// seen are the pairs that were compared, or are being compared further up. Without it, a record
+	// that contains itself would be compared without end, and one that contains itself in several
 	// fields would double the work at each level.
 	seen  map[[2]*node]bool
 	texts map[*node]bool
@@ -90,8 +90,8 @@ type pairs struct {
 
 func newPairs() pairs { return pairs{map[[2]*node]bool{}, map[*node]bool{}} }
 
-// compare refuses a logical type that is not the writer's, wherever both schemas have a
-// value of the same type, and notes bytes that are read as a text.
+// compare refuses a logical type that differs from the writer's, wherever both schemas have a value
+// of the same type. It records bytes that are read as a text.
 func (p pairs) compare(reader, writer *node) error {
 	if p.seen[[2]*node{reader, writer}] {
 		return nil
@@ -118,8 +118,8 @@ func (p pairs) compare(reader, writer *node) error {
 	return nil
 }
 
-// branches compares each of the writer's types with the one it is read as: of the same
-// name or kind, or the only one. A reader of both texts and bytes takes bytes for bytes.
+// branches compares each of the writer's types with the type that it is read as: one of the same
+// name or kind, or the only one. A reader of both texts and bytes reads bytes as bytes.
 func (p pairs) branches(reader, writer *node) error {
 	for _, w := range writer.alternatives() {
 		read := reader.alternatives()
@@ -138,7 +138,7 @@ func (p pairs) branches(reader, writer *node) error {
 	return nil
 }
 
-// alternatives are the types of a union, and a type that is none alone.
+// alternatives returns the types of a union; for any other type it returns only that type.
 func (n *node) alternatives() []*node {
 	if n.kind == kindUnion {
 		return n.branches

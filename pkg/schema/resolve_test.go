@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/schema"
 )
 
@@ -14,7 +14,7 @@ func timeField(logical string) string {
 	return `{"name":"at","type":{"type":"long","logicalType":"` + logical + `"}}`
 }
 
-// Schemas that a naive walk does not come back from, with a time at the far end.
+// Schemas on which a naive walk would never end, with a time at the far end.
 var intricate = map[string]func(logical string) string{
 	"recursive in two fields": func(logical string) string {
 		return `{"type":"record","name":"tree","fields":[` +
@@ -56,7 +56,7 @@ func TestCompatibleOfIntricateSchemas(t *testing.T) {
 	}
 }
 
-// A field that only one of two recursive records has is judged like any other.
+// A field that only one of two recursive records has is checked like any other.
 func TestCompatibleOfRecursiveRecords(t *testing.T) {
 	t.Parallel()
 	list := func(field string) string {
@@ -72,19 +72,19 @@ func TestCompatibleOfRecursiveRecords(t *testing.T) {
 	wantKind(t, schema.Compatible(required, plain), errs.Conflict, "no default")
 }
 
-// A writer may nest what the reader does not know; two of the kind are not resolved.
+// A writer may nest records that the reader does not know. Two recursive records are not resolved.
 func TestDecodeOfRecursiveRecords(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	recursive := cancelled(orderID, reason, occurredAt, `{"name":"cause","type":["null","eventshop.order.v1.OrderCancelled"],"default":null}`)
+	recursive := cancelled(parcelID, reason, occurredAt, `{"name":"cause","type":["null","lockers.parcel.v1.ParcelReturned"],"default":null}`)
 	value := []byte{0, 0, 0, 0, byte(r.add("s", recursive)), 2, 'o', 2, 'r', 2, 0}
-	got, err := r.codec().Decode(t.Context(), events.TypeOf[events.OrderCancelled](), value)
+	got, err := r.codec().Decode(t.Context(), sample.TypeOf[sample.ParcelReturned](), value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := got.(*events.OrderCancelled); e.OrderID != "o" || e.Reason != "r" {
+	if e := got.(*sample.ParcelReturned); e.ParcelID != "o" || e.Reason != "r" {
 		t.Errorf("%+v", e)
 	}
-	_, err = r.codec().Decode(t.Context(), typeWith("OrderCancelled", recursive), value)
+	_, err = r.codec().Decode(t.Context(), typeWith("ParcelReturned", recursive), value)
 	wantKind(t, err, errs.Hopeless, "recursive")
 }

@@ -14,23 +14,23 @@ const (
 	maxDepth = 64
 	// maxItems bounds the array and map items of one value.
 	maxItems = 100_000
-	// maxEmpty bounds what takes no bytes, of which the input's length alone bounds nothing:
-	// null, a record without fields, and what consists of these. A record that uses another
-	// one twice, which uses another one twice, and so on, has 2^64 of them within maxDepth.
+	// maxEmpty bounds values that take no bytes, because the input's length does not bound them:
+	// null, a record without fields, and combinations of these. A record that uses another one
+	// twice, which uses another one twice, and so on, contains 2^64 of them within maxDepth.
 	maxEmpty = 2 * maxItems
 )
 
-// Bounds of the times that RFC 3339 and Postgres can both write.
+// Bounds of the times that both RFC 3339 and Postgres can represent.
 var (
 	minTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
 	maxTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// scan checks that b is exactly one value of the schema, without building it: lengths,
-// counts and block sizes are honest, numbers are in range, texts and times can be stored.
-// The codec's bounds are these, whatever a library checks: time and memory grow with the
-// input's length, and with nothing that the input says. Bytes in asText are checked like
-// texts, because they are read as such.
+// scan checks that b is exactly one value of the schema, without building it. Lengths, counts and
+// block sizes must match the input, numbers must be in range, texts and times must be storable.
+// These checks are the codec's bounds, whatever a library checks: time and memory grow with the
+// input's length, and not with numbers in the input. Bytes in asText are checked like texts,
+// because they are read as texts.
 func scan(n *node, b []byte, asText map[*node]bool) error {
 	sc := scanner{rest: b, asText: asText}
 	if err := sc.value(n, 0); err != nil {
@@ -134,7 +134,7 @@ func (sc *scanner) number(n *node) error {
 	return checkTime(v, n.logical)
 }
 
-// index reads which of several a value is.
+// index reads which of several alternatives a value is.
 func (sc *scanner) index(what string, of int) (int64, error) {
 	i, err := sc.long()
 	if err != nil {
@@ -153,8 +153,8 @@ func checkTime(v int64, logical string) error {
 	return nil
 }
 
-// timeOf returns the time that a number of a logical type stands for, in UTC. A local time
-// has no zone, and is shown as if its zone were UTC.
+// timeOf converts a number of a logical type to a time in UTC. A local time has no zone; it is
+// treated as UTC.
 func timeOf(v int64, logical string) (t time.Time, ok bool) {
 	switch logical {
 	case logicalMillis, logicalLocalMillis:
@@ -169,8 +169,8 @@ func timeOf(v int64, logical string) (t time.Time, ok bool) {
 
 const secondsPerDay = 24 * 60 * 60
 
-// blocks checks an array or a map: blocks of items, each with its count, until one with
-// count 0. A negative count is followed by the block's size in bytes.
+// blocks checks an array or a map: blocks of items, each with its count, up to a block with count
+// 0. A negative count is followed by the block's size in bytes.
 func (sc *scanner) blocks(item func() error) error {
 	for {
 		count, err := sc.long()
@@ -206,7 +206,7 @@ func (sc *scanner) blocks(item func() error) error {
 	}
 }
 
-// text checks a string: UTF-8 as Avro demands, and no NUL, which Postgres cannot store.
+// text checks a string: UTF-8 as Avro requires, and no NUL, which Postgres cannot store.
 func (sc *scanner) text() error {
 	b, err := sc.sized()
 	if err != nil {
@@ -221,7 +221,7 @@ func (sc *scanner) text() error {
 	return nil
 }
 
-// sized reads bytes behind their length.
+// sized reads bytes after their length.
 func (sc *scanner) sized() ([]byte, error) {
 	n, err := sc.long()
 	if err != nil {

@@ -18,12 +18,12 @@ const (
 func frame(id int, body []byte) []byte {
 	b := make([]byte, prefixLen, prefixLen+len(body))
 	b[0] = magic
-	binary.BigEndian.PutUint32(b[1:], uint32(id)) //nolint:gosec // ids come from unframe or the registry: int32
+	binary.BigEndian.PutUint32(b[1:], uint32(id)) // ids come from unframe or the registry: int32
 	return append(b, body...)
 }
 
-// unframe takes the wire format's prefix off. Registries number schemas with positive
-// 32-bit integers, so other ids are not worth a question.
+// unframe removes the wire format's prefix. Registries number schemas with positive 32-bit
+// integers, so it refuses other ids without a request.
 func unframe(b []byte) (id int, body []byte, err error) {
 	if len(b) < prefixLen {
 		return 0, nil, errs.New(errs.Hopeless, "value of %d bytes is shorter than the wire format's prefix", len(b))

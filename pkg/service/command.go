@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Command is what a program does instead of running its service when its first argument is
-// the command's name: `order migrate`. Run reads what it needs from env, writes its result
-// to out, and returns an error when it could not do its work.
+// Command is what a program does instead of running its service when its first argument is the
+// command's name: `order migrate`. Run reads its settings from env, writes its result to out, and
+// returns an error when it could not do its work.
 type Command struct {
 	Name string
 	Run  func(ctx context.Context, env *Env, out io.Writer) error
 }
 
-// command runs the one that args ask for. Its exit code is 0, 1 when it failed, 2 when the
-// environment or the arguments are wrong.
+// command runs the command that args name. Its exit code is 0; 1 when the command failed; 2 when
+// the environment or the arguments are wrong.
 func command(ctx context.Context, out io.Writer, name string, lookup Lookup, args []string, commands []Command) int {
 	var names []string
 	for _, c := range commands {

@@ -11,18 +11,17 @@ import (
 	"eventshop.example/pkg/credentials"
 )
 
-// Lookup finds a variable of the environment; os.LookupEnv is one.
+// Lookup returns a variable of the environment, as os.LookupEnv does.
 type Lookup = func(name string) (string, bool)
 
-// Env reads typed variables and collects what is wrong with them, so that one
-// start names every mistake. A variable that is set to the empty string counts
-// as not set. Not safe for concurrent use.
+// Env reads typed variables and collects their mistakes, so that one start reports all of them. A
+// variable that is set to the empty string counts as not set. It is not safe for concurrent use.
 type Env struct {
 	lookup   Lookup
 	problems []error
 }
 
-// NewEnv reads from lookup.
+// NewEnv returns an Env that reads from lookup.
 func NewEnv(lookup Lookup) *Env { return &Env{lookup: lookup} }
 
 // Err returns every mistake found so far, each naming its variable; nil if none.
@@ -45,8 +44,8 @@ func (e *Env) String(name, def string) string {
 	return def
 }
 
-// List returns the elements of a required, comma-separated variable, without
-// the spaces around them; none may be empty.
+// List returns the elements of a required, comma-separated variable, without the spaces around
+// them. No element may be empty.
 func (e *Env) List(name string) []string {
 	var list []string
 	for part := range strings.SplitSeq(e.Required(name), ",") {
@@ -61,8 +60,8 @@ func (e *Env) List(name string) []string {
 	return list
 }
 
-// PasswordFile returns the path of a file with a password, or "". The file must be there; it
-// is read by who connects, each time.
+// PasswordFile returns the path of a file with a password, or "". The file must exist. The password
+// is read again for each connection.
 func (e *Env) PasswordFile(name string) string {
 	file, ok := e.get(name)
 	if !ok {
@@ -85,8 +84,7 @@ func (e *Env) Int(name string, def, lowest, highest int) int {
 	})
 }
 
-// Duration returns a positive duration in Go's notation ("5m", "250ms"), or the
-// default.
+// Duration returns a positive duration in Go's notation ("5m", "250ms"), or the default.
 func (e *Env) Duration(name string, def time.Duration) time.Duration {
 	return parse(e, name, def, func(s string) (time.Duration, error) {
 		d, err := time.ParseDuration(s)
@@ -138,8 +136,8 @@ func (e *Env) get(name string) (string, bool) {
 	return v, v != ""
 }
 
-// Fail notes a mistake that only the caller can see: what is wrong with a variable, in words
-// that follow its name.
+// Fail adds a mistake that only the caller can detect. problem is text that follows the variable's
+// name.
 func (e *Env) Fail(name, problem string) {
 	e.problems = append(e.problems, fmt.Errorf("environment variable %s %s", name, problem))
 }

@@ -13,13 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// checkTimeout bounds one readiness check. It is below the second or more that
-// probes usually wait, so that the answer names the check that hangs.
+// checkTimeout bounds one readiness check. It is below the second or more that probes usually wait,
+// so that the answer names the check that hangs.
 const checkTimeout = 900 * time.Millisecond
 
-// Health is the list of what must hold for the process to be ready. The zero
-// value is ready to use; checks are added while the service is put together and
-// may be added at any time.
+// Health is the list of checks that must pass for the process to be ready. The zero value is ready
+// to use. Checks may be added at any time.
 type Health struct {
 	mu     sync.Mutex
 	checks []check
@@ -30,8 +29,8 @@ type check struct {
 	run  func(ctx context.Context) error
 }
 
-// Add adds a readiness check. It returns nil or the reason why the service
-// cannot do its work, within 900 ms, and may be called concurrently.
+// Add adds a readiness check. The check returns nil or the reason why the service cannot do its
+// work, within 900 ms, and may be called concurrently.
 func (h *Health) Add(name string, run func(ctx context.Context) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -44,11 +43,11 @@ type Report struct {
 	Checks map[string]string `json:"checks"` // name → "ok" or the reason
 }
 
-// Ready tells whether all checks passed.
+// Ready reports whether all checks passed.
 func (r Report) Ready() bool { return r.Status == "ready" }
 
-// Check runs all checks at once and reports on each. A check that panics or
-// takes too long has failed.
+// Check runs all checks at once and reports on each. A check that panics or takes too long has
+// failed.
 func (h *Health) Check(ctx context.Context) Report {
 	h.mu.Lock()
 	checks := append([]check(nil), h.checks...)
@@ -74,7 +73,7 @@ func (h *Health) Check(ctx context.Context) Report {
 		case result = <-results[i]:
 		case <-ctx.Done():
 			select {
-			case result = <-results[i]: // it gave a reason at the last moment
+			case result = <-results[i]: // it returned a reason at the last moment
 			default:
 				result = fmt.Sprintf("no answer within %s", checkTimeout)
 			}
@@ -87,10 +86,10 @@ func (h *Health) Check(ctx context.Context) Report {
 	return report
 }
 
-// maxReason bounds a reason in bytes: /readyz is read by people and kept by whatever probes.
+// maxReason bounds a reason in bytes: people read /readyz and probes store it.
 const maxReason = 500
 
-// reasonOf returns an error's text on one line, cut where it is long.
+// reasonOf returns an error's text on one line, cut when it is too long.
 func reasonOf(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if len(text) > maxReason {
@@ -99,7 +98,7 @@ func reasonOf(err error) string {
 	return text
 }
 
-// Operations serves what operators need:
+// Operations serves the paths that operators need:
 //
 //	GET /livez    200 while the process can answer at all
 //	GET /readyz   Report as JSON; 200 when ready, else 503
@@ -125,5 +124,5 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v) // maps of strings: fails only when the client has gone
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // maps of strings: it fails only when the client has gone
 }

@@ -17,11 +17,11 @@ import (
 // healthcheckTimeout bounds the whole command; /readyz itself answers within 900 ms.
 const healthcheckTimeout = 3 * time.Second
 
-// maxReport bounds what is read of an answer: somebody else may listen there.
+// maxReport bounds what is read of an answer, because another program may listen there.
 const maxReport = 64 << 10
 
-// healthcheck asks the process that listens on ADDR whether it is ready, by way of the
-// loopback interface unless ADDR names another host. It is for images that have no shell.
+// healthcheck asks the process that listens on ADDR whether it is ready. It uses the loopback
+// interface unless ADDR names another host. It is for images that have no shell.
 func healthcheck(ctx context.Context, env *Env, out io.Writer) error {
 	addr := env.Required("ADDR")
 	if env.Err() != nil {
@@ -41,7 +41,7 @@ func healthcheck(ctx context.Context, env *Env, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// A transport of its own: a proxy from the environment has no business here.
+	// A transport of its own, so that a proxy from the environment is not used.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {

@@ -77,6 +77,9 @@ func TestOperations(t *testing.T) {
 			t.Errorf("%s: %d %.200s", path, code, body)
 		}
 	}
+	if code, body := get(t, Routes(&h, telemetry.NewRegistry(), http.NotFoundHandler()), "GET", "/debug/pprof/"); code != http.StatusNotFound {
+		t.Errorf("profiles beside an API: %d %.200s", code, body)
+	}
 	if code, _ := get(t, routes, "POST", "/livez"); code != http.StatusMethodNotAllowed {
 		t.Errorf("POST /livez: %d", code)
 	}
@@ -112,7 +115,7 @@ func TestServe(t *testing.T) {
 		answer <- string(body)
 	}()
 	<-entered
-	cancel() // with a request in flight
+	cancel() // while a request is in progress
 	close(leave)
 	if got := <-answer; got != "finished" {
 		t.Errorf("the request in flight got %q", got)

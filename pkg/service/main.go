@@ -11,36 +11,38 @@ import (
 	"eventshop.example/pkg/telemetry"
 )
 
-// Exit codes of Main.
+// Exit codes of [Main].
 const (
 	exitOK     = 0
 	exitFailed = 1 // a component failed
 	exitConfig = 2 // the environment is wrong: starting again cannot help
 )
 
-// Main is the body of a service's main function: it reads the configuration,
-// makes the JSON logger on standard output the default one (level from
-// LOG_LEVEL, default info), runs until SIGINT or SIGTERM and exits: 0 after a
-// graceful stop, 1 when run failed, 2 when the configuration is wrong. A second
-// signal ends the process at once.
+// Main is the body of a service's main function. It reads the configuration, sets the default
+// logger to a JSON logger on standard output (level from LOG_LEVEL, default info; for name and subject
+// see [telemetry.NewLogger]), runs until
+// SIGINT or SIGTERM and exits: 0 after a graceful stop, 1 when run failed, 2 when the configuration
+// is wrong. A second signal ends the process at once.
 //
-// With the first argument "healthcheck" it asks the process that runs, at /readyz of ADDR,
-// and exits 0 when that is ready, else 1 with the reason on standard output. The commands
-// given are further such arguments.
-func Main[C any](name string, configure func(Lookup) (C, error), run func(context.Context, C) error, commands ...Command) {
+// With the first argument "healthcheck" it asks the running process, at /readyz of ADDR, and exits
+// 0 when that is ready, else 1 with the reason on standard output. The given commands are further
+// such arguments.
+func Main[C any](name, subject string, configure func(Lookup) (C, error), run func(context.Context, C) error, commands ...Command) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	context.AfterFunc(ctx, cancel) // gives the signals their default action back
+	context.AfterFunc(ctx, cancel) // restores the default action of the signals
 	if len(os.Args) > 1 {
 		commands = append([]Command{{Name: "healthcheck", Run: healthcheck}}, commands...)
 		os.Exit(command(ctx, os.Stdout, name, os.LookupEnv, os.Args[1:], commands))
 	}
-	os.Exit(start(ctx, os.Stdout, name, os.LookupEnv, configure, run))
+	os.Exit(start(ctx, os.Stdout, name, subject, os.LookupEnv, configure, run))
 }
 
-func start[C any](ctx context.Context, out io.Writer, name string, lookup Lookup, configure func(Lookup) (C, error), run func(context.Context, C) error) int {
+func start[C any](ctx context.Context, out io.Writer, name, subject string, lookup Lookup, configure func(Lookup) (C, error), run func(context.Context, C) error) int {
 	env := NewEnv(lookup)
-	log := telemetry.NewLogger(out, name, env.Level("LOG_LEVEL", slog.LevelInfo))
+	var level slog.Level
+	env.Read([]Setting{LogLevel(&level)})
+	log := telemetry.NewLogger(out, name, subject, level)
 	slog.SetDefault(log)
 	if err := env.Err(); err != nil {
 		log.Error("configuration", "error", err)

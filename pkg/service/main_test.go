@@ -81,7 +81,7 @@ func TestExitCodes(t *testing.T) {
 		"clean": {map[string]string{"ADDR": ":1"}, func(_ context.Context, addr string) error {
 			slog.Info("running", "addr", addr)
 			return nil
-		}, 0, `"service":"order","addr":":1"`},
+		}, 0, `"service":"lockers","addr":":1"`},
 		"failed":        {map[string]string{"ADDR": ":1"}, func(context.Context, string) error { return errors.New("boom") }, 1, "boom"},
 		"panic":         {map[string]string{"ADDR": ":1"}, func(context.Context, string) error { panic("boom") }, 1, "main_test.go"},
 		"configuration": {nil, func(context.Context, string) error { return nil }, 2, "environment variable ADDR is required"},
@@ -90,7 +90,7 @@ func TestExitCodes(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			code := start(t.Context(), &out, "order", lookup(tt.vars), configure, tt.run)
+			code := start(t.Context(), &out, "lockers", "parcelId", lookup(tt.vars), configure, tt.run)
 			if code != tt.code || !strings.Contains(out.String(), tt.log) {
 				t.Errorf("exit %d, want %d, log: %s", code, tt.code, out.String())
 			}

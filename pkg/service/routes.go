@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Routes puts the operator's paths (see Operations) and a service's API on one
-// handler, hence on one port.
+// Routes puts the operators' paths (see [Operations]) and a service's API on one handler, and so on
+// one port.
 func Routes(h *Health, reg *prometheus.Registry, api http.Handler) http.Handler {
 	operations := Operations(h, reg)
 	mux := http.NewServeMux()

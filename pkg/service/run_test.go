@@ -16,7 +16,7 @@ import (
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// journal notes what happens in which order.
+// journal records events in their order.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -142,6 +142,6 @@ func TestTheGracefulPeriodIsForAllTogether(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "not stopped within 5s: consumer") {
 			t.Errorf("error %v", err)
 		}
-		<-time.After(time.Minute) // the bubble ends when those left behind have ended
+		<-time.After(time.Minute) // the bubble ends when the components left behind have ended
 	})
 }

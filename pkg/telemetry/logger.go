@@ -1,34 +1,62 @@
-// Package telemetry gives every record, metric and message of a service the
-// ids that tie them together: structured logs (slog, JSON), W3C trace context
-// and a Prometheus registry.
+// Package telemetry adds to every record, metric and message of a service the ids that connect
+// them: structured logs (slog, JSON), W3C trace context and a Prometheus registry.
 //
-// It guarantees that a record logged with a context carries the order, event
-// and correlation id of that context. It exports no spans: the traceparent is
-// created and passed on, so that a tracing system can be added without a change
-// of the wire format. It never fails; a writer's error is lost, as slog does.
+// It guarantees that a record logged with a context contains the subject, event, correlation
+// and trace id of that context. It writes each record at once. What is true only after a commit is
+// logged after it: see package reaction.
+//
+// It exports no spans. Each piece of work has a span id of its own, and what the work causes names
+// that id as its parent (see [Continue]). So a tracing system can be added without a change of the
+// wire format. Logging never fails; a writer's error is lost, as in slog.
 package telemetry
 
 import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 )
 
 // IDs are the ids a context carries; empty means unknown.
 type IDs struct {
-	OrderID       string
+	Subject       string // id of the aggregate that the work is about, which is the key of its records
 	EventID       string // ce_id of the event being handled
-	CorrelationID string // the same for everything that one outside request caused
+	CorrelationID string // the same for everything that one external request caused
 }
 
-type idsKey struct{}
+type (
+	idsKey     struct{}
+	subjectKey struct{}
+)
 
-// With returns a context that carries the ids. An empty one leaves what ctx
-// already carries, so that each layer adds what it knows.
-func With(ctx context.Context, orderID, eventID, correlationID string) context.Context {
+// lateSubject is the subject of a request. It becomes known while the request runs.
+type lateSubject struct {
+	mu sync.Mutex
+	id string
+}
+
+// WithSubject returns a context for a request whose subject is not known yet: see [Concerns].
+func WithSubject(ctx context.Context) context.Context {
+	return context.WithValue(ctx, subjectKey{}, &lateSubject{})
+}
+
+// Concerns sets the subject of the request that began with [WithSubject]. The context of
+// WithSubject, and all contexts derived from it, carry it from now on, unless they carry another.
+// Without such a context it has no effect.
+func Concerns(ctx context.Context, subject string) {
+	if s, ok := ctx.Value(subjectKey{}).(*lateSubject); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.id = subject
+	}
+}
+
+// With returns a context that carries the ids. An empty id leaves what ctx already carries, so that
+// each layer adds the ids that it knows.
+func With(ctx context.Context, subject, eventID, correlationID string) context.Context {
 	ids := FromContext(ctx)
-	if orderID != "" {
-		ids.OrderID = orderID
+	if subject != "" {
+		ids.Subject = subject
 	}
 	if eventID != "" {
 		ids.EventID = eventID
@@ -42,16 +70,40 @@ func With(ctx context.Context, orderID, eventID, correlationID string) context.C
 // FromContext returns the ids that ctx carries.
 func FromContext(ctx context.Context) IDs {
 	ids, _ := ctx.Value(idsKey{}).(IDs)
+	if s, ok := ctx.Value(subjectKey{}).(*lateSubject); ok && ids.Subject == "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		ids.Subject = s.id
+	}
 	return ids
 }
 
-// NewLogger writes one JSON object a line to w: time, level, msg, service, the
-// record's own attributes, and order_id, event_id, correlation_id and trace_id
-// where the context has them. After WithGroup the ids stand inside the group.
-func NewLogger(w io.Writer, service string, level slog.Leveler) *slog.Logger {
-	h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
-	return slog.New(contextHandler{h}).With("service", service)
+// NewLogger writes one JSON object per line to w: time, level, msg, service, the record's own
+// attributes, and subject, eventId, correlationId and traceId when the context has them and the
+// record has no attribute of that name. After WithGroup the ids are inside the group.
+//
+// subject is the system's own name for the attribute [KeySubject], for example "parcelId"; "" keeps
+// the name.
+func NewLogger(w io.Writer, service, subject string, level slog.Leveler) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if subject != "" {
+		opts.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == KeySubject {
+				a.Key = subject
+			}
+			return a
+		}
+	}
+	return slog.New(contextHandler{slog.NewJSONHandler(w, opts)}).With("service", service)
 }
+
+// Names of the attributes that records of all services share.
+const (
+	KeySubject     = "subject" // the log has the name that NewLogger was called with
+	KeyEvent       = "eventId"
+	KeyCorrelation = "correlationId"
+	KeyTrace       = "traceId"
+)
 
 // contextHandler adds the ids of the context to each record.
 type contextHandler struct{ slog.Handler }
@@ -59,13 +111,15 @@ type contextHandler struct{ slog.Handler }
 func (h contextHandler) Handle(ctx context.Context, rec slog.Record) error {
 	ids := FromContext(ctx)
 	traceParent, _ := Trace(ctx)
+	own := map[string]bool{}
+	rec.Attrs(func(a slog.Attr) bool { own[a.Key] = true; return true })
 	for _, a := range [...]struct{ key, value string }{
-		{"order_id", ids.OrderID},
-		{"event_id", ids.EventID},
-		{"correlation_id", ids.CorrelationID},
-		{"trace_id", TraceID(traceParent)},
+		{KeySubject, ids.Subject},
+		{KeyEvent, ids.EventID},
+		{KeyCorrelation, ids.CorrelationID},
+		{KeyTrace, TraceID(traceParent)},
 	} {
-		if a.value != "" {
+		if a.value != "" && !own[a.key] {
 			rec.AddAttrs(slog.String(a.key, a.value))
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// NewRegistry returns a registry of its own, never the process-wide default,
-// with the Go runtime's and the process's metrics (go_*, process_*) in it.
+// NewRegistry returns a new registry, never the process-wide default, with the Go runtime's and the
+// process's metrics (go_*, process_*) in it.
 func NewRegistry() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(

@@ -18,10 +18,10 @@ const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 func TestRecordsCarryTheIDsOfTheContext(t *testing.T) {
 	ctx := telemetry.With(t.Context(), "", "", "corr-1")
-	ctx = telemetry.With(ctx, "order-1", "event-1", "")
+	ctx = telemetry.With(ctx, "parcel-1", "event-1", "")
 	ctx = telemetry.WithTrace(ctx, parent, "")
 	ids := map[string]any{
-		"order_id": "order-1", "event_id": "event-1", "correlation_id": "corr-1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+		"parcelId": "parcel-1", "eventId": "event-1", "correlationId": "corr-1", "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
 	}
 	tests := map[string]struct {
 		log  func(*slog.Logger)
@@ -35,7 +35,7 @@ func TestRecordsCarryTheIDsOfTheContext(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var buf bytes.Buffer
-			log := telemetry.NewLogger(&buf, "order", slog.LevelInfo)
+			log := telemetry.NewLogger(&buf, "lockers", "parcelId", slog.LevelInfo)
 			log.DebugContext(ctx, "too fine")
 			tt.log(log)
 			var got map[string]any
@@ -46,7 +46,7 @@ func TestRecordsCarryTheIDsOfTheContext(t *testing.T) {
 				t.Error("no time")
 			}
 			delete(got, "time")
-			if diff := cmp.Diff(with(tt.want, "msg", "m", "service", "order"), got); diff != "" {
+			if diff := cmp.Diff(with(tt.want, "msg", "m", "service", "lockers"), got); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -66,12 +66,12 @@ func with(m map[string]any, pairs ...any) map[string]any {
 }
 
 func TestWithLeavesTheOuterContextAlone(t *testing.T) {
-	outer := telemetry.With(t.Context(), "order-1", "", "corr-1")
-	inner := telemetry.With(outer, "order-2", "event-2", "")
-	if diff := cmp.Diff(telemetry.IDs{OrderID: "order-1", CorrelationID: "corr-1"}, telemetry.FromContext(outer)); diff != "" {
+	outer := telemetry.With(t.Context(), "parcel-1", "", "corr-1")
+	inner := telemetry.With(outer, "parcel-2", "event-2", "")
+	if diff := cmp.Diff(telemetry.IDs{Subject: "parcel-1", CorrelationID: "corr-1"}, telemetry.FromContext(outer)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(telemetry.IDs{OrderID: "order-2", EventID: "event-2", CorrelationID: "corr-1"}, telemetry.FromContext(inner)); diff != "" {
+	if diff := cmp.Diff(telemetry.IDs{Subject: "parcel-2", EventID: "event-2", CorrelationID: "corr-1"}, telemetry.FromContext(inner)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -135,6 +135,44 @@ func TestTraceOfAContext(t *testing.T) {
 	}
 }
 
+// TestContinue: work is a child of its cause, and starts a trace when the cause is unknown.
+func TestContinue(t *testing.T) {
+	for name, tt := range map[string]struct {
+		parent, state, wantState string
+		child                    bool
+	}{
+		"both":       {parent, "vendor=1", "vendor=1", true},
+		"unsampled":  {parent[:53] + "00", "", "", true},
+		"later":      {"cc" + parent[2:] + "-more", "vendor=1", "vendor=1", true},
+		"bad state":  {parent, "vendor=\n", "", true},
+		"bad parent": {"rubbish", "vendor=1", "", false},
+		"none":       {"", "", "", false},
+	} {
+		outer := telemetry.WithTrace(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "outer=1")
+		got, state := telemetry.Trace(telemetry.Continue(outer, tt.parent, tt.state))
+		switch {
+		case !telemetry.ValidTraceParent(got) || state != tt.wantState:
+			t.Errorf("%s: %q, %q", name, got, state)
+		case tt.child && (telemetry.TraceID(got) != telemetry.TraceID(parent) || got[36:52] == parent[36:52] || got[53:] != tt.parent[53:55]):
+			t.Errorf("%s: %s is no child of %s", name, got, tt.parent)
+		case !tt.child && (telemetry.TraceID(got) == telemetry.TraceID(parent) || telemetry.TraceID(got) == "0af7651916cd43dd8448eb211c80319c"):
+			t.Errorf("%s: %s is no new trace", name, got)
+		}
+	}
+}
+
+// TestChildOf: the result has the trace of the parent and the span of own.
+func TestChildOf(t *testing.T) {
+	own := telemetry.NewTraceParent()
+	got, state := telemetry.ChildOf(parent, "vendor=1", own)
+	if !telemetry.ValidTraceParent(got) || telemetry.TraceID(got) != telemetry.TraceID(parent) || got[36:52] != own[36:52] || got[53:] != parent[53:55] || state != "vendor=1" {
+		t.Errorf("%s, %q is no child of %s by %s", got, state, parent, own)
+	}
+	if got, state := telemetry.ChildOf("rubbish", "vendor=1", own); got != own || state != "" {
+		t.Errorf("%s, %q, want %s", got, state, own)
+	}
+}
+
 func TestRegistriesAreSeparate(t *testing.T) {
 	for range 2 { // a second one must not clash with the first
 		families, err := telemetry.NewRegistry().Gather()
@@ -147,6 +185,37 @@ func TestRegistriesAreSeparate(t *testing.T) {
 		}
 		if !names["go_goroutines"] || !names["process_resident_memory_bytes"] {
 			t.Errorf("missing metrics in %v", names)
+		}
+	}
+}
+
+// TestAnAttributeOfARecordIsNotDoubled: JSON with a name twice has no agreed meaning.
+func TestAnAttributeOfARecordIsNotDoubled(t *testing.T) {
+	var buf bytes.Buffer
+	ctx := telemetry.With(t.Context(), "parcel-1", "", "")
+	telemetry.NewLogger(&buf, "lockers", "parcelId", slog.LevelInfo).InfoContext(ctx, "m", telemetry.KeySubject, "parcel-2")
+	if got := buf.String(); strings.Count(got, "parcelId") != 1 || !strings.Contains(got, "parcel-2") {
+		t.Error(got)
+	}
+}
+
+// TestConcerns: the subject of a request becomes known late, and log lines of the whole request
+// contain it from then on.
+func TestConcerns(t *testing.T) {
+	var buf bytes.Buffer
+	log := telemetry.NewLogger(&buf, "lockers", "parcelId", slog.LevelInfo)
+	outer := telemetry.WithSubject(telemetry.With(t.Context(), "", "", "corr-1"))
+	inner := telemetry.With(outer, "", "event-1", "")
+	log.InfoContext(outer, "before")
+	telemetry.Concerns(inner, "parcel-1")
+	log.InfoContext(outer, "after")
+	log.InfoContext(inner, "inside")
+	log.InfoContext(telemetry.With(inner, "parcel-2", "", ""), "another")
+	telemetry.Concerns(t.Context(), "parcel-3") // no request: the call has no effect
+	lines := strings.Split(buf.String(), "\n")
+	for i, want := range []string{"", `"parcelId":"parcel-1"`, `"parcelId":"parcel-1"`, `"parcelId":"parcel-2"`} {
+		if want == "" && strings.Contains(lines[i], "parcelId") || !strings.Contains(lines[i], want) {
+			t.Errorf("line %d is %s, want %s", i, lines[i], want)
 		}
 	}
 }

@@ -11,16 +11,27 @@ type traceKey struct{}
 
 type trace struct{ parent, state string }
 
-// WithTrace returns a context that carries a W3C trace context. A traceparent
-// that is not valid is not taken, and neither is its tracestate.
+// WithTrace returns a context that carries a W3C trace context. It ignores an invalid traceparent
+// and its tracestate.
 func WithTrace(ctx context.Context, traceParent, traceState string) context.Context {
 	if !ValidTraceParent(traceParent) {
 		return ctx
 	}
 	if !validTraceState(traceState) {
-		traceState = "" // the recommendation: a bad state is dropped, the parent kept
+		traceState = "" // as W3C recommends: drop an invalid state, keep the parent
 	}
 	return context.WithValue(ctx, traceKey{}, trace{traceParent, traceState})
+}
+
+// Continue returns a context for work that traceParent's owner caused. The context carries the same
+// trace with a span id of the work's own, and traceState. When traceParent is not valid, the work
+// starts a trace. Events and calls that the work causes carry the result of [Trace], so that the
+// work is their parent.
+func Continue(ctx context.Context, traceParent, traceState string) context.Context {
+	if !ValidTraceParent(traceParent) {
+		traceState = "" // it belongs to an unknown parent
+	}
+	return WithTrace(ctx, ChildTraceParent(traceParent), traceState)
 }
 
 // Trace returns the trace context that ctx carries; empty strings if none.
@@ -29,8 +40,8 @@ func Trace(ctx context.Context) (traceParent, traceState string) {
 	return t.parent, t.state
 }
 
-// NewTraceParent starts a trace: "00-<trace id>-<parent id>-01", ids random and
-// sampled set (W3C Trace Context, level 1).
+// NewTraceParent starts a trace: "00-<trace id>-<parent id>-01", with random ids and the sampled
+// flag set (W3C Trace Context, level 1).
 func NewTraceParent() string {
 	var id [16]byte
 	random(id[:])
@@ -46,6 +57,16 @@ func ChildTraceParent(parent string) string {
 	return "00-" + TraceID(parent) + "-" + newParentID() + "-" + parent[53:55]
 }
 
+// ChildOf returns the trace context of work that parent's owner caused: the trace of parent with
+// the parent id of own. own is a traceparent that was created for the work before its cause was
+// known. When parent is not valid, own starts a trace, and state is dropped.
+func ChildOf(parent, state, own string) (traceParent, traceState string) {
+	if !ValidTraceParent(parent) {
+		return own, ""
+	}
+	return "00-" + TraceID(parent) + own[35:52] + "-" + parent[53:55], state
+}
+
 // TraceID returns the trace id in a traceparent, 32 hex digits, or "" when the
 // traceparent is not valid.
 func TraceID(traceParent string) string {
@@ -55,8 +76,8 @@ func TraceID(traceParent string) string {
 	return traceParent[3:35]
 }
 
-// ValidTraceParent tells whether s is a traceparent: lower-case hex, no id all
-// zero, version not ff; a version above 00 may carry more after the flags.
+// ValidTraceParent reports whether s is a traceparent: lower-case hex, no all-zero id, version not
+// ff; a version above 00 may have more after the flags.
 func ValidTraceParent(s string) bool {
 	// version(2)-trace id(32)-parent id(16)-flags(2)
 	if len(s) < 55 || len(s) > 255 || s[2] != '-' || s[35] != '-' || s[52] != '-' {
@@ -75,8 +96,8 @@ func ValidTraceParent(s string) bool {
 	return version != "00" && s[55] == '-'
 }
 
-// validTraceState is a bound on what is passed on, not a parser: printable
-// ASCII, at most the 512 characters the recommendation asks carriers to keep.
+// validTraceState checks bounds and does not parse: printable ASCII, and at most the 512 characters
+// that the W3C recommendation asks carriers to keep.
 func validTraceState(s string) bool {
 	return len(s) <= 512 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
@@ -93,7 +114,7 @@ func newParentID() string {
 	return hex.EncodeToString(id[:])
 }
 
-// random fills b and makes sure that it is not all zero, which is no valid id.
+// random fills b and ensures that it is not all zero, which is not a valid id.
 func random(b []byte) {
 	rand.Read(b) // never returns an error (crypto/rand)
 	b[len(b)-1] |= 1

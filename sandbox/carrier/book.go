@@ -17,23 +17,23 @@ import (
 type outcome int
 
 const (
-	applied   outcome = iota // written to the book by this call
-	repeated                 // decided earlier by the same key, same answer
+	applied   outcome = iota // this call wrote it to the book
+	repeated                 // decided earlier for the same key, with the same answer
 	keyReused                // the key was used for another request
 	refused                  // the carrier does not take this shipment
-	cancelled                // the key was cancelled before
+	cancelled                // the key had been cancelled
 	departed                 // too late to cancel: dispatched or delivered
 	unknown                  // no shipment has this key
 )
 
-// book is the carrier's memory: a journal and what follows from it. Every decision is
-// made and written under mu; every answer waits for the journal to be durable.
+// book is the carrier's state: a journal and the state derived from it. Every decision is made and
+// written under mu. Every answer waits until the journal is durable.
 type book struct {
 	journal       *journal.Journal[entry]
 	now           func() time.Time
 	dispatchAfter time.Duration
 	deliverAfter  time.Duration
-	// wake tells the clock of Run that the next due time may be nearer.
+	// wake tells [Server.Run] that the next due time may be earlier.
 	wake chan struct{}
 
 	mu        sync.Mutex
@@ -55,7 +55,7 @@ func openBook(path string, cfg Config, fsync func(*os.File) error) (*book, error
 	return b, nil
 }
 
-// apply is the only way the state changes: from a new entry and from a replayed one.
+// apply is the only place that changes the state, both for a new entry and for a replayed one.
 func (b *book) apply(seq int64, e entry) error {
 	s := b.shipments[e.Key]
 	if s == nil {
@@ -92,7 +92,7 @@ func (b *book) report(seq int64, e entry, s *Shipment) {
 	})
 }
 
-// record is called with mu held.
+// record requires that the caller holds mu.
 func (b *book) record(e entry) error {
 	at, err := b.journal.Write(e)
 	if err != nil {
@@ -101,9 +101,9 @@ func (b *book) record(e entry) error {
 	return b.apply(int64(at), e)
 }
 
-// decide moves parcels that are due, runs decision under the lock, then waits until
-// everything it may have seen or written is durable. Moving them first makes the clock,
-// not the timer behind Run, decide a race between a cancellation and a dispatch.
+// decide moves parcels that are due and runs decision under the lock. Then it waits until
+// everything that decision may have read or written is durable. Because due parcels move first, the
+// clock decides a race between a cancellation and a dispatch, not the timer of [Server.Run].
 func (b *book) decide(decision func(now time.Time) (outcome, error)) (outcome, error) {
 	b.mu.Lock()
 	now := b.now().UTC()
@@ -119,8 +119,8 @@ func (b *book) decide(decision func(now time.Time) (outcome, error)) (outcome, e
 	return what, b.journal.Sync(seen)
 }
 
-// advance dispatches and delivers what is due. A stale heap entry, of a parcel that was
-// cancelled or has moved on, is dropped.
+// advance dispatches and delivers the parcels that are due. It drops a stale heap entry, whose
+// parcel was cancelled or has already moved.
 func (b *book) advance(now time.Time) error {
 	for len(b.due) > 0 && !b.due[0].at.After(now) {
 		next := heap.Pop(&b.due).(due)
@@ -138,7 +138,7 @@ func (b *book) advance(now time.Time) error {
 	return nil
 }
 
-// schedule takes a parcel or, with a code in the effect, refuses it for good.
+// schedule accepts a parcel. With a code in effect.Refuse, it refuses the parcel for good.
 func (b *book) schedule(key string, req shipmentRequest, effect faults.Effect) (Shipment, outcome, error) {
 	var shipment Shipment
 	sum := fingerprint(req)
@@ -186,8 +186,8 @@ func either(override *time.Duration, standard time.Duration) time.Duration {
 	return standard
 }
 
-// cancel stops a parcel that has not left. A key never seen gets a tombstone; a refused
-// one needs none, its key already answers "refused" for ever.
+// cancel stops a parcel that has not left. An unknown key gets a tombstone. A refused key needs
+// none, because it always answers "refused".
 func (b *book) cancel(key string, req cancelRequest) (Shipment, outcome, error) {
 	var shipment Shipment
 	what, err := b.decide(func(now time.Time) (outcome, error) {
@@ -233,7 +233,7 @@ func (b *book) page(after int64, limit int) ([]Update, error) {
 	return page, err
 }
 
-// owner says whose order a key belongs to, as far as the book knows.
+// owner returns the order and the customer of a key, as far as the book has them.
 func (b *book) owner(key string) (orderID, customerID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -243,7 +243,7 @@ func (b *book) owner(key string) (orderID, customerID string) {
 	return "", ""
 }
 
-// nextDue is when advance will have something to do; ok is false when nothing waits.
+// nextDue returns when advance next has something to do. ok is false when no parcel is due.
 func (b *book) nextDue() (at time.Time, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -253,7 +253,7 @@ func (b *book) nextDue() (at time.Time, ok bool) {
 	return b.due[0].at, true
 }
 
-// fingerprint hashes a request in its canonical JSON form (fields in struct order).
+// fingerprint hashes a request in its canonical JSON form (fields in the order of the struct).
 func fingerprint(req any) string {
 	hash := fnv.New128a()
 	// Structs of strings and integers always encode, and the hash never fails.

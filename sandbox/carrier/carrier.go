@@ -1,15 +1,14 @@
-// Package carrier simulates a parcel carrier: it takes shipments over HTTP, cancels
-// them until they leave, and reports in a feed when they leave and arrive.
+// Package carrier simulates a parcel carrier. It takes shipments over HTTP, cancels them until they
+// leave, and reports in a feed when they leave and arrive.
 //
-// It guarantees that one idempotency key ships at most one parcel, that a parcel is
-// cancelled or dispatched but never both, that the feed keeps its order and its
-// sequence numbers, and that whatever was answered is still so after a crash. Dispatch
-// and delivery are due at times fixed at scheduling: a carrier that was down for longer
-// catches up when it starts. When its journal cannot be written it answers 500 and Run
-// returns, so that the process ends.
+// It guarantees that one idempotency key ships at most one parcel, that a parcel is cancelled or
+// dispatched but never both, that the feed keeps its order and its sequence numbers, and that every
+// answer survives a crash. The times of dispatch and delivery are fixed at scheduling, so a carrier
+// that was down catches up when it starts. When the journal cannot be written, the carrier answers
+// 500 and Run returns, so that the process ends.
 //
-// A schedule operation is named by the Idempotency-Key header: the same key with the
-// same body gets the first answer again (in its present state), with another body 422.
+// The Idempotency-Key header names a schedule operation. The same key with the same body gets the
+// first answer again, with the present state. The same key with another body gets 422.
 package carrier
 
 import (
@@ -23,7 +22,7 @@ import (
 	"eventshop.example/sandbox/internal/wire"
 )
 
-// The operations fault rules can name.
+// The operations that fault rules can name.
 const (
 	OperationSchedule = "schedule"
 	OperationCancel   = "cancel"
@@ -60,9 +59,9 @@ type cancelRequest struct {
 	CustomerID string `json:"customerId"`
 }
 
-// Config is what a carrier needs to know.
+// Config configures a carrier.
 type Config struct {
-	// Folder holds the journal; it is created when missing.
+	// Folder holds the journal. Open creates it if it is missing.
 	Folder string
 	// DispatchAfter is the time from scheduling to dispatch, DeliverAfter the time from
 	// dispatch to delivery.
@@ -72,16 +71,16 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Server is the carrier. Open creates it; Close ends it.
+// Server is the carrier. [Open] creates it, and [Server.Close] ends it.
 type Server struct {
 	book   *book
 	faults *faults.Set
 }
 
-// Open replays the journal in the folder.
+// Open opens a carrier and replays the journal in the folder.
 func Open(cfg Config) (*Server, error) { return openOn(cfg, (*os.File).Sync) }
 
-// openOn is Open on a disk with another fsync.
+// openOn is [Open] with another fsync function.
 func openOn(cfg Config, fsync func(*os.File) error) (*Server, error) {
 	if err := os.MkdirAll(cfg.Folder, 0o750); err != nil {
 		return nil, err
@@ -97,8 +96,8 @@ func openOn(cfg Config, fsync func(*os.File) error) (*Server, error) {
 	})}, nil
 }
 
-// Run moves parcels when they are due. It returns nil when ctx is done, or the journal's
-// error as soon as it has one.
+// Run moves parcels when they are due. It returns nil when ctx is done, or the journal's error as
+// soon as there is one.
 func (s *Server) Run(ctx context.Context) error {
 	for {
 		timer := time.NewTimer(s.untilDue())
@@ -120,7 +119,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// untilDue is how long Run may sleep; with nothing due, until it is woken.
+// untilDue returns how long Run may sleep. Without a due parcel, Run sleeps up to an hour unless it
+// is woken.
 func (s *Server) untilDue() time.Duration {
 	at, ok := s.book.nextDue()
 	if !ok {
@@ -129,13 +129,13 @@ func (s *Server) untilDue() time.Duration {
 	return at.Sub(s.book.now())
 }
 
-// Ready is nil while the journal can be written.
+// Ready returns nil while the journal can be written.
 func (s *Server) Ready(context.Context) error { return s.book.journal.Err() }
 
 // Close makes the journal durable and releases it.
 func (s *Server) Close() error { return s.book.journal.Close() }
 
-// Handler serves the carrier's API and its fault switches.
+// Handler serves the carrier's API and its fault rules.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/shipments", s.postShipment)
@@ -143,7 +143,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/shipments/{key}/cancel", s.postCancel)
 	mux.HandleFunc("GET /v1/updates", s.getUpdates)
 	s.faults.Register(mux)
-	return mux
+	return wire.Routes(mux)
 }
 
 func (s *Server) postShipment(w http.ResponseWriter, r *http.Request) {
@@ -209,9 +209,7 @@ func (s *Server) postCancel(w http.ResponseWriter, r *http.Request) {
 			return failed(err)
 		}
 		if what == departed {
-			return wire.Answer{Status: http.StatusConflict, Body: map[string]any{
-				"code": shipment.Status, "shipment": shipment,
-			}}
+			return wire.Refuse(http.StatusConflict, string(shipment.Status), "the parcel has left").With("shipment", shipment)
 		}
 		return wire.Answer{Status: http.StatusOK, Body: shipment}
 	})

@@ -14,9 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rig is a carrier behind HTTP with a clock the test moves; it can be stopped and
-// started on the same folder.
-type rig struct {
+// fixture is a carrier behind HTTP with a clock that the test moves. It can stop and newFixture on the same
+// folder.
+type fixture struct {
 	t      *testing.T
 	folder string
 	server *Server
@@ -26,15 +26,15 @@ type rig struct {
 	now time.Time
 }
 
-func start(t *testing.T) *rig {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	r := &rig{t: t, folder: t.TempDir(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	r := &fixture{t: t, folder: t.TempDir(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	r.open(10 * time.Second)
 	t.Cleanup(r.close)
 	return r
 }
 
-func (r *rig) open(after time.Duration) {
+func (r *fixture) open(after time.Duration) {
 	r.t.Helper()
 	server, err := Open(Config{Folder: r.folder, DispatchAfter: after, DeliverAfter: after, Now: r.clock})
 	if err != nil {
@@ -43,29 +43,29 @@ func (r *rig) open(after time.Duration) {
 	r.server, r.http = server, httptest.NewServer(server.Handler())
 }
 
-func (r *rig) clock() time.Time {
+func (r *fixture) clock() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.now
 }
 
-func (r *rig) pass(d time.Duration) {
+func (r *fixture) pass(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.now = r.now.Add(d)
 }
 
-func (r *rig) close() {
+func (r *fixture) close() {
 	r.http.Close()
 	if err := r.server.Close(); err != nil {
 		r.t.Errorf("Close: %v", err)
 	}
 }
 
-func (r *rig) restart() {
+func (r *fixture) restart() {
 	r.t.Helper()
 	r.close()
-	// Other delays than before: parcels already taken must not notice.
+	// Other delays than before must not change parcels that are already taken.
 	r.open(time.Hour)
 }
 
@@ -80,13 +80,13 @@ type answer struct {
 	Next       int64     `json:"next"`
 }
 
-func (r *rig) send(method, path, key, body string) (answer, error) {
+func (r *fixture) send(method, path, key, body string) (answer, error) {
 	r.t.Helper()
 	req, err := http.NewRequest(method, r.http.URL+path, bytes.NewBufferString(body))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	req.GetBody = nil // one request is one request: the transport must not repeat it
+	req.GetBody = nil // the transport must not repeat the request
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
@@ -103,7 +103,7 @@ func (r *rig) send(method, path, key, body string) (answer, error) {
 	return a, nil
 }
 
-func (r *rig) must(method, path, key, body string) answer {
+func (r *fixture) must(method, path, key, body string) answer {
 	r.t.Helper()
 	a, err := r.send(method, path, key, body)
 	if err != nil {
@@ -116,12 +116,12 @@ func shipmentBody(order string) string {
 	return fmt.Sprintf(`{"orderId":%q,"customerId":"c1","address":{"street":"s","city":"c","postalCode":"p","country":"GB"},"items":[{"sku":"A","quantity":1}]}`, order)
 }
 
-func (r *rig) schedule(key, order string) answer {
+func (r *fixture) schedule(key, order string) answer {
 	r.t.Helper()
 	return r.must("POST", "/v1/shipments", key, shipmentBody(order))
 }
 
-func (r *rig) feed(after int64) []string {
+func (r *fixture) feed(after int64) []string {
 	r.t.Helper()
 	a := r.must("GET", fmt.Sprintf("/v1/updates?after=%d", after), "", "")
 	feed := []string{}
@@ -131,7 +131,7 @@ func (r *rig) feed(after int64) []string {
 	return feed
 }
 
-func (r *rig) wantFeed(want ...string) {
+func (r *fixture) wantFeed(want ...string) {
 	r.t.Helper()
 	if diff := cmp.Diff(append([]string{}, want...), r.feed(0)); diff != "" {
 		r.t.Fatalf("feed (-want +got):\n%s", diff)
@@ -139,7 +139,7 @@ func (r *rig) wantFeed(want ...string) {
 }
 
 func TestParcelLeavesAndArrives(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	a := r.schedule("k1", "o1")
 	if a.HTTP != 201 || a.Status != StatusScheduled || a.ShipmentID == "" || a.TrackingID == "" {
 		t.Fatalf("schedule = %+v", a)
@@ -160,9 +160,9 @@ func TestParcelLeavesAndArrives(t *testing.T) {
 	}
 }
 
-// What is due does not depend on which process is there when it is due.
+// Due times do not depend on the process that runs when they pass.
 func TestDueTimesSurviveARestart(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.schedule("k1", "o1")
 	r.restart()
 	r.pass(10 * time.Second)
@@ -178,7 +178,7 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 }
 
 func TestFeedPages(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	for i := range 5 {
 		r.schedule(fmt.Sprintf("k%d", i), "o1")
 		r.pass(time.Second)
@@ -210,7 +210,7 @@ func TestFeedPages(t *testing.T) {
 }
 
 func TestCancelBeforeDispatch(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.schedule("k1", "o1")
 	for range 2 {
 		if a := r.must("POST", "/v1/shipments/k1/cancel", "", ""); a.HTTP != 200 || a.Status != StatusCancelled {
@@ -226,7 +226,7 @@ func TestCancelBeforeDispatch(t *testing.T) {
 }
 
 func TestCancelOfAnUnknownKeyIsATombstone(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	if a := r.must("POST", "/v1/shipments/k1/cancel", "", `{"orderId":"o1"}`); a.HTTP != 200 || a.Status != StatusCancelled {
 		t.Fatalf("cancel = %+v", a)
 	}
@@ -240,9 +240,9 @@ func TestCancelOfAnUnknownKeyIsATombstone(t *testing.T) {
 }
 
 func TestCancelAfterDispatchIsRefused(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.schedule("k1", "o1")
-	// Nobody looked at the carrier since the parcel became due: the clock decides.
+	// No request reached the carrier since the parcel became due, so the clock decides.
 	r.pass(10 * time.Second)
 	if a := r.must("POST", "/v1/shipments/k1/cancel", "", ""); a.HTTP != 409 || a.Code != "dispatched" || a.Shipment.Status != StatusDispatched {
 		t.Fatalf("cancel = %+v", a)
@@ -255,7 +255,7 @@ func TestCancelAfterDispatchIsRefused(t *testing.T) {
 }
 
 func TestScheduleAndCancelRace(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	for i := range 30 {
 		key := fmt.Sprintf("k%d", i)
 		var (
@@ -274,9 +274,9 @@ func TestScheduleAndCancelRace(t *testing.T) {
 }
 
 func TestRefusalStays(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.must("POST", "/faults", "", `{"match":{"orderId":"o1"},"refuse":"address_not_served","times":1}`)
-	for range 2 { // the key stays refused although the rule is used up
+	for range 2 { // the key stays refused after the rule is used up
 		if a := r.schedule("k1", "o1"); a.HTTP != 422 || a.Code != "address_not_served" {
 			t.Fatalf("schedule = %+v", a)
 		}
@@ -291,7 +291,7 @@ func TestRefusalStays(t *testing.T) {
 }
 
 func TestDelaysByRule(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.must("POST", "/faults", "", `{"match":{"orderId":"o1"},"dispatchAfterMs":0,"deliverAfterMs":3600000}`)
 	r.schedule("k1", "o1")
 	r.schedule("k2", "o2")
@@ -301,7 +301,7 @@ func TestDelaysByRule(t *testing.T) {
 }
 
 func TestLostAnswerIsApplied(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.must("POST", "/faults", "", `{"match":{"operation":"schedule"},"answerLost":true}`)
 	if a, err := r.send("POST", "/v1/shipments", "k1", shipmentBody("o1")); err == nil {
 		t.Fatalf("got an answer: %+v", a)
@@ -312,7 +312,7 @@ func TestLostAnswerIsApplied(t *testing.T) {
 	}
 }
 
-// With the real clock and nobody asking, Run moves the parcels.
+// With the real clock and without requests, Run moves the parcels.
 func TestRunMovesParcels(t *testing.T) {
 	server, err := Open(Config{Folder: t.TempDir(), DispatchAfter: time.Millisecond, DeliverAfter: time.Millisecond, Now: time.Now})
 	if err != nil {
@@ -335,7 +335,7 @@ func TestRunMovesParcels(t *testing.T) {
 	for delivered := false; !delivered; {
 		select {
 		case <-tick.C:
-			server.book.mu.Lock() // not page(): that would move the parcels itself
+			server.book.mu.Lock() // not page(), which would move the parcels itself
 			delivered = len(server.book.updates) == 2
 			server.book.mu.Unlock()
 		case <-deadline:
@@ -349,7 +349,7 @@ func TestRunMovesParcels(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	for _, body := range []string{``, `{}`, `{"orderId":"o1"}`, `{"orderId":"o1","weight":3}`, shipmentBody("")} {
 		if a := r.must("POST", "/v1/shipments", "k1", body); a.HTTP != 400 {
 			t.Errorf("%s = %+v, want 400", body, a)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// within asks a handler and returns where the answer's status will be. The caller is in a
-// synctest bubble: when within returns, the answer is there or waits for the disk.
+// within sends a request and returns where the status of the answer will be. The caller is in a
+// synctest bubble. When within returns, the answer has arrived or waits for the disk.
 func within(handler http.Handler, method, path, key, body string) *atomic.Int64 {
 	var status atomic.Int64
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -32,8 +32,8 @@ func within(handler http.Handler, method, path, key, body string) *atomic.Int64 
 	return &status
 }
 
-// TestNoAnswerBeforeTheDiskHasIt: no answer rests on a booking that a crash could still
-// take back, whoever asked for it.
+// TestNoAnswerBeforeTheDiskHasIt: no answer depends on a booking that a crash could remove,
+// whichever request it answers.
 func TestNoAnswerBeforeTheDiskHasIt(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]struct {
@@ -75,8 +75,8 @@ func TestNoAnswerBeforeTheDiskHasIt(t *testing.T) {
 	}
 }
 
-// TestABrokenDiskEndsTheCarrier: nothing is answered that the journal did not take, and the
-// process ends, whether a request or a parcel that is due meets the disk first.
+// TestABrokenDiskEndsTheCarrier: nothing is answered that the journal did not store, and the
+// process ends, whether a request or a due parcel is the first to use the disk.
 func TestABrokenDiskEndsTheCarrier(t *testing.T) {
 	t.Parallel()
 	for first, due := range map[string]time.Duration{"a request": 2 * time.Hour, "a parcel that is due": time.Minute} {
@@ -127,7 +127,7 @@ func TestABrokenDiskEndsTheCarrier(t *testing.T) {
 				if s, ok := server.book.shipments["k3"]; ok {
 					t.Errorf("the book has %+v, which the journal refused", s)
 				}
-				_ = server.Close() // fails with the disk's error, as it should
+				_ = server.Close() // fails with the error of the disk
 			})
 		})
 	}
@@ -135,7 +135,7 @@ func TestABrokenDiskEndsTheCarrier(t *testing.T) {
 
 // TestATornTailIsCutOff: see the gateway's test of the same name.
 func TestATornTailIsCutOff(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.schedule("k1", "o1")
 	r.close()
 	path := filepath.Join(r.folder, "carrier.jsonl")
@@ -163,9 +163,9 @@ func TestATornTailIsCutOff(t *testing.T) {
 	}
 }
 
-// TestAFeedIsReadOn: a page begins behind the line that was read last.
+// TestAFeedIsReadOn: a page begins after the last line of the previous page.
 func TestAFeedIsReadOn(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	for _, key := range []string{"k1", "k2"} {
 		r.schedule(key, "o-"+key)
 	}
@@ -180,9 +180,9 @@ func TestAFeedIsReadOn(t *testing.T) {
 	}
 }
 
-// TestACancelledParcelNeverLeaves, whatever the carrier was told to do with it at first.
+// TestACancelledParcelNeverLeaves, whatever was scheduled before.
 func TestACancelledParcelNeverLeaves(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.schedule("k1", "o1")
 	r.pass(10*time.Second - time.Nanosecond)
 	if a := r.must("POST", "/v1/shipments/k1/cancel", "", ""); a.HTTP != 200 {

@@ -5,8 +5,8 @@ import "time"
 // Status is the state of a shipment.
 type Status string
 
-// The states of a shipment: scheduled goes on to dispatched and delivered, or to
-// cancelled. Refused and cancelled are final.
+// The states of a shipment. Scheduled leads to dispatched and then delivered, or to cancelled.
+// Refused and cancelled are final, and so is delivered.
 const (
 	StatusScheduled  Status = "scheduled"
 	StatusRefused    Status = "refused"
@@ -15,11 +15,11 @@ const (
 	StatusDelivered  Status = "delivered"
 )
 
-// Name is the carrier's name as its answers give it.
+// Name is the carrier's name in its answers.
 const Name = "sandbox-express"
 
-// entry is one line of the journal: the status a key got and, for the first one, what
-// was asked.
+// entry is one line of the journal: the new status of a key and, in the first entry of a key, the
+// request.
 type entry struct {
 	At     time.Time `json:"at"`
 	Key    string    `json:"key"`
@@ -30,15 +30,14 @@ type entry struct {
 	CustomerID  string           `json:"customerId,omitempty"`
 	Code        string           `json:"code,omitempty"`
 	Fingerprint string           `json:"fingerprint,omitempty"`
-	// DispatchAt and DeliverAt are when a scheduled parcel is due. They are written
-	// down at scheduling, so that a restart, even with other delays, changes nothing
-	// for parcels already taken.
+	// DispatchAt and DeliverAt are the times at which a scheduled parcel moves. They are stored at
+	// scheduling, so that a restart with other delays does not change the parcels already taken.
 	DispatchAt time.Time `json:"dispatchAt,omitzero"`
 	DeliverAt  time.Time `json:"deliverAt,omitzero"`
 }
 
-// Shipment is the state of one idempotency key. A key cancelled before it was ever
-// scheduled has one too: it is what refuses a shipment that arrives late.
+// Shipment is the state of one idempotency key. A key that was cancelled before it was scheduled
+// has one too, which refuses a shipment that arrives late.
 type Shipment struct {
 	ShipmentID string `json:"shipmentId,omitempty"`
 	TrackingID string `json:"trackingId,omitempty"`
@@ -57,8 +56,7 @@ type Shipment struct {
 	deliverAt   time.Time
 }
 
-// Update is one line of the tracking feed. Seq rises and is never used twice; it has
-// gaps.
+// Update is one line of the tracking feed. Seq rises, has gaps and is never used twice.
 type Update struct {
 	Seq        int64     `json:"seq"`
 	At         time.Time `json:"at"`
@@ -70,14 +68,14 @@ type Update struct {
 	Status     Status    `json:"status"`
 }
 
-// due is a parcel and when something happens to it next.
+// due is a parcel and the time of its next step.
 type due struct {
 	at       time.Time
-	from     Status // the status the step starts from; in any other the step is stale
+	from     Status // the status before the step; the step is stale in any other status
 	shipment *Shipment
 }
 
-// dueHeap is a container/heap of parcels, the earliest first.
+// dueHeap is a container/heap of parcels, earliest first.
 type dueHeap []due
 
 func (h dueHeap) Len() int           { return len(h) }

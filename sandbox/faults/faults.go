@@ -1,14 +1,14 @@
-// Package faults is how a sandbox server is broken on purpose: rules that match
-// operations and say what goes wrong with them.
+// Package faults breaks a sandbox server on purpose. Rules match operations and define their
+// faults.
 //
-// Every rule that matches a call takes part. Latencies add up; of the other effects
-// the earliest rule's wins. A rule with times is used up after that many calls.
-// Rules live in memory: a restarted server is a healthy one. What a rule did to the
-// ledger (a decline, a refusal, a changed delay) stays, because the ledger keeps it.
+// Every rule that matches a call takes part. Latencies add up. For every other effect, the earliest
+// rule takes precedence. A rule with times is removed after that many calls. Rules are kept in
+// memory, so a restarted server has none. The effects of a rule on the ledger (a decline, a
+// refusal, a changed delay) remain, because the ledger stores them.
 //
-// The connection faults differ in what they leave behind: down cuts the connection
-// before anything was done; answerLost does everything, durably, and then cuts it.
-// To the caller both look the same, which is the point: only asking by key tells.
+// The connection faults differ in their effect. down cuts the connection before anything is done.
+// answerLost does everything durably and then cuts the connection. The caller cannot distinguish
+// them without a lookup by key. That is their purpose.
 package faults
 
 import (
@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Match selects calls; an empty member matches everything.
+// Match selects calls. An empty member matches everything.
 type Match struct {
 	OrderID    string `json:"orderId,omitempty"`
 	CustomerID string `json:"customerId,omitempty"`
@@ -27,40 +27,40 @@ type Match struct {
 	Key        string `json:"key,omitempty"`
 }
 
-// Rule is one fault as POST /faults takes it and GET /faults shows it. Durations are
-// in milliseconds.
+// Rule is one fault, as POST /faults takes it and GET /faults returns it. Durations are in
+// milliseconds.
 type Rule struct {
-	// ID names the rule for DELETE; given by the server when empty. Adding a rule
-	// with an ID in use replaces that rule.
+	// ID names the rule for DELETE. The server sets it when it is empty. A rule with an existing ID
+	// replaces that rule.
 	ID    string `json:"id"`
 	Match Match  `json:"match"`
 
-	// LatencyMs delays the operation before it is looked at.
+	// LatencyMs delays the operation before anything is done.
 	LatencyMs int64 `json:"latencyMs,omitempty"`
 	// Status answers with this HTTP status (400 to 599) and does nothing.
 	Status int `json:"status,omitempty"`
 	// Down cuts the connection and does nothing.
 	Down bool `json:"down,omitempty"`
-	// AnswerLost does everything and cuts the connection in place of an answer.
+	// AnswerLost does everything and then cuts the connection instead of answering.
 	AnswerLost bool `json:"answerLost,omitempty"`
 	// Decline makes the gateway decline charges with this code.
 	Decline string `json:"decline,omitempty"`
-	// Refuse makes the carrier refuse shipments with this code.
+	// Refuse makes the carrier refuse shipments, and the mailbox mails, with this code.
 	Refuse string `json:"refuse,omitempty"`
-	// DispatchAfterMs and DeliverAfterMs replace the carrier's delays for shipments
-	// scheduled while the rule is there.
+	// DispatchAfterMs and DeliverAfterMs replace the carrier's delays for shipments that are
+	// scheduled while the rule exists.
 	DispatchAfterMs *int64 `json:"dispatchAfterMs,omitempty"`
 	DeliverAfterMs  *int64 `json:"deliverAfterMs,omitempty"`
 
-	// Probability is the chance, 0 to 1, that the rule acts on a matching call;
-	// absent means always.
+	// Probability is the chance, 0 to 1, that the rule applies to a matching call. Absent means
+	// always.
 	Probability *float64 `json:"probability,omitempty"`
-	// Times is how many more calls the rule acts on; absent means no limit.
+	// Times is the number of calls that the rule still applies to. Absent means no limit.
 	Times *int `json:"times,omitempty"`
 }
 
-// Call describes an operation asked of a server. Members the server cannot know yet
-// (the order of a key it has never seen) are empty and match only empty members.
+// Call describes an operation of a server. Members that the server does not know (such as the order
+// of an unknown key) are empty and match only empty members of a [Match].
 type Call struct {
 	Operation  string
 	OrderID    string
@@ -68,7 +68,7 @@ type Call struct {
 	Key        string
 }
 
-// Effect is what the rules do to one call.
+// Effect is the combined effect of the rules on one call.
 type Effect struct {
 	Latency       time.Duration
 	Status        int
@@ -80,8 +80,7 @@ type Effect struct {
 	DeliverAfter  *time.Duration
 }
 
-// Abilities says which rules make sense for a server, so that a rule that could never
-// act is refused and not silently kept.
+// Abilities lists the rules that make sense for a server. A rule that could never apply is refused.
 type Abilities struct {
 	Operations []string
 	Decline    bool
@@ -89,7 +88,7 @@ type Abilities struct {
 	Delays     bool
 }
 
-// Set holds the rules of one server. Its methods may be called from any goroutine.
+// Set holds the rules of one server. It is safe for concurrent use.
 type Set struct {
 	abilities Abilities
 	chance    func() float64
@@ -104,8 +103,8 @@ func New(abilities Abilities) *Set {
 	return &Set{abilities: abilities, chance: rand.Float64}
 }
 
-// Add puts a rule behind the others, or in place of the one with its ID, and returns it
-// as kept. The error says what is wrong with the rule.
+// Add appends a rule, or replaces the rule with the same ID, and returns the stored rule. The error
+// describes what is wrong with the rule.
 func (s *Set) Add(rule Rule) (Rule, error) {
 	if err := s.check(rule); err != nil {
 		return Rule{}, err
@@ -161,11 +160,11 @@ func (r Rule) acts() bool {
 		r.Refuse != "" || r.DispatchAfterMs != nil || r.DeliverAfterMs != nil
 }
 
-// List returns the rules in the order they act.
+// List returns the rules in the order in which they apply.
 func (s *Set) List() []Rule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A copy of Times, because Take counts it down.
+	// Copy Times, because Take counts it down.
 	rules := slices.Clone(s.rules)
 	for i, r := range rules {
 		if r.Times != nil {
@@ -176,7 +175,7 @@ func (s *Set) List() []Rule {
 	return rules
 }
 
-// Remove takes out the rule with this ID and reports whether there was one.
+// Remove removes the rule with this ID and reports whether there was one.
 func (s *Set) Remove(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,14 +187,14 @@ func (s *Set) Remove(id string) bool {
 	return true
 }
 
-// Clear takes out all rules.
+// Clear removes all rules.
 func (s *Set) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rules = nil
 }
 
-// Take returns what the rules do to the call and uses up their times.
+// Take returns the effect of the rules on the call and counts down their times.
 func (s *Set) Take(call Call) Effect {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,18 +7,16 @@ import (
 	"eventshop.example/sandbox/internal/wire"
 )
 
-// Serve carries out an operation under the rules. do is called at most once; when it
-// is, everything it answers for is durable by the time it returns. A cut connection is
-// made with http.ErrAbortHandler, which net/http turns into a closed connection without
-// an answer and without a log line.
+// Serve runs an operation under the rules. It calls do at most once. When do returns, everything
+// that its answer reports is durable. Serve cuts a connection with http.ErrAbortHandler: net/http
+// closes the connection without an answer and without a log line.
 func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, do func(Effect) wire.Answer) {
 	effect := s.Take(call)
 	if effect.Latency > 0 {
 		timer := time.NewTimer(effect.Latency)
 		defer timer.Stop()
-		// A caller that gave up does not undo its request: a slow server may still
-		// apply it, so the operation goes on when the time has come. Only the end of
-		// the latency, not the caller, decides.
+		// A caller that leaves does not cancel its request, because a slow server may still apply
+		// it. So the operation continues after the full latency, whether or not the caller waits.
 		<-timer.C
 	}
 	if effect.Down {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// disk is a disk that a test can hold up or break.
+// disk is a disk that a test can block or break.
 type disk struct {
 	mu      sync.Mutex
 	release chan struct{} // nil: fsyncs are done at once
@@ -34,7 +34,7 @@ func (d *disk) sync(f *os.File) error {
 	return f.Sync()
 }
 
-// hold stops the fsyncs that begin from now on, until resume.
+// hold blocks the fsyncs that begin from now on, until resume.
 func (d *disk) hold() (resume func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -54,9 +54,9 @@ func (d *disk) fail(err error) {
 	d.broken = err
 }
 
-// TestNoAnswerBeforeTheDiskHasIt: neither the first answer nor a repeated one, nor a
-// look-up, a void, a refund or a page of the ledger that has seen what the disk does not
-// have yet. After a crash it might not have happened.
+// TestNoAnswerBeforeTheDiskHasIt: no answer is sent before the disk has everything that it depends
+// on. That holds for a first and a repeated answer, a lookup, a void, a refund and a page of the
+// ledger.
 func TestNoAnswerBeforeTheDiskHasIt(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]struct {
@@ -81,7 +81,7 @@ func TestNoAnswerBeforeTheDiskHasIt(t *testing.T) {
 					t.Fatal(err)
 				}
 				handler := server.Handler()
-				// send asks and returns where the answer's status will be.
+				// send sends a request and returns where the status of the answer will be.
 				send := func(method, path, key, body string) *atomic.Int64 {
 					var status atomic.Int64
 					req := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -93,7 +93,7 @@ func TestNoAnswerBeforeTheDiskHasIt(t *testing.T) {
 						handler.ServeHTTP(w, req)
 						status.Store(int64(w.Code))
 					}()
-					synctest.Wait() // it has answered, or waits for the disk
+					synctest.Wait() // the request is answered, or waits for the disk
 					return &status
 				}
 				resume := d.hold()
@@ -115,10 +115,10 @@ func TestNoAnswerBeforeTheDiskHasIt(t *testing.T) {
 	}
 }
 
-// startOn is a gateway on that disk.
-func startOn(t *testing.T, d *disk) *rig {
+// newFixtureOn returns a gateway on that disk.
+func newFixtureOn(t *testing.T, d *disk) *fixture {
 	t.Helper()
-	r := &rig{t: t, folder: t.TempDir()}
+	r := &fixture{t: t, folder: t.TempDir()}
 	server, err := openOn(r.folder, time.Now, d.sync)
 	if err != nil {
 		t.Fatal(err)
@@ -127,15 +127,15 @@ func startOn(t *testing.T, d *disk) *rig {
 	return r
 }
 
-// TestABrokenDiskEndsTheGateway: what the journal did not take is not answered, the
-// gateway says so, and its process ends.
+// TestABrokenDiskEndsTheGateway: the gateway does not answer what the journal did not store. It
+// reports the error, and its process ends.
 func TestABrokenDiskEndsTheGateway(t *testing.T) {
 	t.Parallel()
 	d := &disk{}
-	r := startOn(t, d)
+	r := newFixtureOn(t, d)
 	t.Cleanup(func() {
 		r.http.Close()
-		_ = r.server.Close() // fails with the disk's error, as it should
+		_ = r.server.Close() // fails with the error of the disk
 	})
 	if a := r.must("POST", "/v1/charges", "k1", chargeBody("o1", 500)); a.Status != 201 {
 		t.Fatalf("charge = %+v", a)
@@ -146,7 +146,7 @@ func TestABrokenDiskEndsTheGateway(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.server.Run(context.Background()) }()
 	d.fail(errors.New("disk gone"))
-	for range 2 { // the second does not reach the disk any more
+	for range 2 { // the second request does not reach the disk any more
 		if a := r.must("POST", "/v1/charges", "k2", chargeBody("o2", 500)); a.Status != 500 || a.Code != "ledger_unavailable" {
 			t.Errorf("charge = %+v", a)
 		}
@@ -176,12 +176,11 @@ func TestABrokenDiskEndsTheGateway(t *testing.T) {
 	}
 }
 
-// TestATornTailIsCutOff: the crash came in the middle of a write. Nobody was answered on
-// the strength of it, so the next start goes on without it, and the one after that finds
-// a sound ledger.
+// TestATornTailIsCutOff: the crash came during a write. No answer depended on that line, so the
+// next newFixture removes it, and the newFixture after that finds a valid ledger.
 func TestATornTailIsCutOff(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newFixture(t)
 	if a := r.must("POST", "/v1/charges", "k1", chargeBody("o1", 500)); a.Status != 201 {
 		t.Fatalf("charge = %+v", a)
 	}
@@ -191,8 +190,7 @@ func TestATornTailIsCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Longer than what is written next: an uncut one would stand behind it for whoever reads
-	// the file.
+	// Longer than the next line, so that a tail that is not removed would remain after it.
 	torn := strings.Replace(string(whole[:len(whole)-1]), "o1", strings.Repeat("9", 1<<10), 1)
 	if err := os.WriteFile(path, append(whole, torn...), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,16 +1,14 @@
-// Package gateway simulates a card payment gateway: charges, voids and refunds over
-// HTTP, with idempotency keys and a ledger that outlives the process.
+// Package gateway simulates a card payment gateway: charges, voids and refunds over HTTP, with
+// idempotency keys and a durable ledger.
 //
-// It guarantees that one idempotency key takes money at most once, that a key is
-// captured or voided but never both whichever request comes first, that refunds never
-// exceed what was captured, and that whatever was answered is still so after a crash.
-// It does not check cards: every charge is captured unless a fault rule declines it.
-// When its journal cannot be written it answers 500 and Run returns, so that the
-// process ends instead of answering from a memory the disk does not share.
+// It guarantees that one idempotency key takes money at most once, that a key is captured or voided
+// but never both, whichever request comes first, that refunds never exceed the capture, and that
+// every answer survives a crash. It does not check cards: every charge is captured unless a fault
+// rule declines it. When the journal cannot be written, the gateway answers 500 and Run returns.
+// The process then ends, so that it does not answer from state that is not on the disk.
 //
-// An operation is named by the Idempotency-Key header (draft-ietf-httpapi-
-// idempotency-key-header): the same key with the same body gets the first answer again,
-// with another body 422.
+// The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header) names an operation. The
+// same key with the same body gets the first answer again. The same key with another body gets 422.
 package gateway
 
 import (
@@ -24,7 +22,7 @@ import (
 	"eventshop.example/sandbox/internal/wire"
 )
 
-// The operations fault rules can name.
+// The operations that fault rules can name.
 const (
 	OperationCharge = "charge"
 	OperationRefund = "refund"
@@ -32,11 +30,8 @@ const (
 	OperationLookup = "lookup"
 )
 
-const (
-	defaultPage = 1000
-	maxPage     = 10_000
-)
-
+// chargeRequest is the request of a charge. Its JSON form is hashed into the ledger (see
+// fingerprint), so it must not change.
 type chargeRequest struct {
 	OrderID    string `json:"orderId"`
 	CustomerID string `json:"customerId"`
@@ -50,25 +45,26 @@ type voidRequest struct {
 	Reason     string `json:"reason"`
 }
 
+// refundRequest is hashed in the same way as [chargeRequest].
 type refundRequest struct {
 	ChargeKey string `json:"chargeKey"`
 	Amount    int64  `json:"amount"` // minor units of the charge's currency
 	Reason    string `json:"reason"`
 }
 
-// Server is the gateway. Open creates it; Close ends it.
+// Server is the gateway. [Open] creates it, and [Server.Close] ends it.
 type Server struct {
 	ledger *ledger
 	faults *faults.Set
 }
 
-// Open replays the ledger in folder, which is created when missing. now stamps the
-// ledger's entries.
+// Open opens a gateway and replays the ledger in folder. It creates the folder if it is missing.
+// now is the clock of the ledger's entries.
 func Open(folder string, now func() time.Time) (*Server, error) {
 	return openOn(folder, now, (*os.File).Sync)
 }
 
-// openOn is Open on a disk with another fsync.
+// openOn is [Open] with another fsync function.
 func openOn(folder string, now func() time.Time, fsync func(*os.File) error) (*Server, error) {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return nil, err
@@ -83,7 +79,7 @@ func openOn(folder string, now func() time.Time, fsync func(*os.File) error) (*S
 	})}, nil
 }
 
-// Run returns nil when ctx is done, or the journal's error as soon as it has one.
+// Run returns nil when ctx is done, or the journal's error as soon as there is one.
 func (s *Server) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -93,13 +89,13 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// Ready is nil while the ledger can be written.
+// Ready returns nil while the ledger can be written.
 func (s *Server) Ready(context.Context) error { return s.ledger.journal.Err() }
 
 // Close makes the ledger durable and releases it.
 func (s *Server) Close() error { return s.ledger.journal.Close() }
 
-// Handler serves the gateway's API and its fault switches.
+// Handler serves the gateway's API and its fault rules.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/charges", s.postCharge)
@@ -108,7 +104,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/refunds", s.postRefund)
 	mux.HandleFunc("GET /v1/ledger", s.getLedger)
 	s.faults.Register(mux)
-	return mux
+	return wire.Routes(mux)
 }
 
 func (s *Server) postCharge(w http.ResponseWriter, r *http.Request) {
@@ -116,13 +112,23 @@ func (s *Server) postCharge(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var req chargeRequest
-	if !wire.Read(w, r, &req) {
+	var body struct {
+		OrderID    string `json:"orderId"`
+		CustomerID string `json:"customerId"`
+		minorUnits
+		Currency string `json:"currency"`
+	}
+	if !wire.Read(w, r, &body) {
 		return
 	}
+	amount, ok := body.value(w)
+	if !ok {
+		return
+	}
+	req := chargeRequest{OrderID: body.OrderID, CustomerID: body.CustomerID, Amount: amount, Currency: body.Currency}
 	if req.OrderID == "" || req.Amount <= 0 || len(req.Currency) != 3 {
 		wire.Send(w, wire.Refuse(http.StatusBadRequest, "bad_request",
-			"orderId, an amount above 0 in minor units and a currency of 3 letters are required"))
+			"orderId, an amountMinor above 0 and a currency of 3 letters are required"))
 		return
 	}
 	call := faults.Call{Operation: OperationCharge, OrderID: req.OrderID, CustomerID: req.CustomerID, Key: key}
@@ -133,13 +139,13 @@ func (s *Server) postCharge(w http.ResponseWriter, r *http.Request) {
 		}
 		switch what {
 		case applied:
-			return wire.Answer{Status: http.StatusCreated, Body: charge}
+			return wire.Answer{Status: http.StatusCreated, Body: viewCharge(charge)}
 		case voided:
 			return wire.Refuse(http.StatusConflict, "voided", "key %q was voided and takes no charge any more", key)
 		case keyReused:
 			return reused(key)
 		}
-		return wire.Answer{Status: http.StatusOK, Body: charge}
+		return wire.Answer{Status: http.StatusOK, Body: viewCharge(charge)}
 	})
 }
 
@@ -153,7 +159,7 @@ func (s *Server) getCharge(w http.ResponseWriter, r *http.Request) {
 		if !found {
 			return wire.Refuse(http.StatusNotFound, "unknown_charge", "no charge has key %q", key)
 		}
-		return wire.Answer{Status: http.StatusOK, Body: charge}
+		return wire.Answer{Status: http.StatusOK, Body: viewCharge(charge)}
 	})
 }
 
@@ -173,9 +179,9 @@ func (s *Server) postVoid(w http.ResponseWriter, r *http.Request) {
 			return failed(err)
 		}
 		if what == captured {
-			return wire.Answer{Status: http.StatusConflict, Body: map[string]any{"code": "captured", "charge": charge}}
+			return wire.Refuse(http.StatusConflict, "captured", "charge %q took money", key).With("charge", viewCharge(charge))
 		}
-		return wire.Answer{Status: http.StatusOK, Body: charge}
+		return wire.Answer{Status: http.StatusOK, Body: viewCharge(charge)}
 	})
 }
 
@@ -184,12 +190,21 @@ func (s *Server) postRefund(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var req refundRequest
-	if !wire.Read(w, r, &req) {
+	var body struct {
+		ChargeKey string `json:"chargeKey"`
+		minorUnits
+		Reason string `json:"reason"`
+	}
+	if !wire.Read(w, r, &body) {
 		return
 	}
+	amount, ok := body.value(w)
+	if !ok {
+		return
+	}
+	req := refundRequest{ChargeKey: body.ChargeKey, Amount: amount, Reason: body.Reason}
 	if req.ChargeKey == "" || req.Amount <= 0 {
-		wire.Send(w, wire.Refuse(http.StatusBadRequest, "bad_request", "chargeKey and an amount above 0 in minor units are required"))
+		wire.Send(w, wire.Refuse(http.StatusBadRequest, "bad_request", "chargeKey and an amountMinor above 0 are required"))
 		return
 	}
 	call := s.callFor(OperationRefund, req.ChargeKey)
@@ -201,7 +216,7 @@ func (s *Server) postRefund(w http.ResponseWriter, r *http.Request) {
 		}
 		switch what {
 		case applied:
-			return wire.Answer{Status: http.StatusCreated, Body: refund}
+			return wire.Answer{Status: http.StatusCreated, Body: viewRefund(refund)}
 		case unknown:
 			return wire.Refuse(http.StatusNotFound, "unknown_charge", "no charge has key %q", req.ChargeKey)
 		case notCharged:
@@ -211,23 +226,8 @@ func (s *Server) postRefund(w http.ResponseWriter, r *http.Request) {
 		case keyReused:
 			return reused(key)
 		}
-		return wire.Answer{Status: http.StatusOK, Body: refund}
+		return wire.Answer{Status: http.StatusOK, Body: viewRefund(refund)}
 	})
-}
-
-// getLedger is for auditors and has no fault rules: it is the oracle that says what
-// really happened while the faults were on.
-func (s *Server) getLedger(w http.ResponseWriter, r *http.Request) {
-	after, limit, ok := wire.Page(w, r, defaultPage, maxPage)
-	if !ok {
-		return
-	}
-	entries, err := s.ledger.page(after, limit)
-	if err != nil {
-		wire.Send(w, failed(err))
-		return
-	}
-	wire.Send(w, wire.Answer{Status: http.StatusOK, Body: map[string]any{"entries": entries}})
 }
 
 func (s *Server) callFor(operation, key string) faults.Call {

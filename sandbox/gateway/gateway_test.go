@@ -13,23 +13,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rig is a gateway behind HTTP that can be stopped and started on the same folder.
-type rig struct {
+// fixture is a gateway behind HTTP. It can stop and newFixture on the same folder.
+type fixture struct {
 	t      *testing.T
 	folder string
 	server *Server
 	http   *httptest.Server
 }
 
-func start(t *testing.T) *rig {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	r := &rig{t: t, folder: t.TempDir()}
+	r := &fixture{t: t, folder: t.TempDir()}
 	r.open()
 	t.Cleanup(r.close)
 	return r
 }
 
-func (r *rig) open() {
+func (r *fixture) open() {
 	r.t.Helper()
 	server, err := Open(r.folder, time.Now)
 	if err != nil {
@@ -38,14 +38,14 @@ func (r *rig) open() {
 	r.server, r.http = server, httptest.NewServer(server.Handler())
 }
 
-func (r *rig) close() {
+func (r *fixture) close() {
 	r.http.Close()
 	if err := r.server.Close(); err != nil {
 		r.t.Errorf("Close: %v", err)
 	}
 }
 
-func (r *rig) restart() {
+func (r *fixture) restart() {
 	r.t.Helper()
 	r.close()
 	r.open()
@@ -61,15 +61,15 @@ type answer struct {
 	Refunded int64  `json:"refunded"`
 }
 
-// send returns an error only when there was no answer.
-func (r *rig) send(method, path, key, body string) (answer, error) {
+// send returns an error only when no answer arrived.
+func (r *fixture) send(method, path, key, body string) (answer, error) {
 	r.t.Helper()
 	req, err := http.NewRequest(method, r.http.URL+path, bytes.NewBufferString(body))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	// The transport repeats a request on its own when it carries a key and its body
-	// can be read again; a test of lost answers wants each request to be one request.
+	// The transport itself repeats a request that has a key and a body that can be read again. A
+	// test of lost answers needs each request to be sent once.
 	req.GetBody = nil
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
@@ -89,7 +89,7 @@ func (r *rig) send(method, path, key, body string) (answer, error) {
 	return a, nil
 }
 
-func (r *rig) must(method, path, key, body string) answer {
+func (r *fixture) must(method, path, key, body string) answer {
 	r.t.Helper()
 	a, err := r.send(method, path, key, body)
 	if err != nil {
@@ -102,21 +102,26 @@ func chargeBody(order string, amount int64) string {
 	return fmt.Sprintf(`{"orderId":%q,"customerId":"c1","amount":%d,"currency":"EUR"}`, order, amount)
 }
 
-func (r *rig) ledger() []Entry {
+func (r *fixture) ledger() []Entry {
 	r.t.Helper()
 	res, err := http.Get(r.http.URL + "/v1/ledger")
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var page struct{ Entries []Entry }
+	var page struct{ Entries []entryView }
 	if err := json.NewDecoder(res.Body).Decode(&page); err != nil {
 		r.t.Fatal(err)
 	}
-	return page.Entries
+	entries := make([]Entry, len(page.Entries))
+	for i, view := range page.Entries {
+		entries[i] = view.Entry
+		entries[i].Amount = view.AmountMinor
+	}
+	return entries
 }
 
-func (r *rig) kinds(order string) []Kind {
+func (r *fixture) kinds(order string) []Kind {
 	r.t.Helper()
 	var kinds []Kind
 	for _, e := range r.ledger() {
@@ -127,7 +132,7 @@ func (r *rig) kinds(order string) []Kind {
 	return kinds
 }
 
-func (r *rig) wantKinds(order string, want ...Kind) {
+func (r *fixture) wantKinds(order string, want ...Kind) {
 	r.t.Helper()
 	if diff := cmp.Diff(want, r.kinds(order)); diff != "" {
 		r.t.Fatalf("ledger of %s (-want +got):\n%s", order, diff)
@@ -135,7 +140,7 @@ func (r *rig) wantKinds(order string, want ...Kind) {
 }
 
 func TestChargeIsCapturedOncePerKey(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	first := r.must("POST", "/v1/charges", "k1", chargeBody("o1", 500))
 	if first.Status != 201 || first.State != "captured" || first.ChargeID == "" {
 		t.Fatalf("charge = %+v", first)
@@ -157,7 +162,7 @@ func TestChargeIsCapturedOncePerKey(t *testing.T) {
 }
 
 func TestConcurrentChargesWithOneKeyCaptureOnce(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	var all sync.WaitGroup
 	created := make(chan answer, 20)
 	for range 20 {
@@ -175,7 +180,7 @@ func TestConcurrentChargesWithOneKeyCaptureOnce(t *testing.T) {
 }
 
 func TestVoidAndChargeRace(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	for i := range 50 {
 		order, key := fmt.Sprintf("o%d", i), fmt.Sprintf("k%d", i)
 		var (
@@ -197,7 +202,7 @@ func TestVoidAndChargeRace(t *testing.T) {
 }
 
 func TestVoidOfAnUnknownKeyIsATombstone(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	if a := r.must("GET", "/v1/charges/k1", "", ""); a.Status != 404 {
 		t.Fatalf("lookup before anything = %+v", a)
 	}
@@ -216,9 +221,9 @@ func TestVoidOfAnUnknownKeyIsATombstone(t *testing.T) {
 }
 
 func TestDecline(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.must("POST", "/faults", "", `{"match":{"customerId":"c1"},"decline":"insufficient_funds","times":1}`)
-	for range 2 { // the key stays declined although the rule is used up
+	for range 2 { // the key stays declined after the rule is used up
 		a := r.must("POST", "/v1/charges", "k1", chargeBody("o1", 500))
 		if a.State != "declined" || a.Decline != "insufficient_funds" {
 			t.Fatalf("charge = %+v", a)
@@ -235,7 +240,7 @@ func TestDecline(t *testing.T) {
 }
 
 func TestRefunds(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.must("POST", "/v1/charges", "k1", chargeBody("o1", 500))
 	steps := []struct {
 		key, body string
@@ -267,7 +272,7 @@ func TestRefunds(t *testing.T) {
 }
 
 func TestConcurrentRefundsNeverExceedTheCapture(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.must("POST", "/v1/charges", "k1", chargeBody("o1", 500))
 	var all sync.WaitGroup
 	for i := range 10 {
@@ -278,12 +283,12 @@ func TestConcurrentRefundsNeverExceedTheCapture(t *testing.T) {
 }
 
 func TestLostAnswerIsApplied(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	r.must("POST", "/faults", "", `{"match":{"orderId":"o1","operation":"charge"},"answerLost":true}`)
 	if a, err := r.send("POST", "/v1/charges", "k1", chargeBody("o1", 500)); err == nil {
 		t.Fatalf("got an answer: %+v", a)
 	}
-	r.restart() // takes the fault along, and proves that the charge was durable
+	r.restart() // removes the fault, and proves that the charge was durable
 	if a := r.must("GET", "/v1/charges/k1", "", ""); a.State != "captured" {
 		t.Fatalf("lookup = %+v", a)
 	}
@@ -296,7 +301,7 @@ func TestLostAnswerIsApplied(t *testing.T) {
 }
 
 func TestLedgerPages(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	for i := range 5 {
 		r.must("POST", "/v1/charges", fmt.Sprintf("k%d", i), chargeBody("o1", 500))
 	}
@@ -314,8 +319,47 @@ func TestLedgerPages(t *testing.T) {
 	}
 }
 
+// TestLedgerOfOneOrder: the charge, refund and void of one order, page by page, and after a restart
+// too. The request counts against no rule.
+func TestLedgerOfOneOrder(t *testing.T) {
+	r := newFixture(t)
+	r.must("POST", "/v1/charges", "k1", chargeBody("o1", 500))
+	r.must("POST", "/v1/charges", "k2", chargeBody("o2", 500))
+	r.must("POST", "/v1/refunds", "r1", `{"chargeKey":"k1","amountMinor":100}`)
+	r.must("POST", "/v1/charges/k3/void", "", `{"orderId":"o1"}`)
+	r.must("POST", "/v1/charges/k4/void", "", "")
+	r.must("POST", "/faults", "", `{"id":"rule","down":true,"times":3}`)
+	rules := r.text("/faults")
+	for range 2 {
+		for query, want := range map[string][]int64{
+			"orderId=o1": {1, 3, 4}, "orderId=o2": {2}, "orderId=o3": {}, "orderId=o1&limit=2": {1, 3},
+			"orderId=o1&after=1": {3, 4}, "orderId=o1&after=2&limit=1": {3}, "orderId=o1&after=99": {},
+		} {
+			var page struct{ Entries []entryView }
+			if err := json.Unmarshal([]byte(r.text("/v1/ledger?"+query)), &page); err != nil {
+				t.Fatal(err)
+			}
+			got := []int64{}
+			for _, e := range page.Entries {
+				got = append(got, e.Seq)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: %s", query, diff)
+			}
+		}
+		if now := r.text("/faults"); now != rules {
+			t.Errorf("the question counts: %s, before %s", now, rules)
+		}
+		r.restart()
+		rules = r.text("/faults")
+	}
+	if a := r.must("GET", "/v1/ledger?orderId=", "", ""); a.Status != 400 {
+		t.Errorf("an empty order: %+v, want 400", a)
+	}
+}
+
 func TestBadRequestsChangeNothing(t *testing.T) {
-	r := start(t)
+	r := newFixture(t)
 	for _, body := range []string{
 		``, `{`, `[]`, `{"orderId":"o1"}`, chargeBody("o1", 0), chargeBody("o1", -1), chargeBody("", 1),
 		`{"orderId":"o1","amount":1.5,"currency":"EUR"}`, `{"orderId":"o1","amount":1,"currency":"EURO"}`,

@@ -11,40 +11,39 @@ import (
 	"eventshop.example/sandbox/journal"
 )
 
-// Kind says what an entry of the ledger did.
+// Kind is the kind of a ledger entry.
 type Kind string
 
 // The kinds of ledger entry.
 const (
 	KindCapture Kind = "capture" // money was taken
-	KindDecline Kind = "decline" // the charge was refused; no money moved
-	KindVoid    Kind = "void"    // the key was stopped before any capture
-	KindRefund  Kind = "refund"  // money was given back
+	KindDecline Kind = "decline" // the charge was declined; no money moved
+	KindVoid    Kind = "void"    // the key was closed before any capture
+	KindRefund  Kind = "refund"  // money was refunded
 )
 
 // Status is the state of a charge.
 type Status string
 
-// The states of a charge. Each of them is final.
+// The states of a charge. All of them are final.
 const (
 	StatusCaptured Status = "captured"
 	StatusDeclined Status = "declined"
 	StatusVoided   Status = "voided"
 )
 
-// Entry is one line of the ledger, as kept in the journal and as GET /v1/ledger shows
-// it. Amounts are in minor units of Currency.
+// Entry is one line of the ledger as the journal stores it. Its amount is in minor units of
+// Currency. GET /v1/ledger shows it as an [entryView].
 type Entry struct {
 	Seq  int64     `json:"seq"`
 	At   time.Time `json:"at"`
 	Kind Kind      `json:"kind"`
-	// OrderID and CustomerID are empty for a void of a key the ledger had never seen,
-	// unless the caller gave them.
+	// OrderID and CustomerID are empty for a void of an unknown key, unless the caller sent them.
 	OrderID    string `json:"orderId"`
 	CustomerID string `json:"customerId"`
-	// Key is the idempotency key of the operation: the charge's, or the refund's own.
+	// Key is the idempotency key of the operation: the key of the charge, or of the refund itself.
 	Key string `json:"key"`
-	// ChargeKey is the key of the charge a refund belongs to.
+	// ChargeKey is the key of the refunded charge.
 	ChargeKey string `json:"chargeKey,omitempty"`
 	ChargeID  string `json:"chargeId"`
 	Amount    int64  `json:"amount"`
@@ -53,13 +52,13 @@ type Entry struct {
 	RefundID    string `json:"refundId,omitempty"`
 	DeclineCode string `json:"declineCode,omitempty"`
 	Reason      string `json:"reason,omitempty"`
-	// Fingerprint is a hash of the request, so that a key used again for another
-	// request is noticed after a restart too.
+	// Fingerprint is a hash of the request, so that a reused key with another request is detected
+	// after a restart too.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
-// Charge is the state of one idempotency key. Voided keys have one too: it is what
-// refuses a charge that arrives late.
+// Charge is the state of one idempotency key. A voided key has one too, which refuses a charge that
+// arrives late.
 type Charge struct {
 	ChargeID    string `json:"chargeId"`
 	Key         string `json:"key"`
@@ -74,7 +73,7 @@ type Charge struct {
 	fingerprint string
 }
 
-// Refund is money given back on a charge.
+// Refund is money returned from a charge.
 type Refund struct {
 	RefundID  string `json:"refundId"`
 	Key       string `json:"key"`
@@ -86,34 +85,35 @@ type Refund struct {
 	fingerprint string
 }
 
-// outcome is what a decision led to; the handlers turn it into HTTP.
+// outcome is the result of a decision. The handlers translate it to HTTP.
 type outcome int
 
 const (
-	applied    outcome = iota // written to the ledger by this call
-	repeated                  // decided earlier by the same key, same answer
+	applied    outcome = iota // this call wrote it to the ledger
+	repeated                  // decided earlier for the same key, with the same answer
 	keyReused                 // the key was used for another request
-	voided                    // the key was voided before
-	captured                  // cannot void, the money was taken
+	voided                    // the key had been voided
+	captured                  // cannot void, because the money was taken
 	unknown                   // no charge has this key
 	notCharged                // the charge took no money
-	overRefund                // more than what is left of the charge
+	overRefund                // more than the rest of the charge
 )
 
-// ledger is the gateway's memory: a journal and what follows from it. Every decision is
-// made and written under mu; every answer waits for the journal to be durable.
+// ledger is the gateway's state: a journal and the state derived from it. Every decision is made
+// and written under mu. Every answer waits until the journal is durable.
 type ledger struct {
 	journal *journal.Journal[Entry]
 	now     func() time.Time
 
 	mu      sync.Mutex
 	entries []Entry
+	byOrder map[string][]int64 // the positions of an order's entries, rising
 	charges map[string]*Charge
 	refunds map[string]*Refund
 }
 
 func openLedger(path string, now func() time.Time, fsync func(*os.File) error) (*ledger, error) {
-	l := &ledger{now: now, charges: map[string]*Charge{}, refunds: map[string]*Refund{}}
+	l := &ledger{now: now, byOrder: map[string][]int64{}, charges: map[string]*Charge{}, refunds: map[string]*Refund{}}
 	j, err := journal.OpenOn(path, func(_ journal.Position, e Entry) error { return l.apply(e) }, fsync)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func openLedger(path string, now func() time.Time, fsync func(*os.File) error) (
 	return l, nil
 }
 
-// apply is the only way the maps change: from a new entry and from a replayed one alike.
+// apply is the only place that changes the maps, both for a new entry and for a replayed one.
 func (l *ledger) apply(e Entry) error {
 	switch e.Kind {
 	case KindCapture, KindDecline, KindVoid:
@@ -146,10 +146,13 @@ func (l *ledger) apply(e Entry) error {
 		return fmt.Errorf("ledger entry of unknown kind %q", e.Kind)
 	}
 	l.entries = append(l.entries, e)
+	if e.OrderID != "" {
+		l.byOrder[e.OrderID] = append(l.byOrder[e.OrderID], int64(len(l.entries)))
+	}
 	return nil
 }
 
-// record is called with mu held.
+// record requires that the caller holds mu.
 func (l *ledger) record(e Entry) error {
 	e.Seq, e.At = int64(len(l.entries))+1, l.now().UTC()
 	if _, err := l.journal.Write(e); err != nil {
@@ -158,8 +161,8 @@ func (l *ledger) record(e Entry) error {
 	return l.apply(e)
 }
 
-// decide runs decision under the lock, then waits until everything it may have seen or
-// written is durable: no answer rests on something a crash could still take back.
+// decide runs decision under the lock. Then it waits until everything that decision may have read
+// or written is durable. So no answer depends on state that a crash could remove.
 func (l *ledger) decide(decision func() (outcome, error)) (outcome, error) {
 	l.mu.Lock()
 	what, err := decision()
@@ -171,7 +174,7 @@ func (l *ledger) decide(decision func() (outcome, error)) (outcome, error) {
 	return what, l.journal.Sync(seen)
 }
 
-// charge captures or, with a decline code, declines.
+// charge captures the amount, or declines it when decline is a code.
 func (l *ledger) charge(key string, req chargeRequest, decline string) (Charge, outcome, error) {
 	var charge Charge
 	sum := fingerprint(req)
@@ -203,8 +206,8 @@ func (l *ledger) charge(key string, req chargeRequest, decline string) (Charge, 
 	return charge, what, err
 }
 
-// void stops a key for good unless it was captured. A key never seen gets a tombstone;
-// a declined charge needs none, its key already answers "declined" for ever.
+// void closes a key for good unless it was captured. An unknown key gets a tombstone. A declined
+// charge needs none, because its key always answers "declined".
 func (l *ledger) void(key string, req voidRequest) (Charge, outcome, error) {
 	var charge Charge
 	what, err := l.decide(func() (outcome, error) {
@@ -225,7 +228,7 @@ func (l *ledger) void(key string, req voidRequest) (Charge, outcome, error) {
 	return charge, what, err
 }
 
-// refund gives back all or part of a captured charge, never more in total than it took.
+// refund returns all or part of a captured charge, and in total never more than the charge took.
 func (l *ledger) refund(key string, req refundRequest) (Refund, outcome, error) {
 	var refund Refund
 	sum := fingerprint(req)
@@ -274,19 +277,7 @@ func (l *ledger) lookup(key string) (Charge, bool, error) {
 	return charge, what == repeated, err
 }
 
-// page returns up to limit entries behind after.
-func (l *ledger) page(after int64, limit int) ([]Entry, error) {
-	var page []Entry
-	_, err := l.decide(func() (outcome, error) {
-		from := min(max(after, 0), int64(len(l.entries)))
-		to := min(from+int64(limit), int64(len(l.entries)))
-		page = append([]Entry{}, l.entries[from:to]...)
-		return repeated, nil
-	})
-	return page, err
-}
-
-// owner says whose order a key belongs to, as far as the ledger knows.
+// owner returns the order and the customer of a key, as far as the ledger has them.
 func (l *ledger) owner(key string) (orderID, customerID string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -296,7 +287,7 @@ func (l *ledger) owner(key string) (orderID, customerID string) {
 	return "", ""
 }
 
-// fingerprint hashes a request in its canonical JSON form (fields in struct order).
+// fingerprint hashes a request in its canonical JSON form (fields in the order of the struct).
 func fingerprint(req any) string {
 	hash := fnv.New128a()
 	// Structs of strings and integers always encode, and the hash never fails.

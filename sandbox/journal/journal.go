@@ -1,23 +1,20 @@
-// Package journal is the durable memory of a sandbox server: an append-only
-// file of JSON lines, replayed at start.
+// Package journal is the durable memory of a sandbox server: an append-only file of JSON lines,
+// replayed at start.
 //
-// It guarantees that an entry is on stable storage once Sync has returned nil
-// for its position, that entries keep the order of their Write calls, and that
-// concurrent callers share an fsync (group commit). It does not guarantee
-// anything about entries whose Sync has not returned: after a crash they may be
-// there or not, which is why a caller answers nobody before Sync.
+// It guarantees that an entry is on stable storage once Sync has returned nil for its position,
+// that entries keep the order of their Write calls, and that concurrent callers share an fsync
+// (group commit). It guarantees nothing about entries whose Sync has not returned: after a crash
+// they may exist or not. So a caller must not answer before Sync.
 //
-// Each line is {"seq":N,"sum":"…","entry":{…}}; sum is the CRC-32C of the entry's
-// bytes in hexadecimal, seq counts from 1 without gaps. A last line without its
-// newline is the trace of a crash in the middle of a write: nobody was answered
-// on the strength of it, so Open cuts it off. Anything else that does not read
-// back (a damaged line, a gap, a wrong sum) is refused with the line's number,
-// because a ledger that silently forgets is worse than one that does not start.
+// Each line is {"seq":N,"sum":"…","entry":{…}}. sum is the CRC-32C of the entry's bytes in
+// hexadecimal. seq counts from 1 without gaps. A last line without a newline comes from a crash
+// during a write. No answer depended on it, so Open removes it. Open refuses any other line that
+// cannot be read back (a damaged line, a gap, a wrong sum) and reports its number. A ledger that
+// silently loses entries is worse than one that does not start.
 //
-// A write or fsync that failed is final for the open journal: after a failed
-// fsync the kernel may have dropped the dirty pages, so trying again could
-// report success for data that is gone. Failed tells the owner to end the
-// process; the next start replays what really is on the disk.
+// A failed write or fsync is final for the open journal. After a failed fsync the kernel may have
+// dropped the dirty pages, so another try could report success for lost data. Failed tells the
+// owner to end the process. The next start replays what is really on the disk.
 package journal
 
 import (
@@ -34,7 +31,7 @@ import (
 	"syscall"
 )
 
-// Position is the sequence number of an entry; the first one is 1.
+// Position is the sequence number of an entry. The first one is 1.
 type Position int64
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -46,8 +43,7 @@ type line struct {
 	Entry json.RawMessage `json:"entry"`
 }
 
-// Journal is one open file of entries of type T. Open creates it; its methods
-// may be called from any goroutine.
+// Journal is one open file of entries of type T. [Open] creates it. It is safe for concurrent use.
 type Journal[T any] struct {
 	file   *os.File
 	fsync  func() error
@@ -62,16 +58,15 @@ type Journal[T any] struct {
 	err     error
 }
 
-// Open opens or creates the journal at path, whose folder must exist, and calls
-// replay for each entry in order. It takes an exclusive lock on the file, so that a
-// second process on the same data is refused, and fails when a line other than an
-// unfinished last one does not read back.
+// Open opens or creates the journal at path, whose folder must exist, and calls replay for each
+// entry in order. It takes an exclusive lock on the file and fails when another process has it. It
+// also fails when a line cannot be read back, except for an unfinished last line.
 func Open[T any](path string, replay func(Position, T) error) (*Journal[T], error) {
 	return OpenOn(path, replay, (*os.File).Sync)
 }
 
-// OpenOn is Open on a disk whose fsync is another function, such as a test's that is slow
-// or fails. The fsync of Open itself stays the file's.
+// OpenOn is [Open] with another fsync function for [Journal.Sync], such as a slow or failing one of
+// a test. The syncs of OpenOn itself use the real fsync.
 func OpenOn[T any](path string, replay func(Position, T) error, fsync func(*os.File) error) (*Journal[T], error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
@@ -99,15 +94,15 @@ func (j *Journal[T]) load(path string, replay func(Position, T) error) error {
 	if _, err := j.file.Seek(end, io.SeekStart); err != nil {
 		return fmt.Errorf("seek to end of journal %s: %w", path, err)
 	}
-	// What was replayed may still be only in the page cache of a crashed
-	// predecessor, and answers are about to be given on the strength of it.
+	// Replayed entries may be only in the page cache of a crashed predecessor, and answers will
+	// depend on them.
 	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("sync journal %s: %w", path, err)
 	}
 	return syncFolder(filepath.Dir(path))
 }
 
-// replay returns the offset behind the last complete line.
+// replay returns the offset after the last complete line.
 func (j *Journal[T]) replay(path string, apply func(Position, T) error) (int64, error) {
 	reader := bufio.NewReaderSize(j.file, 64<<10)
 	var end int64
@@ -167,9 +162,9 @@ func syncFolder(path string) error {
 	return nil
 }
 
-// Write puts entry behind all earlier ones and returns its position. The entry is
-// in memory only until Sync. A caller that decides under a lock calls Write under
-// that lock, so that the file's order is the order of the decisions.
+// Write appends entry and returns its position. The entry is only in memory until Sync. A caller
+// that decides under a lock calls Write under that lock, so that the file has the order of the
+// decisions.
 func (j *Journal[T]) Write(entry T) (Position, error) {
 	body, err := json.Marshal(entry)
 	if err != nil {
@@ -189,16 +184,15 @@ func (j *Journal[T]) Write(entry T) (Position, error) {
 	return j.written, nil
 }
 
-// Last is the position of the newest entry written, durable or not.
+// Last returns the position of the newest written entry, durable or not.
 func (j *Journal[T]) Last() Position {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.written
 }
 
-// Sync returns once every entry up to and including upTo is on stable storage, or
-// with the error that keeps it from getting there. One caller at a time writes and
-// fsyncs for all that have written meanwhile.
+// Sync returns when every entry up to and including upTo is on stable storage, or when an error
+// prevents that. One caller at a time writes and fsyncs for all entries written so far.
 func (j *Journal[T]) Sync(upTo Position) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -215,7 +209,7 @@ func (j *Journal[T]) Sync(upTo Position) error {
 	return nil
 }
 
-// flush is called with mu held and gives it up while the disk works.
+// flush requires that the caller holds mu. It releases mu during the write and the fsync.
 func (j *Journal[T]) flush() {
 	batch, upTo := j.pending, j.written
 	j.pending, j.syncing = nil, true
@@ -235,18 +229,19 @@ func (j *Journal[T]) flush() {
 	j.changed.Broadcast()
 }
 
-// Failed is closed when the journal could not be written and accepts nothing more.
+// Failed returns a channel that is closed when the journal could not be written. It then accepts no
+// more entries.
 func (j *Journal[T]) Failed() <-chan struct{} { return j.failed }
 
-// Err is the reason Failed was closed, or nil.
+// Err returns the reason why Failed was closed, or nil.
 func (j *Journal[T]) Err() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.err
 }
 
-// Close makes everything written durable, gives up the lock and closes the file.
-// Nothing may be written afterwards.
+// Close makes all written entries durable, releases the lock and closes the file. No Write is
+// allowed afterwards.
 func (j *Journal[T]) Close() error {
 	return errors.Join(j.Sync(j.Last()), j.file.Close())
 }

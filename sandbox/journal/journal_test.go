@@ -65,7 +65,7 @@ func TestEntriesAreReplayedInOrder(t *testing.T) {
 	}
 }
 
-// A crash in the middle of a write can leave any prefix of the last line.
+// A crash during a write can leave any prefix of the last line.
 func TestUnfinishedLastLineIsCutOff(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	j, _ := open(t, path)
@@ -160,7 +160,7 @@ func TestConcurrentCallersShareAnFsync(t *testing.T) {
 		release = make(chan struct{})
 	)
 	j.fsync = func() error {
-		syncs++ // flush admits one caller at a time
+		syncs++ // flush runs in one caller at a time
 		if syncs == 1 {
 			close(started)
 			<-release

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,26 +14,18 @@ import (
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
+	"eventshop.example/pkg/participant/participanttest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/inventory"
 )
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // start runs the service as its main function does, until stop is called.
 func start(t *testing.T, cfg inventory.Config) (url string, stop func()) {
 	t.Helper()
-	cfg.Addr = freeAddress(t)
+	cfg.Addr = participanttest.Address(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- inventory.Run(ctx, cfg) }()
@@ -74,13 +65,16 @@ func get(url string) (int, map[string]any) {
 func TestFromPaymentToDispatch(t *testing.T) {
 	t.Parallel()
 	registry := schematest.Start(t)
-	codec := registry.Codec()
+	codec := registry.Codec(events.Catalogue())
 	db := pgtest.NewSeparate(t, inventory.Components()...)
 	db.Migrate(t)
 	db.Check(t)
 	cfg := inventory.Config{
-		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: kafkatest.Start(t, events.Topics()...),
-		RegistryURL: registry.URL, InitialStock: map[string]int64{"WIDGET-01": 5},
+		Config: participant.Config{
+			DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait,
+			Brokers: kafkatest.Start(t, events.Topics()...), RegistryURL: registry.URL,
+		},
+		InitialStock: map[string]int64{"WIDGET-01": 5},
 	}
 	order := uuid.Must(uuid.NewV7()).String()
 	url, stop := start(t, cfg)
@@ -88,7 +82,7 @@ func TestFromPaymentToDispatch(t *testing.T) {
 		t.Helper()
 		kafkatest.Eventually(t, "the reservation to be "+state, func() bool {
 			status, body := get(url + "/reservations/" + order)
-			return status == http.StatusOK && body["state"] == state
+			return status == http.StatusOK && body["status"] == state
 		})
 	}
 	stock := func(available, reserved, shipped float64) {
@@ -112,48 +106,32 @@ func TestFromPaymentToDispatch(t *testing.T) {
 	again()
 	stop()
 
-	url, stop = start(t, cfg) // which seeds again
+	url, stop = start(t, cfg) // seeds again
 	kafkatest.Produce(t, cfg.Brokers, kafkatest.Record(t, codec, events.ShipmentDispatched{OrderID: order, ShipmentID: "s", DispatchedAt: time.Now(), OccurredAt: time.Now()}))
 	reservation("SHIPPED")
 	stock(3, 0, 2)
-	var told []string
+	var reported []string
 	kafkatest.Eventually(t, "the event to be published", func() bool {
-		told = nil
+		reported = nil
 		for _, r := range kafkatest.ReadAll(t, cfg.Brokers, events.TopicInventoryEvents) {
 			e := kafkatest.Envelope(t, r)
-			told = append(told, fmt.Sprintf("%s@%d of %s", e.Type, e.AggregateVersion, r.Key))
+			reported = append(reported, fmt.Sprintf("%s@%d of %s", e.Type, e.AggregateVersion, r.Key))
 		}
-		return len(told) > 0
+		return len(reported) > 0
 	})
-	if diff := cmp.Diff([]string{"InventoryReserved@1 of " + order}, told); diff != "" {
+	if diff := cmp.Diff([]string{"InventoryReserved@1 of " + order}, reported); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 	stop()
 }
 
-// TestEverythingDown: the service lives, says at /readyz what it lacks, answers 503, and
-// stops when told to.
+// TestEverythingDown: the service stays alive, reports at /readyz what it lacks, answers 503, and
+// stops on request.
 func TestEverythingDown(t *testing.T) {
 	t.Parallel()
-	const nowhere = "127.0.0.1:1"
-	url, stop := start(t, inventory.Config{
-		DatabaseURL: "postgres://nobody@" + nowhere + "/none", Brokers: []string{nowhere}, RegistryURL: "http://" + nowhere,
-		InitialStock: map[string]int64{"WIDGET-01": 5},
+	participanttest.EverythingDown(t, "/stock/WIDGET-01", func(ctx context.Context, cfg participant.Config) error {
+		return inventory.Run(ctx, inventory.Config{Config: cfg, InitialStock: map[string]int64{"WIDGET-01": 5}})
 	})
-	status, report := get(url + "/readyz")
-	checks, _ := report["checks"].(map[string]any)
-	if status != http.StatusServiceUnavailable {
-		t.Errorf("readyz = %d %v", status, report)
-	}
-	for _, check := range []string{"database", "schemas", "consumer"} {
-		if reason, _ := checks[check].(string); reason == "" || reason == "ok" {
-			t.Errorf("check %s says %q", check, reason)
-		}
-	}
-	if status, _ := get(url + "/stock/WIDGET-01"); status != http.StatusServiceUnavailable {
-		t.Errorf("GET /stock = %d", status)
-	}
-	stop()
 }
 
 func TestConfigFromEnv(t *testing.T) {
@@ -165,7 +143,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"ADDR": ":0", "DATABASE_URL": "postgres://x", "KAFKA_BROKERS": "a:1,b:2", "SCHEMA_REGISTRY_URL": "http://x",
 		"INITIAL_STOCK": " WIDGET-01=5, GADGET-05=0 ,",
 	}
-	cfg, err := inventory.ConfigFromEnv(env(good))
+	cfg, err := participant.FromEnv[inventory.Config](env(good))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,11 +152,11 @@ func TestConfigFromEnv(t *testing.T) {
 	}
 	for _, bad := range []string{"WIDGET-01", "=5", "WIDGET-01=-1", "WIDGET-01=many", "WIDGET-01=9223372036854775808"} {
 		good["INITIAL_STOCK"] = bad
-		if _, err := inventory.ConfigFromEnv(env(good)); err == nil || !strings.Contains(err.Error(), "INITIAL_STOCK") {
+		if _, err := participant.FromEnv[inventory.Config](env(good)); err == nil || !strings.Contains(err.Error(), "INITIAL_STOCK") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	_, err = inventory.ConfigFromEnv(env(nil))
+	_, err = participant.FromEnv[inventory.Config](env(nil))
 	for _, name := range []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)

@@ -2,35 +2,35 @@ package inventory
 
 import (
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/inventory/internal/app"
 )
 
-// subscriptions is everything inventory reacts to. What is not listed is counted
-// as ignored: the order's later events are consequences of what is listed,
-// ShipmentScheduled changes nothing on the shelf, and money given back follows a
-// compensation inventory has heard of by itself.
+// subscriptions lists every event that the inventory service reacts to. The consumer counts all
+// other events as ignored: the later events of the order follow from the listed ones,
+// ShipmentScheduled moves no pieces, and money is returned after a compensation that inventory
+// receives directly.
 func subscriptions(a *app.App) []consumer.Subscription {
-	reserving := []events.Type{ // by whichever of the two comes last
+	reserving := []event.Type{ // for the one of the two that arrives last
 		events.TypeOf[events.InventoryReserved](),
 		events.TypeOf[events.InventoryReservationFailed](),
 	}
 	released := events.TypeOf[events.InventoryReleased]()
 	return []consumer.Subscription{
-		consumer.On(a.OnOrderCreated).Emits(reserving...),
-		consumer.On(a.OnPaymentCompleted).Emits(reserving...),
-		consumer.On(a.OnPaymentFailed).Emits(released),
-		consumer.On(a.OnPaymentVoided).Emits(released),
-		consumer.On(a.OnShipmentFailed).Emits(released),
-		consumer.On(a.OnShipmentCancelled).Emits(released),
-		consumer.On(a.OnShipmentDispatched),
+		consumer.On(a.Reservations, app.OnOrderCreated).Emits(reserving...),
+		consumer.On(a.Reservations, app.OnPaymentCompleted).Emits(reserving...),
+		consumer.On(a.Reservations, app.OnPaymentFailed),
+		consumer.On(a.Reservations, app.OnPaymentVoided),
+		consumer.On(a.Reservations, app.OnShipmentFailed).Emits(released),
+		consumer.On(a.Reservations, app.OnShipmentCancelled).Emits(released),
+		consumer.On(a.Reservations, app.OnShipmentDispatched),
 	}
 }
 
-// emits is every event type the service publishes; their schemas are registered at
-// start.
-func emits() []events.Type {
-	return []events.Type{
+// emits lists every event type that the service publishes. Their schemas are registered at start.
+func emits() []event.Type {
+	return []event.Type{
 		events.TypeOf[events.InventoryReserved](),
 		events.TypeOf[events.InventoryReservationFailed](),
 		events.TypeOf[events.InventoryReleased](),

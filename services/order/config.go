@@ -1,74 +1,29 @@
 package order
 
 import (
-	"errors"
 	"time"
 
-	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/kafka"
-	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/service"
 )
 
-// Config is all the service can be told from outside. LOG_LEVEL is read by
-// service.Main.
+// Config holds everything that the environment configures. [Config.Settings] describes the fields.
 type Config struct {
-	Addr         string // ADDR: host:port of HTTP; port 0 for any free one
-	OperatorAddr string // OPERATOR_ADDR: host:port for operators only (see package operator); default none
-
-	Retry consumer.Retry // RETRY_ATTEMPTS (6), RETRY_BACKOFF_BASE (100ms), RETRY_BACKOFF_MAX (30s): of a record whose handling fails
-
-	Keep postgres.Retention // OUTBOX_KEEP (168h), INBOX_KEEP (744h): of published events and of receipts; zero values are the defaults
-
-	DatabaseURL   string        // DATABASE_URL: postgres://…
-	Brokers       []string      // KAFKA_BROKERS: host:port, comma between
-	RegistryURL   string        // SCHEMA_REGISTRY_URL
-	SagaDeadline  time.Duration // SAGA_DEADLINE: until an order must be confirmed, default 5m
-	SnapshotEvery int           // SNAPSHOT_EVERY: domain events between two snapshots, default 10
-
-	Migrations postgres.Migrations // MIGRATIONS: run (default), or wait for `migrate` to be run by somebody
-
-	// Credentials, read from files.
-	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
-	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
-	Registry             schema.Access  // SCHEMA_REGISTRY_USERNAME, _PASSWORD_FILE and _CA_FILE; default none
-	SchemaGrace          time.Duration  // SCHEMA_GRACE: how long an unknown schema id is looked up before its record is a dead letter, default 30s
+	participant.Config
+	SagaDeadline  time.Duration
+	SnapshotEvery int
+	PendingTarget time.Duration
+	MaxPending    int
+	DraftTTL      time.Duration
 }
 
-// ConfigFromEnv reads the environment. Its error names every variable at fault.
-func ConfigFromEnv(lookup service.Lookup) (Config, error) {
-	env := service.NewEnv(lookup)
-	cfg := Config{
-		Addr:         env.Required("ADDR"),
-		OperatorAddr: env.String("OPERATOR_ADDR", ""),
-		Retry: consumer.Retry{
-			Attempts: env.Int("RETRY_ATTEMPTS", 6, 1, 1000),
-			Backoff: consumer.Backoff{
-				Base: env.Duration("RETRY_BACKOFF_BASE", 100*time.Millisecond),
-				Max:  env.Duration("RETRY_BACKOFF_MAX", 30*time.Second),
-			},
-		},
-		Keep: postgres.Retention{
-			Outbox: env.Duration("OUTBOX_KEEP", postgres.KeepOutbox),
-			Inbox:  env.Duration("INBOX_KEEP", postgres.KeepInbox),
-		},
-		DatabaseURL:   env.Required("DATABASE_URL"),
-		Brokers:       env.List("KAFKA_BROKERS"),
-		RegistryURL:   env.Required("SCHEMA_REGISTRY_URL"),
-		SagaDeadline:  env.Duration("SAGA_DEADLINE", 5*time.Minute),
-		SnapshotEvery: env.Int("SNAPSHOT_EVERY", 10, 1, 1_000_000),
-
-		Migrations: postgres.Migrations(env.String("MIGRATIONS", "")),
-
-		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
-		Kafka:                kafka.SecurityFromEnv(env),
-		Registry: schema.Access{
-			Username:     env.String("SCHEMA_REGISTRY_USERNAME", ""),
-			PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
-			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
-		},
-		SchemaGrace: env.Duration("SCHEMA_GRACE", schema.DefaultGrace),
-	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Migrations.Check(), cfg.Registry.Check())
+// Settings declares the environment variables.
+func (c *Config) Settings() []service.Setting {
+	return append(c.Config.Settings(),
+		service.Duration("SAGA_DEADLINE", &c.SagaDeadline, 5*time.Minute, "from accepting an order until it must be confirmed"),
+		service.Int("SNAPSHOT_EVERY", &c.SnapshotEvery, 100, 1, 1_000_000, "domain events between two snapshots of an order, stored and published"),
+		service.Duration("PENDING_TARGET", &c.PendingTarget, time.Second, "how long accepted orders may wait for their confirmation; above it, while orders are being confirmed, others get 503"),
+		service.Int("MAX_PENDING", &c.MaxPending, 200_000, 1, 10_000_000, "most orders that a process accepts while none is confirmed, as in an outage"),
+		service.Duration("DRAFT_TTL", &c.DraftTTL, 7*24*time.Hour, "how long a draft may stay unchanged before it is discarded"),
+	)
 }

@@ -9,20 +9,24 @@ import (
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order"
 )
 
-// TestRegistryTakesNoWrites: while a schema is missing in a registry that takes no writes,
-// or does not answer, orders are refused as what it is, a fault of the server, at once and
-// without the registry's words. They are accepted when it takes writes again.
+// TestRegistryTakesNoWrites: while a schema is missing in a registry that takes no writes or does
+// not answer, orders are refused at once as a server error, without the text of the registry. They
+// are accepted once it takes writes again.
 func TestRegistryTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	registry := schematest.Start(t)
 	registry.Break(schematest.Fault{ReadOnly: true})
 	url, _ := run(t, order.Config{
-		DatabaseURL: pgtest.NewURL(t), Brokers: kafkatest.Start(t, events.Topics()...), RegistryURL: registry.URL,
+		Config: participant.Config{
+			DatabaseURL: pgtest.NewURL(t), Brokers: kafkatest.Start(t, events.Topics()...),
+			RegistryURL: registry.URL,
+		},
 		SagaDeadline: time.Minute, SnapshotEvery: 10,
 	})
 	place := func() (status int, body, retryAfter string, took time.Duration) {

@@ -14,15 +14,16 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order"
 )
 
-// TestWrongPassword: a broker that refuses the password keeps the service from being ready,
-// with the broker's reason, and does not end it. Orders are taken. When the file holds the
-// right one, the service goes on by itself: it publishes what has waited and consumes.
+// TestWrongPassword: a broker that refuses the password makes the service unready, with the
+// broker's reason, and does not end it. Orders are accepted. Once the file holds the right
+// password, the service recovers without a restart: it publishes the waiting events and consumes.
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	ca := kafkatest.NewAuthority(t)
@@ -36,9 +37,12 @@ func TestWrongPassword(t *testing.T) {
 		}
 	}
 	put("hunter2")
-	security := kafka.Security{TLS: true, CAFile: ca.CAFile, Mechanism: kafka.Plain, Username: "shop", PasswordFile: passwordFile}
+	security := kafka.Security{TLS: true, CAFile: ca.CAFile, Mechanism: kafka.Plain, Username: kafkatest.User, PasswordFile: passwordFile}
 	url, stop := run(t, order.Config{
-		DatabaseURL: pgtest.NewURL(t), Brokers: brokers, RegistryURL: registry, Kafka: security,
+		Config: participant.Config{
+			DatabaseURL: pgtest.NewURL(t), Brokers: brokers, RegistryURL: registry,
+			Kafka: security,
+		},
 		SagaDeadline: time.Minute, SnapshotEvery: 10,
 	})
 	checks := func() map[string]string {
@@ -72,7 +76,7 @@ func TestWrongPassword(t *testing.T) {
 	if len(first) == 0 || kafkatest.Envelope(t, first[0]).Type != "OrderCreated" {
 		t.Fatalf("published: %v", first)
 	}
-	codec := schema.NewCodec(schema.NewClient(registry))
+	codec := schema.NewCodec(schema.NewClient(registry), events.Catalogue())
 	record := kafkatest.Record(t, codec, events.ShipmentScheduled{OrderID: id, ShipmentID: "s1", TrackingID: "T1", Carrier: "c", OccurredAt: time.Now()})
 	if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
 		t.Fatal(err)

@@ -1,42 +1,26 @@
-// Package order is the order service put together: configuration, wiring and the
-// subscription table. The order itself is in internal/order, what is done with it
-// in internal/app.
+// Package order assembles the order service: its settings, its subscription table and its special
+// parts. The aggregate is in the folder order and the use cases are in internal/app. Package
+// pkg/participant holds what all services share and documents its guarantees.
 //
-// Run guarantees that the parts stop in the reverse of the order they started in;
-// HTTP starts first and stops last, so that probes get an answer all the time. A
-// database, broker or registry that is down keeps the service from being ready, with
-// the reason at /readyz, and does not end it. What ends it is a taken port, a
-// migration that fails, and a bug.
+// The workers stop before the consumer.
 package order
 
 import (
 	"context"
 	"embed"
-	"log/slog"
-	"time"
 
-	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/eventstore"
 	"eventshop.example/pkg/httpapi"
-	"eventshop.example/pkg/inbox"
-	"eventshop.example/pkg/operator"
-	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/retry"
-	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/service"
-	"eventshop.example/pkg/telemetry"
 	"eventshop.example/services/order/internal/api"
 	"eventshop.example/services/order/internal/app"
 )
 
-// name is the consumer group and the last part of the events' source.
+// name is the consumer group and the last part of the source of the events.
 const name = "order"
-
-const (
-	// grace is what all parts together may take to stop.
-	grace = 15 * time.Second
-)
 
 //go:embed openapi.yaml
 var openapi []byte
@@ -44,86 +28,35 @@ var openapi []byte
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Components lists the migrations of the service's database, in order.
+// Components lists the components of the service's database in the order of their migrations.
 func Components() []postgres.Component {
-	return []postgres.Component{
-		eventstore.Component(), outbox.Component(), inbox.Component(), retry.Component(), httpapi.IdempotencyComponent(),
-		{Name: name, FS: migrations, Grants: grants()},
-	}
+	return participant.Components(
+		eventstore.Component(), httpapi.IdempotencyComponent(),
+		postgres.Component{Name: name, FS: migrations, Grants: grants()},
+	)
 }
 
-// Run starts the service and returns nil when ctx has ended and all parts have
-// stopped, or the error of the part that failed. It is called once.
+// Run runs the service; see [participant.Run].
 func Run(ctx context.Context, cfg Config) error {
-	log, reg := slog.Default(), telemetry.NewRegistry()
-
-	secured, err := cfg.Kafka.Options()
-	if err != nil {
-		return err
-	}
-	pools, err := postgres.OpenPools(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile}, reg)
-	if err != nil {
-		return err
-	}
-	defer pools.Close()
-	codec := schema.New(schema.Config{
-		Client: schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), WaitFor: emits(), Grace: cfg.SchemaGrace, Registerer: reg,
+	return participant.Run(ctx, cfg.Config, participant.Spec{
+		Name: name, Source: "/eventshop/" + name, MetricsPrefix: "eventshop_", Components: Components(), Types: events.Catalogue(), Emits: emits(),
+		Build: func(kit *participant.Kit) (participant.Parts, error) {
+			orders := app.New(app.Config{
+				Pool: kit.Pools.Work, Reads: kit.Pools.Reads, Outbox: kit.Outbox, Log: kit.Log, Registerer: kit.Metrics,
+				SagaDeadline: cfg.SagaDeadline, SnapshotEvery: int64(cfg.SnapshotEvery),
+				PendingTarget: cfg.PendingTarget, MaxPending: cfg.MaxPending, DraftTTL: cfg.DraftTTL,
+			})
+			handler, err := api.NewHandler(openapi, orders, kit.Pools.Writes, kit.Outbox.Wake, kit.Registry)
+			return participant.Parts{
+				Subscriptions: subscriptions(orders),
+				Handler:       handler,
+				Workers: []service.Component{
+					{Name: "deadlines", Run: orders.RunDeadlines},
+					{Name: "snapshots", Run: orders.RunSnapshots},
+					{Name: "draft list", Run: orders.RunDraftList},
+					{Name: "draft expiry", Run: orders.RunDraftExpiry},
+				},
+			}, err
+		},
 	})
-	out := outbox.New(codec, "/eventshop/"+name)
-	failed := retry.New(name, out)
-	relay := outbox.NewRelay(pools.Relay, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
-	orders := app.New(app.Config{
-		Pool: pools.Work, Reads: pools.Reads, Outbox: out, Log: log, Registerer: reg,
-		SagaDeadline: cfg.SagaDeadline, SnapshotEvery: int64(cfg.SnapshotEvery),
-	})
-	reactions, err := consumer.New(consumer.Config{
-		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pools.Work, Codec: codec, Outbox: out,
-		Subscriptions: subscriptions(orders), Retry: cfg.Retry, Logger: log, Registerer: reg,
-	})
-	if err != nil {
-		return err
-	}
-	tables := postgres.NewLifecycle(cfg.DatabaseURL, pools.Work, log, reg, Components(),
-		out.Upkeep(pools.Work, cfg.Keep.Outbox),
-		inbox.Upkeep(pools.Work, time.Now, cfg.Keep.Inbox),
-		postgres.Upkeep{Table: "dead_letters", Prune: func(ctx context.Context) ([]string, error) {
-			return nil, failed.Maintain(ctx, pools.Work, time.Now())
-		}},
-	)
-
-	tables.Mode, tables.Pools = cfg.Migrations, pools
-
-	var health service.Health
-	health.Add("database", tables.Ready)
-	health.Add("schemas", func(context.Context) error { return codec.Ready() })
-	health.Add("consumer", reactions.Ready)
-	health.Add("relay", func(context.Context) error { return relay.Ready() })
-	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
-
-	handler, err := api.NewHandler(openapi, orders, pools.Writes, out.Wake, reg)
-	if err != nil {
-		return err
-	}
-	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(tables.Prepared, handler)))
-	if err != nil {
-		return err
-	}
-	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pools.Work, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
-	})
-	if err != nil {
-		return err
-	}
-
-	return service.Run(ctx, log, grace,
-		server,
-		operators,
-		service.Component{Name: "migrate", Run: tables.Migrate},
-		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
-		service.Component{Name: "schemas", Run: func(ctx context.Context) error { return codec.KeepRegistering(ctx, log, emits()...) }},
-		service.Component{Name: "idempotency keys", Run: tables.After(httpapi.PruneLoop(pools.Work))},
-		service.Component{Name: "relay", Run: tables.After(relay.Run)},
-		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
-		service.Component{Name: "deadlines", Run: tables.After(orders.RunDeadlines)},
-	)
 }

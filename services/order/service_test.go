@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,8 +14,11 @@ import (
 	"github.com/google/uuid"
 
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
+	"eventshop.example/pkg/participant/participanttest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
@@ -28,22 +30,11 @@ const cart = `{"customer": {"id": "cust-7", "name": "Ada Lovelace", "email": "ad
   "shippingAddress": {"street": "123 Babbage Lane", "city": "London", "postalCode": "SW1A 1AA"},
   "items": [{"sku": "WIDGET-01", "quantity": 1, "unitPrice": 29.99}], "totalAmount": 29.99, "currency": "GBP"}`
 
-// freeAddr is an address to listen on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-// run starts the service and gives its URL and how to stop it, which fails the test
-// when it did not stop cleanly.
+// run starts the service and returns its URL and a function to stop it. The function fails the test
+// when the service does not stop cleanly.
 func run(t *testing.T, cfg order.Config) (url string, stop func()) {
 	t.Helper()
-	cfg.Addr = freeAddr(t)
+	cfg.Addr = participanttest.Address(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- order.Run(ctx, cfg) }()
@@ -77,8 +68,8 @@ func get(url string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// TestService boots the whole service: an order comes in by HTTP and goes out to
-// Kafka; what other services publish moves it on, each event once.
+// TestService runs the whole service. An order arrives over HTTP and is published to Kafka. Events
+// of other services move it on, each event once.
 func TestService(t *testing.T) {
 	t.Parallel()
 	registry := schematest.Start(t).URL
@@ -86,13 +77,16 @@ func TestService(t *testing.T) {
 	db := pgtest.NewSeparate(t, order.Components()...)
 	db.Migrate(t)
 	url, stop := run(t, order.Config{
-		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: brokers, RegistryURL: registry,
-		SagaDeadline: time.Minute, SnapshotEvery: 10,
+		Config: participant.Config{
+			DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: brokers,
+			RegistryURL: registry,
+		},
+		SagaDeadline: time.Minute, SnapshotEvery: 3,
 	})
 	kafkatest.Eventually(t, "service ready", func() bool { status, _ := get(url + "/readyz"); return status == http.StatusOK })
 
 	id := place(t, url, cart)
-	codec := schema.NewCodec(schema.NewClient(registry))
+	codec := schema.NewCodec(schema.NewClient(registry), events.Catalogue())
 	produce(t, codec, brokers, events.ShipmentScheduled{OrderID: id, ShipmentID: "s1", TrackingID: "T1", Carrier: "c", OccurredAt: time.Now()}, 2)
 	produce(t, codec, brokers, events.PaymentCompleted{OrderID: id, OccurredAt: time.Now()}, 1) // ignored
 	produce(t, codec, brokers, events.ShipmentDispatched{OrderID: id, ShipmentID: "s1", TrackingID: "T1",
@@ -110,14 +104,21 @@ func TestService(t *testing.T) {
 		t.Errorf("notifications: %v", got)
 	}
 
-	// The deadline worker runs as well: this order nobody confirms.
+	// The deadline worker runs as well: this order is never confirmed.
 	late := place(t, url, strings.Replace(cart, `"GBP"`, `"GBP", "confirmWithinSeconds": 1`, 1))
 	kafkatest.Eventually(t, "order CANCELLING", func() bool {
 		_, body := get(url + "/orders/" + late)
 		return strings.Contains(body, `"status":"CANCELLING"`) && strings.Contains(body, `"reason":"deadline"`)
 	})
 
-	db.Check(t) // with the partitions that the service made
+	pool := db.App(t)
+	kafkatest.Eventually(t, "a snapshot of each order", func() bool {
+		var orders int
+		err := pool.QueryRow(t.Context(), `SELECT count(*) FROM stream_snapshots WHERE version = 3`).Scan(&orders)
+		return err == nil && orders == 2
+	})
+
+	db.Check(t) // with the partitions that the service created
 
 	_, metrics := get(url + "/metrics")
 	for _, line := range []string{
@@ -149,9 +150,8 @@ func place(t *testing.T, url, body string) (id string) {
 	return placed.OrderID
 }
 
-// produce publishes an event the given number of times, as a relay that repeats
-// itself would.
-func produce(t *testing.T, codec *schema.Codec, brokers []string, e events.Event, times int) {
+// produce publishes an event the given number of times, as a relay that repeats itself does.
+func produce(t *testing.T, codec *schema.Codec, brokers []string, e event.Event, times int) {
 	t.Helper()
 	record := kafkatest.Record(t, codec, e)
 	for range times {
@@ -169,41 +169,25 @@ func published(t *testing.T, brokers []string, topic string) []string {
 	return got
 }
 
-// TestEverythingDown: without database, broker and registry the service is alive,
-// says at /readyz what it lacks, answers 503, and stops when told to.
+// TestEverythingDown: without database, broker and registry, the service stays alive, reports at
+// /readyz what it lacks, answers 503, and stops on request.
 func TestEverythingDown(t *testing.T) {
 	t.Parallel()
-	operators := freeAddr(t)
-	url, stop := run(t, order.Config{
-		OperatorAddr: operators, DatabaseURL: "postgres://nobody@127.0.0.1:1/none", Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
-		SagaDeadline: time.Minute, SnapshotEvery: 10,
+	participanttest.EverythingDown(t, "/orders/"+uuid.NewString(), func(ctx context.Context, cfg participant.Config) error {
+		return order.Run(ctx, order.Config{Config: cfg, SagaDeadline: time.Minute, SnapshotEvery: 10})
 	})
-	status, body := get(url + "/readyz")
-	var report struct{ Checks map[string]string }
-	if err := json.Unmarshal([]byte(body), &report); err != nil || status != http.StatusServiceUnavailable {
-		t.Fatalf("readyz: %d %s", status, body)
-	}
-	for _, check := range []string{"database", "schemas", "consumer"} {
-		if reason := report.Checks[check]; reason == "" || reason == "ok" {
-			t.Errorf("check %s says %q", check, reason)
-		}
-	}
-	if status, body := get(url + "/orders/" + uuid.NewString()); status != http.StatusServiceUnavailable {
-		t.Errorf("GET /orders: %d %s", status, body)
-	}
-	if status, body := get("http://" + operators + "/dead-letters"); status != http.StatusServiceUnavailable {
-		t.Errorf("GET /dead-letters: %d %s", status, body)
-	}
-	stop()
 }
 
-// TestOnlyDatabase: without broker and registry, orders that are there can be read,
-// none can be placed, and nothing is half done.
+// TestOnlyDatabase: without broker and registry, existing orders can be read, no order can be
+// placed, and nothing is half done.
 func TestOnlyDatabase(t *testing.T) {
 	t.Parallel()
-	operators := freeAddr(t)
+	operators := participanttest.Address(t)
 	url, stop := run(t, order.Config{
-		OperatorAddr: operators, DatabaseURL: pgtest.NewURL(t), Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
+		Config: participant.Config{
+			OperatorAddr: operators, DatabaseURL: pgtest.NewURL(t),
+			Brokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1",
+		},
 		SagaDeadline: time.Minute, SnapshotEvery: 10,
 	})
 	kafkatest.Eventually(t, "migrations done", func() bool {
@@ -231,15 +215,23 @@ func TestConfigFromEnv(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"ADDR": ":1", "OPERATOR_ADDR": ":2", "DATABASE_URL": "u", "KAFKA_BROKERS": "a:1, b:2", "SCHEMA_REGISTRY_URL": "r"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	got, err := order.ConfigFromEnv(lookup)
-	want := order.Config{Addr: ":1", OperatorAddr: ":2", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, SchemaGrace: 30 * time.Second, Keep: postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour}, DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
-		SagaDeadline: 5 * time.Minute, SnapshotEvery: 10}
+	got, err := participant.FromEnv[order.Config](lookup)
+	want := order.Config{
+		Config: participant.Config{
+			Addr: ":1", OperatorAddr: ":2",
+			Retry:       consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}},
+			SchemaGrace: 30 * time.Second,
+			Keep:        postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour},
+			DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
+		},
+		SagaDeadline: 5 * time.Minute, SnapshotEvery: 100, PendingTarget: time.Second, MaxPending: 200_000, DraftTTL: 7 * 24 * time.Hour,
+	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
 	clear(env)
 	env["SAGA_DEADLINE"], env["OUTBOX_KEEP"], env["INBOX_KEEP"] = "soon", "a week", "23h"
-	_, err = order.ConfigFromEnv(lookup)
+	_, err = participant.FromEnv[order.Config](lookup)
 	for _, name := range []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "SAGA_DEADLINE", "OUTBOX_KEEP", "INBOX_KEEP"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)

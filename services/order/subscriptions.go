@@ -2,18 +2,18 @@ package order
 
 import (
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/order/internal/app"
 )
 
-// subscriptions is everything the order service reacts to. What is not listed is
-// counted as ignored: PaymentCompleted and InventoryReserved are steps on the way
-// that ShipmentScheduled includes, ShipmentCancelled is followed by the money that
-// decides, InventoryReleased is inventory's own affair.
+// subscriptions lists every event that the order service reacts to. The consumer counts all other
+// events as ignored: ShipmentScheduled implies PaymentCompleted and InventoryReserved; after
+// ShipmentCancelled, the event about the money decides; InventoryReleased concerns only inventory.
 func subscriptions(a *app.App) []consumer.Subscription {
-	// Every change of an order publishes its snapshot, and which other event follows
-	// depends on the order's state as much as on the input.
-	changes := []events.Type{
+	// Any change of an order may publish OrderSnapshot. Which other event follows depends on both
+	// the order's state and the input.
+	changes := []event.Type{
 		events.TypeOf[events.OrderConfirmed](),
 		events.TypeOf[events.OrderCancellationRequested](),
 		events.TypeOf[events.OrderCancelled](),
@@ -22,23 +22,22 @@ func subscriptions(a *app.App) []consumer.Subscription {
 		events.TypeOf[events.OrderSnapshot](),
 	}
 	return []consumer.Subscription{
-		consumer.On(a.OnPaymentFailed).Emits(changes...),
-		consumer.On(a.OnPaymentRefunded).Emits(changes...),
-		consumer.On(a.OnPaymentVoided).Emits(changes...),
-		consumer.On(a.OnPaymentRefundFailed).Emits(changes...),
-		consumer.On(a.OnInventoryReservationFailed).Emits(changes...),
-		consumer.On(a.OnShipmentScheduled).Emits(changes...),
-		consumer.On(a.OnShipmentFailed).Emits(changes...),
-		consumer.On(a.OnShipmentDispatched).Emits(changes...),
-		consumer.On(a.OnShipmentDelivered).Emits(changes...),
-		consumer.On(a.OnShipmentCancellationRejected).Emits(changes...),
+		consumer.On(a.Orders, app.OnPaymentFailed).Emits(changes...),
+		consumer.On(a.Orders, app.OnPaymentRefunded).Emits(changes...),
+		consumer.On(a.Orders, app.OnPaymentVoided).Emits(changes...),
+		consumer.On(a.Orders, app.OnPaymentRefundFailed).Emits(changes...),
+		consumer.On(a.Orders, app.OnInventoryReservationFailed).Emits(changes...),
+		consumer.On(a.Orders, app.OnShipmentScheduled).Emits(changes...),
+		consumer.On(a.Orders, app.OnShipmentFailed).Emits(changes...),
+		consumer.On(a.Orders, app.OnShipmentDispatched).Emits(changes...),
+		consumer.On(a.Orders, app.OnShipmentDelivered).Emits(changes...),
+		consumer.On(a.Orders, app.OnShipmentCancellationRejected).Emits(changes...),
 	}
 }
 
-// emits is every event type the service publishes; their schemas are registered at
-// start.
-func emits() []events.Type {
-	return []events.Type{
+// emits lists every event type that the service publishes. Their schemas are registered at start.
+func emits() []event.Type {
+	return []event.Type{
 		events.TypeOf[events.OrderCreated](),
 		events.TypeOf[events.OrderConfirmed](),
 		events.TypeOf[events.OrderCancellationRequested](),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -12,22 +13,27 @@ import (
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema/schematest"
 	"eventshop.example/services/order"
 )
 
-// TestWhatAnAdministratorTakesAway: logins, grants, tables and the database itself go away
-// under the running service and come back. It stays, says at /readyz what it lacks, answers
-// 503 with Retry-After, and goes on by itself; every order that was answered 201 is published.
+// TestWhatAnAdministratorTakesAway: logins, grants, tables and the database itself disappear under
+// the running service and return. The service keeps running, reports at /readyz what it lacks,
+// answers 503 with Retry-After, and recovers without a restart. Every order that was answered with
+// 201 is published.
 func TestWhatAnAdministratorTakesAway(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Start(t, events.Topics()...)
 	db := pgtest.NewSeparate(t, order.Components()...)
 	db.Migrate(t)
 	url, stop := run(t, order.Config{
-		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: brokers, RegistryURL: schematest.Start(t).URL,
+		Config: participant.Config{
+			DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: brokers,
+			RegistryURL: schematest.Start(t).URL,
+		},
 		SagaDeadline: time.Minute, SnapshotEvery: 10,
 	})
 	isReady := func() bool { status, _ := get(url + "/readyz"); return status == http.StatusOK }
@@ -86,7 +92,7 @@ func TestWhatAnAdministratorTakesAway(t *testing.T) {
 			body, _ := io.ReadAll(res.Body)
 			switch {
 			case res.StatusCode == http.StatusCreated:
-				placed++ // by a connection that has not been refused yet
+				placed++ // over a connection that has not been refused yet
 				return false
 			case res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "":
 				t.Fatalf("without %s: %d %s", tc.name, res.StatusCode, body)
@@ -109,10 +115,13 @@ func TestWhatAnAdministratorTakesAway(t *testing.T) {
 	stop()
 }
 
-// maintenance is the URL of the database that is there for administrators.
+// maintenance returns the URL of the database for administrators.
 func maintenance(t *testing.T) string {
 	t.Helper()
-	before, rest, _ := strings.Cut(pgtest.NewURL(t), "/eventshop_test_")
-	_, query, _ := strings.Cut(rest, "?")
-	return before + "/postgres?" + query
+	u, err := url.Parse(pgtest.NewURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/postgres"
+	return u.String()
 }

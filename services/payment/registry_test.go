@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/schema"
 	"eventshop.example/pkg/schema/schematest"
@@ -15,9 +17,9 @@ import (
 	"eventshop.example/services/payment/internal/gatewaytest"
 )
 
-// underRegistry is the service with a registry that has the types given, without the levels
-// that the service would set, and takes no writes.
-func underRegistry(t *testing.T, types ...events.Type) (*world, *schematest.Registry) {
+// underRegistry starts the service with a registry that has the given types, without the
+// compatibility levels that the service would set, and that takes no writes.
+func underRegistry(t *testing.T, types ...event.Type) (*world, *schematest.Registry) {
 	t.Helper()
 	registry := schematest.Start(t)
 	client := schema.NewClient(registry.URL)
@@ -26,14 +28,17 @@ func underRegistry(t *testing.T, types ...events.Type) (*world, *schematest.Regi
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(client), gateway: gatewaytest.Start(t)}
+	w := &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(client, events.Catalogue()), gateway: gatewaytest.Start(t)}
 	if err := w.codec.Register(t.Context(), types[:1]...); err != nil {
 		t.Fatal(err)
 	}
 	registry.Break(schematest.Fault{ReadOnly: true})
 	w.url, _ = start(t, payment.Config{
-		DatabaseURL: pgtest.NewURL(t), Brokers: w.brokers, RegistryURL: registry.URL, GatewayURL: w.gateway.URL,
-		GatewayTimeout: time.Second, RefundMaxAttempts: 2, RefundBackoffBase: 50 * time.Millisecond, RefundBackoffMax: time.Second,
+		Config: participant.Config{
+			DatabaseURL: pgtest.NewURL(t), Brokers: w.brokers, RegistryURL: registry.URL,
+		},
+		GatewayURL: w.gateway.URL, GatewayTimeout: time.Second, RefundMaxAttempts: 2,
+		RefundBackoffBase: 50 * time.Millisecond, RefundBackoffMax: time.Second,
 	})
 	return w, registry
 }
@@ -42,17 +47,17 @@ func underRegistry(t *testing.T, types ...events.Type) (*world, *schematest.Regi
 func TestReadOnlyRegistryWithAllSchemas(t *testing.T) {
 	t.Parallel()
 	order := events.TypeOf[events.OrderCreated]()
-	w, _ := underRegistry(t, append([]events.Type{order}, events.Catalogue()...)...)
+	w, _ := underRegistry(t, append([]event.Type{order}, events.Catalogue().Types()...)...)
 	kafkatest.Eventually(t, "service ready", func() bool { status, _ := get(t, w.url+"/readyz"); return status == http.StatusOK })
 	id := w.create()
 	w.await(id, "COMPLETED")
-	w.expectTold(id, "PaymentCompleted@1")
+	w.expectReported(id, "PaymentCompleted@1")
 }
 
-// TestNoMoneyMovesThatCannotBeToldOf: started while the registry does not take the schemas
-// of its events, the service says so, charges no card, and gives up no record. It goes on
-// by itself when the registry takes them.
-func TestNoMoneyMovesThatCannotBeToldOf(t *testing.T) {
+// TestNoMoneyMovesThatCannotBeToldOf: while the registry does not take the schemas of its events,
+// the service reports that, charges no card, and gives up no record. It recovers without a restart
+// when the registry takes them.
+func TestNoMoneyMovesThatCannotBeReported(t *testing.T) {
 	t.Parallel()
 	w, registry := underRegistry(t, events.TypeOf[events.OrderCreated]())
 	id := w.create()
@@ -66,7 +71,7 @@ func TestNoMoneyMovesThatCannotBeToldOf(t *testing.T) {
 	}
 	registry.Break(schematest.Fault{})
 	w.await(id, "COMPLETED")
-	w.expectTold(id, "PaymentCompleted@1")
+	w.expectReported(id, "PaymentCompleted@1")
 	if n := w.gateway.Calls(gatewaytest.Charge); n != 1 {
 		t.Errorf("%d charges: %v", n, w.gateway.Ledger())
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,8 +13,11 @@ import (
 	"github.com/google/uuid"
 
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
+	"eventshop.example/pkg/participant/participanttest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
@@ -24,17 +26,10 @@ import (
 	"eventshop.example/services/payment/internal/gatewaytest"
 )
 
-// start runs the service and gives its URL and how to stop it.
+// start runs the service and returns its URL and a function to stop it.
 func start(t *testing.T, cfg payment.Config) (url string, stop func() error) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Addr = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	cfg.Addr = participanttest.Address(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	ended := make(chan error, 1)
@@ -44,7 +39,7 @@ func start(t *testing.T, cfg payment.Config) (url string, stop func() error) {
 	return url, func() error { cancel(); return <-ended }
 }
 
-// get returns status 0 when nobody answers.
+// get returns status 0 when there is no answer.
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
 	res, err := http.Get(url)
@@ -59,7 +54,7 @@ func get(t *testing.T, url string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// world is the service with everything around it.
+// world is the service with its gateway, brokers and registry.
 type world struct {
 	t       *testing.T
 	url     string
@@ -68,7 +63,7 @@ type world struct {
 	gateway *gatewaytest.Gateway
 }
 
-func (w *world) publish(e events.Event) {
+func (w *world) publish(e event.Event) {
 	w.t.Helper()
 	record := kafkatest.Record(w.t, w.codec, e)
 	kafkatest.Produce(w.t, w.brokers, record, record) // twice: delivery is at least once
@@ -89,12 +84,12 @@ func (w *world) await(id, state string) {
 	w.t.Helper()
 	kafkatest.Eventually(w.t, "payment "+state, func() bool {
 		_, body := get(w.t, w.url+"/payments/"+id)
-		return strings.Contains(body, `"state":"`+state+`"`)
+		return strings.Contains(body, `"status":"`+state+`"`)
 	})
 }
 
-// told lists what was published about an order.
-func (w *world) told(id string) []string {
+// told lists the published events of an order.
+func (w *world) reported(id string) []string {
 	w.t.Helper()
 	var got []string
 	for _, r := range kafkatest.ReadAll(w.t, w.brokers, events.TopicPaymentEvents) {
@@ -106,25 +101,29 @@ func (w *world) told(id string) []string {
 	return got
 }
 
-func (w *world) expectTold(id string, want ...string) {
+func (w *world) expectReported(id string, want ...string) {
 	w.t.Helper()
-	kafkatest.Eventually(w.t, fmt.Sprint(want), func() bool { return len(w.told(id)) >= len(want) })
-	if diff := cmp.Diff(want, w.told(id)); diff != "" {
+	kafkatest.Eventually(w.t, fmt.Sprint(want), func() bool { return len(w.reported(id)) >= len(want) })
+	if diff := cmp.Diff(want, w.reported(id)); diff != "" {
 		w.t.Errorf("published (-want +got):\n%s", diff)
 	}
 }
 
-// TestService boots the whole service: events come in from Kafka, the gateway is asked,
-// events go out, and what happened can be read over HTTP.
+// TestService runs the whole service: it receives events from Kafka, calls the gateway, publishes
+// events, and shows the result over HTTP.
 func TestService(t *testing.T) {
 	t.Parallel()
 	registry := schematest.Start(t).URL
-	w := &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(schema.NewClient(registry)), gateway: gatewaytest.Start(t)}
+	w := &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(schema.NewClient(registry), events.Catalogue()), gateway: gatewaytest.Start(t)}
 	db := pgtest.NewSeparate(t, payment.Components()...)
 	db.Migrate(t)
 	url, stop := start(t, payment.Config{
-		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: w.brokers, RegistryURL: registry, GatewayURL: w.gateway.URL,
-		GatewayTimeout: time.Second, RefundMaxAttempts: 2, RefundBackoffBase: 50 * time.Millisecond, RefundBackoffMax: time.Second,
+		Config: participant.Config{
+			DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: w.brokers,
+			RegistryURL: registry,
+		},
+		GatewayURL: w.gateway.URL, GatewayTimeout: time.Second, RefundMaxAttempts: 2,
+		RefundBackoffBase: 50 * time.Millisecond, RefundBackoffMax: time.Second,
 	})
 	w.url = url
 	kafkatest.Eventually(t, "service ready", func() bool { status, _ := get(t, url+"/readyz"); return status == http.StatusOK })
@@ -160,17 +159,17 @@ func TestService(t *testing.T) {
 	declined := w.create()
 	w.await(declined, "FAILED")
 
-	w.expectTold(happy, "PaymentCompleted@1")
-	w.expectTold(back, "PaymentCompleted@1", "PaymentRefunded@2")
-	w.expectTold(stopped, "PaymentVoided@1")
-	w.expectTold(held, "PaymentCompleted@1", "PaymentRefundFailed@2", "PaymentRefunded@3")
-	w.expectTold(declined, "PaymentFailed@1")
+	w.expectReported(happy, "PaymentCompleted@1")
+	w.expectReported(back, "PaymentCompleted@1", "PaymentRefunded@2")
+	w.expectReported(stopped, "PaymentVoided@1")
+	w.expectReported(held, "PaymentCompleted@1", "PaymentRefundFailed@2", "PaymentRefunded@3")
+	w.expectReported(declined, "PaymentFailed@1")
 	for id, want := range map[string]int64{happy: 2999, back: 0, stopped: 0, held: 0, declined: 0} {
 		if net := w.gateway.Net("charge-" + id); net != want {
 			t.Errorf("net %d, want %d: %v", net, want, w.gateway.Ledger())
 		}
 	}
-	db.Check(t) // with the partitions that the service made
+	db.Check(t) // with the partitions that the service created
 
 	_, metrics := get(t, url+"/metrics")
 	for _, line := range []string{
@@ -190,29 +189,15 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestNothingElseIsThere: the service lives, says what it lacks, and stops when told to.
+// TestNothingElseIsThere: the service stays alive, reports what it lacks, and stops on request.
 func TestNothingElseIsThere(t *testing.T) {
 	t.Parallel()
-	const nowhere = "127.0.0.1:1"
-	url, stop := start(t, payment.Config{
-		DatabaseURL: "postgres://nobody@" + nowhere + "/none", Brokers: []string{nowhere}, RegistryURL: "http://" + nowhere,
-		GatewayURL: "http://" + nowhere, GatewayTimeout: time.Second, RefundMaxAttempts: 1, RefundBackoffBase: time.Second, RefundBackoffMax: time.Second,
+	participanttest.EverythingDown(t, "/payments/"+uuid.NewString(), func(ctx context.Context, cfg participant.Config) error {
+		return payment.Run(ctx, payment.Config{
+			Config: cfg, GatewayURL: "http://" + participanttest.Nowhere, GatewayTimeout: time.Second,
+			RefundMaxAttempts: 1, RefundBackoffBase: time.Second, RefundBackoffMax: time.Second,
+		})
 	})
-	status, body := get(t, url+"/readyz")
-	if status != http.StatusServiceUnavailable {
-		t.Errorf("readyz: %d %s", status, body)
-	}
-	for _, name := range []string{"database", "schemas", "consumer", "relay"} {
-		if !strings.Contains(body, name) {
-			t.Errorf("readyz says nothing about the %s: %s", name, body)
-		}
-	}
-	if status, body := get(t, url+"/payments/"+uuid.NewString()); status != http.StatusServiceUnavailable {
-		t.Errorf("a request: %d %s", status, body)
-	}
-	if err := stop(); err != nil {
-		t.Errorf("stopped with %v", err)
-	}
 }
 
 func TestConfigFromEnv(t *testing.T) {
@@ -222,22 +207,30 @@ func TestConfigFromEnv(t *testing.T) {
 		"SCHEMA_REGISTRY_URL": "http://r", "GATEWAY_URL": "http://g",
 	}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	got, err := payment.ConfigFromEnv(lookup)
+	got, err := participant.FromEnv[payment.Config](lookup)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := payment.Config{
-		Addr: ":8082", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, SchemaGrace: 30 * time.Second, Keep: postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour}, DatabaseURL: "postgres://h/payment", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://r",
-		GatewayURL: "http://g", GatewayTimeout: 2 * time.Second,
-		RefundMaxAttempts: 8, RefundBackoffBase: 500 * time.Millisecond, RefundBackoffMax: 30 * time.Second, RefundDeadline: time.Hour,
-		BreakerFailures: 5, BreakerWindow: time.Minute, BreakerOpenFor: 30 * time.Second,
+		Config: participant.Config{
+			Addr:        ":8082",
+			Retry:       consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}},
+			SchemaGrace: 30 * time.Second,
+			Keep:        postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour},
+			DatabaseURL: "postgres://h/payment", Brokers: []string{"a:1", "b:2"},
+			RegistryURL: "http://r",
+		},
+		GatewayURL: "http://g", GatewayTimeout: 2 * time.Second, RefundMaxAttempts: 8,
+		RefundBackoffBase: 500 * time.Millisecond, RefundBackoffMax: 30 * time.Second,
+		RefundDeadline: time.Hour,
+		Breaker:        participant.Breaker{Failures: 5, Window: time.Minute, OpenFor: 30 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
 	env = map[string]string{"GATEWAY_TIMEOUT": "soon", "REFUND_MAX_ATTEMPTS": "0", "REFUND_DEADLINE": "-1h", "GATEWAY_BREAKER_FAILURES": "0", "GATEWAY_BREAKER_WINDOW": "60", "GATEWAY_BREAKER_OPEN_FOR": "no"}
-	_, err = payment.ConfigFromEnv(lookup)
+	_, err = participant.FromEnv[payment.Config](lookup)
 	for _, variable := range []string{
 		"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "GATEWAY_URL", "GATEWAY_TIMEOUT", "REFUND_MAX_ATTEMPTS",
 		"REFUND_DEADLINE", "GATEWAY_BREAKER_FAILURES", "GATEWAY_BREAKER_WINDOW", "GATEWAY_BREAKER_OPEN_FOR",

@@ -5,15 +5,16 @@ import (
 	"testing"
 
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/internal/app"
+	"eventshop.example/services/payment/payment"
 )
 
-// What a charge can come to, by the transition table, is what its subscription lists: money
-// that was taken must be told of.
+// TestChargesListWhatTheyEmit: the subscription lists every event that a charge can produce by the
+// transition table, because captured money must always be emitted.
 func TestChargesListWhatTheyEmit(t *testing.T) {
 	t.Parallel()
 	var listed []string
-	for _, s := range subscriptions(nil) {
+	for _, s := range subscriptions(new(app.App)) {
 		if s.Type.Name == events.TypeOf[events.OrderCreated]().Name {
 			for _, typ := range s.Emitted() {
 				listed = append(listed, typ.Name)
@@ -29,14 +30,14 @@ func TestChargesListWhatTheyEmit(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range subscriptions(nil) {
+	for _, s := range subscriptions(new(app.App)) {
 		for _, in := range []payment.Input{payment.InventoryReservationFailed, payment.ShipmentFailed, payment.ShipmentCancelled} {
 			if s.Type.Name != string(in) {
 				continue
 			}
 			for _, state := range payment.States() {
-				if told := payment.Decide(state, in).Emit; len(told) > 0 && len(s.Emitted()) == 0 {
-					t.Errorf("%s in state %s tells of %v, which its subscription does not list", in, state, told)
+				if reported := payment.Decide(state, in).Emit; len(reported) > 0 && len(s.Emitted()) == 0 {
+					t.Errorf("%s in state %s tells of %v, which its subscription does not list", in, state, reported)
 				}
 			}
 		}

@@ -4,67 +4,35 @@ import (
 	"errors"
 	"time"
 
-	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/kafka"
-	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/service"
+	"eventshop.example/services/projection/internal/fresh"
 )
 
-// Config is all the service can be told from outside. LOG_LEVEL is read by
-// service.Main.
+// maxReadWait leaves a request, which has ten seconds, enough time for its queries.
+const maxReadWait = 5 * time.Second
+
+// Config holds everything that the environment configures. [Config.Settings] describes the fields.
 type Config struct {
-	Addr         string // ADDR: host:port of HTTP, "127.0.0.1:0" for any free port
-	OperatorAddr string // OPERATOR_ADDR: host:port for operators only (see package operator); default none
-
-	Retry consumer.Retry // RETRY_ATTEMPTS (6), RETRY_BACKOFF_BASE (100ms), RETRY_BACKOFF_MAX (30s): of a record whose handling fails
-
-	Keep postgres.Retention // OUTBOX_KEEP (168h), INBOX_KEEP (744h): of published events and of receipts; zero values are the defaults
-
-	DatabaseURL string   // DATABASE_URL: postgres://…
-	Brokers     []string // KAFKA_BROKERS: host:port, comma between
-	RegistryURL string   // SCHEMA_REGISTRY_URL
-
-	Migrations postgres.Migrations // MIGRATIONS: run (default), or wait for `migrate` to be run by somebody
-
-	// Credentials, read from files.
-	DatabasePasswordFile string         // DATABASE_PASSWORD_FILE: in place of the URL's password, read for each connection; default none
-	Kafka                kafka.Security // KAFKA_TLS, KAFKA_SASL_MECHANISM and what belongs to them; default plain text without a user
-	Registry             schema.Access  // SCHEMA_REGISTRY_USERNAME, _PASSWORD_FILE and _CA_FILE; default none
-	SchemaGrace          time.Duration  // SCHEMA_GRACE: how long an unknown schema id is looked up before its record is a dead letter, default 30s
+	participant.Config
+	ReadWait     time.Duration // 0: the default
+	ReadsWaiting int           // 0: the default
 }
 
-// ConfigFromEnv reads the environment. Its error names every variable at fault.
-func ConfigFromEnv(lookup service.Lookup) (Config, error) {
-	env := service.NewEnv(lookup)
-	cfg := Config{
-		Addr:         env.Required("ADDR"),
-		OperatorAddr: env.String("OPERATOR_ADDR", ""),
-		Retry: consumer.Retry{
-			Attempts: env.Int("RETRY_ATTEMPTS", 6, 1, 1000),
-			Backoff: consumer.Backoff{
-				Base: env.Duration("RETRY_BACKOFF_BASE", 100*time.Millisecond),
-				Max:  env.Duration("RETRY_BACKOFF_MAX", 30*time.Second),
-			},
-		},
-		Keep: postgres.Retention{
-			Outbox: env.Duration("OUTBOX_KEEP", postgres.KeepOutbox),
-			Inbox:  env.Duration("INBOX_KEEP", postgres.KeepInbox),
-		},
-		DatabaseURL: env.Required("DATABASE_URL"),
-		Brokers:     env.List("KAFKA_BROKERS"),
-		RegistryURL: env.Required("SCHEMA_REGISTRY_URL"),
+// Settings declares the environment variables.
+func (c *Config) Settings() []service.Setting {
+	return append(c.Config.Settings(),
+		service.Duration("READ_WAIT", &c.ReadWait, fresh.DefaultWait, "longest wait of a read with `minVersion`; at most 5s"),
+		service.Int("READS_WAITING", &c.ReadsWaiting, fresh.DefaultMost, 1, 100_000, "most reads that wait at the same time; others get 503"),
+	)
+}
 
-		Migrations: postgres.Migrations(env.String("MIGRATIONS", "")),
-
-		DatabasePasswordFile: env.PasswordFile("DATABASE_PASSWORD_FILE"),
-		Kafka:                kafka.SecurityFromEnv(env),
-		Registry: schema.Access{
-			Username:     env.String("SCHEMA_REGISTRY_USERNAME", ""),
-			PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
-			CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
-		},
-		SchemaGrace: env.Duration("SCHEMA_GRACE", schema.DefaultGrace),
+// Check returns an error that names every variable whose value does not fit.
+func (c *Config) Check() error {
+	var own error
+	if c.ReadWait > maxReadWait {
+		own = errs.New(errs.Invalid, "READ_WAIT is %v; at most %v", c.ReadWait, maxReadWait)
 	}
-	return cfg, errors.Join(env.Err(), cfg.Keep.Check(), cfg.Migrations.Check(), cfg.Registry.Check())
+	return errors.Join(c.Config.Check(), own)
 }

@@ -1,39 +1,31 @@
-// Package projection is the projection service put together: configuration, wiring
-// and the subscription table. It owns the read models of the shop (CQRS): it
-// commands nothing and emits nothing; its outbox carries dead letters only.
-//
-// A database, broker or registry that is down keeps the service from being ready,
-// with the reason at /readyz, and does not end it. What ends it is a taken port, a
-// migration that fails, and a bug.
+// Package projection assembles the projection service: its subscription table and its read models
+// (CQRS). It sends no commands and emits no events. Its outbox carries only retries and dead
+// letters. Package pkg/participant holds what all services share and documents its guarantees.
 package projection
 
 import (
 	"context"
 	"embed"
-	"log/slog"
 	"time"
 
-	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/httpapi"
-	"eventshop.example/pkg/inbox"
-	"eventshop.example/pkg/operator"
-	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/participant"
+	"eventshop.example/pkg/position"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/retry"
-	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/projection"
 	"eventshop.example/pkg/service"
-	"eventshop.example/pkg/telemetry"
+	"eventshop.example/services/projection/internal/activity"
 	"eventshop.example/services/projection/internal/api"
-	"eventshop.example/services/projection/internal/app"
+	"eventshop.example/services/projection/internal/history"
+	"eventshop.example/services/projection/internal/revenue2"
 )
 
-// name is the consumer group and the last part of the events' source.
+// name is the consumer group and the last part of the source of the events.
 const name = "projection"
 
-const (
-	// grace is what all parts together may take to stop.
-	grace = 15 * time.Second
-)
+// gather is the consumer's: the read models are behind by so much more at most, and a saga of thirteen
+// events takes a third of the transactions (docs/adr/0012-*).
+const gather = 50 * time.Millisecond
 
 //go:embed openapi.yaml
 var openapi []byte
@@ -41,79 +33,35 @@ var openapi []byte
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Components lists the migrations of the service's database, in order.
+// Components lists the components of the service's database in the order of their migrations.
 func Components() []postgres.Component {
-	return []postgres.Component{
-		outbox.Component(), inbox.Component(), retry.Component(), {Name: name, FS: migrations, Grants: grants()},
-	}
+	return participant.Components(position.Component(), postgres.Component{Name: name, FS: migrations, Grants: grants()},
+		projection.Component(), history.Component(), activity.Component(), revenue2.Component())
 }
 
-// Run starts the service and returns nil when ctx has ended and all parts have
-// stopped, or the error of the part that failed. It is called once.
+// Run runs the service; see [participant.Run].
 func Run(ctx context.Context, cfg Config) error {
-	log, reg := slog.Default(), telemetry.NewRegistry()
-
-	secured, err := cfg.Kafka.Options()
-	if err != nil {
-		return err
-	}
-	pools, err := postgres.OpenPools(ctx, postgres.Config{URL: cfg.DatabaseURL, PasswordFile: cfg.DatabasePasswordFile}, reg)
-	if err != nil {
-		return err
-	}
-	defer pools.Close()
-	codec := schema.New(schema.Config{
-		Client: schema.NewClient(cfg.RegistryURL, schema.WithAccess(cfg.Registry)), Grace: cfg.SchemaGrace, Registerer: reg,
+	return participant.Run(ctx, cfg.Config, participant.Spec{
+		Name: name, Source: "/eventshop/" + name, MetricsPrefix: "eventshop_", Components: Components(), Types: events.Catalogue(),
+		Build: func(kit *participant.Kit) (participant.Parts, error) {
+			models, err := assemble(kit)
+			if err != nil {
+				return participant.Parts{}, err
+			}
+			waiting, lag, err := freshness(cfg, kit, models)
+			if err != nil {
+				return participant.Parts{}, err
+			}
+			models.Reached = waiting.Reached
+			handler, err := api.NewHandler(openapi, models, waiting, lag, kit.Registry)
+			return participant.Parts{
+				Subscriptions: subscriptions(models), Handler: handler, Gather: gather,
+				Advanced: models.Projections.Advanced, Projections: models.Projections.Control,
+				Workers: []service.Component{
+					{Name: "projections", Run: models.Projections.Run},
+					{Name: "waiting reads", Run: waiting.Run}, {Name: "lag", Run: lag.Run},
+				},
+			}, err
+		},
 	})
-	out := outbox.New(codec, "/eventshop/"+name)
-	failed := retry.New(name, out)
-	relay := outbox.NewRelay(pools.Relay, out, outbox.RelayConfig{Brokers: cfg.Brokers, KgoOpts: secured, Logger: log, Registerer: reg})
-	models := app.New(pools.Reads)
-	reactions, err := consumer.New(consumer.Config{
-		Group: name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: pools.Work, Codec: codec, Outbox: out,
-		Subscriptions: subscriptions(models), Retry: cfg.Retry, Logger: log, Registerer: reg,
-	})
-	if err != nil {
-		return err
-	}
-	tables := postgres.NewLifecycle(cfg.DatabaseURL, pools.Work, log, reg, Components(),
-		out.Upkeep(pools.Work, cfg.Keep.Outbox),
-		inbox.Upkeep(pools.Work, time.Now, cfg.Keep.Inbox),
-		postgres.Upkeep{Table: "dead_letters", Prune: func(ctx context.Context) ([]string, error) {
-			return nil, failed.Maintain(ctx, pools.Work, time.Now())
-		}},
-	)
-
-	tables.Mode, tables.Pools = cfg.Migrations, pools
-
-	var health service.Health
-	health.Add("database", tables.Ready)
-	health.Add("schemas", func(context.Context) error { return codec.Ready() })
-	health.Add("consumer", reactions.Ready)
-	health.Add("relay", func(context.Context) error { return relay.Ready() })
-	health.Add("stopping", func(context.Context) error { return ctx.Err() }) // no new requests, please
-
-	handler, err := api.NewHandler(openapi, models, reg)
-	if err != nil {
-		return err
-	}
-	server, _, err := service.Serve("http", cfg.Addr, service.Routes(&health, reg, httpapi.Gate(tables.Prepared, handler)))
-	if err != nil {
-		return err
-	}
-	operators, err := operator.Serve(cfg.OperatorAddr, operator.Config{
-		Store: failed, Pool: pools.Work, Outbox: out, Codec: codec, Prepared: tables.Prepared, Logger: log, Registerer: reg,
-	})
-	if err != nil {
-		return err
-	}
-
-	return service.Run(ctx, log, grace,
-		server,
-		operators,
-		service.Component{Name: "migrate", Run: tables.Migrate},
-		service.Component{Name: "maintenance", Run: tables.After(tables.Maintain)},
-		service.Component{Name: "relay", Run: tables.After(relay.Run)},
-		service.Component{Name: "consumer", Run: tables.After(reactions.Run)},
-	)
 }

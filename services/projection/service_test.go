@@ -9,18 +9,19 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/services/projection/internal/app"
 )
 
-// TestSubscribesToEveryEvent: a new event type has to be shown in the timeline,
-// or be named here as one that says nothing new.
+// TestSubscribesToEveryEvent: the timeline has to show a new event type, or this test has to name
+// it as one that adds nothing.
 func TestSubscribesToEveryEvent(t *testing.T) {
 	subscribed := map[string]int{}
 	for _, s := range subscriptions(app.New(nil)) {
 		subscribed[s.Type.Name]++
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		want := 1
 		if typ.Topic == events.TopicOrderNotifications || typ.Topic == events.TopicOrderSnapshots {
 			want = 0
@@ -36,17 +37,31 @@ func TestConfigFromEnv(t *testing.T) {
 		"ADDR": "127.0.0.1:0", "DATABASE_URL": "postgres://db", "KAFKA_BROKERS": "a:1,b:2", "SCHEMA_REGISTRY_URL": "http://registry",
 	}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	got, err := ConfigFromEnv(lookup)
+	got, err := participant.FromEnv[Config](lookup)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Addr: "127.0.0.1:0", Retry: consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}}, SchemaGrace: 30 * time.Second, Keep: postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour}, DatabaseURL: "postgres://db", Brokers: []string{"a:1", "b:2"}, RegistryURL: "http://registry"}
+	want := Config{
+		Config: participant.Config{
+			Addr:        "127.0.0.1:0",
+			Retry:       consumer.Retry{Attempts: 6, Backoff: consumer.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}},
+			SchemaGrace: 30 * time.Second,
+			Keep:        postgres.Retention{Outbox: 168 * time.Hour, Inbox: 744 * time.Hour},
+			DatabaseURL: "postgres://db", Brokers: []string{"a:1", "b:2"},
+			RegistryURL: "http://registry",
+		},
+		ReadWait: 2 * time.Second, ReadsWaiting: 1000,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
+	env["READ_WAIT"] = "6s"
+	if _, err = participant.FromEnv[Config](lookup); err == nil || !strings.Contains(err.Error(), "READ_WAIT") {
+		t.Errorf("a wait that is too long: %v", err)
+	}
 	names := []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL"}
 	clear(env)
-	_, err = ConfigFromEnv(lookup)
+	_, err = participant.FromEnv[Config](lookup)
 	for _, name := range names {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("nothing is set, and %s is not named: %v", name, err)

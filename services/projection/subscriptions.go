@@ -5,32 +5,32 @@ import (
 	"eventshop.example/services/projection/internal/app"
 )
 
-// subscriptions is every event there is but two: OrderPlaced and OrderSnapshot
-// say nothing the others have not said.
+// subscriptions lists every event type except OrderPlaced and OrderSnapshot, which add nothing to
+// the other events.
 func subscriptions(a *app.App) []consumer.Subscription {
 	return []consumer.Subscription{
-		consumer.On(a.OnOrderCreated),
-		consumer.On(a.OnOrderConfirmed),
-		consumer.On(a.OnOrderCancellationRequested),
-		consumer.On(a.OnOrderCancelled),
-		consumer.On(a.OnOrderShipped),
-		consumer.On(a.OnOrderDelivered),
+		consumer.On(a.ReadModels, app.OnOrderCreated),
+		consumer.On(a.ReadModels, app.OnOrderConfirmed),
+		consumer.On(a.ReadModels, app.OnOrderCancellationRequested),
+		consumer.On(a.ReadModels, app.OnOrderCancelled),
+		consumer.On(a.ReadModels, app.OnOrderShipped),
+		consumer.On(a.ReadModels, app.OnOrderDelivered),
 
-		consumer.On(a.OnPaymentCompleted),
-		consumer.On(a.OnPaymentFailed),
-		consumer.On(a.OnPaymentRefunded),
-		consumer.On(a.OnPaymentVoided),
-		consumer.On(a.OnPaymentRefundFailed),
+		consumer.On(a.ReadModels, app.OnPaymentCompleted),
+		consumer.On(a.ReadModels, app.OnPaymentFailed),
+		consumer.On(a.ReadModels, app.OnPaymentRefunded),
+		consumer.On(a.ReadModels, app.OnPaymentVoided),
+		consumer.On(a.ReadModels, app.OnPaymentRefundFailed),
 
-		consumer.On(a.OnInventoryReserved),
-		consumer.On(a.OnInventoryReservationFailed),
-		consumer.On(a.OnInventoryReleased),
+		consumer.On(a.ReadModels, app.OnInventoryReserved),
+		consumer.On(a.ReadModels, app.OnInventoryReservationFailed),
+		consumer.On(a.ReadModels, app.OnInventoryReleased),
 
-		consumer.On(a.OnShipmentScheduled),
-		consumer.On(a.OnShipmentFailed),
-		consumer.On(a.OnShipmentDispatched),
-		consumer.On(a.OnShipmentDelivered),
-		consumer.On(a.OnShipmentCancelled),
-		consumer.On(a.OnShipmentCancellationRejected),
+		consumer.On(a.ReadModels, app.OnShipmentScheduled),
+		consumer.On(a.ReadModels, app.OnShipmentFailed),
+		consumer.On(a.ReadModels, app.OnShipmentDispatched),
+		consumer.On(a.ReadModels, app.OnShipmentDelivered),
+		consumer.On(a.ReadModels, app.OnShipmentCancelled),
+		consumer.On(a.ReadModels, app.OnShipmentCancellationRejected),
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,6 +15,8 @@ import (
 
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/participant"
+	"eventshop.example/pkg/participant/participanttest"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/schema"
@@ -24,8 +25,8 @@ import (
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
 )
 
-// stack is the whole service, as its main function runs it, with a broker, a database, a
-// registry and a carrier around it.
+// stack is the whole service as its main function runs it, with a broker, a database, a registry
+// and a carrier.
 type stack struct {
 	t       *testing.T
 	cfg     shipping.Config
@@ -38,25 +39,19 @@ type stack struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	registry, carrier := schematest.Start(t), carriertest.Start(t)
-	s := &stack{t: t, carrier: carrier, codec: registry.Codec()}
+	s := &stack{t: t, carrier: carrier, codec: registry.Codec(events.Catalogue())}
 	db := pgtest.NewSeparate(t, shipping.Components()...)
 	db.Migrate(t)
 	db.Check(t)
 	s.cfg = shipping.Config{
-		Addr: freeAddress(t), DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: kafkatest.Start(t, events.Topics()...),
-		RegistryURL: registry.URL, CarrierURL: carrier.URL, CarrierTimeout: 5 * time.Second, TrackEvery: 10 * time.Millisecond,
+		Config: participant.Config{
+			Addr: participanttest.Address(t), DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait,
+			Brokers: kafkatest.Start(t, events.Topics()...), RegistryURL: registry.URL,
+		},
+		CarrierURL: carrier.URL, CarrierTimeout: 5 * time.Second,
+		TrackEvery: 10 * time.Millisecond,
 	}
 	return s
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func (s *stack) start() {
@@ -116,14 +111,14 @@ func (s *stack) waitFor(orderID, state string) {
 	s.t.Helper()
 	kafkatest.Eventually(s.t, orderID+" to be "+state, func() bool {
 		status, _, body := s.get("/shipments/" + orderID)
-		return status == http.StatusOK && body["state"] == state
+		return status == http.StatusOK && body["status"] == state
 	})
 }
 
-// told lists type, version and causation of an order's events on shipping.events.
-func (s *stack) told(orderID string) []string {
+// told lists type, version and causation id of an order's events on shipping.events.
+func (s *stack) reported(orderID string) []string {
 	s.t.Helper()
-	told := []string{}
+	reported := []string{}
 	for _, r := range kafkatest.ReadAll(s.t, s.cfg.Brokers, events.TopicShippingEvents) {
 		e := kafkatest.Envelope(s.t, r)
 		if string(r.Key) != orderID {
@@ -132,15 +127,15 @@ func (s *stack) told(orderID string) []string {
 		if e.Subject != orderID || e.CorrelationID != orderID || e.Source != "/eventshop/shipping" {
 			s.t.Errorf("envelope of %s: %+v", e.Type, e)
 		}
-		told = append(told, fmt.Sprintf("%d %s because of %s", e.AggregateVersion, e.Type, e.CausationID))
+		reported = append(reported, fmt.Sprintf("%d %s because of %s", e.AggregateVersion, e.Type, e.CausationID))
 	}
-	return told
+	return reported
 }
 
-func (s *stack) wantTold(orderID string, want ...string) {
+func (s *stack) wantReported(orderID string, want ...string) {
 	s.t.Helper()
-	kafkatest.Eventually(s.t, "the events of "+orderID, func() bool { return len(s.told(orderID)) >= len(want) })
-	if diff := cmp.Diff(want, s.told(orderID)); diff != "" {
+	kafkatest.Eventually(s.t, "the events of "+orderID, func() bool { return len(s.reported(orderID)) >= len(want) })
+	if diff := cmp.Diff(want, s.reported(orderID)); diff != "" {
 		s.t.Fatalf("events (-want +got):\n%s", diff)
 	}
 }
@@ -168,7 +163,7 @@ func TestFromReservationToDelivery(t *testing.T) {
 	kafkatest.Produce(t, s.cfg.Brokers, kafkatest.Record(t, s.codec, created(order)), reservation)
 	s.waitFor(order, "SCHEDULED")
 
-	// The broker delivers again, and the service starts again in the middle.
+	// The broker delivers the record again, and the service restarts in between.
 	kafkatest.Produce(t, s.cfg.Brokers, reservation)
 	s.end()
 	s.carrier.Dispatch(t, "shipment-"+order, time.Now())
@@ -177,13 +172,13 @@ func TestFromReservationToDelivery(t *testing.T) {
 	s.carrier.Deliver(t, "shipment-"+order, time.Now())
 	s.waitFor(order, "DELIVERED")
 
-	// Which of the two halves came first was Kafka's choice.
-	first := s.told(order)
+	// Kafka decided which of the two facts arrived first.
+	first := s.reported(order)
 	cause := kafkatest.Envelope(t, reservation).ID.String()
 	if len(first) > 0 && !strings.HasSuffix(first[0], cause) {
 		cause = first[0][strings.LastIndex(first[0], " ")+1:]
 	}
-	s.wantTold(order,
+	s.wantReported(order,
 		"1 ShipmentScheduled because of "+cause,
 		"2 ShipmentDispatched because of carrier-update-1",
 		"3 ShipmentDelivered because of carrier-update-2")
@@ -204,7 +199,7 @@ func TestCancellationOvertakesEverything(t *testing.T) {
 		return strings.Contains(metrics, `eventshop_shipment_decisions_total{action="refuse",input="OrderCreated"} 1`) &&
 			strings.Contains(metrics, `eventshop_shipment_decisions_total{action="refuse",input="InventoryReserved"} 1`)
 	})
-	s.wantTold(order, "1 ShipmentCancelled because of "+kafkatest.Envelope(t, request).ID.String())
+	s.wantReported(order, "1 ShipmentCancelled because of "+kafkatest.Envelope(t, request).ID.String())
 	if got := s.carrier.Status("shipment-" + order); got != "cancelled" {
 		t.Fatalf("carrier has %q", got)
 	}
@@ -222,7 +217,7 @@ func TestReadAPI(t *testing.T) {
 	delete(body, "createdAt")
 	delete(body, "updatedAt")
 	want := map[string]any{
-		"orderId": order, "state": "SCHEDULED", "version": 1.0, "carrier": "test-express", "shipmentId": "shp-1", "trackingId": "T1",
+		"orderId": order, "status": "SCHEDULED", "version": 1.0, "carrier": "test-express", "shipmentId": "shp-1", "trackingId": "T1",
 		"shippingAddress": map[string]any{"street": "123 Babbage Lane", "city": "London", "postalCode": "SW1A 1AA", "country": "GB"},
 		"items":           []any{map[string]any{"sku": "WIDGET-01", "quantity": 2.0}},
 	}
@@ -254,7 +249,7 @@ func TestReadAPI(t *testing.T) {
 }
 
 func TestConfigNamesWhatIsMissing(t *testing.T) {
-	_, err := shipping.ConfigFromEnv(func(name string) (string, bool) {
+	_, err := participant.FromEnv[shipping.Config](func(name string) (string, bool) {
 		return map[string]string{"ADDR": ":0", "KAFKA_BROKERS": "a:1,b:2", "TRACK_EVERY": "soon",
 			"CARRIER_BREAKER_FAILURES": "0", "CARRIER_BREAKER_WINDOW": "60", "CARRIER_BREAKER_OPEN_FOR": "-1s"}[name], true
 	})

@@ -2,42 +2,42 @@ package shipping
 
 import (
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/shipping/internal/app"
 )
 
-// subscriptions is everything the shipping service reacts to. What is not listed is
-// counted as ignored: PaymentCompleted is inventory's turn, InventoryReleased and the
-// refunds follow from what shipping said itself, and the order's own progress
-// (OrderConfirmed, OrderShipped, …) does too. payment.events is read for PaymentFailed
-// alone, which ends a shipment that nothing will ever be reserved for.
+// subscriptions lists every event that the shipping service reacts to. The consumer counts all
+// other events as ignored: inventory reacts to PaymentCompleted, and InventoryReleased, the refunds
+// and the order's own progress (OrderConfirmed, OrderShipped, …) follow from events that shipping
+// emitted. The service reads payment.events only for PaymentFailed, which ends a shipment that will
+// never have reserved goods.
 //
-// The carrier is not asked while the schemas of what its answer can come to are not known.
+// The carrier is not called unless the schemas of all events that its answer can produce are known.
 func subscriptions(a *app.App) []consumer.Subscription {
-	scheduling := []events.Type{ // also by OrderCreated, when InventoryReserved came first
+	scheduling := []event.Type{ // also for OrderCreated, when InventoryReserved came first
 		events.TypeOf[events.ShipmentScheduled](),
 		events.TypeOf[events.ShipmentFailed](),
 		events.TypeOf[events.ShipmentCancelled](),
 	}
 	return []consumer.Subscription{
-		consumer.OnCall(a.AskOnOrderCreated, a.OnOrderCreated).Emits(scheduling...),
-		consumer.OnCall(a.AskOnInventoryReserved, a.OnInventoryReserved).Emits(scheduling...),
-		consumer.OnCall(a.AskOnOrderCancellationRequested, a.OnOrderCancellationRequested).Emits(
+		app.Asking(a, app.OnOrderCreated).Emits(scheduling...),
+		app.Asking(a, app.OnInventoryReserved).Emits(scheduling...),
+		app.Asking(a, app.OnOrderCancellationRequested).Emits(
 			events.TypeOf[events.ShipmentCancelled](),
 			events.TypeOf[events.ShipmentCancellationRejected](),
-			// When the parcel has left and the carrier's answer to the scheduling was lost.
+			// When the parcel has left and the carrier's answer to the schedule request was lost.
 			events.TypeOf[events.ShipmentScheduled](),
 			events.TypeOf[events.ShipmentDispatched](),
 		),
-		consumer.On(a.OnInventoryReservationFailed),
-		consumer.On(a.OnPaymentFailed),
+		consumer.On(a.Shipments, app.OnInventoryReservationFailed),
+		consumer.On(a.Shipments, app.OnPaymentFailed),
 	}
 }
 
-// emits is every event type the service publishes; their schemas are registered at
-// start.
-func emits() []events.Type {
-	return []events.Type{
+// emits lists every event type that the service publishes. Their schemas are registered at start.
+func emits() []event.Type {
+	return []event.Type{
 		events.TypeOf[events.ShipmentScheduled](),
 		events.TypeOf[events.ShipmentFailed](),
 		events.TypeOf[events.ShipmentDispatched](),

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/internal/app"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// What the carrier's answers can come to, by the transition table, is what the subscriptions
-// list: a parcel that was booked or stopped must be told of.
+// TestCallsListWhatTheyEmit: the subscriptions list every event that the carrier's answers can
+// produce by the transition table, because a booked or cancelled parcel must always be emitted.
 func TestCallsListWhatTheyEmit(t *testing.T) {
 	t.Parallel()
 	states := []shipping.State{shipping.None, shipping.AwaitingReservation, shipping.AwaitingAddress, shipping.Scheduled,
@@ -22,7 +23,7 @@ func TestCallsListWhatTheyEmit(t *testing.T) {
 		events.TypeOf[events.InventoryReservationFailed]().Name: {shipping.InventoryReservationFailed},
 		events.TypeOf[events.PaymentFailed]().Name:              {shipping.PaymentFailed},
 	}
-	for _, s := range subscriptions(nil) {
+	for _, s := range subscriptions(new(app.App)) {
 		var listed []string
 		for _, typ := range s.Emitted() {
 			listed = append(listed, typ.Name)

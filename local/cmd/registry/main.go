@@ -1,7 +1,7 @@
-// Command registry is the embedded stack's schema registry as a program of its own, for
-// places where the image of a real one cannot be had. It understands the variables of
-// Karapace that say where to listen and where to keep schemas, and ignores arguments, so
-// that it can be started in Karapace's place. What it keeps is not in Karapace's format.
+// Command registry runs the embedded stack's schema registry as a separate program, for
+// environments that cannot get the image of a real one. It reads Karapace's variables for its
+// address and its storage, and ignores arguments, so that it can replace Karapace. Its storage does
+// not have Karapace's format.
 //
 //	KARAPACE_HOST                address to listen on, default 127.0.0.1
 //	KARAPACE_PORT                default 8081
@@ -9,8 +9,8 @@
 //	KARAPACE_TOPIC_NAME          default _schemas
 //	KARAPACE_REPLICATION_FACTOR  of that topic if it is missing, default 1
 //
-// It waits for Kafka, and ends with an error when it cannot write or another registry
-// writes to its topic: start it again.
+// It waits for Kafka. It ends with an error if it cannot write or if another registry writes to its
+// topic: start it again.
 package main
 
 import (

@@ -5,9 +5,9 @@
 // process is root, initdb and postgres run as the user postgres, or nobody
 // when there is no such user, and the data folder belongs to that user.
 //
-// It does not install anything, it does not manage upgrades, and it runs on
-// Unix only. It fails with [ErrNotFound] when no usable binaries exist, and
-// otherwise with the last lines the server itself printed.
+// It does not install anything, it does not manage upgrades, and it runs on Unix only. It fails
+// with [ErrNotFound] when no usable binaries exist, and otherwise with the last lines that the
+// server itself printed.
 package server
 
 import (
@@ -26,14 +26,13 @@ import (
 // MinMajor is the oldest major version the SQL of this project runs on.
 const MinMajor = 15
 
-// ErrNotFound says that no server binaries of version [MinMajor] or later
-// were found. The wrapping error names the places that were searched.
+// ErrNotFound means that no server binaries of version [MinMajor] or later were found. The wrapping
+// error lists the places that were searched.
 var ErrNotFound = errors.New("no PostgreSQL server binaries found")
 
-// FindBinaries returns the folder that holds initdb and postgres of version
-// [MinMajor] or later. It looks in $PATH, at pg_config --bindir, and in the
-// folders that packages of common systems use, newest version first. The
-// error matches [ErrNotFound].
+// FindBinaries returns the folder that contains initdb and postgres of version [MinMajor] or later.
+// It looks in $PATH, at pg_config --bindir, and in the folders that packages of common systems use,
+// newest version first. The error matches [ErrNotFound].
 func FindBinaries(ctx context.Context) (dir string, err error) {
 	var tried []string
 	for _, dir := range candidates(ctx) {
@@ -81,8 +80,8 @@ func candidates(ctx context.Context) []string {
 		}
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
-		// $PATH may hold a link to the real folder, and initdb looks for
-		// postgres beside its own real file.
+		// $PATH may contain a link to the real folder, and initdb looks for postgres beside its own
+		// real file.
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			path = real
 		}

@@ -33,8 +33,8 @@ func Credential() (*syscall.Credential, error) {
 	return nil, fmt.Errorf("postgres refuses to run as root and there is neither a user postgres nor a user nobody to run it as")
 }
 
-// Own makes path belong to the user of [Credential]. It does nothing when the
-// calling process is not root.
+// Own changes the owner of path to the user of [Credential]. It does nothing when the calling
+// process is not root.
 func Own(path string) error {
 	cred, err := Credential()
 	if err != nil || cred == nil {
@@ -46,19 +46,18 @@ func Own(path string) error {
 	return nil
 }
 
-// Initialized reports whether dataDir holds a database cluster already.
+// Initialized reports whether dataDir contains a database cluster already.
 func Initialized(dataDir string) bool {
 	_, err := os.Stat(filepath.Join(dataDir, "PG_VERSION"))
 	return err == nil
 }
 
-// InitDB creates a database cluster in dataDir with UTF-8, the C locale and
-// page checksums, owned by the role superuser. With a password, every
-// connection needs it (scram-sha-256); without one, every connection is
-// trusted, which is right only behind a socket folder that nobody else can
-// enter. dataDir is created when missing and given to the server's user; the
-// folders above it must be open to that user (mode bit x). extra are further
-// initdb arguments, such as "--no-sync".
+// InitDB creates a database cluster in dataDir with UTF-8, the C locale and page checksums, owned
+// by the role superuser. With a password, every connection needs it (scram-sha-256). Without one,
+// every connection is trusted, which is safe only behind a socket folder that no other user can
+// enter. InitDB creates dataDir when it is missing and changes its owner to the server's user; that
+// user must be able to enter the folders above it (mode bit x). extra are further initdb arguments,
+// such as "--no-sync".
 func InitDB(ctx context.Context, binDir, dataDir, superuser, password string, extra ...string) error {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return fmt.Errorf("create the data folder: %w", err)
@@ -74,7 +73,7 @@ func InitDB(ctx context.Context, binDir, dataDir, superuser, password string, ex
 	if password == "" {
 		args = append(args, "--auth=trust")
 	} else {
-		// A file, because an argument would show in the process list.
+		// A file, because an argument would be visible in the process list.
 		file, err := passwordFile(password)
 		if err != nil {
 			return err
@@ -94,12 +93,11 @@ func InitDB(ctx context.Context, binDir, dataDir, superuser, password string, ex
 	return nil
 }
 
-// Command prepares the server process for the cluster in dataDir. It listens
-// on 127.0.0.1:port only; port 0 means no TCP at all, and then a setting
-// unix_socket_directories must be among the settings. settings are
-// "name=value" pairs of postgresql.conf and win over the ones given here. The
-// caller sets output, process group and so on and starts it. SIGINT stops the
-// server quickly and cleanly, SIGQUIT at once with recovery at the next start.
+// Command prepares the server process for the cluster in dataDir. The server listens on
+// 127.0.0.1:port only; port 0 means no TCP at all, and then the settings must include
+// unix_socket_directories. settings are "name=value" pairs of postgresql.conf and override the ones
+// of Command. The caller sets output, process group and so on, and starts the process. SIGINT stops
+// the server quickly and cleanly. SIGQUIT stops it at once, with recovery at the next start.
 func Command(binDir, dataDir string, port int, settings ...string) (*exec.Cmd, error) {
 	args := []string{"-D", dataDir}
 	if port != 0 {
@@ -120,11 +118,11 @@ func command(ctx context.Context, path string, args ...string) (*exec.Cmd, error
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
-	// The caller's working folder may be closed to the server's user.
+	// The server's user may have no access to the caller's working folder.
 	cmd.Dir = "/"
 	for _, kv := range os.Environ() {
-		// PGDATA, PGPORT and the like would silently change the meaning, and
-		// an unknown locale stops the server.
+		// PGDATA, PGPORT and the like would silently change the settings, and an unknown locale
+		// stops the server.
 		if !strings.HasPrefix(kv, "PG") && !strings.HasPrefix(kv, "LC_") && !strings.HasPrefix(kv, "LANG") {
 			cmd.Env = append(cmd.Env, kv)
 		}
@@ -133,9 +131,9 @@ func command(ctx context.Context, path string, args ...string) (*exec.Cmd, error
 	return cmd, nil
 }
 
-// Reachable returns nil when the user of [Credential] can enter all folders above
-// path; else it says which folder keeps the server's user out; the
-// server itself would only say "permission denied".
+// Reachable returns nil when the user of [Credential] can enter all folders above path. Otherwise
+// the error names the folder that the server's user cannot enter; the server itself would only
+// report "permission denied".
 func Reachable(path string) error {
 	cred, err := Credential()
 	if err != nil || cred == nil {
@@ -181,7 +179,7 @@ func passwordFile(password string) (string, error) {
 	return f.Name(), nil
 }
 
-// tail keeps the end of a program's output, where the reason stands.
+// tail returns the end of a program's output, which contains the reason.
 func tail(out string) string {
 	const keep = 1500
 	out = strings.TrimSpace(out)

@@ -69,7 +69,7 @@ func TestInitDBNamesTheFolderThatIsClosed(t *testing.T) {
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err := server.InitDB(t.Context(), "/nonexistent", filepath.Join(closed, "data"), "shop", "")
+	err := server.InitDB(t.Context(), "/nonexistent", filepath.Join(closed, "data"), "admin", "")
 	if err == nil || !strings.Contains(err.Error(), "cannot enter "+closed) {
 		t.Errorf("got %v, want it to name %s", err, closed)
 	}

@@ -15,23 +15,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Temporary is a throw-away server: its data is not synced to disk, it
-// listens on a Unix socket only, and it ends with the process that started it.
-// [StartTemporary] creates it; it changes only by Stop.
+// Temporary is a temporary server: its data is not synced to disk, it listens on a Unix socket
+// only, and it ends with the process that started it. [StartTemporary] creates it; only Stop
+// changes it.
 type Temporary struct {
 	dir     string
 	stdin   io.Closer
 	watcher *exec.Cmd
 }
 
-// watch is the parent of the server. It blocks on its standard input, whose
-// other end the calling process holds: a normal exit, a crash and SIGKILL all
-// close it. Then the server goes (SIGQUIT: at once, there is nothing to keep)
-// and so does its folder. The kernel's parent-death signal would not do: it
-// belongs to the thread that forked, which may end long before its process,
-// and it cannot remove a folder. The file "ended" tells the caller about a
-// server that ended by itself; its process id would not, since the id of a
-// child that nobody waited for yet still exists.
+// watch is the parent process of the server. It blocks on its standard input. The calling process
+// has the other end: a normal exit, a crash and SIGKILL all close it. Then watch stops the server
+// (SIGQUIT: at once, because no data must be kept) and removes its folder. The kernel's
+// parent-death signal is not sufficient: it belongs to the thread that forked, which may end long
+// before its process, and it cannot remove a folder. The file "ended" shows the caller that the
+// server ended by itself. Its process id would not show that, because the id of a child that was
+// not waited for yet still exists.
 const watch = `dir=$1; shift
 {
 	/bin/sh -c 'echo $$ >"$0/pid"; exec "$@"' "$dir" "$@" </dev/null >"$dir/log" 2>&1
@@ -47,10 +46,9 @@ cd / && rm -rf "$dir"`
 // idle machine.
 const startTimeout = time.Minute
 
-// StartTemporary creates a cluster in a fresh folder under os.TempDir and
-// starts a server on it that trusts the role postgres. It waits until
-// the server answers, for a minute at most. settings are "name=value" pairs of
-// postgresql.conf. When the calling process ends, in whatever way, the server
+// StartTemporary creates a cluster in a new folder under os.TempDir and starts a server on it that
+// trusts the role postgres. It waits until the server answers, for a minute at most. settings are
+// "name=value" pairs of postgresql.conf. When the calling process ends, for any reason, the server
 // stops and the folder is removed.
 func StartTemporary(ctx context.Context, binDir string, settings ...string) (*Temporary, error) {
 	dir, err := os.MkdirTemp("", "pg-") // short: a socket's path has about 100 bytes
@@ -75,9 +73,9 @@ func startTemporary(ctx context.Context, binDir, dir string, settings []string) 
 	}
 	settings = append([]string{
 		"unix_socket_directories=" + dir,
-		"fsync=off", "synchronous_commit=off", "full_page_writes=off", // nothing here outlives the process
+		"fsync=off", "synchronous_commit=off", "full_page_writes=off", // no data outlives the process
 		"max_connections=200", // parallel tests, each with its pool
-		"shared_buffers=32MB", // several servers run side by side
+		"shared_buffers=32MB", // several servers run at the same time
 		"autovacuum_naptime=1h", "max_wal_size=1GB", "checkpoint_timeout=1h",
 		"max_parallel_workers_per_gather=0", "jit=off", "wal_level=minimal", "max_wal_senders=0",
 	}, settings...)
@@ -89,9 +87,8 @@ func startTemporary(ctx context.Context, binDir, dir string, settings []string) 
 	if err != nil {
 		return nil, err
 	}
-	// Its own session: Ctrl-C in the terminal ends the caller, and the watcher
-	// must live to clean up. No output of the caller is inherited, or `go
-	// test` would wait for it.
+	// A session of its own: Ctrl-C in the terminal ends the caller, and the watcher must survive to
+	// clean up. It inherits no output of the caller, because `go test` would wait for it.
 	w.SysProcAttr.Setsid = true
 	stdin, err := w.StdinPipe()
 	if err != nil {
@@ -136,8 +133,8 @@ func (t *Temporary) URL(database string) string {
 	return u.String()
 }
 
-// Stop ends the server and removes its folder. The end of the process does
-// the same, so calling it is optional.
+// Stop ends the server and removes its folder. The end of the process has the same effect, so
+// calling it is optional.
 func (t *Temporary) Stop() error {
 	err := t.stdin.Close()
 	if werr := t.watcher.Wait(); werr != nil {

@@ -1,8 +1,8 @@
-// Package schematest gives a test a schema registry inside the process.
+// Package schematest runs a schema registry inside a test's process.
 //
-// It speaks the part of the Confluent API that package schema uses and believes
-// every schema to be compatible: tests of compatibility use the real registry of
-// the embedded stack. It ends with the test.
+// It implements the part of the Confluent API that package schema uses, and treats every schema as
+// compatible: tests of compatibility use the real registry of the embedded stack. It ends with the
+// test.
 package schematest
 
 import (
@@ -17,10 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/schema"
 )
 
-// Registry is a registry that can be broken and mended.
+// Registry is a registry that can have a [Fault].
 type Registry struct {
 	URL string
 
@@ -33,44 +34,52 @@ type Registry struct {
 	over     chan struct{} // closed when the test ends
 }
 
-// Fault is what is wrong with a Registry. The zero value is nothing.
+// Fault is the fault of a Registry. The zero value means none.
 type Fault struct {
 	Down     bool  // every request fails with 503
 	Hangs    bool  // requests are accepted and never answered
 	ReadOnly bool  // writes fail with 422 and 42205, as of a registry in mode READONLY
 	NoPosts  bool  // writes fail with 403, and the lookup by schema too, as by a proxy
-	Denies   []int // ids that it says it does not know, with 404 and 40403
+	Denies   []int // ids that it denies, with 404 and 40403
 }
 
 // Start runs a registry until the end of the test.
 func Start(t testing.TB) *Registry {
 	t.Helper()
-	r := &Registry{subjects: map[string][]int{}, levels: map[string]string{}, over: make(chan struct{})}
-	server := httptest.NewServer(http.HandlerFunc(r.serve))
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(r.over) }) // runs first
-	r.URL = server.URL
+	r, stop := New()
+	t.Cleanup(stop)
 	return r
 }
 
-// Codec returns a codec of this registry that waits for it however busy the machine is.
-func (r *Registry) Codec() *schema.Codec {
+// New runs a registry until stop is called, for an example, which has no test.
+func New() (r *Registry, stop func()) {
+	r = &Registry{subjects: map[string][]int{}, levels: map[string]string{}, over: make(chan struct{})}
+	server := httptest.NewServer(http.HandlerFunc(r.serve))
+	r.URL = server.URL
+	return r, func() {
+		close(r.over) // first: the server waits for its requests
+		server.Close()
+	}
+}
+
+// Codec returns a codec of this registry with a long patience, for a busy machine.
+func (r *Registry) Codec(types event.Catalogue) *schema.Codec {
 	const patience = 20 * time.Second
-	return schema.New(schema.Config{Client: schema.NewClient(r.URL, schema.WithTimeout(patience)), Patience: patience})
+	return schema.New(schema.Config{Types: types, Client: schema.NewClient(r.URL, schema.WithTimeout(patience)), Patience: patience})
 }
 
 // SetDown makes every request fail with 503, or work again.
 func (r *Registry) SetDown(down bool) { r.Break(Fault{Down: down}) }
 
-// Break takes the place of the fault before; the zero Fault mends the registry. Requests
-// that hang stay so until the test ends.
+// Break replaces the previous fault; the zero Fault ends it. Requests that hang continue to hang
+// until the test ends.
 func (r *Registry) Break(f Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fault = f
 }
 
-// Requests is how many requests there were, those of a broken registry included.
+// Requests returns the number of requests, including those of a broken registry.
 func (r *Registry) Requests() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

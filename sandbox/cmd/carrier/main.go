@@ -1,6 +1,6 @@
-// Command carrier runs the simulated parcel carrier. It stores its journal in DATA_DIR
-// and listens on ADDR; DISPATCH_AFTER and DELIVER_AFTER say how fast parcels move; see
-// the sandbox's README.
+// Command carrier runs the simulated parcel carrier. It stores its journal in DATA_DIR and listens
+// on ADDR. DISPATCH_AFTER and DELIVER_AFTER set how fast parcels move. See the README of the
+// sandbox.
 package main
 
 import (
@@ -14,15 +14,15 @@ import (
 	"eventshop.example/sandbox/carrier"
 )
 
-// grace is above the 5 s that requests in flight get.
-const grace = 10 * time.Second
+// grace exceeds the 10 s that requests in flight get.
+const grace = 15 * time.Second
 
 type config struct {
 	addr    string // ADDR: host:port
 	carrier carrier.Config
 }
 
-func main() { service.Main("carrier", configure, run) }
+func main() { service.Main("carrier", "orderId", configure, run) }
 
 func configure(lookup service.Lookup) (config, error) {
 	env := service.NewEnv(lookup)

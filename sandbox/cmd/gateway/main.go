@@ -1,5 +1,5 @@
-// Command gateway runs the simulated card gateway. It stores its ledger in DATA_DIR and
-// listens on ADDR; see the sandbox's README.
+// Command gateway runs the simulated card gateway. It stores its ledger in DATA_DIR and listens on
+// ADDR. See the README of the sandbox.
 package main
 
 import (
@@ -13,15 +13,15 @@ import (
 	"eventshop.example/sandbox/gateway"
 )
 
-// grace is above the 5 s that requests in flight get.
-const grace = 10 * time.Second
+// grace exceeds the 10 s that requests in flight get.
+const grace = 15 * time.Second
 
 type config struct {
 	addr    string // ADDR: host:port
 	dataDir string // DATA_DIR: folder of the ledger
 }
 
-func main() { service.Main("gateway", configure, run) }
+func main() { service.Main("gateway", "orderId", configure, run) }
 
 func configure(lookup service.Lookup) (config, error) {
 	env := service.NewEnv(lookup)

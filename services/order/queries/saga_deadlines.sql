@@ -1,17 +1,15 @@
--- name: AddDeadline :exec
-INSERT INTO saga_deadlines (order_id, due_at) VALUES (@order_id, @due_at);
+-- name: AddDeadlines :exec
+INSERT INTO saga_deadlines (order_id, due_at, traceparent, tracestate)
+SELECT unnest(@order_ids::uuid[]), unnest(@due_at::timestamptz[]), unnest(@traceparents::text[]), unnest(@tracestates::text[]);
 
--- name: LockDeadline :exec
--- Taken before the order's events are appended; see app.change for the lock order.
-SELECT 1 FROM saga_deadlines WHERE order_id = @order_id FOR UPDATE;
-
--- name: RemoveDeadline :exec
-DELETE FROM saga_deadlines WHERE order_id = @order_id;
+-- name: RemoveDeadlines :exec
+DELETE FROM saga_deadlines WHERE order_id = ANY (@order_ids::uuid[]);
 
 -- name: DueDeadlines :many
--- Without locks: each row is claimed in the transaction that handles it.
-SELECT order_id FROM saga_deadlines WHERE due_at <= @now ORDER BY due_at LIMIT @most;
+-- Without locks: each deadline passes in a transaction that locks its order first.
+SELECT order_id, traceparent, tracestate FROM saga_deadlines WHERE due_at <= @now ORDER BY due_at LIMIT @most;
 
--- name: ClaimDeadline :one
--- No row: another replica has it, or the order has moved on.
-SELECT order_id FROM saga_deadlines WHERE order_id = @order_id AND due_at <= @now FOR UPDATE SKIP LOCKED;
+-- name: ClaimDeadlines :many
+-- A missing row: another replica has it, or the order has moved on.
+SELECT order_id FROM saga_deadlines
+WHERE order_id = ANY (@order_ids::uuid[]) AND due_at <= @now FOR UPDATE SKIP LOCKED;

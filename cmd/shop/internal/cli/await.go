@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"eventshop.example/cmd/shop/internal/term"
 )
 
 func awaitCommand(e *env) *cobra.Command {
@@ -18,7 +20,10 @@ func awaitCommand(e *env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), within)
 			defer cancel()
+			p := term.Start(e.errOut, "waiting", within)
+			defer p.Stop()
 			for _, url := range urls {
+				p.Note("waiting for %s", url)
 				if err := await(ctx, url); err != nil {
 					return fmt.Errorf("%s is not there within %s: %w", url, within, err)
 				}
@@ -31,7 +36,7 @@ func awaitCommand(e *env) *cobra.Command {
 	return cmd
 }
 
-// await returns the reason of the last try when ctx ends first.
+// await returns the last attempt's error if ctx ends first.
 func await(ctx context.Context, url string) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()

@@ -6,144 +6,54 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/cmd/shop/internal/term"
+	"eventshop.example/ops/operators"
 )
 
 const (
-	batch     = 100                    // a progress line after so many
-	told      = 20                     // of one kind are listed by id, the rest counted
-	pollEvery = 500 * time.Millisecond // while waiting for resubmissions
+	batch    = 100 // a line of progress after this many
+	reported = 20  // ids listed per outcome; the rest are counted
 )
 
-// target is a dead letter that something is done to.
-type target struct {
-	group ops.Group
-	id    string
-}
-
-// result is what became of it.
-type result struct {
-	target
-	outcome ops.Outcome
-	err     error
-	end     string // with --wait: the status it came to; "" is not known
-	why     string // it is open again
+// bulk describes an action on many dead letters.
+type bulk struct {
+	verb     string // "resubmitted"
+	dryRun   bool
+	progress io.Writer
+	act      func(ctx context.Context, c *operators.Client, id string) (operators.Outcome, error)
 }
 
 // results are those of one command, in the order of the targets.
 type results struct {
 	bulk
-	all    []result
+	all    []operators.Result
 	waited bool
 }
 
-// bulk does one thing to many dead letters: those of one group one after another, oldest
-// first, because within a key their order counts; the groups side by side.
-type bulk struct {
-	verb     string // "resubmitted"
-	dryRun   bool
-	progress io.Writer
-	act      func(ctx context.Context, c *ops.Client, id string) (ops.Outcome, error)
-}
-
-func (b bulk) run(ctx context.Context, targets []target) *results {
-	r := &results{bulk: b, all: make([]result, len(targets))}
-	byGroup := map[string][]int{}
-	for i, t := range targets {
-		byGroup[t.group.Name] = append(byGroup[t.group.Name], i)
-	}
-	var mu sync.Mutex
-	done := 0
-	tick := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if done++; done%batch == 0 && done < len(targets) {
-			fmt.Fprintf(b.progress, "%d of %d\n", done, len(targets))
+func (b bulk) run(ctx context.Context, targets []operators.Target) *results {
+	return &results{bulk: b, all: operators.Each(ctx, targets, b.act, func(n int) {
+		if n%batch == 0 && n < len(targets) {
+			fmt.Fprintf(b.progress, "%d of %d\n", n, len(targets))
 		}
-	}
-	var wg sync.WaitGroup
-	for _, indices := range byGroup {
-		wg.Go(func() {
-			var gone error // nobody answers any more: the rest is not tried
-			for _, i := range indices {
-				res := result{target: targets[i], err: gone}
-				if res.err == nil {
-					res.err = ctx.Err() // after Ctrl-C
-				}
-				if res.err == nil {
-					res.outcome, res.err = ops.Tell(ctx, res.group, func(ctx context.Context, c *ops.Client) (ops.Outcome, error) {
-						return b.act(ctx, c, res.id)
-					})
-					if u := (*ops.Unreachable)(nil); errors.As(res.err, &u) {
-						gone = fmt.Errorf("not tried: %w", res.err)
-					}
-				}
-				r.all[i] = res
-				tick()
-			}
-		})
-	}
-	wg.Wait()
-	return r
+	})}
 }
 
-// await waits until what was resubmitted, now or before, has come to an end.
+// await waits until every resubmitted dead letter, of this command or an earlier one, has reached
+// its end.
 func (r *results) await(ctx context.Context) {
 	r.waited = true
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		if r.look(ctx) == 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	limit := time.Duration(0)
+	if until, ok := ctx.Deadline(); ok {
+		limit = time.Until(until)
 	}
+	p := term.Start(r.progress, "waiting for what was resubmitted", limit)
+	defer p.Stop()
+	operators.AwaitEnds(ctx, r.all, func(left int) { p.Of(len(r.all)-left, len(r.all)) })
 }
 
-// look finds out what became of those under way and returns how many still are.
-func (r *results) look(ctx context.Context) int {
-	waiting := map[string][]*result{}
-	groups := map[string]ops.Group{}
-	for i := range r.all {
-		if res := &r.all[i]; res.err == nil && res.end == "" {
-			if res.outcome.Status != ops.Resubmitted {
-				res.end = res.outcome.Status
-				continue
-			}
-			waiting[res.group.Name], groups[res.group.Name] = append(waiting[res.group.Name], res), res.group
-		}
-	}
-	left := 0
-	for name, those := range waiting {
-		under, _, err := groups[name].List(ctx, ops.Filter{Status: ops.Resubmitted}, 0)
-		still := map[string]bool{}
-		for _, d := range under {
-			still[d.ID] = true
-		}
-		for _, res := range those {
-			if err != nil || still[res.id] { // who cannot be asked now may answer later
-				left++
-				continue
-			}
-			d, err := ops.Ask(ctx, res.group, func(ctx context.Context, c *ops.Client) (ops.Detail, error) { return c.DeadLetter(ctx, res.id) })
-			if err != nil || d.Status == ops.Resubmitted {
-				left++
-				continue
-			}
-			res.end, res.why = d.Status, d.ErrorMessage
-		}
-	}
-	return left
-}
-
-// counts sums up.
+// counts sums up the results.
 type counts struct {
 	Done     int `json:"done"`
 	NoEffect int `json:"noEffect"`
@@ -157,10 +67,10 @@ func (r *results) counts() counts {
 	var c counts
 	for _, res := range r.all {
 		switch {
-		case res.err != nil:
+		case res.Err != nil:
 			c.Failed++
 			continue
-		case res.outcome.Effect:
+		case res.Outcome.Effect:
 			c.Done++
 		default:
 			c.NoEffect++
@@ -168,10 +78,10 @@ func (r *results) counts() counts {
 		if !r.waited {
 			continue
 		}
-		switch res.end {
-		case ops.Resolved:
+		switch res.End {
+		case operators.Resolved:
 			c.Resolved++
-		case ops.Open:
+		case operators.Open:
 			c.Open++
 		case "":
 			c.UnderWay++
@@ -180,7 +90,7 @@ func (r *results) counts() counts {
 	return c
 }
 
-// finish prints what was done and returns an error when not all of it went well.
+// finish prints the results and returns an error unless all succeeded.
 func (o *operator) finish(r *results, missing []error) error {
 	c := r.counts()
 	if o.asJSON {
@@ -213,41 +123,41 @@ func (r *results) print(out io.Writer, c counts) {
 	}
 	lines := map[string]int{}
 	say := func(kind, format string, args ...any) {
-		if lines[kind]++; lines[kind] <= told {
+		if lines[kind]++; lines[kind] <= reported {
 			fmt.Fprintf(out, format+"\n", args...)
 		}
 	}
 	for _, res := range r.all {
-		name := fmt.Sprintf("%s  %-10s", res.id, res.group.Name)
+		name := fmt.Sprintf("%s  %-10s", res.ID, res.Group.Name)
 		switch {
-		case res.err != nil:
-			say("failed", "%s  failed: %s", name, line(res.err.Error(), 0))
-		case !res.outcome.Effect:
-			say("no effect", "%s  no effect: it is %s", name, res.outcome.Status)
-		case res.outcome.FollowersReleased > 0:
-			say(verb, "%s  %s; %s behind it", name, verb, plural(res.outcome.FollowersReleased, "record goes on", "records go on"))
+		case res.Err != nil:
+			say("failed", "%s  failed: %s", name, line(res.Err.Error(), 0))
+		case !res.Outcome.Effect:
+			say("no effect", "%s  no effect: it is %s", name, res.Outcome.Status)
+		case deref(res.Outcome.FollowersReleased) > 0:
+			say(verb, "%s  %s; %s behind it", name, verb, plural(int(*res.Outcome.FollowersReleased), "record goes on", "records go on"))
 		default:
 			say(verb, "%s  %s", name, verb)
 		}
-		for _, w := range res.outcome.Warnings {
+		for _, w := range res.Outcome.Warnings {
 			say("warning", "%s  warning: %s", name, line(w, 0))
 		}
 	}
 	if r.waited {
 		for _, res := range r.all {
 			switch {
-			case res.err != nil:
-			case res.end == "":
-				say("under way", "%s  still under way", res.id)
-			case res.why != "" && res.end == ops.Open:
-				say("open", "%s  open again: %s", res.id, line(res.why, 200))
+			case res.Err != nil:
+			case res.End == "":
+				say("under way", "%s  still under way", res.ID)
+			case res.Why != "" && res.End == operators.Open:
+				say("open", "%s  open again: %s", res.ID, line(res.Why, 200))
 			default:
-				say("ended", "%s  %s", res.id, res.end)
+				say("ended", "%s  %s", res.ID, res.End)
 			}
 		}
 	}
 	for _, kind := range []string{"failed", "no effect", verb, "warning", "under way", "open", "ended"} {
-		if n := lines[kind] - told; n > 0 {
+		if n := lines[kind] - reported; n > 0 {
 			fmt.Fprintf(out, "… and %d more: %s\n", n, kind)
 		}
 	}
@@ -257,19 +167,19 @@ func (r *results) print(out io.Writer, c counts) {
 	}
 }
 
-// document is the results in JSON.
+// document returns the results in JSON.
 func (r *results) document(c counts, missing []error) any {
 	type item struct {
-		ops.Outcome
-		Group string `json:"group"`
-		Error string `json:"error,omitempty"`
-		End   string `json:"end,omitempty"` // with --wait
+		operators.Outcome
+		Group string           `json:"group"`
+		Error string           `json:"error,omitempty"`
+		End   operators.Status `json:"end,omitempty"` // with --wait
 	}
 	items := []item{}
 	for _, res := range r.all {
-		i := item{Outcome: res.outcome, Group: res.group.Name, End: res.end}
-		if i.ID = res.id; res.err != nil {
-			i.Error = res.err.Error()
+		i := item{Outcome: res.Outcome, Group: res.Group.Name, End: res.End}
+		if i.ID = res.ID; res.Err != nil {
+			i.Error = res.Err.Error()
 		}
 		items = append(items, i)
 	}
@@ -286,12 +196,12 @@ func (r *results) document(c counts, missing []error) any {
 }
 
 // perGroup counts targets by group: "payment 3, order 1".
-func perGroup(targets []target) string {
+func perGroup(targets []operators.Target) string {
 	var names []string
 	n := map[string]int{}
 	for _, t := range targets {
-		if n[t.group.Name]++; n[t.group.Name] == 1 {
-			names = append(names, t.group.Name)
+		if n[t.Group.Name]++; n[t.Group.Name] == 1 {
+			names = append(names, t.Group.Name)
 		}
 	}
 	for i, name := range names {

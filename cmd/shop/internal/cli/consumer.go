@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/ops/operators"
 )
 
 func consumerCommand(e *env) *cobra.Command {
@@ -62,7 +62,7 @@ The record itself stays on its topic.`,
 			if err != nil {
 				return err
 			}
-			k, err := ops.Tell(cmd.Context(), g, func(ctx context.Context, c *ops.Client) (ops.Skip, error) {
+			k, err := operators.Change(cmd.Context(), g, func(ctx context.Context, c *operators.Client) (operators.Skip, error) {
 				return c.Skip(ctx, topic, partition, offset, reason)
 			})
 			if err != nil {
@@ -71,7 +71,7 @@ The record itself stays on its topic.`,
 			if o.asJSON {
 				return printJSON(o.out, k)
 			}
-			if k.SkippedAt != nil {
+			if !k.SkippedAt.IsZero() {
 				fmt.Fprintf(o.out, "%s was skipped by %s at %s, as %s asked\n", args[0], service, k.SkippedAt.Format(time.RFC3339), line(k.Actor, 0))
 				return nil
 			}
@@ -100,17 +100,20 @@ func consumerSkipsCommand(o *operator) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answers := ops.AskAll(cmd.Context(), groups, func(ctx context.Context, c *ops.Client) ([]ops.Skip, error) { return c.Skips(ctx, ops.MaxPage) })
+			defer o.asking()()
+			answers := operators.AskAll(cmd.Context(), groups, func(ctx context.Context, c *operators.Client) ([]operators.Skip, error) {
+				return c.Skips(ctx, operators.MaxPage)
+			})
 			type item struct {
 				Service string `json:"service"`
-				ops.Skip
+				operators.Skip
 			}
 			items, rows := []item{}, [][]string{}
 			for _, a := range answers {
 				for _, k := range a.Value {
 					items = append(items, item{a.From, k})
 					skipped := "not yet"
-					if k.SkippedAt != nil {
+					if !k.SkippedAt.IsZero() {
 						skipped = k.SkippedAt.Format(time.RFC3339)
 					}
 					rows = append(rows, []string{a.From, line(fmt.Sprintf("%s/%d/%d", k.Topic, k.Partition, k.Offset), 0),
@@ -128,7 +131,7 @@ func consumerSkipsCommand(o *operator) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return unanswered(ops.Failures(answers))
+			return unanswered(operators.Failures(answers))
 		},
 	}
 	cmd.Flags().StringVar(&service, "service", "", "only this one")
@@ -136,7 +139,7 @@ func consumerSkipsCommand(o *operator) *cobra.Command {
 	return cmd
 }
 
-// parsePlace reads TOPIC/PARTITION/OFFSET. No topic's name has a slash.
+// parsePlace parses TOPIC/PARTITION/OFFSET. Names of topics contain no slash.
 func parsePlace(s string) (topic string, partition int32, offset int64, err error) {
 	parts := strings.Split(s, "/")
 	if len(parts) != 3 || parts[0] == "" {

@@ -7,10 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eventshop.example/cmd/shop/internal/term"
 	"eventshop.example/local/stack"
+	"eventshop.example/ops/eventshop"
 )
 
-// one makes a command about one process.
+// one returns a command that acts on one process.
 func one(e *env, use, short, done string, act func(ctx context.Context, s *stack.Stack, name string) error) *cobra.Command {
 	return &cobra.Command{
 		Use:               use + " PROCESS",
@@ -18,7 +20,7 @@ func one(e *env, use, short, done string, act func(ctx context.Context, s *stack
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: e.completeProcess,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := e.open()
+			s, err := e.find()
 			if err != nil {
 				return err
 			}
@@ -65,13 +67,13 @@ The first keeps the service's name; the others are called payment-2, payment-3 a
 on, take free ports, and are killed, stopped, frozen and logged by these names. The
 number outlives "shop down".`, stack.MaxReplicas),
 		Args:      cobra.ExactArgs(2),
-		ValidArgs: stack.Services(),
+		ValidArgs: eventshop.Services(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.Atoi(args[1])
 			if err != nil {
 				return fmt.Errorf("scale %s: %q is no number", args[0], args[1])
 			}
-			s, err := e.open()
+			s, err := e.find()
 			if err != nil {
 				return err
 			}
@@ -106,10 +108,16 @@ func downCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Down(context.WithoutCancel(cmd.Context())); err != nil {
+			p := term.Start(e.errOut, "stopping the shop's processes", stack.StopWithin)
+			err = s.Down(context.WithoutCancel(cmd.Context()))
+			p.Stop()
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(e.out, "%d processes stopped\n", len(running))
+			if found := stack.FindCompose(cmd.Context(), s.Root); len(running) == 0 && found != nil {
+				fmt.Fprintln(e.out, "docker compose runs a shop: ./scripts/compose-down takes it down")
+			}
 			return nil
 		},
 	}
@@ -130,9 +138,14 @@ brings up an empty one with its topics.`,
 				return err
 			}
 			if len(args) == 1 {
-				return s.WipeBroker(cmd.Context())
+				err = s.WipeBroker(cmd.Context())
+			} else {
+				err = s.Wipe()
 			}
-			return s.Wipe()
+			if err == nil {
+				fmt.Fprintln(e.out, "the data is gone")
+			}
+			return err
 		},
 	}
 }

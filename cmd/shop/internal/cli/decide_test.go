@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"eventshop.example/cmd/shop/internal/ops"
-	"eventshop.example/cmd/shop/internal/ops/opstest"
+	"eventshop.example/ops/operators"
+	"eventshop.example/ops/operators/opstest"
 )
 
 func TestResubmit(t *testing.T) {
@@ -52,23 +52,23 @@ func TestResubmitManyInOrder(t *testing.T) {
 	s.order.Add(500, "key-500").ErrorClass = "hopeless"
 	s.payment.Refuses = opstest.ID(7)
 	out := s.fails([]string{"dlq", "resubmit", "--all", "--class", "internal", "--as", "ada"}, "1 failed")
-	s.has(out, opstest.ID(7)+"  payment     failed: internal error", "resubmitted 229, no effect 0, failed 1\n")
+	s.has(out, opstest.ID(7)+"  payment     failed: the server failed; the log has the reason", "resubmitted 229, no effect 0, failed 1\n")
 	s.has(s.progress, "100 of 230\n200 of 230\n")
 	changes := s.payment.Changes()
 	if len(changes) != 230 || !slices.IsSorted(changes) || changes[0] != post(0, "resubmit", "ada", "{}") {
 		t.Errorf("%d changes, the first %s", len(changes), changes[0])
 	}
-	if got := s.order.Status(500); got != ops.Open {
+	if got := s.order.Status(500); got != operators.Open {
 		t.Errorf("what the filter leaves out is %s", got)
 	}
 
-	// Who is down is named, and the others are done.
+	// The error names the group that is down; the others are done.
 	s.paymentIsDown()
 	out = s.fails([]string{"dlq", "resubmit", "--all"}, "payment cannot be asked")
 	s.has(out, "resubmitted 1, no effect 0, failed 0\n")
 }
 
-// TestAGroupThatGoesSilentIsNotTriedOnAndOn: each try may take half a minute.
+// TestAGroupThatGoesSilentIsNotTriedOnAndOn: each attempt may take half a minute.
 func TestAGroupThatGoesSilentIsNotTriedOnAndOn(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -87,9 +87,9 @@ func TestResubmitDryRunLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.payment.Add(1, "key-1")
-	s.must("dlq", "resubmit", "--all", "--dry-run", "--wait") // does not wait for what is not done
+	s.must("dlq", "resubmit", "--all", "--dry-run", "--wait") // does not wait for what was not done
 	s.must("dlq", "discard", opstest.ID(1), "--reason", "r", "--dry-run")
-	if got := s.payment.Status(1); got != ops.Open {
+	if got := s.payment.Status(1); got != operators.Open {
 		t.Errorf("it is %s", got)
 	}
 	for _, c := range s.payment.Changes() {
@@ -105,10 +105,10 @@ func TestResubmitAndWait(t *testing.T) {
 	for n := range 3 {
 		s.payment.Add(n, fmt.Sprint("key-", n))
 	}
-	s.payment.Ends = func(d *ops.Detail) {
-		d.Status = ops.Resolved
+	s.payment.Ends = func(d *operators.Detail) {
+		d.Status = operators.Resolved
 		if d.ID == opstest.ID(1) {
-			d.Status, d.ErrorMessage = ops.Open, "boom again"
+			d.Status, d.ErrorMessage = operators.Open, "boom again"
 		}
 	}
 	out := s.fails([]string{"dlq", "resubmit", "--all", "--wait"}, "1 open again")
@@ -118,10 +118,10 @@ func TestResubmitAndWait(t *testing.T) {
 	s.payment.Ends = nil
 	out = s.fails([]string{"dlq", "resubmit", opstest.ID(1), "--wait", "--timeout", "1ms"}, "1 still under way")
 	s.has(out, opstest.ID(1)+"  still under way\n")
-	// It is on its way already: no second effect, and it is waited for all the same.
+	// It is under way: there is no second effect, but the command still waits for it.
 	out = s.fails([]string{"dlq", "resubmit", opstest.ID(1), "--wait", "--timeout", "1ms", "--json"}, "1 still under way")
 	v := decode(t, out)
-	if v["done"] != 0.0 || v["noEffect"] != 1.0 || v["underWay"] != 1.0 || v["deadLetters"].([]any)[0].(map[string]any)["status"] != ops.Resubmitted {
+	if v["done"] != 0.0 || v["noEffect"] != 1.0 || v["underWay"] != 1.0 || v["deadLetters"].([]any)[0].(map[string]any)["status"] != string(operators.Resubmitted) {
 		t.Errorf("%v", v)
 	}
 }
@@ -151,14 +151,14 @@ func TestDiscardByFilterAsks(t *testing.T) {
 		s.fails(discard, parts...)
 		s.has(s.progress, "discard 2 dead letters for good (order 1, payment 1)?")
 	}
-	if s.payment.Status(1) != ops.Open || s.order.Status(2) != ops.Open {
+	if s.payment.Status(1) != operators.Open || s.order.Status(2) != operators.Open {
 		t.Error("it did so nevertheless")
 	}
 	s.stdin = "y\n"
 	s.has(s.must("dlq", "discard", "--group", "order", "--reason", "r"), "discarded 1, no effect 0, failed 0\n")
 	s.stdin = ""
 	s.has(s.must(append(discard, "--yes")...), "discarded 1, no effect 0, failed 0\n")
-	s.has(s.must(discard...), "discarded 0, no effect 0, failed 0\n") // nothing to ask about
+	s.has(s.must(discard...), "discarded 0, no effect 0, failed 0\n") // no dead letter, so no question
 }
 
 func TestActorIsTheUser(t *testing.T) {

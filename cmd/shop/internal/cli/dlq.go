@@ -5,12 +5,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/ops/operators"
 )
 
 const dlqHelp = `Records that a service could not handle.
@@ -19,7 +18,7 @@ A record whose handling fails is first tried again by itself, through a retry to
 with growing pauses. Meanwhile its key (the order's id) is parked: later records of the
 same order wait behind it in that service, other orders go on. When the attempts are
 spent, or when no repetition can help (bytes that are no event, a broken rule), the
-record becomes a dead letter. Its key stays parked until somebody decides:
+record becomes a dead letter. Its key stays parked until an operator decides:
 
   resubmit   try it again, as it is or edited. Twice has one effect
   edit       repair its payload, headers or key first; the original stays known
@@ -62,21 +61,21 @@ func (f *filterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.group, "group", "", "only this service's (order, payment, …)")
 	cmd.Flags().StringVar(&f.eventType, "type", "", "only of this event type (PaymentCompleted, …)")
 	cmd.Flags().StringVar(&f.class, "class", "", "only of this error class (hopeless, invalid, internal, …)")
-	cmd.Flags().StringVar(&f.status, "status", ops.Open, "open, resubmitted, resolved, discarded or all")
+	cmd.Flags().StringVar(&f.status, "status", string(operators.Open), "open, resubmitted, resolved, discarded or all")
 	cmd.Flags().StringVar(&f.topic, "topic", "", "only from this topic (order.events, …)")
 	cmd.Flags().StringVar(&f.key, "key", "", "only of this key: the order's id")
 	cmd.Flags().StringVar(&f.since, "since", "", "only given up since: 1h, 7d, 2026-01-31 or RFC 3339")
 	cmd.Flags().StringVar(&f.until, "until", "", "only given up before, in the same forms")
 }
 
-// given tells whether one of them was set by hand.
+// given reports whether the user has set a filter flag.
 func (f *filterFlags) given(cmd *cobra.Command) bool {
 	return slices.ContainsFunc([]string{"group", "type", "class", "status", "topic", "key", "since", "until"}, cmd.Flags().Changed)
 }
 
-func (f *filterFlags) filter(now time.Time) (ops.Filter, error) {
-	filter := ops.Filter{Status: f.status, Topic: f.topic, Type: f.eventType, Class: f.class, Key: f.key}
-	if !slices.Contains([]string{ops.Open, ops.Resubmitted, ops.Resolved, ops.Discarded, ops.AnyStatus}, f.status) {
+func (f *filterFlags) filter(now time.Time) (operators.Filter, error) {
+	filter := operators.Filter{Status: operators.Status(f.status), Topic: f.topic, Type: f.eventType, Class: f.class, Key: f.key}
+	if !slices.Contains([]operators.Status{operators.Open, operators.Resubmitted, operators.Resolved, operators.Discarded, operators.AnyStatus}, filter.Status) {
 		return filter, fmt.Errorf("--status: %q is none of open, resubmitted, resolved, discarded and all", f.status)
 	}
 	var err error
@@ -114,21 +113,22 @@ not answer is named, the others are shown, and the exit code is 1.`,
 			if err != nil {
 				return err
 			}
-			answers := ops.ListAll(cmd.Context(), groups, filter, limit)
-			found, truncated := []ops.Summary{}, false
+			defer o.asking()()
+			answers := operators.ListAll(cmd.Context(), groups, filter, limit)
+			found, truncated := []operators.Summary{}, false
 			for _, a := range answers {
 				found = append(found, a.Value.DeadLetters...)
 				truncated = truncated || a.Value.More
 			}
-			slices.SortFunc(found, func(a, b ops.Summary) int { return cmp.Compare(a.ID, b.ID) }) // UUIDv7: by time
+			slices.SortFunc(found, func(a, b operators.Summary) int { return cmp.Compare(a.ID, b.ID) }) // UUIDv7: by time
 			if len(found) > limit {
 				found, truncated = found[:limit], true
 			}
 			if o.asJSON {
 				err = printJSON(o.out, struct {
-					DeadLetters []ops.Summary `json:"deadLetters"`
-					Truncated   bool          `json:"truncated,omitempty"`
-					Unreachable []missing     `json:"unreachable,omitempty"`
+					DeadLetters []operators.Summary `json:"deadLetters"`
+					Truncated   bool                `json:"truncated,omitempty"`
+					Unreachable []missing           `json:"unreachable,omitempty"`
 				}{found, truncated, missingOf(answers)})
 			} else {
 				err = o.printList(found, truncated, now)
@@ -136,7 +136,7 @@ not answer is named, the others are shown, and the exit code is 1.`,
 			if err != nil {
 				return err
 			}
-			return unanswered(ops.Failures(answers))
+			return unanswered(operators.Failures(answers))
 		},
 	}
 	flags.add(cmd)
@@ -145,13 +145,13 @@ not answer is named, the others are shown, and the exit code is 1.`,
 	return cmd
 }
 
-// missing is somebody who did not answer, in JSON.
+// missing is a process that did not answer, in JSON.
 type missing struct {
 	Name  string `json:"name"`
 	Error string `json:"error"`
 }
 
-func missingOf[T any](answers []ops.Answer[T]) []missing {
+func missingOf[T any](answers []operators.Answer[T]) []missing {
 	var out []missing
 	for _, a := range answers {
 		if a.Err != nil {
@@ -161,19 +161,19 @@ func missingOf[T any](answers []ops.Answer[T]) []missing {
 	return out
 }
 
-func (o *operator) printList(found []ops.Summary, truncated bool, now time.Time) error {
+func (o *operator) printList(found []operators.Summary, truncated bool, now time.Time) error {
 	if len(found) == 0 {
 		fmt.Fprintln(o.out, "no dead letters")
 		return nil
 	}
 	rows := make([][]string, len(found))
 	for i, d := range found {
-		status := d.Status
+		status := string(d.Status)
 		if d.Edited {
 			status += ", edited"
 		}
-		rows[i] = []string{d.ID, d.Group, line(d.EventType, 40), keyText(d.Key, d.KeyBase64), d.ErrorClass, strconv.Itoa(d.Attempts),
-			strconv.Itoa(d.Followers), since(&d.CreatedAt, now), status, line(d.ErrorMessage, 60)}
+		rows[i] = []string{d.ID, d.Group, line(d.EventType, 40), keyText(d.KeyText(), d.KeyBase64), d.ErrorClass, number(d.Attempts),
+			number(d.Followers), since(d.CreatedAt, now), status, line(d.ErrorMessage, 60)}
 	}
 	if err := table(o.out, "ID GROUP TYPE KEY CLASS TRIES WAIT AGE STATUS ERROR", rows); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (o *operator) printList(found []ops.Summary, truncated bool, now time.Time)
 	return nil
 }
 
-// keyText prints a key; one that is no text is in base64.
+// keyText formats a key; a key that is not text is in base64.
 func keyText(text, inBase64 string) string {
 	if inBase64 == "" {
 		return line(text, 40)

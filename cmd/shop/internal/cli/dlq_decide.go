@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/ops/operators"
 )
 
-// selection is how resubmit and discard are told which dead letters.
+// selection has the flags with which resubmit and discard select dead letters.
 type selection struct {
 	filters filterFlags
 	all     bool
@@ -24,7 +24,7 @@ func (s *selection) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&s.dryRun, "dry-run", false, "only say what would be done")
 }
 
-// byFilter tells whether filters select. IDs and filters do not go together.
+// byFilter reports whether filters select. IDs and filters exclude each other.
 func (s *selection) byFilter(cmd *cobra.Command, args []string) (bool, error) {
 	filtered := s.all || s.filters.given(cmd)
 	switch {
@@ -36,12 +36,12 @@ func (s *selection) byFilter(cmd *cobra.Command, args []string) (bool, error) {
 	return filtered, nil
 }
 
-// targets finds the dead letters. missing are the groups that could not be asked.
-func (s *selection) targets(ctx context.Context, f *ops.Fleet, byFilter bool, args []string) (found []target, missing []error, err error) {
+// targets finds the dead letters. missing lists the groups that could not be asked.
+func (s *selection) targets(ctx context.Context, f *operators.Fleet, byFilter bool, args []string) (found []operators.Target, missing []error, err error) {
 	if !byFilter {
 		letters, err := locate(ctx, f, args)
 		for _, l := range letters {
-			found = append(found, target{l.group, l.detail.ID})
+			found = append(found, operators.Target{Group: l.group, ID: l.detail.ID})
 		}
 		return found, nil, err
 	}
@@ -53,13 +53,13 @@ func (s *selection) targets(ctx context.Context, f *ops.Fleet, byFilter bool, ar
 	if err != nil {
 		return nil, nil, err
 	}
-	answers := ops.ListAll(ctx, groups, filter, 0)
+	answers := operators.ListAll(ctx, groups, filter, 0)
 	for i, a := range answers {
 		for _, d := range a.Value.DeadLetters {
-			found = append(found, target{groups[i], d.ID})
+			found = append(found, operators.Target{Group: groups[i], ID: d.ID})
 		}
 	}
-	return found, ops.Failures(answers), nil
+	return found, operators.Failures(answers), nil
 }
 
 func dlqResubmitCommand(o *operator) *cobra.Command {
@@ -97,7 +97,7 @@ resolved.`,
 			}
 			b := bulk{
 				verb: "resubmitted", dryRun: which.dryRun, progress: cmd.ErrOrStderr(),
-				act: func(ctx context.Context, c *ops.Client, id string) (ops.Outcome, error) {
+				act: func(ctx context.Context, c *operators.Client, id string) (operators.Outcome, error) {
 					return c.Resubmit(ctx, id, reason, which.dryRun)
 				},
 			}
@@ -156,7 +156,7 @@ What filters select is counted and asked about first, unless --yes is given.`,
 			}
 			b := bulk{
 				verb: "discarded", dryRun: which.dryRun, progress: cmd.ErrOrStderr(),
-				act: func(ctx context.Context, c *ops.Client, id string) (ops.Outcome, error) {
+				act: func(ctx context.Context, c *operators.Client, id string) (operators.Outcome, error) {
 					return c.Discard(ctx, id, reason, which.dryRun)
 				},
 			}

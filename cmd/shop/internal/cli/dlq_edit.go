@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/ops/operators"
 )
 
-// editFlags are what an edit can be told instead of opening an editor.
+// editFlags are the flags that replace the editor.
 type editFlags struct {
 	file, payload, payloadBase64 string
 	setHeaders                   []string
@@ -62,7 +62,7 @@ The original record stays as it was and stays shown. Nothing is tried again yet:
 			if err != nil {
 				return err
 			}
-			if d := found[0].detail; d.Status != ops.Open {
+			if d := found[0].detail; d.Status != operators.Open {
 				return fmt.Errorf("dead letter %s is %s; only an open one can be edited", d.ID, d.Status)
 			}
 			return o.edit(cmd, found[0], flags)
@@ -81,7 +81,7 @@ The original record stays as it was and stays shown. Nothing is tried again yet:
 }
 
 func (o *operator) edit(cmd *cobra.Command, l located, flags editFlags) error {
-	before := document(l.detail)
+	before := present(l.detail)
 	edit, kept, err := flags.read(cmd, before)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (o *operator) edit(cmd *cobra.Command, l located, flags editFlags) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "nothing was changed, nothing is done")
 		return nil
 	}
-	d, err := ops.Tell(cmd.Context(), l.group, func(ctx context.Context, c *ops.Client) (ops.Detail, error) {
+	d, err := operators.Change(cmd.Context(), l.group, func(ctx context.Context, c *operators.Client) (operators.Detail, error) {
 		return c.Edit(ctx, l.detail.ID, edit)
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func (o *operator) edit(cmd *cobra.Command, l located, flags editFlags) error {
 	if flags.dryRun {
 		fmt.Fprintf(o.out, "%s would be edited, and then be:\n", d.ID)
 		if d.EditedRecord != nil {
-			printRecord(o.out, "edited", d.EditedRecord.Record, d.EditedRecord.DecodeError)
+			printRecord(o.out, "edited", repaired(d.EditedRecord), d.EditedRecord.DecodeError)
 		}
 		return nil
 	}
@@ -123,43 +123,14 @@ func (o *operator) edit(cmd *cobra.Command, l located, flags editFlags) error {
 	return nil
 }
 
-// document is what an editor shows of a dead letter: the record as it stands.
-func document(d ops.Detail) ops.Record {
-	r := ops.Record{Headers: d.Headers, Payload: d.Payload}
-	if d.KeyBase64 != "" {
-		r.KeyBase64 = &d.KeyBase64
-	} else {
-		r.Key = &d.Key
-	}
-	if len(d.Payload) == 0 {
-		r.PayloadBase64 = d.PayloadBase64
-	}
-	if e := d.EditedRecord; e != nil {
-		if e.Key != nil || e.KeyBase64 != nil {
-			r.Key, r.KeyBase64 = e.Key, e.KeyBase64
-		}
-		if e.Headers != nil {
-			r.Headers = e.Headers
-		}
-		if len(e.Payload) > 0 || e.PayloadBase64 != nil {
-			r.Payload, r.PayloadBase64 = e.Payload, e.PayloadBase64
-		}
-		if len(r.Payload) > 0 {
-			r.PayloadBase64 = nil // one of them says it
-		}
-	}
-	return r
-}
-
-// read gives the edit that the flags or the editor say. kept is the file that the editor
-// left.
-func (f editFlags) read(cmd *cobra.Command, before ops.Record) (edit ops.Edit, kept string, err error) {
+// read returns the edit from the flags or the editor. kept is the editor's file.
+func (f editFlags) read(cmd *cobra.Command, before document) (edit operators.Edit, kept string, err error) {
 	if f.interactive() {
 		after, kept, err := inEditor(cmd, before)
 		if err != nil {
 			return edit, "", err
 		}
-		edit.Record = changed(before, after)
+		changed(before, after).into(&edit)
 		return edit, kept, nil
 	}
 	for _, h := range f.setHeaders {
@@ -178,7 +149,7 @@ func (f editFlags) read(cmd *cobra.Command, before ops.Record) (edit ops.Edit, k
 	}{
 		{"file", f.file, func(b []byte) error {
 			after, err := parseDocument(b)
-			edit.Record = changed(before, after)
+			changed(before, after).into(&edit)
 			return err
 		}},
 		{"payload", f.payload, func(b []byte) error {
@@ -212,8 +183,8 @@ func contents(cmd *cobra.Command, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// inEditor lets a person change the document.
-func inEditor(cmd *cobra.Command, before ops.Record) (after ops.Record, file string, err error) {
+// inEditor lets the user edit the document.
+func inEditor(cmd *cobra.Command, before document) (after document, file string, err error) {
 	editor := os.Getenv("VISUAL")
 	if editor == "" {
 		editor = os.Getenv("EDITOR")
@@ -228,7 +199,7 @@ func inEditor(cmd *cobra.Command, before ops.Record) (after ops.Record, file str
 	file = f.Name()
 	err = errors.Join(printJSON(f, before), f.Close())
 	if err == nil {
-		// By the shell, because EDITOR may bring arguments ("code --wait"); git does so too.
+		// By the shell, because EDITOR may contain arguments ("code --wait"), as in git.
 		run := exec.CommandContext(cmd.Context(), "sh", "-c", editor+` "$1"`, "sh", file)
 		run.Stdin, run.Stdout, run.Stderr = cmd.InOrStdin(), os.Stdout, os.Stderr
 		if err = run.Run(); err != nil {

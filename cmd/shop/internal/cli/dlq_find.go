@@ -8,21 +8,21 @@ import (
 
 	"github.com/google/uuid"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/ops/operators"
 )
 
-// shortest is how many characters of an id are enough to look for it by a part.
+// shortest is the minimum length of a part of an id.
 const shortest = 4
 
-// located is a dead letter and the group that has it.
+// located is a dead letter with its group.
 type located struct {
-	group  ops.Group
-	detail ops.Detail
+	group  operators.Group
+	detail operators.Detail
 }
 
-// locate finds dead letters by their ids, or by an unambiguous beginning or end of one.
-func locate(ctx context.Context, f *ops.Fleet, args []string) ([]located, error) {
-	var all []ops.Summary // of all statuses; read when the first part of an id is met
+// locate finds dead letters by their ids, or by an unambiguous beginning or end of an id.
+func locate(ctx context.Context, f *operators.Fleet, args []string) ([]located, error) {
+	var all []operators.Summary // of all statuses; read at the first partial id
 	seen := map[string]bool{}
 	var found []located
 	for _, arg := range args {
@@ -50,18 +50,18 @@ func locate(ctx context.Context, f *ops.Fleet, args []string) ([]located, error)
 	return found, nil
 }
 
-func everything(ctx context.Context, f *ops.Fleet) ([]ops.Summary, error) {
-	answers := ops.ListAll(ctx, f.Groups, ops.Filter{Status: ops.AnyStatus}, 0)
-	all := []ops.Summary{}
+func everything(ctx context.Context, f *operators.Fleet) ([]operators.Summary, error) {
+	answers := operators.ListAll(ctx, f.Groups, operators.Filter{Status: operators.AnyStatus}, 0)
+	all := []operators.Summary{}
 	for _, a := range answers {
 		all = append(all, a.Value.DeadLetters...)
 	}
-	// Who is not there may have another that is called the same.
-	return all, errors.Join(ops.Failures(answers)...)
+	// A group that does not answer may have another dead letter that matches.
+	return all, errors.Join(operators.Failures(answers)...)
 }
 
-// whole finds the one id that begins or ends with a part.
-func whole(part string, all []ops.Summary) (string, error) {
+// whole returns the one id that begins or ends with a part.
+func whole(part string, all []operators.Summary) (string, error) {
 	if len(part) < shortest || strings.Trim(part, "0123456789abcdef-") != "" {
 		return "", fmt.Errorf("%q is neither the id of a dead letter nor %d or more characters of one", part, shortest)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/ops/operators"
 )
 
 func dlqShowCommand(o *operator) *cobra.Command {
@@ -27,6 +27,7 @@ end of one, from four characters on, as long as no other has it too.`,
 			if err != nil {
 				return err
 			}
+			defer o.asking()()
 			found, err := locate(cmd.Context(), f, args)
 			if err != nil {
 				return err
@@ -42,12 +43,12 @@ end of one, from four characters on, as long as no other has it too.`,
 	return cmd
 }
 
-func printDetail(out io.Writer, d ops.Detail) {
+func printDetail(out io.Writer, d operators.Detail) {
 	field := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "  %-10s %s\n", name, line(fmt.Sprintf(format, args...), 0))
 	}
 	fmt.Fprintf(out, "dead letter %s\n", d.ID)
-	status := d.Status
+	status := string(d.Status)
 	if d.Edited {
 		status += ", edited"
 	}
@@ -57,13 +58,13 @@ func printDetail(out io.Writer, d ops.Detail) {
 	if d.EventID != "" {
 		field("event id", "%s", d.EventID)
 	}
-	field("key", "%s", keyText(d.Key, d.KeyBase64))
+	field("key", "%s", keyText(d.KeyText(), d.KeyBase64))
 	field("record", "%s, partition %d, offset %d, of %s", d.Topic, d.Partition, d.Offset, d.RecordTime.Format(time.RFC3339))
-	field("failed", "%s, first %s, last %s", plural(d.Attempts, "time", "times"), d.FirstFailure.Format(time.RFC3339), d.LastFailure.Format(time.RFC3339))
+	field("failed", "%s, first %s, last %s", plural(int(d.Attempts), "time", "times"), d.FirstFailure.Format(time.RFC3339), d.LastFailure.Format(time.RFC3339))
 	switch {
-	case d.Status == ops.Resolved || d.Status == ops.Discarded:
+	case d.Status == operators.Resolved || d.Status == operators.Discarded:
 	case d.Parks:
-		field("waiting", "%s of its key behind it", plural(d.Followers, "record", "records"))
+		field("waiting", "%s of its key behind it", plural(int(d.Followers), "record", "records"))
 	default:
 		field("waiting", "nothing: it parks no key")
 	}
@@ -74,16 +75,16 @@ func printDetail(out io.Writer, d ops.Detail) {
 		fmt.Fprintln(out, "\nstack")
 		indent(out, d.ErrorStack)
 	}
-	printRecord(out, "original", ops.Record{Headers: d.Headers, Payload: d.Payload, PayloadBase64: d.PayloadBase64}, d.DecodeError)
+	printRecord(out, "original", document{Headers: d.Headers, Payload: d.Payload, PayloadBase64: d.PayloadBase64}, d.DecodeError)
 	if d.SchemaSubject != "" {
 		fmt.Fprintf(out, "\nschema\n  %s\n", line(d.SchemaSubject, 0))
 	}
 	if e := d.EditedRecord; e != nil {
-		printRecord(out, "edited", e.Record, e.DecodeError)
+		printRecord(out, "edited", repaired(e), e.DecodeError)
 	}
 	fmt.Fprintln(out, "\naudit trail")
 	for _, a := range d.Actions {
-		fmt.Fprintf(out, "  %s  %-12s  %s", a.At.Format(time.RFC3339), line(a.Actor, 40), line(a.Action, 40))
+		fmt.Fprintf(out, "  %s  %-12s  %s", a.At.Format(time.RFC3339), line(a.Actor, 40), line(string(a.Action), 40))
 		if a.Detail != "" {
 			fmt.Fprintf(out, ": %s", line(a.Detail, 200))
 		}
@@ -91,8 +92,8 @@ func printDetail(out io.Writer, d ops.Detail) {
 	}
 }
 
-// printRecord prints the record as it came or as it was edited.
-func printRecord(out io.Writer, which string, r ops.Record, decodeError string) {
+// printRecord prints the record in its original or its edited form.
+func printRecord(out io.Writer, which string, r document, decodeError string) {
 	if r.Key != nil || r.KeyBase64 != nil {
 		fmt.Fprintf(out, "\n%s key\n  %s\n", which, keyText(deref(r.Key), deref(r.KeyBase64)))
 	}
@@ -117,11 +118,11 @@ func printRecord(out io.Writer, which string, r ops.Record, decodeError string) 
 	b, err := base64.StdEncoding.DecodeString(deref(r.PayloadBase64))
 	switch {
 	case err != nil:
-		fmt.Fprintf(out, "  %s\n", line(*r.PayloadBase64, 0)) // no base64, so as it came
+		fmt.Fprintf(out, "  %s\n", line(*r.PayloadBase64, 0)) // invalid base64, so printed unchanged
 	case len(b) == 0:
 		fmt.Fprintln(out, "  none")
 	default:
-		const shown = 512 // enough to recognise what it is; --json has all
+		const shown = 512 // enough to recognise the payload; --json has all
 		indent(out, hex.Dump(b[:min(len(b), shown)]))
 		if len(b) > shown {
 			fmt.Fprintf(out, "  … %d bytes in all; --json has them in base64\n", len(b))
@@ -129,7 +130,7 @@ func printRecord(out io.Writer, which string, r ops.Record, decodeError string) 
 	}
 }
 
-// either prints a text, or the base64 of what is none.
+// either formats a text, or the base64 of a value that is not text.
 func either(text, inBase64 *string, most int) string {
 	if inBase64 != nil {
 		return line("base64:"+*inBase64, most)
@@ -137,9 +138,10 @@ func either(text, inBase64 *string, most int) string {
 	return line(deref(text), most)
 }
 
-func deref(s *string) string {
-	if s == nil {
-		return ""
+// deref returns the value of an optional field, or the zero value without one.
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
 	}
-	return *s
+	return v
 }

@@ -3,12 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/ops/operators"
 )
 
 func dlqStatsCommand(o *operator) *cobra.Command {
@@ -17,7 +16,7 @@ func dlqStatsCommand(o *operator) *cobra.Command {
 		Short: "Counts dead letters and parked keys, by service",
 		Long: `Counts dead letters and parked keys, by service:
 
-  OPEN         nobody has decided yet; OLDEST is how long the first of them waits
+  OPEN         no operator has decided yet; OLDEST is how long the first of them waits
   RESUBMITTED  on their way through the retry topic
   RETRYING     keys whose first record will be tried again by itself
   DEAD         keys that wait for a decision about a dead letter
@@ -30,17 +29,18 @@ func dlqStatsCommand(o *operator) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answers := ops.AskAll(cmd.Context(), f.Groups, func(ctx context.Context, c *ops.Client) (ops.Stats, error) { return c.Stats(ctx) })
+			defer o.asking()()
+			answers := operators.AskAll(cmd.Context(), f.Groups, func(ctx context.Context, c *operators.Client) (operators.Stats, error) { return c.Stats(ctx) })
 			if o.asJSON {
-				stats := []ops.Stats{}
+				stats := []operators.Stats{}
 				for _, a := range answers {
 					if a.Err == nil {
 						stats = append(stats, a.Value)
 					}
 				}
 				err = printJSON(o.out, struct {
-					Groups      []ops.Stats `json:"groups"`
-					Unreachable []missing   `json:"unreachable,omitempty"`
+					Groups      []operators.Stats `json:"groups"`
+					Unreachable []missing         `json:"unreachable,omitempty"`
 				}{stats, missingOf(answers)})
 			} else {
 				err = o.printStats(answers, time.Now())
@@ -48,14 +48,14 @@ func dlqStatsCommand(o *operator) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return unanswered(ops.Failures(answers))
+			return unanswered(operators.Failures(answers))
 		},
 	}
 	o.addJSON(cmd)
 	return cmd
 }
 
-func (o *operator) printStats(answers []ops.Answer[ops.Stats], now time.Time) error {
+func (o *operator) printStats(answers []operators.Answer[operators.Stats], now time.Time) error {
 	var groups, open [][]string
 	for _, a := range answers {
 		s := a.Value
@@ -63,10 +63,10 @@ func (o *operator) printStats(answers []ops.Answer[ops.Stats], now time.Time) er
 			groups = append(groups, []string{a.From, "?", "?", "?", "?", "?", "?", "?"})
 			continue
 		}
-		groups = append(groups, []string{a.From, strconv.Itoa(s.Open), strconv.Itoa(s.Resubmitted), since(s.OldestOpen, now),
-			strconv.Itoa(s.ParkedKeys.Retrying), strconv.Itoa(s.ParkedKeys.Dead), strconv.Itoa(s.ParkedRecords), strconv.Itoa(s.Overdue)})
+		groups = append(groups, []string{a.From, number(s.Open), number(s.Resubmitted), since(s.OldestOpen, now),
+			number(s.ParkedKeys.Retrying), number(s.ParkedKeys.Dead), number(s.ParkedRecords), number(s.OverdueRetries)})
 		for _, t := range s.ByType {
-			open = append(open, []string{a.From, line(t.EventType, 40), t.ErrorClass, strconv.Itoa(t.Open)})
+			open = append(open, []string{a.From, line(t.EventType, 40), t.ErrorClass, number(t.Open)})
 		}
 	}
 	if err := table(o.out, "GROUP OPEN RESUBMITTED OLDEST RETRYING DEAD WAITING OVERDUE", groups); err != nil || len(open) == 0 {
@@ -90,8 +90,8 @@ service; the key's later records (WAIT) follow it in order.
   dead       it is a dead letter: resubmit or discard the one named in DEAD-LETTER`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 || limit > ops.MaxPage {
-				return fmt.Errorf("--limit: %d is not 1 to %d", limit, ops.MaxPage)
+			if limit < 1 || limit > operators.MaxPage {
+				return fmt.Errorf("--limit: %d is not 1 to %d", limit, operators.MaxPage)
 			}
 			f, err := o.fleet()
 			if err != nil {
@@ -101,10 +101,13 @@ service; the key's later records (WAIT) follow it in order.
 			if err != nil {
 				return err
 			}
-			answers := ops.AskAll(cmd.Context(), groups, func(ctx context.Context, c *ops.Client) ([]ops.ParkedKey, error) { return c.Parked(ctx, limit) })
+			defer o.asking()()
+			answers := operators.AskAll(cmd.Context(), groups, func(ctx context.Context, c *operators.Client) ([]operators.ParkedKey, error) {
+				return c.Parked(ctx, limit)
+			})
 			type key struct {
 				Group string `json:"group"`
-				ops.ParkedKey
+				operators.ParkedKey
 			}
 			keys := []key{}
 			for _, a := range answers {
@@ -119,19 +122,19 @@ service; the key's later records (WAIT) follow it in order.
 				}{keys, missingOf(answers)}); err != nil {
 					return err
 				}
-				return unanswered(ops.Failures(answers))
+				return unanswered(operators.Failures(answers))
 			}
 			now := time.Now()
 			var rows [][]string
 			for _, k := range keys {
 				next, dead := "-", "-"
-				if k.State == ops.Dead {
+				if k.State == operators.Dead {
 					dead = k.Head
 				} else {
 					next = until(k.NotBefore, now)
 				}
-				rows = append(rows, []string{k.Group, k.Topic, keyText(k.Key, k.KeyBase64), k.State, line(k.EventType, 40),
-					strconv.Itoa(k.Attempts), strconv.Itoa(k.Followers), since(&k.ParkedAt, now), next, dead, line(k.LastError, 60)})
+				rows = append(rows, []string{k.Group, k.Topic, keyText(k.KeyText(), k.KeyBase64), string(k.State), line(k.EventType, 40),
+					number(k.Attempts), number(k.Followers), since(k.ParkedAt, now), next, dead, line(k.LastError, 60)})
 			}
 			if len(rows) == 0 {
 				fmt.Fprintln(o.out, "no parked keys")
@@ -143,7 +146,7 @@ service; the key's later records (WAIT) follow it in order.
 					fmt.Fprintf(o.out, "%s may have more than these %d; see `shop dlq stats`\n", a.From, limit)
 				}
 			}
-			return unanswered(ops.Failures(answers))
+			return unanswered(operators.Failures(answers))
 		},
 	}
 	o.addJSON(cmd)
@@ -152,7 +155,7 @@ service; the key's later records (WAIT) follow it in order.
 	return cmd
 }
 
-// until is the time from now to then.
+// until formats the time from now to then.
 func until(then, now time.Time) string {
 	if !then.After(now) {
 		return "due"

@@ -14,13 +14,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eventshop.example/cmd/shop/internal/term"
 	"eventshop.example/local/compose"
 	"eventshop.example/local/jars"
 	"eventshop.example/local/stack"
+	"eventshop.example/ops/eventshop"
 	"eventshop.example/pkg/postgres/server"
 )
 
-// diskNeeded is what building and a day of playing take.
+// diskNeeded is enough for building and a day of use.
 const diskNeeded = 2 << 30
 
 func doctorCommand(e *env) *cobra.Command {
@@ -29,15 +31,15 @@ func doctorCommand(e *env) *cobra.Command {
 		Short: "Says what is missing on this machine and how to get it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := e.open()
+			s, err := e.find()
 			if err != nil {
 				return err
 			}
 			sick := 0
 			tell := func(ok bool, what, found, remedy string) {
-				mark := "ok  "
+				mark := term.Paint(e.out, term.Green, "ok  ")
 				if !ok {
-					mark = "MISS"
+					mark = term.Paint(e.out, term.Red, "MISS")
 					sick++
 				}
 				fmt.Fprintf(e.out, "%s  %-12s %s\n", mark, what, found)
@@ -67,6 +69,9 @@ func doctorCommand(e *env) *cobra.Command {
 				tell(err == nil, "java", java, "Apache Kafka needs it")
 			}
 
+			if s.Known() {
+				registries(cmd.Context(), s, tell)
+			}
 			running, err := s.Running()
 			if err != nil {
 				return err
@@ -96,7 +101,7 @@ func doctorCommand(e *env) *cobra.Command {
 				return err
 			}
 			if err := syscall.Statfs(s.State, &fs); err == nil {
-				free := uint64(fs.Bavail) * uint64(fs.Bsize) //nolint:unconvert // the types differ between systems
+				free := uint64(fs.Bavail) * uint64(fs.Bsize) // the types differ between systems
 				tell(free >= diskNeeded, "disk", fmt.Sprintf("%d MB free in %s", free>>20, s.State), "2 GB are needed; --state DIR puts it elsewhere")
 			}
 			tell(true, "machine", fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), "")
@@ -108,7 +113,28 @@ func doctorCommand(e *env) *cobra.Command {
 	}
 }
 
-// goVersion tells which Go builds the shop here and whether it is new enough.
+// registries reports for each external schema registry whether it answers.
+func registries(ctx context.Context, s *stack.Stack, tell func(ok bool, what, found, remedy string)) {
+	asked := map[eventshop.Registry]bool{}
+	for _, service := range eventshop.Services() {
+		r, err := s.File().RegistryOf(service)
+		if err != nil {
+			tell(false, "registry", err.Error(), "all processes of a service need the same one")
+			continue
+		}
+		if asked[r] || r.URL == s.File().URL[stack.Registry] && !s.Elsewhere(stack.Registry) {
+			continue
+		}
+		asked[r] = true
+		found := "it answers at " + r.String()
+		if err = r.Answers(ctx); err != nil {
+			found = fmt.Sprintf("%s does not answer as a schema registry: %v", r, err)
+		}
+		tell(err == nil, "registry", found, fmt.Sprintf("%s needs it, and so do the commands that decode its events", service))
+	}
+}
+
+// goVersion returns the Go version that builds the shop here, and whether it is new enough.
 func goVersion(ctx context.Context) (found string, ok bool) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
 	if err != nil {
@@ -118,14 +144,14 @@ func goVersion(ctx context.Context) (found string, ok bool) {
 	return version, recent(version)
 }
 
-// recent tells whether a Go version is 1.26 or newer, which every go.mod asks for.
+// recent reports whether a Go version is 1.26 or newer, which every go.mod requires.
 func recent(version string) bool {
 	_, number, _ := strings.Cut(version, "go1.")
 	minor, err := strconv.Atoi(number[:len(number)-len(strings.TrimLeft(number, "0123456789"))])
 	return err == nil && minor >= 26
 }
 
-// database tells where PostgreSQL would come from.
+// database reports the origin of PostgreSQL on this machine.
 func database(ctx context.Context) (found string, ok bool) {
 	bin, err := server.FindBinaries(ctx)
 	if errors.Is(err, server.ErrNotFound) {

@@ -10,11 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"eventshop.example/cmd/shop/internal/ops"
-	"eventshop.example/cmd/shop/internal/ops/opstest"
+	"eventshop.example/ops/operators"
+	"eventshop.example/ops/operators/opstest"
 )
 
-// patched are the bodies of the edits that payment was asked for.
+// patched returns the bodies of the edits that payment received.
 func patched(t *testing.T, s *shop) []any {
 	t.Helper()
 	var out []any
@@ -78,7 +78,7 @@ func TestEditIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.payment.Add(1, "key-1")
-	s.payment.Add(2, "key-2").Status = ops.Resolved
+	s.payment.Add(2, "key-2").Status = operators.Resolved
 	file := filepath.Join(t.TempDir(), "f")
 	for content, part := range map[string]string{
 		`{"paylod": {}}`:                                   `"paylod"`,
@@ -86,7 +86,7 @@ func TestEditIsRefused(t *testing.T) {
 		`{"payload": {}, "payloadBase64": ""}`:             "one of them",
 		`{"headers": [{"value": "x"}]}`:                    "headers[0]",
 		`{"key": "a"} {"key": "b"}`:                        "something behind it",
-		`{"payload": {"amount": 1}}`:                       "payload.orderId is required",
+		`{"payload": {"amount": 1}}`:                       "payload.orderId: is required",
 		`[1]`:                                              "not a document",
 		`{"headers": [{"key": "a", "keyBase64": "YQ=="}]}`: "headers[0]",
 	} {
@@ -140,7 +140,7 @@ func TestEditInTheEditor(t *testing.T) {
 		t.Error(diff)
 	}
 
-	// A document the service refuses is kept, and the error says where.
+	// A document that the service refuses is kept, and the error names its file.
 	*d = *s.payment.Add(1, "key-1")
 	script = "#!/bin/sh\nsed -i 's/orderId/amount/' \"$1\"\n"
 	if err := os.WriteFile(editor, []byte(script), 0o700); err != nil {

@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/faults"
+	"eventshop.example/cmd/shop/internal/term"
+	"eventshop.example/lab/faults"
 	"eventshop.example/local/stack"
 )
 
@@ -89,7 +90,7 @@ func runFaults(cmd *cobra.Command, e *env, flags faultsFlags) (err error) {
 		if own.state, err = os.MkdirTemp("", "shop-faults-"); err != nil {
 			return err
 		}
-		// The database server may run as another user, who has to get in.
+		// The database server may run as another user, which must be able to enter the folder.
 		if err := os.Chmod(own.state, 0o755); err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func runFaults(cmd *cobra.Command, e *env, flags faultsFlags) (err error) {
 		return err
 	}
 	if s.Known() {
-		return fmt.Errorf("there is a shop in %s; faults are for one that nobody needs: name a new folder, or none", own.state)
+		return fmt.Errorf("there is a shop in %s; faults need a shop of their own: name a new folder, or none", own.state)
 	}
 	failed := true
 	defer func() {
@@ -121,20 +122,29 @@ func runFaults(cmd *cobra.Command, e *env, flags faultsFlags) (err error) {
 	}
 	began := time.Now()
 	quiet := env{out: io.Discard, state: own.state}
-	options := faults.Options{Sizes: faults.Full(), Only: flags.only, Out: say}
+	p := term.Start(e.errOut, "injecting faults", 0)
+	defer p.Stop()
+	options := faults.Options{Sizes: faults.Full(), Only: flags.only,
+		Begins: func(n, total int, f faults.Fault) {
+			p.Of(n-1, total)
+			fmt.Fprintf(say, "%2d/%d  %s: %s\n", n, total, f.Name, f.Done)
+		},
+		Ends: func(r faults.Result) { printFault(say, r) },
+	}
 	if flags.short {
 		options.Sizes = faults.Short()
 	}
 	results, err := faults.Run(cmd.Context(), func() (*stack.Stack, error) { return quiet.open() }, options)
+	p.Stop()
 	took := time.Since(began)
 	line, ok := faults.Summary(results, took)
 	switch {
 	case flags.json:
-		err = errors.Join(err, printJSON(e.out, faults.JSON(results, took)))
+		err = errors.Join(err, printJSON(e.out, faultsJSON(results, took)))
 	case flags.markdown:
-		faults.Markdown(e.out, results)
+		faultsMarkdown(e.out, results)
 	default:
-		faults.Print(e.out, results)
+		printFaults(e.out, results)
 	}
 	fmt.Fprintln(say, "\n"+line)
 	if err != nil {

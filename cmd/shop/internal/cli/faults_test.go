@@ -17,7 +17,7 @@ func TestFaultsAreListed(t *testing.T) {
 	}
 }
 
-// TestFaultsLeaveAShopAlone: one that is there is somebody's.
+// TestFaultsLeaveAShopAlone: the command refuses a shop that exists already.
 func TestFaultsLeaveAShopAlone(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"eventshop.example/cmd/shop/internal/ops"
 	"eventshop.example/local/stack"
+	"eventshop.example/ops/operators"
 )
 
-// healthWithin keeps `shop status` quick when a process is frozen.
+// healthWithin keeps `shop status` fast when a process is frozen.
 const healthWithin = 2 * time.Second
 
-// health is the second part of `shop status`, when any service runs.
+// health prints the second part of `shop status`, if any service runs.
 func (e *env) health(ctx context.Context, s *stack.Stack) error {
 	running, err := s.Running()
 	if err != nil {
@@ -24,29 +24,29 @@ func (e *env) health(ctx context.Context, s *stack.Stack) error {
 	urls := s.File().Operators
 	for name := range urls {
 		if running[name] != 0 {
-			return printHealth(ctx, e.out, ops.NewFleet(urls, ""), time.Now())
+			return printHealth(ctx, e.out, operators.NewFleet(urls, ""), time.Now())
 		}
 	}
 	return nil
 }
 
-// printHealth prints for each service what waits for people and which breakers do not let
-// calls through. It is a line a service; who does not answer is shown as such.
-func printHealth(ctx context.Context, out io.Writer, f *ops.Fleet, now time.Time) error {
+// printHealth prints a line per service: what waits for operators, and which breakers refuse calls.
+// A service that does not answer shows as "?".
+func printHealth(ctx context.Context, out io.Writer, f *operators.Fleet, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, healthWithin)
 	defer cancel()
 	type health struct {
-		stats    ops.Stats
-		breakers []ops.Breaker
+		stats    operators.Stats
+		breakers []operators.Breaker
 	}
 	// Every process is asked, so that a frozen one does not use up the time of its replicas.
-	answers := ops.AskEach(ctx, f.Groups, func(ctx context.Context, c *ops.Client) (h health, err error) {
+	answers := operators.AskEach(ctx, f.Groups, func(ctx context.Context, c *operators.Client) (h health, err error) {
 		if h.stats, err = c.Stats(ctx); err == nil {
 			h.breakers, err = c.Breakers(ctx)
 		}
 		return h, err
 	})
-	byProcess := map[string]ops.Answer[health]{}
+	byProcess := map[string]operators.Answer[health]{}
 	for _, a := range answers {
 		byProcess[a.From] = a
 	}
@@ -75,7 +75,7 @@ func printHealth(ctx context.Context, out io.Writer, f *ops.Fleet, now time.Time
 	return table(out, "SERVICE DEAD-LETTERS PARKED-KEYS BREAKERS", rows)
 }
 
-func letterText(s ops.Stats, now time.Time) (letters, parked string) {
+func letterText(s operators.Stats, now time.Time) (letters, parked string) {
 	letters, parked = "-", "-"
 	if s.Open > 0 {
 		letters = fmt.Sprintf("%d open, oldest %s", s.Open, since(s.OldestOpen, now))
@@ -87,8 +87,8 @@ func letterText(s ops.Stats, now time.Time) (letters, parked string) {
 	if n := s.ParkedKeys.Retrying; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d retrying", n))
 	}
-	if s.Overdue > 0 {
-		parts = append(parts, fmt.Sprintf("%d overdue", s.Overdue))
+	if s.OverdueRetries > 0 {
+		parts = append(parts, fmt.Sprintf("%d overdue", s.OverdueRetries))
 	}
 	if len(parts) > 0 {
 		parked = strings.Join(parts, ", ")
@@ -97,12 +97,12 @@ func letterText(s ops.Stats, now time.Time) (letters, parked string) {
 }
 
 // breakerTexts names the breakers of a process.
-func breakerTexts(whose string, breakers []ops.Breaker) []string {
+func breakerTexts(whose string, breakers []operators.Breaker) []string {
 	var texts []string
 	for _, b := range breakers {
-		text := whose + line(b.Name, 40) + " " + line(b.State, 20)
-		if !b.Closed() && b.RetryAfterMS > 0 {
-			text += ", probe in " + span(time.Duration(b.RetryAfterMS)*time.Millisecond)
+		text := whose + line(b.Name, 40) + " " + line(string(b.State), 20)
+		if !b.Closed() && b.RetryAfterMs > 0 {
+			text += ", probe in " + span(time.Duration(b.RetryAfterMs)*time.Millisecond)
 		}
 		texts = append(texts, text)
 	}

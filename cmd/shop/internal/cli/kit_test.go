@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"eventshop.example/cmd/shop/internal/cli"
-	"eventshop.example/cmd/shop/internal/ops/opstest"
+	"eventshop.example/cmd/shop/internal/term"
+	"eventshop.example/ops/operators/opstest"
 )
 
-// shop is a state folder whose operators are servers of the test.
+// shop is a state folder whose operator listeners are servers of the test.
 type shop struct {
 	t        *testing.T
 	state    string
@@ -22,10 +23,10 @@ type shop struct {
 	payment  *opstest.Server
 	services *opstest.Services
 	stdin    string
-	progress string // what the last command said on standard error
+	progress string // the last command's standard error
 }
 
-// newShop has the services order and payment.
+// newShop returns a shop with the services order and payment.
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{t: t, state: t.TempDir(), order: opstest.Start(t, "order"), payment: opstest.Start(t, "payment"), services: opstest.StartServices(t)}
@@ -36,10 +37,16 @@ func newShop(t *testing.T) *shop {
 func (s *shop) operators(urls map[string]string) {
 	s.t.Helper()
 	u := s.services.URL
-	b, err := json.Marshal(map[string]any{
+	s.stateIs(map[string]any{
 		"ports": map[string]int{}, "operators": urls,
 		"urls": map[string]string{"order": u, "payment": u, "inventory": u},
 	})
+}
+
+// stateIs writes the shop's state file.
+func (s *shop) stateIs(file map[string]any) {
+	s.t.Helper()
+	b, err := json.Marshal(file)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(s.state, "state.json"), b, 0o600)
 	}
@@ -48,7 +55,7 @@ func (s *shop) operators(urls map[string]string) {
 	}
 }
 
-// paymentIsDown leaves order alone.
+// paymentIsDown replaces payment's URL by one without a listener.
 func (s *shop) paymentIsDown() {
 	s.t.Helper()
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -60,7 +67,7 @@ func (s *shop) paymentIsDown() {
 func (s *shop) run(args ...string) (string, error) {
 	s.t.Helper()
 	var out, errOut bytes.Buffer
-	root := cli.Root(&out, &errOut)
+	root := cli.Root(term.New(&out, &errOut, func(string) string { return "" }))
 	root.SetIn(strings.NewReader(s.stdin))
 	root.SetArgs(append([]string{"--state", s.state}, args...))
 	err := root.ExecuteContext(s.t.Context())
@@ -78,7 +85,7 @@ func (s *shop) must(args ...string) string {
 	return out
 }
 
-// fails runs a command that has to fail with an error that has all the parts.
+// fails runs a command that has to fail with an error that contains all the parts.
 func (s *shop) fails(args []string, parts ...string) string {
 	s.t.Helper()
 	out, err := s.run(args...)
@@ -98,7 +105,7 @@ func (s *shop) has(text string, parts ...string) {
 	}
 }
 
-// words are the fields of the lines of a table, so that tests do not depend on widths.
+// words returns the fields of a table's lines, so that tests do not depend on widths.
 func words(table string) [][]string {
 	var out [][]string
 	for l := range strings.Lines(table) {

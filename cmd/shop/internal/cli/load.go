@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/local/load"
+	"eventshop.example/lab/load"
 )
 
 func loadCommand(e *env) *cobra.Command {
@@ -18,7 +18,7 @@ func loadCommand(e *env) *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use:   "load",
-		Short: "Places orders at a steady pace, some declined, out of stock or cancelled, and counts what becomes of them",
+		Short: "Places orders at a steady pace and counts what becomes of them",
 		Long: `Places orders at a steady pace and follows each until it is confirmed or cancelled. Of nine, one
 is declined (with --gateway), one is out of stock and one is cancelled by its customer. Without
 --orders it goes on until it is stopped. The exit code is 1 when something went wrong: no answer,
@@ -28,18 +28,18 @@ or an order that was not decided in time.`,
 			if m.PerSecond < 1 || m.PerSecond > 1000 {
 				return errors.New("--rate must be from 1 to 1000")
 			}
+			if m.Orders < 0 {
+				return errors.New("--orders must be 0 or more")
+			}
 			if m.Order == "" {
-				s, err := e.open()
+				s, err := e.live()
 				if err != nil {
-					return err
-				}
-				if !s.Known() {
-					return errors.New("there is no shop here (shop up), and no --order")
+					return fmt.Errorf("%w; --order URL names an order service elsewhere", err)
 				}
 				u := s.File().URL
 				m.Order, m.Inventory, m.Gateway = u["order"], u["inventory"], u["gateway"]
 			}
-			c := m.Run(cmd.Context(), every, func(c load.Counts) { fmt.Fprintln(e.out, counted(c)) })
+			c := m.Run(cmd.Context(), every, func(c load.Counts) { fmt.Fprintln(e.out, counted(c)+left(c, m)) })
 			fmt.Fprintln(e.out, counted(c))
 			if n := c.Failures(); n > 0 {
 				return fmt.Errorf("%d times something went wrong, at last: %s", n, c.Example)
@@ -57,7 +57,8 @@ or an order that was not decided in time.`,
 	return cmd
 }
 
-// counted is a line such as: 90 placed, 60 confirmed, 20 cancelled (10 out_of_stock, 10 payment_failed), 10 waiting.
+// counted returns a line such as: 90 placed, 60 confirmed, 20 cancelled (10 out_of_stock, 10
+// payment_failed), 10 waiting.
 func counted(c load.Counts) string {
 	cancelled := 0
 	for _, n := range c.Cancelled {
@@ -68,6 +69,14 @@ func counted(c load.Counts) string {
 		text += fmt.Sprintf(", %d went wrong%s", n, each(c.Failed))
 	}
 	return text
+}
+
+// left returns how long placing the remaining orders takes, if their number is limited.
+func left(c load.Counts, m load.Mix) string {
+	if m.Orders <= c.Placed {
+		return ""
+	}
+	return ", about " + span(time.Duration(m.Orders-c.Placed)*time.Second/time.Duration(m.PerSecond)) + " left"
 }
 
 func each(counts map[string]int) string {

@@ -10,11 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
-	"eventshop.example/local/stack"
+	"eventshop.example/ops/operators"
 )
 
-// operator is what commands that ask and tell the services share.
+// operator is the common part of the commands that call the services.
 type operator struct {
 	*env
 	as     string // --as
@@ -29,7 +28,7 @@ func (o *operator) addJSON(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON, for programs")
 }
 
-// actor is the person in whose name things are done.
+// actor returns the name that the services record as the operator's.
 func (o *operator) actor() string {
 	if o.as != "" {
 		return o.as
@@ -43,21 +42,9 @@ func (o *operator) actor() string {
 	return "operator"
 }
 
-// known opens a stack that has been up.
-func (e *env) known() (*stack.Stack, error) {
-	s, err := e.open()
-	if err != nil {
-		return nil, err
-	}
-	if !s.Known() {
-		return nil, fmt.Errorf("there is no shop in %s; start one with `shop up`", s.State)
-	}
-	return s, nil
-}
-
 // fleet returns the services' operator listeners.
-func (o *operator) fleet() (*ops.Fleet, error) {
-	s, err := o.known()
+func (o *operator) fleet() (*operators.Fleet, error) {
+	s, err := o.live()
 	if err != nil {
 		return nil, err
 	}
@@ -65,28 +52,28 @@ func (o *operator) fleet() (*ops.Fleet, error) {
 	if len(urls) == 0 {
 		return nil, fmt.Errorf("the shop in %s has no ports for operators; `shop down` and `shop up` give it some", s.State)
 	}
-	return ops.NewFleet(urls, o.actor()), nil
+	return operators.NewFleet(urls, o.actor()), nil
 }
 
-// unanswered makes one error of those who could not be asked, or nil. What the others
-// said has been shown.
+// unanswered returns one error for all processes that could not be asked, or nil. The answers of
+// the others were printed.
 func unanswered(failed []error) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	return fmt.Errorf("not everybody answered:\n%w", errors.Join(failed...))
+	return fmt.Errorf("not every process answered:\n%w", errors.Join(failed...))
 }
 
-// help is what a command does that only has commands below it. That it can be run makes a
-// misspelt one an error.
+// help runs a command that only has subcommands. Because it can run, a misspelt subcommand is an
+// error.
 func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-// confirm asks a person. No answer, as from a script, is no.
+// confirm asks the user. No answer, as from a script, counts as no.
 func confirm(cmd *cobra.Command, question string) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil {
-		fmt.Fprintln(cmd.ErrOrStderr()) // nobody has ended the line
+		fmt.Fprintln(cmd.ErrOrStderr()) // ends the line of the question
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":

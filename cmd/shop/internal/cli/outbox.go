@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/ops"
+	"eventshop.example/cmd/shop/internal/term"
+	"eventshop.example/ops/operators"
 )
 
 func outboxCommand(e *env) *cobra.Command {
@@ -48,11 +49,12 @@ SINCE. --json has the table's partitions and the relays' leases.`,
 			if err != nil {
 				return err
 			}
-			answers := ops.AskAll(cmd.Context(), groups, func(ctx context.Context, c *ops.Client) (ops.Outbox, error) { return c.Outbox(ctx) })
+			defer o.asking()()
+			answers := operators.AskAll(cmd.Context(), groups, func(ctx context.Context, c *operators.Client) (operators.Outbox, error) { return c.Outbox(ctx) })
 			if o.asJSON {
 				type item struct {
 					Service string `json:"service"`
-					ops.Outbox
+					operators.Outbox
 				}
 				items := []item{}
 				for _, a := range answers {
@@ -70,7 +72,7 @@ SINCE. --json has the table's partitions and the relays' leases.`,
 			if err != nil {
 				return err
 			}
-			return unanswered(ops.Failures(answers))
+			return unanswered(operators.Failures(answers))
 		},
 	}
 	cmd.Flags().StringVar(&service, "service", "", "only this one")
@@ -78,7 +80,15 @@ SINCE. --json has the table's partitions and the relays' leases.`,
 	return cmd
 }
 
-func (o *operator) printOutboxes(answers []ops.Answer[ops.Outbox]) error {
+// roughly marks a number that is an estimate.
+func roughly(n int64, estimated bool) string {
+	if estimated {
+		return "~" + strconv.FormatInt(n, 10)
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func (o *operator) printOutboxes(answers []operators.Answer[operators.Outbox]) error {
 	var rows, backlog, refused [][]string
 	for _, a := range answers {
 		if a.Err != nil {
@@ -88,26 +98,26 @@ func (o *operator) printOutboxes(answers []ops.Answer[ops.Outbox]) error {
 		x := a.Value
 		oldest, kept, bytes := "-", "-", int64(0)
 		if x.Unpublished > 0 {
-			oldest = span(time.Duration(x.OldestAge * float64(time.Second)))
+			oldest = span(time.Duration(x.OldestAgeSeconds * float64(time.Second)))
 		}
-		if x.OldestKept != nil {
+		if !x.OldestKept.IsZero() {
 			kept = x.OldestKept.Format(time.RFC3339)
 		}
 		for _, p := range x.Partitions {
 			bytes += p.Bytes
 		}
-		rows = append(rows, []string{a.From, strconv.FormatInt(x.Unpublished, 10), oldest, strconv.FormatInt(x.Published, 10), kept, fmt.Sprintf("%.1f", float64(bytes)/(1<<20))})
+		rows = append(rows, []string{a.From, roughly(x.Unpublished, x.UnpublishedEstimated), oldest, strconv.FormatInt(x.Published, 10), kept, fmt.Sprintf("%.1f", float64(bytes)/(1<<20))})
 		for _, t := range x.Topics {
 			if t.Unpublished > 0 {
-				backlog = append(backlog, []string{a.From, line(t.Topic, 0), strconv.FormatInt(t.Unpublished, 10)})
+				backlog = append(backlog, []string{a.From, line(t.Topic, 0), roughly(t.Unpublished, x.UnpublishedEstimated)})
 			}
 		}
 		for _, r := range x.Refused {
 			key := line(r.Key, 40)
-			if r.Whole {
+			if r.WholeTopic {
 				key = "(all)"
 			}
-			refused = append(refused, []string{a.From, line(r.Topic, 0), key, r.Since.Format(time.RFC3339), strconv.Itoa(r.Attempts), line(r.Reason, 0)})
+			refused = append(refused, []string{a.From, line(r.Topic, 0), key, r.Since.Format(time.RFC3339), number(r.Attempts), line(r.Reason, 0)})
 		}
 	}
 	if err := table(o.out, "SERVICE UNPUBLISHED OLDEST KEPT SINCE MB", rows); err != nil || len(backlog) == 0 {
@@ -123,7 +133,7 @@ func (o *operator) printOutboxes(answers []ops.Answer[ops.Outbox]) error {
 
 func outboxRepublishCommand(o *operator) *cobra.Command {
 	var service, since, until string
-	var s ops.Selection
+	var s operators.Selection
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "republish",
@@ -177,14 +187,17 @@ from coming ahead of the old ones. --until also takes what came later of the sam
 	return cmd
 }
 
-// republish has one outbox after another published again, and says how much it is.
-func (o *operator) republish(ctx context.Context, groups []ops.Group, s ops.Selection) error {
+// republish publishes rows of one outbox after another again and prints the numbers.
+func (o *operator) republish(ctx context.Context, groups []operators.Group, s operators.Selection) error {
 	verb := "will be published again"
 	if s.DryRun {
 		verb = "would be published again"
 	}
+	p := term.Start(o.errOut, "marking rows of the outboxes", 0)
+	defer p.Stop()
 	var failed []error
-	for _, g := range groups {
+	for i, g := range groups {
+		p.Of(i, len(groups))
 		rows, err := g.Republish(ctx, s)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", g.Name, err))
@@ -211,12 +224,12 @@ republish, release. What was published before then comes first again, in order.`
 		Example: `  shop outbox hold --reason "the broker lost its disk"`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.eachOutbox(service, "publishes nothing until it is released", func(g ops.Group) error { return g.Hold(cmd.Context(), reason) })
+			return o.eachOutbox(service, "publishes nothing until it is released", func(g operators.Group) error { return g.Hold(cmd.Context(), reason) })
 		},
 	}
 	cmd.Flags().StringVar(&service, "service", "", "only this one")
 	cmd.Flags().StringVar(&reason, "reason", "", "why; shown where the service says that it is not ready")
-	_ = cmd.MarkFlagRequired("reason") // it exists
+	_ = cmd.MarkFlagRequired("reason") // the flag exists
 	return cmd
 }
 
@@ -227,16 +240,16 @@ func outboxReleaseCommand(o *operator) *cobra.Command {
 		Short: "Ends a hold",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.eachOutbox(service, "publishes again", func(g ops.Group) error { return g.Release(cmd.Context()) })
+			return o.eachOutbox(service, "publishes again", func(g operators.Group) error { return g.Release(cmd.Context()) })
 		},
 	}
 	cmd.Flags().StringVar(&service, "service", "", "only this one")
 	return cmd
 }
 
-// eachOutbox does something to the outbox of every service, at once: what a dead broker does
-// not answer is waited for, and meanwhile the others would go on. It says what came of it.
-func (o *operator) eachOutbox(service, done string, do func(g ops.Group) error) error {
+// eachOutbox applies do to the outboxes of all services in parallel and prints the results. With a
+// dead broker each call takes long; in sequence, the later outboxes would continue meanwhile.
+func (o *operator) eachOutbox(service, done string, do func(g operators.Group) error) error {
 	f, err := o.fleet()
 	if err != nil {
 		return err
@@ -245,6 +258,8 @@ func (o *operator) eachOutbox(service, done string, do func(g ops.Group) error) 
 	if err != nil {
 		return err
 	}
+	p := term.Start(o.errOut, "waiting for the relays", operators.HoldWithin)
+	defer p.Stop()
 	failures := make([]error, len(groups))
 	var all sync.WaitGroup
 	for i, g := range groups {

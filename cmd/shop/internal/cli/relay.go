@@ -11,9 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/local/connect"
-	"eventshop.example/local/relay"
-	"eventshop.example/pkg/outbox"
+	"eventshop.example/cmd/shop/internal/term"
+	"eventshop.example/ops/connect"
+	"eventshop.example/ops/operators"
+	"eventshop.example/ops/relay"
 )
 
 const relayHelp = `Who sends the services' events from their outboxes to Kafka.
@@ -54,15 +55,15 @@ func relayUseCommand(f *relayFlags) *cobra.Command {
 		Use:       "use debezium|polling [SERVICE…]",
 		Short:     "Changes who relays the events of the services, or of all",
 		Args:      cobra.MinimumNArgs(1),
-		ValidArgs: []string{string(outbox.Debezium), string(outbox.Polling)},
+		ValidArgs: []string{string(operators.Debezium), string(operators.Polling)},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch outbox.Mode(args[0]) {
-			case outbox.Debezium:
+			switch operators.RelayMode(args[0]) {
+			case operators.Debezium:
 				if gone {
 					return errors.New("--without-connect is for polling: Debezium runs in Kafka Connect")
 				}
 				return f.each(cmd.Context(), args[1:], relay.Control.UseDebezium)
-			case outbox.Polling:
+			case operators.Polling:
 				return f.each(cmd.Context(), args[1:], func(c relay.Control, ctx context.Context, s relay.Service) error {
 					if gone {
 						c.Connect = nil
@@ -70,7 +71,7 @@ func relayUseCommand(f *relayFlags) *cobra.Command {
 					return c.UsePolling(ctx, s)
 				})
 			default:
-				return fmt.Errorf("%q is neither %s nor %s", args[0], outbox.Debezium, outbox.Polling)
+				return fmt.Errorf("%q is neither %s nor %s", args[0], operators.Debezium, operators.Polling)
 			}
 		},
 	}
@@ -88,7 +89,7 @@ func relayRecoverCommand(f *relayFlags) *cobra.Command {
 	}
 }
 
-// each does something to the named services side by side, or to all.
+// each calls do for the named services in parallel, or for all.
 func (f *relayFlags) each(ctx context.Context, names []string, do func(relay.Control, context.Context, relay.Service) error) error {
 	services, control, err := f.services(names)
 	if err != nil {
@@ -103,6 +104,8 @@ func (f *relayFlags) each(ctx context.Context, names []string, do func(relay.Con
 		defer saying.Unlock()
 		fmt.Fprintln(f.out, what)
 	}
+	p := term.Start(f.errOut, "changing the relays", f.within)
+	defer p.Stop()
 	failures := make([]error, len(services))
 	var wg sync.WaitGroup
 	for i, s := range services {
@@ -112,10 +115,10 @@ func (f *relayFlags) each(ctx context.Context, names []string, do func(relay.Con
 	return errors.Join(failures...)
 }
 
-// shown is what show tells of a service.
+// shown is what show prints about a service.
 type shown struct {
 	Service string `json:"service"`
-	outbox.RelayMode
+	operators.Relay
 	Connector string `json:"connector,omitempty"` // its state at Connect
 	Failure   string `json:"failure,omitempty"`   // of the connector
 	Error     string `json:"error,omitempty"`     // why the service does not answer
@@ -125,20 +128,19 @@ func relayShowCommand(f *relayFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [SERVICE…]",
 		Short: "Tells who relays each service's events, and how its replication slot does",
-		Long: `Tells who relays each service's events. Of a slot: whether somebody reads it, what of the log
+		Long: `Tells who relays each service's events. Of a slot: whether it is read, what of the log
 is not confirmed yet (LAG) and what is kept for it (KEPT), and how much more can be written
 until it is lost (SAFE). The exit code is 1 when a service does not answer, a slot is lost, or
 a connector has failed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			services, control, err := f.services(args)
+			services, worker, err := f.shown(args)
 			if err != nil {
 				return err
 			}
-			defer control.Kafka.Close()
 			all := make([]shown, len(services))
 			var wg sync.WaitGroup
 			for i, s := range services {
-				wg.Go(func() { all[i] = look(cmd.Context(), control.Connect, s) })
+				wg.Go(func() { all[i] = look(cmd.Context(), worker, s) })
 			}
 			wg.Wait()
 			if f.asJSON {
@@ -155,15 +157,20 @@ a connector has failed.`,
 	return cmd
 }
 
+// look reads the state of a service's relay, and of its connector if there is one.
 func look(ctx context.Context, c *connect.Client, s relay.Service) shown {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	one := shown{Service: s.Name}
 	var err error
-	if one.RelayMode, err = s.Mode(ctx); err != nil {
+	if one.Relay, err = s.Mode(ctx); err != nil {
 		one.Error = err.Error()
 	}
-	if one.Mode == outbox.Debezium {
+	switch {
+	case one.Mode != operators.Debezium:
+	case c == nil:
+		one.Failure = "Debezium relays, and this shop knows of no Kafka Connect: --connect names it"
+	default:
 		status, err := c.Status(ctx, connect.NameOf(s.Name))
 		one.Connector, one.Failure = status.State, status.Failure()
 		if err != nil {
@@ -176,13 +183,21 @@ func look(ctx context.Context, c *connect.Client, s relay.Service) shown {
 func troubles(all []shown) error {
 	var errs []error
 	for _, s := range all {
-		for _, why := range []string{s.Error, s.Lost, s.Failure} {
+		for _, why := range []string{s.Error, lost(s.Lost), s.Failure} {
 			if why != "" {
 				errs = append(errs, fmt.Errorf("%s: %s", s.Service, why))
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// lost adds the remedy to the reason of a lost slot.
+func lost(why string) string {
+	if why == "" {
+		return ""
+	}
+	return why + "; `shop relay recover` has everything sent"
 }
 
 func (f *relayFlags) print(all []shown) error {
@@ -192,11 +207,11 @@ func (f *relayFlags) print(all []shown) error {
 		if s.Error != "" {
 			row[1] = "?"
 		}
-		if s.Mode == outbox.Debezium {
+		if s.Mode == operators.Debezium {
 			row[2], row[7] = s.Slot, strings.ToLower(s.Connector)
 		}
-		if x := s.State; x != nil {
-			row[3], row[4], row[5] = yes(x.Active), mega(x.LagBytes), mega(x.Retained)
+		if x := s.SlotState; x != nil {
+			row[3], row[4], row[5] = yes(x.Active), mega(x.LagBytes), mega(x.RetainedBytes)
 			if x.SafeBytes != nil {
 				row[6] = mega(*x.SafeBytes)
 			}

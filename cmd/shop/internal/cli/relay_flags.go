@@ -11,15 +11,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eventshop.example/local/connect"
-	"eventshop.example/local/relay"
 	"eventshop.example/local/stack"
+	"eventshop.example/ops/connect"
+	"eventshop.example/ops/eventshop"
+	"eventshop.example/ops/relay"
 	"eventshop.example/pkg/credentials"
 	"eventshop.example/pkg/kafka"
 )
 
-// relayFlags say where services, databases, Kafka and Kafka Connect are. {service} in them
-// is each service's name.
+// relayFlags are the addresses of services, databases, Kafka and Kafka Connect. {service} in them
+// stands for each service's name.
 type relayFlags struct {
 	operator
 	connect, brokers, operators            string
@@ -38,12 +39,34 @@ func (f *relayFlags) add(cmd *cobra.Command) {
 	flag(&f.database, "database", "RELAY_DATABASE_URL", "{service}'s database as a role with REPLICATION, without a password, as this program and the worker reach it")
 	flag(&f.passwordFile, "password-file", "RELAY_PASSWORD_FILE", "file with that role's password, for this program")
 	flag(&f.workerPassword, "worker-password", "RELAY_WORKER_PASSWORD", "the same for the worker: a reference that it resolves, for example ${dir:/run/secrets:{service}}")
-	flag(&f.names, "services", "RELAY_SERVICES", "names with commas between (default order,payment,inventory,shipping)")
+	flag(&f.names, "services", "RELAY_SERVICES", "names with commas between (default "+strings.Join(eventshop.Publishers(), ",")+")")
 	cmd.PersistentFlags().DurationVar(&f.within, "within", 2*time.Minute, "how long it may take")
 }
 
-// services returns the named services, or all, and what changes them. The caller closes
-// the client of Kafka.
+// shown returns the named services, or all, for reading, and the client of Kafka Connect. The
+// client may be nil: a shop without Kafka Connect can be shown too.
+func (f *relayFlags) shown(names []string) ([]relay.Service, *connect.Client, error) {
+	if f.connect == "" {
+		s, err := f.live()
+		if err != nil {
+			return nil, nil, err
+		}
+		if !s.File().Capture {
+			all, err := only(s.Relayed(), names)
+			return all, nil, err
+		}
+	}
+	var control relay.Control
+	all, _, err := f.find(&control)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err = only(all, names)
+	return all, control.Connect, err
+}
+
+// services returns the named services, or all, and the [relay.Control] that changes them. The
+// caller closes the Kafka client.
 func (f *relayFlags) services(names []string) ([]relay.Service, relay.Control, error) {
 	control := relay.Control{By: f.actor()}
 	all, cluster, err := f.find(&control)
@@ -59,7 +82,7 @@ func (f *relayFlags) services(names []string) ([]relay.Service, relay.Control, e
 
 func (f *relayFlags) find(control *relay.Control) ([]relay.Service, kafka.Cluster, error) {
 	if f.connect == "" {
-		s, err := f.known()
+		s, err := f.live()
 		if err != nil {
 			return nil, kafka.Cluster{}, err
 		}
@@ -75,12 +98,12 @@ func (f *relayFlags) find(control *relay.Control) ([]relay.Service, kafka.Cluste
 		return nil, kafka.Cluster{}, err
 	}
 	control.Connect = connect.NewClient(f.connect)
-	names := f.names
-	if names == "" {
-		names = "order,payment,inventory,shipping"
+	names := eventshop.Publishers()
+	if f.names != "" {
+		names = strings.Split(f.names, ",")
 	}
 	var all []relay.Service
-	for name := range strings.SplitSeq(names, ",") {
+	for _, name := range names {
 		s, err := f.service(strings.TrimSpace(name))
 		if err != nil {
 			return nil, kafka.Cluster{}, err
@@ -90,7 +113,7 @@ func (f *relayFlags) find(control *relay.Control) ([]relay.Service, kafka.Cluste
 	return all, kafka.Cluster{Brokers: strings.FieldsFunc(f.brokers, func(r rune) bool { return r == ',' }), Security: security}, nil
 }
 
-// service is one of those that the flags say.
+// service returns a service with the addresses of the flags.
 func (f *relayFlags) service(name string) (relay.Service, error) {
 	of := func(pattern string) string { return strings.ReplaceAll(pattern, "{service}", name) }
 	for _, needed := range []struct{ flag, value string }{{"brokers", f.brokers}, {"operators", f.operators}, {"database", f.database}} {
@@ -103,7 +126,7 @@ func (f *relayFlags) service(name string) (relay.Service, error) {
 		return relay.Service{}, fmt.Errorf("--database: %q is no URL of a database with a user", of(f.database))
 	}
 	if _, given := u.User.Password(); given {
-		return relay.Service{}, errors.New("--database: everybody could read the password there; use --password-file")
+		return relay.Service{}, errors.New("--database: every user of this machine could read the password there; use --password-file")
 	}
 	port := 5432
 	if u.Port() != "" {

@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"eventshop.example/ops/eventshop"
 )
 
-// relays answer for the operators' listeners of two services and for Kafka Connect.
+// relays serves the operators' listeners of two services and Kafka Connect.
 func relays(t *testing.T) (flags []string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -44,9 +46,9 @@ func TestRelayShow(t *testing.T) {
 			t.Errorf("got\n%s\nwant a line %q", out, line)
 		}
 	}
-	// What is wrong is told, and is the exit code.
+	// Errors are printed and set the exit code.
 	out, err = s.run(append([]string{"relay", "show", "--services", "order,shipping,inventory", "--json"}, flags...)...)
-	for _, want := range []string{"shipping: the slot eventshop_shipping does not exist any more", "shipping: c.d.Exception: no such slot", "inventory: the service answers 404"} {
+	for _, want := range []string{"shipping: the slot eventshop_shipping does not exist any more; `shop relay recover` has everything sent", "shipping: c.d.Exception: no such slot", "inventory: the service answers 404"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q in it\n%s", err, want, out)
 		}
@@ -54,6 +56,30 @@ func TestRelayShow(t *testing.T) {
 	if !strings.Contains(out, `"service": "order"`) || !strings.Contains(out, `"lagBytes": 2500000`) {
 		t.Errorf("as JSON: %s", out)
 	}
+}
+
+func TestRelayShowOfAShopWithoutConnect(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	mode := "polling"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"mode":%q,"since":"2026-01-02T03:04:05Z","by":"","newest":0,"waiting":0}`, mode)
+	}))
+	t.Cleanup(server.Close)
+	urls := map[string]string{}
+	for _, name := range eventshop.Publishers() {
+		urls[name] = server.URL
+	}
+	s.operators(urls)
+	rows := words(s.must("relay", "show"))
+	if len(rows) != 1+len(urls) || rows[1][0] != "order" || rows[1][1] != "polling" {
+		t.Errorf("%v", rows)
+	}
+	if rows := words(s.must("relay", "show", "payment")); len(rows) != 2 || rows[1][0] != "payment" {
+		t.Errorf("%v", rows)
+	}
+	mode = "debezium"
+	s.fails([]string{"relay", "show", "order"}, "order: Debezium relays", "--connect")
 }
 
 func TestRelayFlags(t *testing.T) {
@@ -71,7 +97,7 @@ func TestRelayFlags(t *testing.T) {
 		"a password in sight":      {append([]string{"relay", "show"}, with("--database", "postgres://{service}:secret@127.0.0.1/x")...), "--password-file"},
 		"no database":              {append([]string{"relay", "show"}, with("--database", "")...), "--connect needs --database"},
 		"no such password file":    {append([]string{"relay", "show"}, with("--password-file", filepath.Join(t.TempDir(), "{service}"))...), "--password-file"},
-		"a shop without Connect":   {[]string{"relay", "show"}, "shop up --cdc"},
+		"a shop without Connect":   {[]string{"relay", "use", "debezium"}, "shop up --cdc"},
 	} {
 		if out, err := s.run(c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it\n%s", name, err, c.want, out)

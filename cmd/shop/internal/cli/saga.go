@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"eventshop.example/cmd/shop/internal/saga"
+	"eventshop.example/cmd/shop/internal/term"
+	"eventshop.example/ops/saga"
+	"eventshop.example/ops/story"
 )
 
 func sagaCommand(e *env) *cobra.Command {
@@ -26,7 +27,14 @@ What can hold a saga up, in any of the services:
   dead letter     a record of the order was given up and waits for a decision
   parked key      a record of the order failed and is tried again by itself
   refund failed   the card gateway did not take the money back, however often asked
-  breaker         the gateway or the carrier fails so often that it is left alone`,
+  returning       the gateway has not stopped the charge or taken the money back yet;
+                  payment tries again by itself
+  breaker         the gateway or the carrier fails so often that it is left alone
+  calls fail      it fails, and is asked again
+  not relayed     an event of the order is in the outbox and not on its topic: nothing
+                  relays it, the outbox is on hold, or the broker refuses it
+
+shop order ORDER shows all of one order.`,
 		Args: cobra.NoArgs,
 		RunE: help,
 	}
@@ -35,9 +43,9 @@ What can hold a saga up, in any of the services:
 	return cmd
 }
 
-// sagas returns the shop as package saga sees it.
+// sagas returns the shop for package saga.
 func (o *operator) sagas() (*saga.Shop, error) {
-	s, err := o.known()
+	s, err := o.live()
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +54,9 @@ func (o *operator) sagas() (*saga.Shop, error) {
 		return nil, err
 	}
 	u := s.File().URL
-	return saga.New(saga.Endpoints{Order: u["order"], Payment: u["payment"], Inventory: u["inventory"]}, f, nil), nil
+	return saga.New(saga.Endpoints{
+		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Databases: s.File().DSN,
+	}, f, nil), nil
 }
 
 func sagaListCommand(o *operator) *cobra.Command {
@@ -80,7 +90,9 @@ them, or they are not confirmed or cancelled although their deadline has passed.
 			if err != nil {
 				return err
 			}
+			p := term.Start(o.errOut, "asking the services about all orders that are under way", 0)
 			list, failed, err := shop.List(cmd.Context(), filter)
+			p.Stop()
 			if err != nil {
 				return err
 			}
@@ -124,7 +136,7 @@ func (o *operator) printSagas(list []saga.Saga, more int, now time.Time) error {
 	var rows [][]string
 	for _, s := range list {
 		reasons := reasons(s, now)
-		rows = append(rows, []string{s.OrderID, s.Status, since(&s.PlacedAt, now), since(&s.ChangedAt, now), reasons[0]})
+		rows = append(rows, []string{s.OrderID, term.State(o.out, s.Status), since(s.PlacedAt, now), since(s.UpdatedAt, now), reasons[0]})
 		for _, r := range reasons[1:] {
 			rows = append(rows, []string{"", "", "", "", r})
 		}
@@ -138,14 +150,11 @@ func (o *operator) printSagas(list []saga.Saga, more int, now time.Time) error {
 	return nil
 }
 
-// reasons says why a saga is in the list; there is at least one line.
+// reasons returns why a saga is in the list, in at least one line.
 func reasons(s saga.Saga, now time.Time) []string {
-	var out []string
-	for _, h := range s.Holds {
-		out = append(out, hold(h, now))
-	}
+	out := holdsOf(s.Holds, now)
 	if s.Attention != nil {
-		out = append(out, "needs attention: "+line(s.Attention.Reason, 60)+detail(s.Attention.Detail))
+		out = append(out, "needs attention: "+harmless(s.Attention.Reason, 60)+detail(s.Attention.Detail))
 	}
 	if s.Overdue {
 		text := "deadline passed " + span(now.Sub(s.ConfirmBy)) + " ago"
@@ -160,33 +169,11 @@ func reasons(s saga.Saga, now time.Time) []string {
 	return out
 }
 
-// hold says what holds an order, and for how long if that is known.
-func hold(h saga.Hold, now time.Time) string {
-	next := ""
-	if h.Next != nil {
-		next = ", next try " + until(*h.Next, now)
-	}
-	switch h.Kind {
-	case saga.DeadLetter:
-		return fmt.Sprintf("%s: dead letter %s, %s%s", h.Group, h.ID, line(h.Type, 40), detail(h.Detail))
-	case saga.ParkedKey:
-		if h.ID != "" {
-			return fmt.Sprintf("%s: key parked behind dead letter %s%s", h.Group, h.ID, detail(h.Detail))
-		}
-		return fmt.Sprintf("%s: %s failed and is tried again%s%s", h.Group, line(h.Type, 40), next, detail(h.Detail))
-	case saga.RefundFailed:
-		return fmt.Sprintf("%s: refund failed%s", h.Group, detail(h.Detail))
-	case saga.BreakerOpen:
-		return fmt.Sprintf("%s: breaker %s is %s%s", h.Group, line(h.Type, 40), h.Detail, next)
-	}
-	return fmt.Sprintf("%s: %s%s", h.Group, h.Kind, detail(h.Detail))
-}
-
 func detail(text string) string {
 	if text == "" {
 		return ""
 	}
-	return ": " + line(text, 80)
+	return ": " + harmless(text, 160)
 }
 
 func sagaRetryCommand(o *operator) *cobra.Command {
@@ -198,20 +185,34 @@ func sagaRetryCommand(o *operator) *cobra.Command {
 and has a refund that failed tried again. What is tried again by itself is left alone and
 shown. Doing it twice has one effect.
 
+ORDER is an order's id, its beginning (8 characters at least) where only one order has it, or
+the Idempotency-Key of a request that placed it within the last 24 hours.
+
 The exit code is 1 when there was nothing to do, or when something failed.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := uuid.Parse(args[0])
+			s, err := o.live()
 			if err != nil {
-				return fmt.Errorf("%q is no order id", args[0])
+				return err
+			}
+			p := term.Start(o.errOut, "looking for the order", 0)
+			defer p.Stop()
+			id, err := story.Find(cmd.Context(), s.File().DSN["order"], args[0])
+			if err != nil {
+				return err
 			}
 			shop, err := o.sagas()
 			if err != nil {
 				return err
 			}
+			p.Note("setting order %s going again", id)
 			steps, missing, err := shop.Retry(cmd.Context(), id.String(), o.actor(), reason)
+			p.Stop()
 			if err != nil {
 				return err
+			}
+			if !strings.EqualFold(args[0], id.String()) {
+				fmt.Fprintf(o.errOut, "(order %s)\n", id)
 			}
 			return o.finishRetry(id.String(), steps, missing)
 		},

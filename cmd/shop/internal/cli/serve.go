@@ -13,8 +13,8 @@ import (
 	"eventshop.example/local/stack"
 )
 
-// serveCommand makes this program the processes of the embedded stack that need no
-// program of their own. It is not for people.
+// serveCommand runs the processes of the embedded stack that are part of this program. It is
+// internal.
 func serveCommand(*env) *cobra.Command {
 	var port int
 	var data string
@@ -45,7 +45,7 @@ func serveCommand(*env) *cobra.Command {
 	return serve
 }
 
-// postgresBinariesCommand tells scripts where the server binaries are.
+// postgresBinariesCommand prints the folder of the server binaries, for scripts.
 func postgresBinariesCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:    "postgres-binaries",

@@ -1,15 +1,16 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net/url"
-	"os"
+	"strconv"
+	"strings"
 	"sync"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"eventshop.example/cmd/shop/internal/term"
 	"eventshop.example/local/process"
 	"eventshop.example/local/stack"
 )
@@ -20,7 +21,7 @@ func statusCommand(e *env) *cobra.Command {
 		Short: "Shows what runs and whether it is ready, dead letters, parked keys and breakers",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := e.open()
+			s, err := e.find()
 			if err != nil {
 				return err
 			}
@@ -28,38 +29,7 @@ func statusCommand(e *env) *cobra.Command {
 				fmt.Fprintf(e.out, "there is no shop in %s; start one with `shop up`\n", s.State)
 				return nil
 			}
-			names := s.Processes()
-			all, err := s.Status()
-			if err != nil {
-				return err
-			}
-			reasons := make([]error, len(names))
-			var wg sync.WaitGroup
-			for i, name := range names {
-				if all[name].State == process.Running {
-					wg.Go(func() { reasons[i] = s.Ready(cmd.Context(), name) })
-				}
-			}
-			wg.Wait()
-			w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "PROCESS\tPID\tPORT\tOPERATOR\tSTATE\tWHY")
-			for i, name := range names {
-				state, why := "ready", ""
-				switch {
-				case name == stack.Postgres && s.File().Source.External():
-					state, why = "external", "given by --postgres"
-				case all[name].State != process.Running:
-					state = string(all[name].State)
-				case reasons[i] != nil:
-					state, why = "not ready", reasons[i].Error()
-				}
-				operator := "-"
-				if u, err := url.Parse(s.File().Operators[name]); err == nil && u.Host != "" {
-					operator = u.Port()
-				}
-				fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", name, all[name].PID, s.File().Ports[name], operator, state, why)
-			}
-			if err := w.Flush(); err != nil {
+			if err := e.printStatus(cmd.Context(), s); err != nil {
 				return err
 			}
 			return e.health(cmd.Context(), s)
@@ -67,40 +37,60 @@ func statusCommand(e *env) *cobra.Command {
 	}
 }
 
-func logsCommand(e *env) *cobra.Command {
-	var follow bool
-	var lines int
-	cmd := &cobra.Command{
-		Use:               "logs [PROCESS]",
-		Short:             "Prints the end of a process's log, or of all",
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: e.completeProcess,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := e.open()
-			if err != nil {
-				return err
-			}
-			names := args
-			if len(names) == 0 {
-				names = s.Processes()
-			}
-			for _, name := range names {
-				if len(names) > 1 {
-					fmt.Fprintf(e.out, "==> %s\n", name)
-				}
-				err := s.Logs(cmd.Context(), name, e.out, lines, follow && len(names) == 1)
-				if errors.Is(err, os.ErrNotExist) {
-					fmt.Fprintf(e.out, "%s has no log\n", name)
-					continue
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+// printStatus prints a line per process, and below them why some are not ready. One failed
+// dependency can keep several processes waiting, so a reason names its processes.
+func (e *env) printStatus(ctx context.Context, s *stack.Stack) error {
+	names := s.Processes()
+	all, err := s.Status()
+	if err != nil {
+		return err
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing (one process)")
-	cmd.Flags().IntVarP(&lines, "lines", "n", 50, "how many lines")
-	return cmd
+	reasons := make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		if all[name].State == process.Running {
+			wg.Go(func() { reasons[i] = s.Ready(ctx, name) })
+		}
+	}
+	wg.Wait()
+	var rows [][]string
+	var why []string
+	waiting := map[string][]string{}
+	for i, name := range names {
+		state, pid := "ready", strconv.Itoa(all[name].PID)
+		switch {
+		case s.Elsewhere(name):
+			state = "external"
+		case all[name].State != process.Running:
+			state = string(all[name].State)
+		case reasons[i] != nil:
+			state = "not ready"
+			reason := reasons[i].Error()
+			if waiting[reason] == nil {
+				why = append(why, reason)
+			}
+			waiting[reason] = append(waiting[reason], name)
+		}
+		if all[name].PID == 0 {
+			pid = "-"
+		}
+		operator := "-"
+		if u, err := url.Parse(s.File().Operators[name]); err == nil && u.Host != "" {
+			operator = u.Port()
+		}
+		rows = append(rows, []string{name, pid, strconv.Itoa(s.File().Ports[name]), operator, term.State(e.out, state)})
+	}
+	if err := table(e.out, "PROCESS PID PORT OPERATOR STATE", rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "\nstate in %s (%s)\n", s.State, kindOf(s.File()))
+	if len(why) == 0 {
+		return nil
+	}
+	fmt.Fprintln(e.out, "\nnot ready:")
+	var because [][]string
+	for _, reason := range why {
+		because = append(because, []string{"", strings.Join(waiting[reason], ", "), line(reason, 0)})
+	}
+	return term.Columns(e.out, []string{"", "", ""}, because)
 }

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,8 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"eventshop.example/local/stack"
-	"eventshop.example/local/topics"
+	"eventshop.example/cmd/shop/internal/term"
+	"eventshop.example/ops/eventshop"
+	"eventshop.example/ops/topics"
 	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/service"
 )
@@ -48,6 +47,9 @@ func topicsDiffCommand(e *env, f *topicsFlags) *cobra.Command {
 				if err := f.print(e, section{"differences", diffs}); err != nil {
 					return err
 				}
+				if len(diffs) == 0 && !f.json {
+					fmt.Fprintln(e.out, "all topics are as declared")
+				}
 				return differing(diffs)
 			})
 		},
@@ -56,6 +58,7 @@ func topicsDiffCommand(e *env, f *topicsFlags) *cobra.Command {
 
 func topicsApplyCommand(e *env, f *topicsFlags) *cobra.Command {
 	var o topics.Options
+	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Creates topics and changes settings until they are as declared; deletes nothing",
@@ -66,6 +69,9 @@ func topicsApplyCommand(e *env, f *topicsFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if quiet {
+					done = nil
+				}
 				if err := f.print(e, section{"done", done}, section{"left", left}); err != nil {
 					return err
 				}
@@ -74,18 +80,19 @@ func topicsApplyCommand(e *env, f *topicsFlags) *cobra.Command {
 		},
 	}
 	cmd.Flags().Int16Var(&o.Replication, "replication", 0, "copies of a new topic (default the cluster's own)")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "list only what still differs")
 	cmd.Flags().BoolVar(&o.Grow, "grow", false, "give topics more partitions; their keys move, so drain the producers first")
 	return cmd
 }
 
-// kafkaSecurity reads the variables that the services read.
+// kafkaSecurity reads the same environment variables as the services.
 func kafkaSecurity() (kafka.Security, error) {
 	env := service.NewEnv(os.LookupEnv)
 	s := kafka.SecurityFromEnv(env)
 	return s, env.Err()
 }
 
-// differing is the error of a command that found differences; unknown topics are none.
+// differing returns the error of a command that found differences; unknown topics are no error.
 func differing(diffs []topics.Difference) error {
 	n := 0
 	for _, d := range diffs {
@@ -116,12 +123,12 @@ func (f *topicsFlags) print(e *env, sections ...section) error {
 		}
 	}
 	if f.json {
-		return json.NewEncoder(e.out).Encode(document)
+		return printJSON(e.out, document)
 	}
 	return nil
 }
 
-// compared connects to the cluster, waits until it answers, and gives do the differences.
+// compared connects to the cluster, waits until it answers, and calls do with the differences.
 func (f *topicsFlags) compared(ctx context.Context, e *env, do func(ctx context.Context, client *kgo.Client, diffs []topics.Difference) error) error {
 	security, err := kafkaSecurity()
 	if err != nil {
@@ -129,13 +136,11 @@ func (f *topicsFlags) compared(ctx context.Context, e *env, do func(ctx context.
 	}
 	cluster := kafka.Cluster{Brokers: strings.FieldsFunc(f.brokers, func(r rune) bool { return r == ',' }), Security: security}
 	if len(cluster.Brokers) == 0 {
-		s, err := e.open()
+		s, err := e.live()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w; --brokers HOST:PORT names a cluster elsewhere", err)
 		}
-		if cluster = s.File().Cluster(); len(cluster.Brokers) == 0 {
-			return errors.New("there is no shop here; name a cluster with --brokers")
-		}
+		cluster = s.File().Cluster()
 	}
 	client, err := cluster.Client()
 	if err != nil {
@@ -144,11 +149,14 @@ func (f *topicsFlags) compared(ctx context.Context, e *env, do func(ctx context.
 	defer client.Close()
 	waiting, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
+	p := term.Start(e.errOut, "waiting for an answer from "+strings.Join(cluster.Brokers, ","), f.wait)
+	defer p.Stop()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if err = client.Ping(waiting); err == nil {
-			diffs, err := topics.Compare(ctx, client, stack.Topics())
+			p.Note("comparing and changing topics")
+			diffs, err := topics.Compare(ctx, client, eventshop.Topics())
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,17 +10,21 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eventshop.example/cmd/shop/internal/term"
 	"eventshop.example/local/postgres"
 	"eventshop.example/local/stack"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/service"
 )
 
-// upFlags are the flags of commands that bring the shop up.
+// upFlags are the flags of commands that start the shop.
 type upFlags struct {
 	ports    []string
 	allPorts string
 	env      []string
 	postgres string
 	kafka    string
+	registry string
 	compose  bool
 	images   bool
 	capture  bool
@@ -30,6 +35,7 @@ func (f *upFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.allPorts, "ports", "", `"auto": free ports for all that are not given`)
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "PROCESS.NAME=VALUE: a setting of a process (repeatable)")
 	cmd.Flags().StringVar(&f.kafka, "kafka", "", "which broker: embedded, apache (Apache Kafka from its jars; needs Java 17 and, the first time, Maven), or HOST:PORT,… of a cluster (default SHOP_KAFKA, else as last time, at first embedded)")
+	cmd.Flags().StringVar(&f.registry, "registry", "", "which schema registry: embedded, or the URL of one with Confluent's API; SCHEMA_REGISTRY_USERNAME, …_PASSWORD_FILE and …_CA_FILE say how to be admitted (default SHOP_REGISTRY, else as last time, at first embedded)")
 	cmd.Flags().BoolVar(&f.compose, "compose", false, "run deploy/compose.yaml: every process in a container, by Docker (later as last time)")
 	cmd.Flags().BoolVar(&f.images, "build", false, "with --compose: build the images first; without it only those that are missing")
 	cmd.Flags().BoolVar(&f.capture, "cdc", false, "start Kafka Connect too and have Debezium relay the events (with --compose, or --kafka=apache or HOST:PORT; later as last time)")
@@ -61,6 +67,17 @@ func (f *upFlags) options() (stack.Options, error) {
 		}
 		o.Kafka = source
 	}
+	if f.registry == "" {
+		f.registry = os.Getenv("SHOP_REGISTRY")
+	}
+	if f.registry != "" {
+		source, err := stack.ParseRegistrySource(f.registry)
+		if err != nil {
+			return o, fmt.Errorf("--registry or SHOP_REGISTRY: %w", err)
+		}
+		o.Registry = source
+	}
+	o.Access = registryAccess()
 	var err error
 	if o.Security, err = kafkaSecurity(); err != nil {
 		return o, err
@@ -90,13 +107,27 @@ func (f *upFlags) options() (stack.Options, error) {
 	return o, nil
 }
 
+// registryAccess reads the same environment variables as the services.
+func registryAccess() schema.Access {
+	env := service.NewEnv(os.LookupEnv)
+	return schema.Access{
+		Username:     env.String("SCHEMA_REGISTRY_USERNAME", ""),
+		PasswordFile: env.String("SCHEMA_REGISTRY_PASSWORD_FILE", ""),
+		CAFile:       env.String("SCHEMA_REGISTRY_CA_FILE", ""),
+	}
+}
+
 func upCommand(e *env) *cobra.Command {
 	var flags upFlags
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Builds and starts the shop; without --detach it stays until Ctrl-C and then stops it",
-		Args:  cobra.NoArgs,
+		Short: "Builds and starts the shop; Ctrl-C stops it again, unless --detach is given",
+		Long: `Builds what has changed, starts what does not run, and says where the shop listens. Without
+--detach it stays until Ctrl-C, or until its terminal is closed, and then stops the shop. It
+returns when another command takes the shop down. A shop that was up before is left as it is;
+flags that differ from how it runs are an error.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := e.open()
 			if err != nil {
@@ -109,10 +140,12 @@ func upCommand(e *env) *cobra.Command {
 			if err := s.Up(cmd.Context(), o); err != nil {
 				return err
 			}
-			if detach {
-				return nil
+			if err := printOpen(e.out, s); err != nil && s.Opened() && !detach {
+				return errors.Join(err, e.stop(cmd.Context(), s))
+			} else if err != nil || detach {
+				return err
 			}
-			return stay(cmd.Context(), e, s)
+			return e.stay(cmd.Context(), s)
 		},
 	}
 	flags.add(cmd)
@@ -120,10 +153,40 @@ func upCommand(e *env) *cobra.Command {
 	return cmd
 }
 
-// stay keeps the shop open until Ctrl-C, then stops it.
-func stay(ctx context.Context, e *env, s *stack.Stack) error {
+// stay keeps a shop open that this command has started, until Ctrl-C, then stops it. It returns
+// earlier if another command takes the shop down.
+func (e *env) stay(ctx context.Context, s *stack.Stack) error {
+	if !s.Opened() {
+		fmt.Fprintln(e.out, "\nThe shop was up before and stays up; `shop down` stops it.")
+		return nil
+	}
+	return errors.Join(e.wait(ctx, s), e.stop(ctx, s))
+}
+
+// wait returns when ctx has ended, or when the shop that this command has started no longer exists.
+func (e *env) wait(ctx context.Context, s *stack.Stack) error {
 	fmt.Fprintln(e.out, "\nCtrl-C stops the shop; its data stays.")
-	<-ctx.Done()
-	fmt.Fprintln(e.out, "\nstopping")
-	return s.Down(context.WithoutCancel(ctx))
+	_, err := s.AwaitEnd(ctx)
+	return err
+}
+
+// stop stops the shop that this command has started, also if ctx has ended. It does not stop a shop
+// that another command has started since.
+func (e *env) stop(ctx context.Context, s *stack.Stack) error {
+	fate, err := s.Fate()
+	if err == nil && fate == stack.StillOwn {
+		fmt.Fprintln(e.out, "\nstopping")
+		p := term.Start(e.errOut, "stopping the shop's processes", stack.StopWithin)
+		fate, err = s.DownOwn(context.WithoutCancel(ctx))
+		p.Stop()
+	}
+	switch {
+	case err != nil:
+		return err
+	case fate == stack.TakenDown:
+		fmt.Fprintln(e.out, "\nAnother command has taken the shop down.")
+	case fate == stack.OpenedAnew:
+		fmt.Fprintln(e.out, "\nThe shop was taken down, and another command has opened it again: that one stays up; `shop down` stops it.")
+	}
+	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// parseWhen reads a moment: how long ago ("90s", "1h30m", "7d"), a day in UTC
-// ("2026-01-31"), or RFC 3339 ("2026-01-31T12:00:00Z"). "" is the zero time.
+// parseWhen parses a time: an age ("90s", "1h30m", "7d"), a day in UTC ("2026-01-31"), or RFC 3339
+// ("2026-01-31T12:00:00Z"). "" is the zero time.
 func parseWhen(flag, s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -24,7 +24,7 @@ func parseWhen(flag, s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("--%s: %q is neither a time ago, such as 1h or 7d, nor a time such as %s", flag, s, now.UTC().Format(time.RFC3339))
 }
 
-// parseSpan reads a duration as time.ParseDuration does, and days ("7d").
+// parseSpan parses a duration as time.ParseDuration does, and also days ("7d").
 func parseSpan(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
@@ -40,7 +40,7 @@ func parseSpan(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// span prints a duration in one or two units, for people.
+// span formats a duration in one or two units, for people.
 func span(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -55,10 +55,10 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// since is the time from then to now, "-" when then is unknown.
-func since(then *time.Time, now time.Time) string {
-	if then == nil || then.IsZero() {
+// since formats the time from then to now, "-" if then is unknown.
+func since(then, now time.Time) string {
+	if then.IsZero() {
 		return "-"
 	}
-	return span(now.Sub(*then))
+	return span(now.Sub(then))
 }

@@ -1,13 +1,10 @@
-// Command inventory runs the inventory service. Its settings are environment variables; the
-// comments of inventory.Config name them.
+// Command inventory runs the inventory service. Its settings are environment variables. `inventory
+// settings` lists them.
 package main
 
 import (
-	"eventshop.example/pkg/migration"
-	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/services/inventory"
 )
 
-func main() {
-	service.Main("inventory", inventory.ConfigFromEnv, inventory.Run, migration.Command(inventory.Components()))
-}
+func main() { participant.Main("inventory", "orderId", inventory.Run, inventory.Components()) }

@@ -53,14 +53,17 @@ type Reservation struct {
 	OrderId       openapi_types.UUID `json:"orderId"`
 	ReservationId openapi_types.UUID `json:"reservationId"`
 	Shortages     *[]Shortage        `json:"shortages,omitempty"`
-	State         string             `json:"state"`
+	Status        string             `json:"status"`
 	UpdatedAt     time.Time          `json:"updatedAt"`
 	Version       int64              `json:"version"`
 }
 
 // Shortage defines model for Shortage.
 type Shortage struct {
-	Available int64  `json:"available"`
+	Available int64 `json:"available"`
+
+	// Known false: the SKU was never stocked
+	Known     bool   `json:"known"`
 	Requested int64  `json:"requested"`
 	Sku       string `json:"sku"`
 }

@@ -1,6 +1,6 @@
-// Package api is inventory's HTTP edge: it decodes a request, calls the use case,
-// and encodes the answer. What a request may look like is in openapi.yaml, which
-// httpapi.Validator enforces before a handler runs.
+// Package api is the HTTP edge of the inventory service. It decodes a request, calls the use case
+// and encodes the answer. openapi.yaml defines the valid requests, and httpapi.Validator enforces
+// it before a handler runs.
 package api
 
 import (
@@ -16,7 +16,7 @@ import (
 	"eventshop.example/services/inventory/internal/db"
 )
 
-// defaultLimit is the page size openapi.yaml promises.
+// defaultLimit is the page size that openapi.yaml documents.
 const defaultLimit = 100
 
 // API implements the generated ServerInterface.
@@ -25,7 +25,7 @@ type API struct {
 	pool *pgxpool.Pool
 }
 
-// ListStock answers GET /stock.
+// ListStock handles GET /stock.
 func (a *API) ListStock(w http.ResponseWriter, r *http.Request, params ListStockParams) {
 	limit, after := int32(defaultLimit), ""
 	if params.Limit != nil {
@@ -34,7 +34,7 @@ func (a *API) ListStock(w http.ResponseWriter, r *http.Request, params ListStock
 	if params.Cursor != nil {
 		after = *params.Cursor
 	}
-	// One more than asked for tells whether there is a next page.
+	// One more row than requested shows whether there is a next page.
 	rows, err := a.app.ListStock(r.Context(), after, limit+1)
 	if err != nil {
 		httpapi.WriteError(w, r, err)
@@ -51,7 +51,7 @@ func (a *API) ListStock(w http.ResponseWriter, r *http.Request, params ListStock
 	httpapi.WriteJSON(w, http.StatusOK, page)
 }
 
-// GetStock answers GET /stock/{sku}.
+// GetStock handles GET /stock/{sku}.
 func (a *API) GetStock(w http.ResponseWriter, r *http.Request, sku SKU) {
 	row, err := a.app.Stock(r.Context(), sku)
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *API) GetStock(w http.ResponseWriter, r *http.Request, sku SKU) {
 	httpapi.WriteJSON(w, http.StatusOK, stockView(row))
 }
 
-// ReceiveStock answers POST /stock/{sku}/receipts.
+// ReceiveStock handles POST /stock/{sku}/receipts.
 func (a *API) ReceiveStock(w http.ResponseWriter, r *http.Request, sku SKU, _ ReceiveStockParams) {
 	body, err := httpapi.Decode[ReceiptRequest](r)
 	if err != nil {
@@ -69,18 +69,18 @@ func (a *API) ReceiveStock(w http.ResponseWriter, r *http.Request, sku SKU, _ Re
 		return
 	}
 	scope := "POST /stock/" + sku + "/receipts"
-	httpapi.Idempotent(w, r, a.pool, scope, func(ctx context.Context, tx pgx.Tx) (int, any, error) {
+	httpapi.Idempotent(w, r, a.pool, scope, func(ctx context.Context, tx pgx.Tx) (httpapi.Answer, error) {
 		receipt, err := a.app.ReceiveStock(ctx, tx, sku, body.Quantity)
 		if err != nil {
-			return 0, nil, err
+			return httpapi.Answer{}, err
 		}
-		return http.StatusCreated, Receipt{
+		return httpapi.Answer{Status: http.StatusCreated, Body: Receipt{
 			ReceiptId: receipt.ID, Quantity: receipt.Quantity, Stock: stockView(receipt.Stock),
-		}, nil
+		}}, nil
 	})
 }
 
-// GetReservation answers GET /reservations/{orderId}.
+// GetReservation handles GET /reservations/{orderId}.
 func (a *API) GetReservation(w http.ResponseWriter, r *http.Request, orderID uuid.UUID) {
 	res, err := a.app.Reservation(r.Context(), orderID.String())
 	if err != nil {
@@ -97,9 +97,9 @@ func stockView(row db.Stock) Stock {
 	}
 }
 
-func reservationView(orderID uuid.UUID, res app.Reservation) Reservation {
+func reservationView(orderID uuid.UUID, res app.View) Reservation {
 	v := Reservation{
-		OrderId: orderID, ReservationId: res.ID, State: string(res.State),
+		OrderId: orderID, ReservationId: res.ID, Status: string(res.State),
 		Items: []Item{}, Version: res.Version, UpdatedAt: res.UpdatedAt,
 	}
 	for _, it := range res.Items {
@@ -108,7 +108,7 @@ func reservationView(orderID uuid.UUID, res app.Reservation) Reservation {
 	if len(res.Shortages) > 0 {
 		v.Shortages = &[]Shortage{}
 		for _, m := range res.Shortages {
-			*v.Shortages = append(*v.Shortages, Shortage{Sku: m.SKU, Requested: m.Requested, Available: m.Available})
+			*v.Shortages = append(*v.Shortages, Shortage{Sku: m.SKU, Requested: m.Requested, Available: m.Available, Known: m.Known})
 		}
 	}
 	return v

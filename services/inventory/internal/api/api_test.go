@@ -18,8 +18,8 @@ import (
 	"eventshop.example/services/inventory/internal/app"
 )
 
-// TestReceiptsHaveACap: what would not fit is answered with 422 and the field, by the
-// contract for one receipt and by the stock for all of them, and never with a 5xx.
+// TestReceiptsHaveACap: a receipt that does not fit gets a 422 with the field, never a 5xx. The
+// contract limits one receipt, and the stock limits their total.
 func TestReceiptsHaveACap(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.NewDB(t, outbox.Component(), httpapi.IdempotencyComponent(),

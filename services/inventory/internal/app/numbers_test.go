@@ -9,56 +9,58 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/services/inventory/internal/inventory"
+	"eventshop.example/services/inventory/internal/app"
+	"eventshop.example/services/inventory/inventory"
 )
 
-func (s *shelf) receive(sku string, quantity int64) error {
-	return postgres.InTx(s.t.Context(), s.pool, func(tx pgx.Tx) error {
-		_, err := s.app.ReceiveStock(s.t.Context(), tx, sku, quantity)
+func (f *fixture) receive(sku string, quantity int64) error {
+	return postgres.InTx(f.t.Context(), f.pool, func(tx pgx.Tx) error {
+		_, err := f.app.ReceiveStock(f.t.Context(), tx, sku, quantity)
 		return err
 	})
 }
 
-// TestStockHasACap: a SKU receives MaxPieces and not one more, however it got them, and a
-// receipt that is refused changes nothing.
+// TestStockHasACap: a SKU receives at most MaxPieces in total, and a refused receipt changes
+// nothing.
 func TestStockHasACap(t *testing.T) {
-	s := newShelf(t, map[string]int64{"SEEDED": inventory.MaxPieces - 5, "FULL": inventory.MaxPieces, "BEFORE": math.MaxInt64})
-	s.must(s.receive("SEEDED", 4))
-	s.must(s.receive("SEEDED", 1))
-	s.must(s.receive("NEW", 1_000_000_000))
-	for _, sku := range []string{"SEEDED", "FULL", "BEFORE"} { // the last is of a release without a cap
-		err := s.receive(sku, 1)
+	f := newFixture(t, map[string]int64{"SEEDED": inventory.MaxPieces - 5, "FULL": inventory.MaxPieces, "BEFORE": math.MaxInt64})
+	f.must(f.receive("SEEDED", 4))
+	f.must(f.receive("SEEDED", 1))
+	f.must(f.receive("NEW", 1_000_000_000))
+	for _, sku := range []string{"SEEDED", "FULL", "BEFORE"} { // the last one is from a release without a cap
+		err := f.receive(sku, 1)
 		if fields := errs.Fields(err); errs.KindOf(err) != errs.Invalid || len(fields) != 1 || fields[0].Field != "quantity" {
 			t.Errorf("%s: error %v, want an invalid one that names quantity", sku, err)
 		}
 	}
 	var receipts int
-	s.must(s.pool.QueryRow(t.Context(), `SELECT count(*) FROM receipts`).Scan(&receipts))
-	if receipts != 3 || s.counts("SEEDED") != "1000000000000000/0/0" || s.counts("FULL") != "1000000000000000/0/0" {
-		t.Errorf("%d receipts, SEEDED %s, FULL %s", receipts, s.counts("SEEDED"), s.counts("FULL"))
+	f.must(f.pool.QueryRow(t.Context(), `SELECT count(*) FROM receipts`).Scan(&receipts))
+	if receipts != 3 || f.counts("SEEDED") != "1000000000000000/0/0" || f.counts("FULL") != "1000000000000000/0/0" {
+		t.Errorf("%d receipts, SEEDED %s, FULL %s", receipts, f.counts("SEEDED"), f.counts("FULL"))
 	}
-	// What was stocked before there was a cap can be sold and given back.
-	s.must(hear(s, s.app.OnOrderCreated, created("o-1", events.OrderItem{SKU: "BEFORE", Quantity: math.MaxInt32})))
-	s.must(hear(s, s.app.OnPaymentCompleted, paid("o-1")))
-	if got := s.counts("BEFORE"); got != "9223372034707292160/2147483647/0" {
+	// Stock from before the cap can be sold and released.
+	f.must(receive(f, app.OnOrderCreated, created("o-1", events.OrderItem{SKU: "BEFORE", Quantity: math.MaxInt32})))
+	f.must(receive(f, app.OnPaymentCompleted, paid("o-1")))
+	if got := f.counts("BEFORE"); got != "9223372034707292160/2147483647/0" {
 		t.Errorf("BEFORE %s", got)
 	}
-	s.must(hear(s, s.app.OnShipmentFailed, events.ShipmentFailed{OrderID: "o-1"}))
-	if got := s.counts("BEFORE"); got != "9223372036854775807/0/0" {
+	f.must(receive(f, app.OnShipmentFailed, events.ShipmentFailed{OrderID: "o-1"}))
+	if got := f.counts("BEFORE"); got != "9223372036854775807/0/0" {
 		t.Errorf("BEFORE %s", got)
 	}
 }
 
-// TestEveryQuantityIsAnswered: whatever an OrderCreated may carry, the order is reserved or
-// refused by an event that says the quantities as far as it can. No piece moves for a line
-// of less than one, and no number wraps around.
+// TestEveryQuantityIsAnswered: whatever quantities an OrderCreated carries, the order is reserved,
+// or rejected with an event that has the quantities as far as they fit. No piece moves for a line
+// of less than one piece, and no number wraps around.
 func TestEveryQuantityIsAnswered(t *testing.T) {
 	const most = math.MaxInt32
 	tests := map[string]struct {
 		items []events.OrderItem
-		want  events.Event // without ids and times
+		want  event.Event // without ids and times
 	}{
 		"the most there is": {[]events.OrderItem{{SKU: "A", Quantity: most}},
 			events.InventoryReserved{Items: []events.ReservedItem{{SKU: "A", Quantity: most}}}},
@@ -81,11 +83,11 @@ func TestEveryQuantityIsAnswered(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newShelf(t, map[string]int64{"A": inventory.MaxPieces, "B": 7})
-			s.must(hear(s, s.app.OnOrderCreated, created("o-1", tt.items...)))
-			s.must(hear(s, s.app.OnPaymentCompleted, paid("o-1")))
-			if diff := cmp.Diff(told(t, tt.want), s.only("o-1")); diff != "" {
-				t.Errorf("told (-want +got):\n%s", diff)
+			f := newFixture(t, map[string]int64{"A": inventory.MaxPieces, "B": 7})
+			f.must(receive(f, app.OnOrderCreated, created("o-1", tt.items...)))
+			f.must(receive(f, app.OnPaymentCompleted, paid("o-1")))
+			if diff := cmp.Diff(asText(t, tt.want), f.only("o-1")); diff != "" {
+				t.Errorf("emitted (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -95,8 +97,8 @@ func refusal(short ...events.Shortage) events.InventoryReservationFailed {
 	return events.InventoryReservationFailed{Reason: "out_of_stock", Shortages: short}
 }
 
-// told is an event as text, without the ids and times that a test cannot know.
-func told(t *testing.T, e events.Event) string {
+// asText returns an event as text, without the ids and times that a test cannot predict.
+func asText(t *testing.T, e event.Event) string {
 	t.Helper()
 	b, err := json.Marshal(e)
 	if err != nil {
@@ -116,14 +118,14 @@ func told(t *testing.T, e events.Event) string {
 	return e.EventType() + " " + string(b)
 }
 
-// only is the one event an order has led to.
-func (s *shelf) only(id string) string {
-	s.t.Helper()
+// only returns the only event of an order.
+func (f *fixture) only(id string) string {
+	f.t.Helper()
 	var name string
 	var payload []byte
-	s.must(s.pool.QueryRow(s.t.Context(), `SELECT event_type, payload FROM outbox WHERE aggregate_id = $1`, id).Scan(&name, &payload))
-	typ, _ := events.Lookup(name)
-	e, err := s.codec.Decode(s.t.Context(), typ, payload)
-	s.must(err)
-	return told(s.t, e)
+	f.must(f.pool.QueryRow(f.t.Context(), `SELECT event_type, payload FROM outbox WHERE aggregate_id = $1`, id).Scan(&name, &payload))
+	typ, _ := events.Catalogue().Lookup(name)
+	e, err := f.codec.Decode(f.t.Context(), typ, payload)
+	f.must(err)
+	return asText(f.t, e)
 }

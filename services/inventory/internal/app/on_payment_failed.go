@@ -1,16 +1,12 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/inventory/internal/inventory"
+	"eventshop.example/services/inventory/inventory"
 )
 
-// OnPaymentFailed leaves a tombstone: an order that is not paid holds nothing.
-func (a *App) OnPaymentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error {
-	return a.react(ctx, tx, step{orderID: e.Data.OrderID, input: inventory.PaymentFailed, cause: e.Cause()})
+// OnPaymentFailed leaves a tombstone, because an unpaid order reserves nothing.
+func OnPaymentFailed(e consumer.Event[events.PaymentFailed]) Input {
+	return Input{Kind: inventory.PaymentFailed}
 }

@@ -1,16 +1,12 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/inventory/internal/inventory"
+	"eventshop.example/services/inventory/inventory"
 )
 
-// OnShipmentDispatched books the reserved pieces out: they have left the building.
-func (a *App) OnShipmentDispatched(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentDispatched]) error {
-	return a.react(ctx, tx, step{orderID: e.Data.OrderID, input: inventory.ShipmentDispatched, cause: e.Cause()})
+// OnShipmentDispatched moves the reserved pieces to shipped, because they have left.
+func OnShipmentDispatched(e consumer.Event[events.ShipmentDispatched]) Input {
+	return Input{Kind: inventory.ShipmentDispatched}
 }

@@ -10,10 +10,11 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/services/inventory/internal/db"
-	"eventshop.example/services/inventory/internal/inventory"
+	"eventshop.example/services/inventory/inventory"
 )
 
-// Stock returns one SKU; errs.NotFound for one that was never stocked.
+// Stock returns the stock of one SKU. The error has kind errs.NotFound when the SKU was never
+// stocked.
 func (a *App) Stock(ctx context.Context, sku string) (db.Stock, error) {
 	row, err := db.New(a.reads).GetStock(ctx, sku)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -34,16 +35,16 @@ func (a *App) ListStock(ctx context.Context, after string, limit int32) ([]db.St
 	return rows, nil
 }
 
-// Receipt is goods received: pieces of one SKU, and the stock right after.
+// Receipt is a receipt of goods: the pieces of one SKU, and its stock right afterwards.
 type Receipt struct {
 	ID       uuid.UUID
 	Quantity int64
 	Stock    db.Stock
 }
 
-// ReceiveStock counts goods received, in the caller's transaction. The error is of kind
-// Invalid and names the quantity when the SKU would have received more than
-// inventory.MaxPieces, all told.
+// ReceiveStock adds received goods to the stock, in the caller's transaction. The error has kind
+// Invalid and names the quantity when the SKU would have received more than inventory.MaxPieces in
+// total.
 func (a *App) ReceiveStock(ctx context.Context, tx pgx.Tx, sku string, quantity int64) (Receipt, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -63,7 +64,7 @@ func (a *App) ReceiveStock(ctx context.Context, tx pgx.Tx, sku string, quantity 
 	return Receipt{ID: id, Quantity: quantity, Stock: row}, nil
 }
 
-// Seed stocks SKUs for the first time; those stocked before keep what they have.
+// Seed stocks SKUs for the first time. It does not change SKUs that were stocked before.
 func (a *App) Seed(ctx context.Context, initial map[string]int64) error {
 	q := db.New(a.pool)
 	for sku, n := range initial {

@@ -14,17 +14,17 @@ import (
 
 const addItems = `-- name: AddItems :exec
 INSERT INTO reservation_items (order_id, sku, quantity)
-SELECT $1, unnest($2::text[]), unnest($3::bigint[])
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[])
 `
 
 type AddItemsParams struct {
-	OrderID    string
+	OrderIds   []string
 	Skus       []string
 	Quantities []int64
 }
 
 func (q *Queries) AddItems(ctx context.Context, arg AddItemsParams) error {
-	_, err := q.db.Exec(ctx, addItems, arg.OrderID, arg.Skus, arg.Quantities)
+	_, err := q.db.Exec(ctx, addItems, arg.OrderIds, arg.Skus, arg.Quantities)
 	return err
 }
 
@@ -75,62 +75,104 @@ func (q *Queries) ListItems(ctx context.Context, orderID string) ([]ListItemsRow
 	return items, nil
 }
 
-const lockReservation = `-- name: LockReservation :one
-SELECT order_id, state, reservation_id, version, shortages, updated_at FROM reservations WHERE order_id = $1 FOR UPDATE
+const listItemsOf = `-- name: ListItemsOf :many
+SELECT order_id, sku, quantity FROM reservation_items WHERE order_id = ANY($1::text[]) ORDER BY order_id, sku
 `
 
-func (q *Queries) LockReservation(ctx context.Context, orderID string) (Reservation, error) {
-	row := q.db.QueryRow(ctx, lockReservation, orderID)
-	var i Reservation
-	err := row.Scan(
-		&i.OrderID,
-		&i.State,
-		&i.ReservationID,
-		&i.Version,
-		&i.Shortages,
-		&i.UpdatedAt,
-	)
-	return i, err
+func (q *Queries) ListItemsOf(ctx context.Context, orderIds []string) ([]ReservationItem, error) {
+	rows, err := q.db.Query(ctx, listItemsOf, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReservationItem
+	for rows.Next() {
+		var i ReservationItem
+		if err := rows.Scan(&i.OrderID, &i.Sku, &i.Quantity); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const openReservation = `-- name: OpenReservation :exec
+const lockReservations = `-- name: LockReservations :many
+SELECT order_id, state, reservation_id, version, shortages, updated_at FROM reservations WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
+`
+
+func (q *Queries) LockReservations(ctx context.Context, orderIds []string) ([]Reservation, error) {
+	rows, err := q.db.Query(ctx, lockReservations, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Reservation
+	for rows.Next() {
+		var i Reservation
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.State,
+			&i.ReservationID,
+			&i.Version,
+			&i.Shortages,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const openReservations = `-- name: OpenReservations :exec
 INSERT INTO reservations (order_id, state, reservation_id, updated_at)
-VALUES ($1, '', $2, $3) ON CONFLICT (order_id) DO NOTHING
+SELECT n.order_id, '', n.reservation_id, $1
+FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::uuid[]) AS reservation_id) n
+ORDER BY n.order_id
+ON CONFLICT (order_id) DO NOTHING
 `
 
-type OpenReservationParams struct {
-	OrderID       string
-	ReservationID uuid.UUID
-	UpdatedAt     time.Time
+type OpenReservationsParams struct {
+	UpdatedAt      time.Time
+	OrderIds       []string
+	ReservationIds []uuid.UUID
 }
 
-// Makes sure there is a row to lock, so that two first events of one order wait
-// for each other instead of both finding nothing.
-func (q *Queries) OpenReservation(ctx context.Context, arg OpenReservationParams) error {
-	_, err := q.db.Exec(ctx, openReservation, arg.OrderID, arg.ReservationID, arg.UpdatedAt)
+// Creates missing rows, so that there are rows to lock: two first events of one order then wait for
+// each other instead of both finding nothing. Rows are created in the order in which they are locked.
+func (q *Queries) OpenReservations(ctx context.Context, arg OpenReservationsParams) error {
+	_, err := q.db.Exec(ctx, openReservations, arg.UpdatedAt, arg.OrderIds, arg.ReservationIds)
 	return err
 }
 
-const updateReservation = `-- name: UpdateReservation :exec
-UPDATE reservations SET state = $1, version = $2, shortages = $3, updated_at = $4
-WHERE order_id = $5
+const saveReservations = `-- name: SaveReservations :exec
+UPDATE reservations r SET state = n.state, version = n.version, shortages = nullif(n.shortages, '')::jsonb, updated_at = n.updated_at
+FROM (SELECT unnest($1::text[]) AS order_id, unnest($2::text[]) AS state, unnest($3::bigint[]) AS version,
+    unnest($4::text[]) AS shortages, unnest($5::timestamptz[]) AS updated_at) n
+WHERE r.order_id = n.order_id
 `
 
-type UpdateReservationParams struct {
-	State     string
-	Version   int64
-	Shortages []byte
-	UpdatedAt time.Time
-	OrderID   string
+type SaveReservationsParams struct {
+	OrderIds  []string
+	States    []string
+	Versions  []int64
+	Shortages []string
+	UpdatedAt []time.Time
 }
 
-func (q *Queries) UpdateReservation(ctx context.Context, arg UpdateReservationParams) error {
-	_, err := q.db.Exec(ctx, updateReservation,
-		arg.State,
-		arg.Version,
+func (q *Queries) SaveReservations(ctx context.Context, arg SaveReservationsParams) error {
+	_, err := q.db.Exec(ctx, saveReservations,
+		arg.OrderIds,
+		arg.States,
+		arg.Versions,
 		arg.Shortages,
 		arg.UpdatedAt,
-		arg.OrderID,
 	)
 	return err
 }

@@ -88,15 +88,17 @@ func (q *Queries) ListStock(ctx context.Context, arg ListStockParams) ([]Stock, 
 }
 
 const lockStock = `-- name: LockStock :many
-SELECT sku, available FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
+SELECT sku, available, reserved, shipped FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
 `
 
 type LockStockRow struct {
 	Sku       string
 	Available int64
+	Reserved  int64
+	Shipped   int64
 }
 
-// Rows are locked in SKU order, so two orders on the same SKUs never deadlock.
+// Rows are locked in SKU order, so that two orders of the same SKUs cannot deadlock.
 func (q *Queries) LockStock(ctx context.Context, skus []string) ([]LockStockRow, error) {
 	rows, err := q.db.Query(ctx, lockStock, skus)
 	if err != nil {
@@ -106,7 +108,12 @@ func (q *Queries) LockStock(ctx context.Context, skus []string) ([]LockStockRow,
 	var items []LockStockRow
 	for rows.Next() {
 		var i LockStockRow
-		if err := rows.Scan(&i.Sku, &i.Available); err != nil {
+		if err := rows.Scan(
+			&i.Sku,
+			&i.Available,
+			&i.Reserved,
+			&i.Shipped,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -117,40 +124,28 @@ func (q *Queries) LockStock(ctx context.Context, skus []string) ([]LockStockRow,
 	return items, nil
 }
 
-const releaseStock = `-- name: ReleaseStock :execrows
-UPDATE stock s SET available = s.available + i.quantity, reserved = s.reserved - i.quantity
-FROM (SELECT unnest($1::text[]) AS sku, unnest($2::bigint[]) AS quantity) i WHERE s.sku = i.sku
+const moveStock = `-- name: MoveStock :exec
+UPDATE stock s SET available = s.available + n.available, reserved = s.reserved + n.reserved, shipped = s.shipped + n.shipped
+FROM (SELECT unnest($1::text[]) AS sku, unnest($2::bigint[]) AS available,
+    unnest($3::bigint[]) AS reserved, unnest($4::bigint[]) AS shipped) n
+WHERE s.sku = n.sku
 `
 
-type ReleaseStockParams struct {
-	Skus       []string
-	Quantities []int64
+type MoveStockParams struct {
+	Skus      []string
+	Available []int64
+	Reserved  []int64
+	Shipped   []int64
 }
 
-func (q *Queries) ReleaseStock(ctx context.Context, arg ReleaseStockParams) (int64, error) {
-	result, err := q.db.Exec(ctx, releaseStock, arg.Skus, arg.Quantities)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const reserveStock = `-- name: ReserveStock :execrows
-UPDATE stock s SET available = s.available - i.quantity, reserved = s.reserved + i.quantity
-FROM (SELECT unnest($1::text[]) AS sku, unnest($2::bigint[]) AS quantity) i WHERE s.sku = i.sku
-`
-
-type ReserveStockParams struct {
-	Skus       []string
-	Quantities []int64
-}
-
-func (q *Queries) ReserveStock(ctx context.Context, arg ReserveStockParams) (int64, error) {
-	result, err := q.db.Exec(ctx, reserveStock, arg.Skus, arg.Quantities)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) MoveStock(ctx context.Context, arg MoveStockParams) error {
+	_, err := q.db.Exec(ctx, moveStock,
+		arg.Skus,
+		arg.Available,
+		arg.Reserved,
+		arg.Shipped,
+	)
+	return err
 }
 
 const restock = `-- name: Restock :one
@@ -166,7 +161,7 @@ type RestockParams struct {
 	Most     int64
 }
 
-// No row: with this the SKU would have received more than most, all told.
+// Returns no row when the SKU would have received more than @most pieces in total.
 func (q *Queries) Restock(ctx context.Context, arg RestockParams) (Stock, error) {
 	row := q.db.QueryRow(ctx, restock, arg.Sku, arg.Quantity, arg.Most)
 	var i Stock
@@ -193,22 +188,4 @@ type SeedStockParams struct {
 func (q *Queries) SeedStock(ctx context.Context, arg SeedStockParams) error {
 	_, err := q.db.Exec(ctx, seedStock, arg.Sku, arg.Quantity)
 	return err
-}
-
-const shipStock = `-- name: ShipStock :execrows
-UPDATE stock s SET reserved = s.reserved - i.quantity, shipped = s.shipped + i.quantity
-FROM (SELECT unnest($1::text[]) AS sku, unnest($2::bigint[]) AS quantity) i WHERE s.sku = i.sku
-`
-
-type ShipStockParams struct {
-	Skus       []string
-	Quantities []int64
-}
-
-func (q *Queries) ShipStock(ctx context.Context, arg ShipStockParams) (int64, error) {
-	result, err := q.db.Exec(ctx, shipStock, arg.Skus, arg.Quantities)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }

@@ -1,13 +1,10 @@
-// Command order runs the order service. Its settings are environment variables; the
-// comments of order.Config name them.
+// Command order runs the order service. Its settings are environment variables. `order settings`
+// lists them.
 package main
 
 import (
-	"eventshop.example/pkg/migration"
-	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/services/order"
 )
 
-func main() {
-	service.Main("order", order.ConfigFromEnv, order.Run, migration.Command(order.Components()))
-}
+func main() { participant.Main("order", "orderId", order.Run, order.Components()) }

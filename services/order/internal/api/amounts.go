@@ -7,10 +7,10 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/httpapi"
+	"eventshop.example/services/order/order"
 )
 
-// amounts parses the amounts of one body, all in one currency, and gathers what is
-// wrong with them.
+// amounts parses the amounts of one request body, all in one currency. It collects the errors.
 type amounts struct {
 	currency string
 	valid    bool
@@ -25,16 +25,23 @@ func newAmounts(currency string) *amounts {
 	return a
 }
 
-// parse gives minor units, 0 when the amount is at fault.
+// parse returns the amount in minor units, or 0 when the amount is invalid.
 func (a *amounts) parse(field string, n json.Number) int64 {
 	if !a.valid {
-		return 0 // the currency says how many decimals there may be
+		return 0 // the number of decimals depends on the currency
 	}
 	minor, err := httpapi.ParseAmount(n, a.currency)
 	if err != nil {
 		a.faults = append(a.faults, errs.Field(field, "%s", err))
 	}
 	return minor
+}
+
+func (a *amounts) items(items []Item) (out []order.Item) {
+	for i, item := range items {
+		out = append(out, order.Item{SKU: item.Sku, Quantity: item.Quantity, UnitPrice: a.parse(itemField(i, "unitPrice"), item.UnitPrice)})
+	}
+	return out
 }
 
 func (a *amounts) err() error { return errors.Join(a.faults...) }

@@ -15,6 +15,54 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for DraftProblemRule.
+const (
+	AmountCanBeCharged  DraftProblemRule = "amount-can-be-charged"
+	AnOrderHasAnAddress DraftProblemRule = "an-order-has-an-address"
+	AnOrderHasItems     DraftProblemRule = "an-order-has-items"
+	AtMost100Items      DraftProblemRule = "at-most-100-items"
+	NoSuchItem          DraftProblemRule = "no-such-item"
+	OneLinePerSku       DraftProblemRule = "one-line-per-sku"
+	OnlyDraftsChange    DraftProblemRule = "only-drafts-change"
+)
+
+// Valid indicates whether the value is a known member of the DraftProblemRule enum.
+func (e DraftProblemRule) Valid() bool {
+	switch e {
+	case AmountCanBeCharged:
+		return true
+	case AnOrderHasAnAddress:
+		return true
+	case AnOrderHasItems:
+		return true
+	case AtMost100Items:
+		return true
+	case NoSuchItem:
+		return true
+	case OneLinePerSku:
+		return true
+	case OnlyDraftsChange:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListDraftsParamsDraft.
+const (
+	True ListDraftsParamsDraft = true
+)
+
+// Valid indicates whether the value is a known member of the ListDraftsParamsDraft enum.
+func (e ListDraftsParamsDraft) Valid() bool {
+	switch e {
+	case True:
+		return true
+	default:
+		return false
+	}
+}
+
 // Address defines model for Address.
 type Address struct {
 	City string `json:"city"`
@@ -35,11 +83,35 @@ type CancelOrder struct {
 
 // Cause defines model for Cause.
 type Cause struct {
+	// Detail For people.
 	Detail *string `json:"detail,omitempty"`
 
-	// Reason customer, deadline, payment_failed, out_of_stock, shipment_failed, or a participant's own
+	// Reason For programs. Of a failure and a cancellation:
+	//
+	// | reason | what happened | detail |
+	// |---|---|---|
+	// | customer | the customer asked for it | the reason given with the request |
+	// | deadline | the order was not confirmed in time | the same in words |
+	// | payment_failed | the gateway declined the charge | its decline code |
+	// | out_of_stock | inventory could not reserve every item | out_of_stock or unknown_sku, then each SKU that is short or unknown |
+	// | shipment_failed | the carrier does not take the parcel | the carrier's code |
+	// | money_returned | the money went back for another reason | the participant's reason |
+	// | abandoned | the draft was not changed for long | how long |
+	//
+	// Of attention, it is the event that the order could not go on with.
 	Reason string `json:"reason"`
 }
+
+// ChangeItem defines model for ChangeItem.
+type ChangeItem struct {
+	Quantity int32 `json:"quantity"`
+
+	// UnitPrice Exact decimal with no more decimals than the currency has.
+	UnitPrice Amount `json:"unitPrice"`
+}
+
+// Channel Where the customer placed the order; missing if that was not specified.
+type Channel = string
 
 // Currency ISO 4217 code. An order is placed in a currency that is legal tender (no funds code, no metal, none that was withdrawn); older orders show in the currency they were placed in.
 type Currency = string
@@ -53,11 +125,82 @@ type Customer struct {
 
 // DomainEvent defines model for DomainEvent.
 type DomainEvent struct {
+	// Actor Who caused it. The customer, the deadline of the saga, the expiry of a draft, or the service whose event the order reacted to.
+	Actor string `json:"actor"`
+
+	// CausationId The id of the event that the order reacted to; missing when a request or the deadline caused it
+	CausationId *string `json:"causationId,omitempty"`
+
+	// CausedBy The command or the event that the order reacted to; missing on events of earlier releases
+	CausedBy *string `json:"causedBy,omitempty"`
+
+	// CorrelationId The same for everything that one request causes
+	CorrelationId *string `json:"correlationId,omitempty"`
+
 	// Data The event's own fields; amounts as exact decimals.
 	Data       json.RawMessage `json:"data"`
 	RecordedAt time.Time       `json:"recordedAt"`
 	Type       string          `json:"type"`
 	Version    int64           `json:"version"`
+}
+
+// Draft defines model for Draft.
+type Draft struct {
+	Currency   string `json:"currency"`
+	CustomerId string `json:"customerId"`
+
+	// Items How many lines
+	Items     int32              `json:"items"`
+	OrderId   openapi_types.UUID `json:"orderId"`
+	StartedAt time.Time          `json:"startedAt"`
+
+	// TotalAmount Exact decimal with no more decimals than the currency has.
+	TotalAmount Amount    `json:"totalAmount"`
+	UpdatedAt   time.Time `json:"updatedAt"`
+
+	// Version Number of the draft's last domain event
+	Version int64 `json:"version"`
+}
+
+// DraftPage defines model for DraftPage.
+type DraftPage struct {
+	Drafts []Draft `json:"drafts"`
+
+	// NextCursor Missing on the last page
+	NextCursor *openapi_types.UUID `json:"nextCursor,omitempty"`
+}
+
+// DraftProblem A problem document with what a client of drafts can act on.
+type DraftProblem struct {
+	// CurrentVersion The version that the order is at (412).
+	CurrentVersion *int64  `json:"currentVersion,omitempty"`
+	Detail         *string `json:"detail,omitempty"`
+	Errors         *[]struct {
+		Detail string `json:"detail"`
+		Field  string `json:"field"`
+	} `json:"errors,omitempty"`
+	Instance *string `json:"instance,omitempty"`
+
+	// Rule The rule that the command violates (409).
+	Rule   *DraftProblemRule `json:"rule,omitempty"`
+	Status int               `json:"status"`
+	Title  string            `json:"title"`
+	Type   string            `json:"type"`
+}
+
+// DraftProblemRule The rule that the command violates (409).
+type DraftProblemRule string
+
+// FieldChange defines model for FieldChange.
+type FieldChange struct {
+	// Field A path, such as status, cancellation.reason or items[1].quantity
+	Field string `json:"field"`
+
+	// New The value at to; missing when the field is
+	New *json.RawMessage `json:"new,omitempty"`
+
+	// Old The value at from; missing when the field is
+	Old *json.RawMessage `json:"old,omitempty"`
 }
 
 // Item defines model for Item.
@@ -71,13 +214,23 @@ type Item struct {
 
 // Order defines model for Order.
 type Order struct {
-	Attention            *Cause `json:"attention,omitempty"`
-	Cancellation         *Cause `json:"cancellation,omitempty"`
-	CancellationRejected *bool  `json:"cancellationRejected,omitempty"`
-	Cancelled            *Cause `json:"cancelled,omitempty"`
+	Attention *Cause `json:"attention,omitempty"`
 
-	// ConfirmBy The saga's deadline
-	ConfirmBy time.Time `json:"confirmBy"`
+	// Cancellation Why the order is being cancelled or was cancelled; with cancellationRejected, why that was asked for. The read model has it under the same name.
+	Cancellation *Cause `json:"cancellation,omitempty"`
+
+	// CancellationRejected The request came too late: the parcel had left
+	CancellationRejected *bool `json:"cancellationRejected,omitempty"`
+
+	// Cancelled The same as cancellation, of an order that is CANCELLED.
+	// Deprecated: use cancellation
+	Cancelled *Cause `json:"cancelled,omitempty"`
+
+	// Channel Where the customer placed the order; missing if that was not specified.
+	Channel *Channel `json:"channel,omitempty"`
+
+	// ConfirmBy The saga's deadline; missing before the order is placed
+	ConfirmBy *time.Time `json:"confirmBy,omitempty"`
 
 	// Currency ISO 4217 code. An order is placed in a currency that is legal tender (no funds code, no metal, none that was withdrawn); older orders show in the currency they were placed in.
 	Currency Currency `json:"currency"`
@@ -86,11 +239,18 @@ type Order struct {
 	Items    []Item   `json:"items"`
 
 	// NeedsAttention A person has to look; see attention
-	NeedsAttention  bool               `json:"needsAttention"`
-	OrderId         openapi_types.UUID `json:"orderId"`
-	PlacedAt        time.Time          `json:"placedAt"`
-	ShippingAddress Address            `json:"shippingAddress"`
-	Status          OrderStatus        `json:"status"`
+	NeedsAttention bool               `json:"needsAttention"`
+	OrderId        openapi_types.UUID `json:"orderId"`
+
+	// PlacedAt Missing before the order is placed
+	PlacedAt *time.Time `json:"placedAt,omitempty"`
+
+	// ShippingAddress Missing while a draft has none.
+	ShippingAddress *Address `json:"shippingAddress,omitempty"`
+
+	// StartedAt Of a draft
+	StartedAt *time.Time  `json:"startedAt,omitempty"`
+	Status    OrderStatus `json:"status"`
 
 	// TotalAmount Exact decimal with no more decimals than the currency has.
 	TotalAmount Amount  `json:"totalAmount"`
@@ -100,28 +260,48 @@ type Order struct {
 	Version int64 `json:"version"`
 }
 
+// OrderDiff defines model for OrderDiff.
+type OrderDiff struct {
+	Changes []FieldChange      `json:"changes"`
+	From    int64              `json:"from"`
+	OrderId openapi_types.UUID `json:"orderId"`
+	To      int64              `json:"to"`
+}
+
 // OrderEvents defines model for OrderEvents.
 type OrderEvents struct {
-	Events  []DomainEvent      `json:"events"`
-	OrderId openapi_types.UUID `json:"orderId"`
+	Events []DomainEvent `json:"events"`
+
+	// NextAfter The after of the next page; missing on the last one
+	NextAfter *int64             `json:"nextAfter,omitempty"`
+	OrderId   openapi_types.UUID `json:"orderId"`
 }
 
 // OrderStatus defines model for OrderStatus.
 type OrderStatus = string
 
-// PlaceOrder defines model for PlaceOrder.
+// PlaceDraft defines model for PlaceDraft.
+type PlaceDraft struct {
+	ConfirmWithinSeconds *int32 `json:"confirmWithinSeconds,omitempty"`
+}
+
+// PlaceOrder shippingAddress, items and totalAmount are required unless draft is true.
 type PlaceOrder struct {
+	// Channel Where the customer placed the order; missing if that was not specified.
+	Channel *Channel `json:"channel,omitempty"`
+
 	// ConfirmWithinSeconds The saga's deadline; an order not confirmed by then is cancelled.
 	ConfirmWithinSeconds *int32 `json:"confirmWithinSeconds,omitempty"`
 
 	// Currency ISO 4217 code. An order is placed in a currency that is legal tender (no funds code, no metal, none that was withdrawn); older orders show in the currency they were placed in.
 	Currency        Currency `json:"currency"`
 	Customer        Customer `json:"customer"`
-	Items           []Item   `json:"items"`
-	ShippingAddress Address  `json:"shippingAddress"`
+	Draft           *bool    `json:"draft,omitempty"`
+	Items           *[]Item  `json:"items,omitempty"`
+	ShippingAddress *Address `json:"shippingAddress,omitempty"`
 
 	// TotalAmount The exact sum of the items, with no more decimals than the currency has. More than 0 and at most 1,000,000,000,000,000 minor units (10,000,000,000,000.00 GBP).
-	TotalAmount json.Number `json:"totalAmount"`
+	TotalAmount *json.Number `json:"totalAmount,omitempty"`
 }
 
 // Problem defines model for Problem.
@@ -141,9 +321,6 @@ type Problem struct {
 type Saga struct {
 	Attention *Cause `json:"attention,omitempty"`
 
-	// ChangedAt When the order last moved
-	ChangedAt time.Time `json:"changedAt"`
-
 	// ConfirmBy The saga's deadline
 	ConfirmBy time.Time `json:"confirmBy"`
 
@@ -152,6 +329,9 @@ type Saga struct {
 	OrderId        openapi_types.UUID `json:"orderId"`
 	PlacedAt       time.Time          `json:"placedAt"`
 	Status         OrderStatus        `json:"status"`
+
+	// UpdatedAt When the order last moved
+	UpdatedAt time.Time `json:"updatedAt"`
 
 	// Version Number of the order's last domain event
 	Version int64 `json:"version"`
@@ -173,8 +353,27 @@ type CallerId = string
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // OrderId defines model for OrderId.
 type OrderId = openapi_types.UUID
+
+// SkuInPath defines model for SkuInPath.
+type SkuInPath = Sku
+
+// ListDraftsParams defines parameters for ListDrafts.
+type ListDraftsParams struct {
+	Draft      ListDraftsParamsDraft `form:"draft" json:"draft"`
+	CustomerId *string               `form:"customerId,omitempty" json:"customerId,omitempty"`
+	Limit      *int32                `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The nextCursor of the page before.
+	Cursor *openapi_types.UUID `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListDraftsParamsDraft defines parameters for ListDrafts.
+type ListDraftsParamsDraft bool
 
 // PlaceOrderParams defines parameters for PlaceOrder.
 type PlaceOrderParams struct {
@@ -184,14 +383,96 @@ type PlaceOrderParams struct {
 	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
 }
 
+// DiscardDraftParams defines parameters for DiscardDraft.
+type DiscardDraftParams struct {
+	// IfMatch The ETag of the version that the client knows, or `*` for any. Without it the answer is 428; at
+	// another version it is 412, with the present ETag.
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XCallerId Who asks; idempotency keys of different callers never meet.
+	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
+}
+
 // GetOrderParams defines parameters for GetOrder.
 type GetOrderParams struct {
-	// Version Fold the order's events up to and including this version (temporal query).
+	// Version Fold the order's events up to and including this version.
 	Version *int64 `form:"version,omitempty" json:"version,omitempty"`
+
+	// AsOf Fold the order's events that were recorded at this time or before (RFC 3339, exact to the microsecond).
+	AsOf *time.Time `form:"asOf,omitempty" json:"asOf,omitempty"`
+}
+
+// ChangeAddressParams defines parameters for ChangeAddress.
+type ChangeAddressParams struct {
+	// IfMatch The ETag of the version that the client knows, or `*` for any. Without it the answer is 428; at
+	// another version it is 412, with the present ETag.
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XCallerId Who asks; idempotency keys of different callers never meet.
+	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
 }
 
 // CancelOrderParams defines parameters for CancelOrder.
 type CancelOrderParams struct {
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XCallerId Who asks; idempotency keys of different callers never meet.
+	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
+}
+
+// DiffOrderParams defines parameters for DiffOrder.
+type DiffOrderParams struct {
+	From int64 `form:"from" json:"from"`
+	To   int64 `form:"to" json:"to"`
+}
+
+// GetOrderEventsParams defines parameters for GetOrderEvents.
+type GetOrderEventsParams struct {
+	// After Only events after this version, such as the nextAfter of the page before.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// AddItemParams defines parameters for AddItem.
+type AddItemParams struct {
+	// IfMatch The ETag of the version that the client knows, or `*` for any. Without it the answer is 428; at
+	// another version it is 412, with the present ETag.
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XCallerId Who asks; idempotency keys of different callers never meet.
+	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
+}
+
+// RemoveItemParams defines parameters for RemoveItem.
+type RemoveItemParams struct {
+	// IfMatch The ETag of the version that the client knows, or `*` for any. Without it the answer is 428; at
+	// another version it is 412, with the present ETag.
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XCallerId Who asks; idempotency keys of different callers never meet.
+	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
+}
+
+// ChangeItemParams defines parameters for ChangeItem.
+type ChangeItemParams struct {
+	// IfMatch The ETag of the version that the client knows, or `*` for any. Without it the answer is 428; at
+	// another version it is 412, with the present ETag.
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XCallerId Who asks; idempotency keys of different callers never meet.
+	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
+}
+
+// PlaceDraftParams defines parameters for PlaceDraft.
+type PlaceDraftParams struct {
+	// IfMatch The ETag of the version that the client knows, or `*` for any. Without it the answer is 428; at
+	// another version it is 412, with the present ETag.
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// XCallerId Who asks; idempotency keys of different callers never meet.
@@ -214,23 +495,59 @@ type ListSagasParams struct {
 // PlaceOrderJSONRequestBody defines body for PlaceOrder for application/json ContentType.
 type PlaceOrderJSONRequestBody = PlaceOrder
 
+// ChangeAddressJSONRequestBody defines body for ChangeAddress for application/json ContentType.
+type ChangeAddressJSONRequestBody = Address
+
 // CancelOrderJSONRequestBody defines body for CancelOrder for application/json ContentType.
 type CancelOrderJSONRequestBody = CancelOrder
 
+// AddItemJSONRequestBody defines body for AddItem for application/json ContentType.
+type AddItemJSONRequestBody = Item
+
+// ChangeItemJSONRequestBody defines body for ChangeItem for application/json ContentType.
+type ChangeItemJSONRequestBody = ChangeItem
+
+// PlaceDraftJSONRequestBody defines body for PlaceDraft for application/json ContentType.
+type PlaceDraftJSONRequestBody = PlaceDraft
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// PlaceOrder Place an order
+	// ListDrafts Drafts, newest first
+	// (GET /orders)
+	ListDrafts(w http.ResponseWriter, r *http.Request, params ListDraftsParams)
+	// PlaceOrder Place an order, or start a draft
 	// (POST /orders)
 	PlaceOrder(w http.ResponseWriter, r *http.Request, params PlaceOrderParams)
-	// GetOrder An order, now or as of a version
+	// DiscardDraft Discard a draft
+	// (DELETE /orders/{orderId})
+	DiscardDraft(w http.ResponseWriter, r *http.Request, orderId OrderId, params DiscardDraftParams)
+	// GetOrder An order, now, as of a version or as of a time
 	// (GET /orders/{orderId})
 	GetOrder(w http.ResponseWriter, r *http.Request, orderId OrderId, params GetOrderParams)
+	// ChangeAddress Change a draft's address
+	// (PUT /orders/{orderId}/address)
+	ChangeAddress(w http.ResponseWriter, r *http.Request, orderId OrderId, params ChangeAddressParams)
 	// CancelOrder Ask for cancellation
 	// (POST /orders/{orderId}/cancel)
 	CancelOrder(w http.ResponseWriter, r *http.Request, orderId OrderId, params CancelOrderParams)
+	// DiffOrder What changed between two versions of an order
+	// (GET /orders/{orderId}/diff)
+	DiffOrder(w http.ResponseWriter, r *http.Request, orderId OrderId, params DiffOrderParams)
 	// GetOrderEvents The order's domain events, oldest first
 	// (GET /orders/{orderId}/events)
-	GetOrderEvents(w http.ResponseWriter, r *http.Request, orderId OrderId)
+	GetOrderEvents(w http.ResponseWriter, r *http.Request, orderId OrderId, params GetOrderEventsParams)
+	// AddItem Add an item to a draft
+	// (POST /orders/{orderId}/items)
+	AddItem(w http.ResponseWriter, r *http.Request, orderId OrderId, params AddItemParams)
+	// RemoveItem Remove an item from a draft
+	// (DELETE /orders/{orderId}/items/{sku})
+	RemoveItem(w http.ResponseWriter, r *http.Request, orderId OrderId, sku SkuInPath, params RemoveItemParams)
+	// ChangeItem Change a draft's item
+	// (PUT /orders/{orderId}/items/{sku})
+	ChangeItem(w http.ResponseWriter, r *http.Request, orderId OrderId, sku SkuInPath, params ChangeItemParams)
+	// PlaceDraft Place a draft
+	// (POST /orders/{orderId}/place)
+	PlaceDraft(w http.ResponseWriter, r *http.Request, orderId OrderId, params PlaceDraftParams)
 	// ListSagas Orders whose saga has not ended, or that need attention, oldest first
 	// (GET /sagas)
 	ListSagas(w http.ResponseWriter, r *http.Request, params ListSagasParams)
@@ -240,15 +557,33 @@ type ServerInterface interface {
 
 type Unimplemented struct{}
 
-// PlaceOrder Place an order
+// ListDrafts Drafts, newest first
+// (GET /orders)
+func (_ Unimplemented) ListDrafts(w http.ResponseWriter, r *http.Request, params ListDraftsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlaceOrder Place an order, or start a draft
 // (POST /orders)
 func (_ Unimplemented) PlaceOrder(w http.ResponseWriter, r *http.Request, params PlaceOrderParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetOrder An order, now or as of a version
+// DiscardDraft Discard a draft
+// (DELETE /orders/{orderId})
+func (_ Unimplemented) DiscardDraft(w http.ResponseWriter, r *http.Request, orderId OrderId, params DiscardDraftParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOrder An order, now, as of a version or as of a time
 // (GET /orders/{orderId})
 func (_ Unimplemented) GetOrder(w http.ResponseWriter, r *http.Request, orderId OrderId, params GetOrderParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeAddress Change a draft's address
+// (PUT /orders/{orderId}/address)
+func (_ Unimplemented) ChangeAddress(w http.ResponseWriter, r *http.Request, orderId OrderId, params ChangeAddressParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -258,9 +593,39 @@ func (_ Unimplemented) CancelOrder(w http.ResponseWriter, r *http.Request, order
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// DiffOrder What changed between two versions of an order
+// (GET /orders/{orderId}/diff)
+func (_ Unimplemented) DiffOrder(w http.ResponseWriter, r *http.Request, orderId OrderId, params DiffOrderParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetOrderEvents The order's domain events, oldest first
 // (GET /orders/{orderId}/events)
-func (_ Unimplemented) GetOrderEvents(w http.ResponseWriter, r *http.Request, orderId OrderId) {
+func (_ Unimplemented) GetOrderEvents(w http.ResponseWriter, r *http.Request, orderId OrderId, params GetOrderEventsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// AddItem Add an item to a draft
+// (POST /orders/{orderId}/items)
+func (_ Unimplemented) AddItem(w http.ResponseWriter, r *http.Request, orderId OrderId, params AddItemParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveItem Remove an item from a draft
+// (DELETE /orders/{orderId}/items/{sku})
+func (_ Unimplemented) RemoveItem(w http.ResponseWriter, r *http.Request, orderId OrderId, sku SkuInPath, params RemoveItemParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeItem Change a draft's item
+// (PUT /orders/{orderId}/items/{sku})
+func (_ Unimplemented) ChangeItem(w http.ResponseWriter, r *http.Request, orderId OrderId, sku SkuInPath, params ChangeItemParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlaceDraft Place a draft
+// (POST /orders/{orderId}/place)
+func (_ Unimplemented) PlaceDraft(w http.ResponseWriter, r *http.Request, orderId OrderId, params PlaceDraftParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -278,6 +643,78 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListDrafts operation middleware
+func (siw *ServerInterfaceWrapper) ListDrafts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDraftsParams
+
+	// ------------- Required query parameter "draft" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "draft", r.URL.Query(), &params.Draft, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "draft"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "draft", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "customerId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "customerId", r.URL.Query(), &params.CustomerId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "customerId"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "customerId", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDrafts(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // PlaceOrder operation middleware
 func (siw *ServerInterfaceWrapper) PlaceOrder(w http.ResponseWriter, r *http.Request) {
@@ -339,6 +776,94 @@ func (siw *ServerInterfaceWrapper) PlaceOrder(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// DiscardDraft operation middleware
+func (siw *ServerInterfaceWrapper) DiscardDraft(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardDraftParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "X-Caller-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Caller-Id")]; found {
+		var XCallerId CallerId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Caller-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Caller-Id", valueList[0], &XCallerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Caller-Id", Err: err})
+			return
+		}
+
+		params.XCallerId = &XCallerId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardDraft(w, r, orderId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetOrder operation middleware
 func (siw *ServerInterfaceWrapper) GetOrder(w http.ResponseWriter, r *http.Request) {
 
@@ -370,8 +895,109 @@ func (siw *ServerInterfaceWrapper) GetOrder(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", r.URL.Query(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "asOf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "asOf", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetOrder(w, r, orderId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeAddress operation middleware
+func (siw *ServerInterfaceWrapper) ChangeAddress(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeAddressParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "X-Caller-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Caller-Id")]; found {
+		var XCallerId CallerId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Caller-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Caller-Id", valueList[0], &XCallerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Caller-Id", Err: err})
+			return
+		}
+
+		params.XCallerId = &XCallerId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeAddress(w, r, orderId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -450,6 +1076,61 @@ func (siw *ServerInterfaceWrapper) CancelOrder(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// DiffOrder operation middleware
+func (siw *ServerInterfaceWrapper) DiffOrder(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffOrderParams
+
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiffOrder(w, r, orderId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetOrderEvents operation middleware
 func (siw *ServerInterfaceWrapper) GetOrderEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -465,8 +1146,407 @@ func (siw *ServerInterfaceWrapper) GetOrderEvents(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOrderEventsParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetOrderEvents(w, r, orderId)
+		siw.Handler.GetOrderEvents(w, r, orderId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddItem operation middleware
+func (siw *ServerInterfaceWrapper) AddItem(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddItemParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "X-Caller-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Caller-Id")]; found {
+		var XCallerId CallerId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Caller-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Caller-Id", valueList[0], &XCallerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Caller-Id", Err: err})
+			return
+		}
+
+		params.XCallerId = &XCallerId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddItem(w, r, orderId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveItem operation middleware
+func (siw *ServerInterfaceWrapper) RemoveItem(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "sku" -------------
+	var sku SkuInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sku", chi.URLParam(r, "sku"), &sku, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sku", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveItemParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "X-Caller-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Caller-Id")]; found {
+		var XCallerId CallerId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Caller-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Caller-Id", valueList[0], &XCallerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Caller-Id", Err: err})
+			return
+		}
+
+		params.XCallerId = &XCallerId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveItem(w, r, orderId, sku, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeItem operation middleware
+func (siw *ServerInterfaceWrapper) ChangeItem(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "sku" -------------
+	var sku SkuInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sku", chi.URLParam(r, "sku"), &sku, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sku", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeItemParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "X-Caller-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Caller-Id")]; found {
+		var XCallerId CallerId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Caller-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Caller-Id", valueList[0], &XCallerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Caller-Id", Err: err})
+			return
+		}
+
+		params.XCallerId = &XCallerId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeItem(w, r, orderId, sku, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlaceDraft operation middleware
+func (siw *ServerInterfaceWrapper) PlaceDraft(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlaceDraftParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "X-Caller-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Caller-Id")]; found {
+		var XCallerId CallerId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Caller-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Caller-Id", valueList[0], &XCallerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Caller-Id", Err: err})
+			return
+		}
+
+		params.XCallerId = &XCallerId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlaceDraft(w, r, orderId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -662,16 +1742,40 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	}
 
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/orders", wrapper.ListDrafts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/orders", wrapper.PlaceOrder)
 	})
 	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/orders/{orderId}", wrapper.DiscardDraft)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/orders/{orderId}", wrapper.GetOrder)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/orders/{orderId}/items", wrapper.AddItem)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/orders/{orderId}/items/{sku}", wrapper.RemoveItem)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/orders/{orderId}/items/{sku}", wrapper.ChangeItem)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/orders/{orderId}/address", wrapper.ChangeAddress)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/orders/{orderId}/place", wrapper.PlaceDraft)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/orders/{orderId}/cancel", wrapper.CancelOrder)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/orders/{orderId}/events", wrapper.GetOrderEvents)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/orders/{orderId}/diff", wrapper.DiffOrder)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/sagas", wrapper.ListSagas)

@@ -7,16 +7,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/services/order/internal/app"
 )
 
 func TestPlaceAndGet(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	a := k.do("POST", "/orders", cart)
+	f := newFixture(t)
+	a := f.do("POST", "/orders", cart)
 	if a.Status != http.StatusCreated || a.Header.Get("Content-Type") != "application/json" {
 		t.Fatalf("%d %s", a.Status, a.Text)
 	}
@@ -38,18 +41,47 @@ func TestPlaceAndGet(t *testing.T) {
 	if diff := cmp.Diff(want, a.Body); diff != "" {
 		t.Error(diff)
 	}
-	if got := k.do("GET", "/orders/"+id, ""); got.Status != http.StatusOK || got.Text != a.Text {
+	if got := f.do("GET", "/orders/"+id, ""); got.Status != http.StatusOK || got.Text != a.Text {
 		t.Errorf("GET answers %d otherwise than POST did: %s", got.Status, got.Text)
 	}
-	if got := k.do("GET", "/orders/"+strings.ToUpper(id), ""); got.Status != http.StatusOK {
+	if got := f.do("GET", "/orders/"+strings.ToUpper(id), ""); got.Status != http.StatusOK {
 		t.Errorf("the id in capitals: %d %s", got.Status, got.Text)
 	}
 }
 
-// TestAccepted: unusual and right.
+// TestOverload: an order too many is refused, and leaves nothing. The repetition of an accepted order, a
+// cancellation and a query are answered. When an order has left PENDING, another one is accepted.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	f := newFixtureWith(t, app.Config{PendingTarget: time.Second, MaxPending: 1})
+	first := f.do("POST", "/orders", cart, "Idempotency-Key", "k1")
+	if first.Status != http.StatusCreated {
+		t.Fatalf("%d %s", first.Status, first.Text)
+	}
+	refused := f.do("POST", "/orders", cart, "Idempotency-Key", "k2")
+	if refused.Status != http.StatusServiceUnavailable || refused.Header.Get("Retry-After") != "1" || refused.Header.Get("Location") != "" ||
+		refused.Body["type"] != "https://eventshop.example/problems/overloaded" {
+		t.Errorf("the second order: %d %v %s", refused.Status, refused.Header, refused.Text)
+	}
+	if again := f.do("POST", "/orders", cart, "Idempotency-Key", "k1"); again.Status != http.StatusCreated || again.Text != first.Text {
+		t.Errorf("the first order again: %d %s", again.Status, again.Text)
+	}
+	id := first.Body["orderId"].(string)
+	if a := f.do("GET", "/orders/"+id, ""); a.Status != http.StatusOK {
+		t.Errorf("query: %d %s", a.Status, a.Text)
+	}
+	if a := f.do("POST", "/orders/"+id+"/cancel", "", "Idempotency-Key", "k3"); a.Status != http.StatusAccepted {
+		t.Errorf("cancel: %d %s", a.Status, a.Text)
+	}
+	kafkatest.Eventually(t, "an order to be accepted again", func() bool {
+		return f.do("POST", "/orders", cart, "Idempotency-Key", "k2").Status == http.StatusCreated
+	})
+}
+
+// TestAccepted: unusual but valid requests are accepted.
 func TestAccepted(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	for name, swap := range map[string][]string{
 		"country":           {`"postalCode": "SW1A 1AA"`, `"postalCode": "SW1A 1AA", "country": "GB"`},
 		"deadline":          {`"currency": "GBP"`, `"currency": "GBP", "confirmWithinSeconds": 86400`},
@@ -61,22 +93,22 @@ func TestAccepted(t *testing.T) {
 		"most quantity":     {`"quantity": 2`, `"quantity": 1000000`, `99.99`, `29990040.01`},
 		"other letters":     {`Ada Lovelace`, `Ada Łôvelace 愛`, `London`, `Łódź`},
 	} {
-		if a := k.do("POST", "/orders", strings.NewReplacer(swap...).Replace(cart)); a.Status != http.StatusCreated {
+		if a := f.do("POST", "/orders", strings.NewReplacer(swap...).Replace(cart)); a.Status != http.StatusCreated {
 			t.Errorf("%s: %d %s", name, a.Status, a.Text)
 		}
 	}
-	if a := k.do("POST", "/orders", cart, "Content-Type", "application/json; charset=utf-8"); a.Status != http.StatusCreated {
+	if a := f.do("POST", "/orders", cart, "Content-Type", "application/json; charset=utf-8"); a.Status != http.StatusCreated {
 		t.Errorf("charset: %d %s", a.Status, a.Text)
 	}
 }
 
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	id := k.place()
-	tell(k, k.app.OnShipmentScheduled, events.ShipmentScheduled{OrderID: id, TrackingID: "T1"})
+	f := newFixture(t)
+	id := f.place()
+	mustReceive(f, app.OnShipmentScheduled, events.ShipmentScheduled{OrderID: id, TrackingID: "T1"})
 
-	a := k.do("GET", "/orders/"+id+"/events", "")
+	a := f.do("GET", "/orders/"+id+"/events", "")
 	if a.Status != http.StatusOK || a.Body["orderId"] != id {
 		t.Fatalf("%d %s", a.Status, a.Text)
 	}
@@ -97,20 +129,20 @@ func TestEvents(t *testing.T) {
 		}
 	}
 
-	if v := k.do("GET", "/orders/"+id+"?version=3", ""); v.Status != http.StatusOK || v.Body["status"] != "PENDING" {
+	if v := f.do("GET", "/orders/"+id+"?version=3", ""); v.Status != http.StatusOK || v.Body["status"] != "PENDING" {
 		t.Errorf("version 3: %d %s", v.Status, v.Text)
 	}
-	if v := k.do("GET", "/orders/"+id+"?version=5", ""); v.Status != http.StatusNotFound {
+	if v := f.do("GET", "/orders/"+id+"?version=5", ""); v.Status != http.StatusNotFound {
 		t.Errorf("version 5: %d %s", v.Status, v.Text)
 	}
 }
 
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	id := k.place()
+	f := newFixture(t)
+	id := f.place()
 	for range 2 {
-		a := k.do("POST", "/orders/"+id+"/cancel", `{"reason": "changed my mind"}`)
+		a := f.do("POST", "/orders/"+id+"/cancel", `{"reason": "changed my mind"}`)
 		if a.Status != http.StatusAccepted || a.Body["status"] != "CANCELLING" {
 			t.Fatalf("%d %s", a.Status, a.Text)
 		}
@@ -119,14 +151,24 @@ func TestCancel(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	tell(k, k.app.OnPaymentVoided, events.PaymentVoided{OrderID: id, Reason: "customer"})
-	if a := k.do("POST", "/orders/"+id+"/cancel", ""); a.Status != http.StatusOK || a.Body["status"] != "CANCELLED" {
+	mustReceive(f, app.OnPaymentVoided, events.PaymentVoided{OrderID: id, Reason: "customer"})
+	if a := f.do("POST", "/orders/"+id+"/cancel", ""); a.Status != http.StatusOK || a.Body["status"] != "CANCELLED" {
 		t.Errorf("cancelled already: %d %s", a.Status, a.Text)
 	}
 
-	shipped := k.place()
-	tell(k, k.app.OnShipmentDispatched, events.ShipmentDispatched{OrderID: shipped, TrackingID: "T1"})
-	a := k.do("POST", "/orders/"+shipped+"/cancel", "{}")
+	declined := f.place()
+	mustReceive(f, app.OnPaymentFailed, events.PaymentFailed{OrderID: declined, Reason: "insufficient_funds"})
+	ended := f.do("GET", "/orders/"+declined, "")
+	want := map[string]any{"reason": "payment_failed", "detail": "insufficient_funds"}
+	for _, name := range []string{"cancellation", "cancelled"} { // the name of the read model, and the old one
+		if diff := cmp.Diff(want, ended.Body[name]); diff != "" {
+			t.Errorf("%s of an order that failed: %s", name, diff)
+		}
+	}
+
+	shipped := f.place()
+	mustReceive(f, app.OnShipmentDispatched, events.ShipmentDispatched{OrderID: shipped, TrackingID: "T1"})
+	a := f.do("POST", "/orders/"+shipped+"/cancel", "{}")
 	if a.Status != http.StatusConflict || a.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("shipped: %d %s", a.Status, a.Text)
 	}
@@ -134,42 +176,42 @@ func TestCancel(t *testing.T) {
 
 func TestIdempotency(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	first := k.do("POST", "/orders", cart, "Idempotency-Key", "k1")
-	again := k.do("POST", "/orders", cart, "Idempotency-Key", "k1")
+	f := newFixture(t)
+	first := f.do("POST", "/orders", cart, "Idempotency-Key", "k1")
+	again := f.do("POST", "/orders", cart, "Idempotency-Key", "k1")
 	if first.Status != http.StatusCreated || again.Status != first.Status || again.Text != first.Text {
 		t.Errorf("again: %d %s, want %s", again.Status, again.Text, first.Text)
 	}
 	if got := again.Header.Get("Location"); got != first.Header.Get("Location") || got == "" {
 		t.Errorf("Location of the repetition is %q", got)
 	}
-	if a := k.do("POST", "/orders", strings.Replace(cart, "Ada", "Eda", 1), "Idempotency-Key", "k1"); a.Status != http.StatusUnprocessableEntity {
+	if a := f.do("POST", "/orders", strings.Replace(cart, "Ada", "Eda", 1), "Idempotency-Key", "k1"); a.Status != http.StatusUnprocessableEntity {
 		t.Errorf("same key, other body: %d %s", a.Status, a.Text)
 	}
-	if a := k.do("POST", "/orders", cart, "Idempotency-Key", "k1", "X-Caller-Id", "somebody else"); a.Status != http.StatusCreated || a.Text == first.Text {
+	if a := f.do("POST", "/orders", cart, "Idempotency-Key", "k1", "X-Caller-Id", "somebody else"); a.Status != http.StatusCreated || a.Text == first.Text {
 		t.Errorf("same key, other caller: %d %s", a.Status, a.Text)
 	}
-	if n := k.count("saga_deadlines"); n != 2 {
+	if n := f.count("saga_deadlines"); n != 2 {
 		t.Errorf("%d orders, want 2", n)
 	}
 
 	id := first.Body["orderId"].(string)
-	one := k.do("POST", "/orders/"+id+"/cancel", "", "Idempotency-Key", "k1")
-	tell(k, k.app.OnPaymentVoided, events.PaymentVoided{OrderID: id, Reason: "customer"})
-	two := k.do("POST", "/orders/"+id+"/cancel", "", "Idempotency-Key", "k1")
+	one := f.do("POST", "/orders/"+id+"/cancel", "", "Idempotency-Key", "k1")
+	mustReceive(f, app.OnPaymentVoided, events.PaymentVoided{OrderID: id, Reason: "customer"})
+	two := f.do("POST", "/orders/"+id+"/cancel", "", "Idempotency-Key", "k1")
 	if one.Status != http.StatusAccepted || two.Status != one.Status || two.Text != one.Text {
 		t.Errorf("cancel again: %d %s, want the first answer", two.Status, two.Text)
 	}
 }
 
-// TestSameKeyAtOnce: one order, whoever asks how often.
+// TestSameKeyAtOnce: concurrent requests with one key create one order.
 func TestSameKeyAtOnce(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			switch a := k.do("POST", "/orders", cart, "Idempotency-Key", "k1"); a.Status {
+			switch a := f.do("POST", "/orders", cart, "Idempotency-Key", "k1"); a.Status {
 			case http.StatusCreated, http.StatusConflict:
 			default:
 				t.Errorf("%d %s", a.Status, a.Text)
@@ -177,7 +219,7 @@ func TestSameKeyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := k.count("saga_deadlines"); n != 1 {
+	if n := f.count("saga_deadlines"); n != 1 {
 		t.Errorf("%d orders", n)
 	}
 }

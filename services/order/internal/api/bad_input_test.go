@@ -9,11 +9,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// TestBadInput: every request a caller can get wrong is answered with a problem
-// document that names the field at fault, and writes nothing.
+// TestBadInput: every invalid request gets a problem document that names the invalid field, and
+// writes nothing.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	swap := func(old, new string) string {
 		t.Helper()
 		if !strings.Contains(cart, old) {
@@ -28,7 +28,7 @@ func TestBadInput(t *testing.T) {
 	tests := map[string]struct {
 		body   string
 		status int
-		field  string // "" when no field is at fault
+		field  string // "" when no field is invalid
 	}{
 		"no body":           {"", malformed, ""},
 		"no JSON":           {"order please", malformed, ""},
@@ -101,13 +101,13 @@ func TestBadInput(t *testing.T) {
 		"deadline in halves": {swap(`"GBP"`, `"GBP", "confirmWithinSeconds": 1.5`), wrong, "confirmWithinSeconds"},
 	}
 	for name, tt := range tests {
-		a := k.do("POST", "/orders", tt.body, "Content-Type", "application/json", "Idempotency-Key", "k-"+name)
+		a := f.do("POST", "/orders", tt.body, "Content-Type", "application/json", "Idempotency-Key", "k-"+name)
 		checkProblem(t, name, a, tt.status, tt.field)
 	}
-	k.nothingWritten()
+	f.nothingWritten()
 }
 
-// checkProblem: status 0 stands for 400 or 422, where either describes it.
+// checkProblem takes status 0 for 400 or 422, where either describes the problem.
 func checkProblem(t *testing.T, name string, a answer, status int, field string) {
 	t.Helper()
 	if status == 0 && (a.Status == http.StatusBadRequest || a.Status == http.StatusUnprocessableEntity) {
@@ -126,7 +126,7 @@ func checkProblem(t *testing.T, name string, a answer, status int, field string)
 
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	unknown := uuid.Must(uuid.NewV7()).String()
 	tests := map[string]struct {
 		method, path, body string
@@ -134,36 +134,53 @@ func TestBadRequests(t *testing.T) {
 		status             int
 		field              string
 	}{
-		"2 MiB":               {"POST", "/orders", strings.Replace(cart, "Ada", strings.Repeat("A", 2<<20), 1), nil, http.StatusRequestEntityTooLarge, ""},
-		"2 MiB of space":      {"POST", "/orders", strings.Repeat(" ", 2<<20) + cart, nil, http.StatusRequestEntityTooLarge, ""},
-		"text/plain":          {"POST", "/orders", cart, []string{"Content-Type", "text/plain"}, http.StatusUnsupportedMediaType, ""},
-		"no content type":     {"POST", "/orders", cart, []string{"Content-Type", ""}, http.StatusUnsupportedMediaType, ""},
-		"form":                {"POST", "/orders", "a=b", []string{"Content-Type", "application/x-www-form-urlencoded"}, http.StatusUnsupportedMediaType, ""},
-		"long key":            {"POST", "/orders", cart, []string{"Idempotency-Key", strings.Repeat("k", 256)}, http.StatusBadRequest, "Idempotency-Key"},
-		"PUT":                 {"PUT", "/orders", cart, nil, http.StatusMethodNotAllowed, ""},
-		"unknown route":       {"GET", "/order", "", nil, http.StatusNotFound, ""},
-		"malformed id":        {"GET", "/orders/42", "", nil, http.StatusBadRequest, "orderId"},
-		"injected id":         {"GET", "/orders/'%20OR%201=1--", "", nil, http.StatusBadRequest, "orderId"},
-		"NUL in the id":       {"GET", "/orders/%00", "", nil, http.StatusBadRequest, "orderId"},
-		"unknown id":          {"GET", "/orders/" + unknown, "", nil, http.StatusNotFound, ""},
-		"events, malformed":   {"GET", "/orders/42/events", "", nil, http.StatusBadRequest, "orderId"},
-		"events, unknown":     {"GET", "/orders/" + unknown + "/events", "", nil, http.StatusNotFound, ""},
-		"version 0":           {"GET", "/orders/" + unknown + "?version=0", "", nil, http.StatusBadRequest, "version"},
-		"version x":           {"GET", "/orders/" + unknown + "?version=x", "", nil, http.StatusBadRequest, "version"},
-		"version 2^64":        {"GET", "/orders/" + unknown + "?version=18446744073709551616", "", nil, http.StatusBadRequest, "version"},
-		"cancel, malformed":   {"POST", "/orders/42/cancel", "", nil, http.StatusBadRequest, "orderId"},
-		"cancel, unknown":     {"POST", "/orders/" + unknown + "/cancel", "", nil, http.StatusNotFound, ""},
-		"cancel, field":       {"POST", "/orders/" + unknown + "/cancel", `{"why": "x"}`, nil, http.StatusUnprocessableEntity, "why"},
-		"cancel, no text":     {"POST", "/orders/" + unknown + "/cancel", `{"reason": 7}`, nil, http.StatusUnprocessableEntity, "reason"},
-		"cancel, long text":   {"POST", "/orders/" + unknown + "/cancel", `{"reason": "` + strings.Repeat("x", 501) + `"}`, nil, http.StatusUnprocessableEntity, "reason"},
-		"cancel, NUL":         {"POST", "/orders/" + unknown + "/cancel", `{"reason": "\u0000"}`, nil, http.StatusBadRequest, "reason"},
-		"cancel, no JSON":     {"POST", "/orders/" + unknown + "/cancel", `x`, nil, http.StatusBadRequest, ""},
-		"cancel, plain text":  {"POST", "/orders/" + unknown + "/cancel", `x`, []string{"Content-Type", "text/plain"}, http.StatusUnsupportedMediaType, ""},
+		"2 MiB":                 {"POST", "/orders", strings.Replace(cart, "Ada", strings.Repeat("A", 2<<20), 1), nil, http.StatusRequestEntityTooLarge, ""},
+		"2 MiB of space":        {"POST", "/orders", strings.Repeat(" ", 2<<20) + cart, nil, http.StatusRequestEntityTooLarge, ""},
+		"text/plain":            {"POST", "/orders", cart, []string{"Content-Type", "text/plain"}, http.StatusUnsupportedMediaType, ""},
+		"no content type":       {"POST", "/orders", cart, []string{"Content-Type", ""}, http.StatusUnsupportedMediaType, ""},
+		"form":                  {"POST", "/orders", "a=b", []string{"Content-Type", "application/x-www-form-urlencoded"}, http.StatusUnsupportedMediaType, ""},
+		"long key":              {"POST", "/orders", cart, []string{"Idempotency-Key", strings.Repeat("k", 256)}, http.StatusBadRequest, "Idempotency-Key"},
+		"PUT":                   {"PUT", "/orders", cart, nil, http.StatusMethodNotAllowed, ""},
+		"unknown route":         {"GET", "/order", "", nil, http.StatusNotFound, ""},
+		"malformed id":          {"GET", "/orders/42", "", nil, http.StatusBadRequest, "orderId"},
+		"injected id":           {"GET", "/orders/'%20OR%201=1--", "", nil, http.StatusBadRequest, "orderId"},
+		"NUL in the id":         {"GET", "/orders/%00", "", nil, http.StatusBadRequest, "orderId"},
+		"unknown id":            {"GET", "/orders/" + unknown, "", nil, http.StatusNotFound, ""},
+		"events, malformed":     {"GET", "/orders/42/events", "", nil, http.StatusBadRequest, "orderId"},
+		"events, unknown":       {"GET", "/orders/" + unknown + "/events", "", nil, http.StatusNotFound, ""},
+		"version 0":             {"GET", "/orders/" + unknown + "?version=0", "", nil, http.StatusBadRequest, "version"},
+		"version x":             {"GET", "/orders/" + unknown + "?version=x", "", nil, http.StatusBadRequest, "version"},
+		"version 2^64":          {"GET", "/orders/" + unknown + "?version=18446744073709551616", "", nil, http.StatusBadRequest, "version"},
+		"cancel, malformed":     {"POST", "/orders/42/cancel", "", nil, http.StatusBadRequest, "orderId"},
+		"cancel, unknown":       {"POST", "/orders/" + unknown + "/cancel", "", nil, http.StatusNotFound, ""},
+		"cancel, field":         {"POST", "/orders/" + unknown + "/cancel", `{"why": "x"}`, nil, http.StatusUnprocessableEntity, "why"},
+		"cancel, no text":       {"POST", "/orders/" + unknown + "/cancel", `{"reason": 7}`, nil, http.StatusUnprocessableEntity, "reason"},
+		"cancel, long text":     {"POST", "/orders/" + unknown + "/cancel", `{"reason": "` + strings.Repeat("x", 501) + `"}`, nil, http.StatusUnprocessableEntity, "reason"},
+		"cancel, NUL":           {"POST", "/orders/" + unknown + "/cancel", `{"reason": "\u0000"}`, nil, http.StatusBadRequest, "reason"},
+		"cancel, no JSON":       {"POST", "/orders/" + unknown + "/cancel", `x`, nil, http.StatusBadRequest, ""},
+		"cancel, plain text":    {"POST", "/orders/" + unknown + "/cancel", `x`, []string{"Content-Type", "text/plain"}, http.StatusUnsupportedMediaType, ""},
+		"draft, total":          {"POST", "/orders", `{"draft":true,"customer":{"id":"c","name":"n","email":"a@b"},"currency":"GBP","totalAmount":1}`, nil, http.StatusUnprocessableEntity, "totalAmount"},
+		"draft, deadline":       {"POST", "/orders", `{"draft":true,"customer":{"id":"c","name":"n","email":"a@b"},"currency":"GBP","confirmWithinSeconds":1}`, nil, http.StatusUnprocessableEntity, "confirmWithinSeconds"},
+		"draft, no customer":    {"POST", "/orders", `{"draft":true,"currency":"GBP"}`, nil, http.StatusUnprocessableEntity, "customer"},
+		"draft, currency":       {"POST", "/orders", `{"draft":true,"customer":{"id":"c","name":"n","email":"a@b"},"currency":"XXQ"}`, nil, http.StatusUnprocessableEntity, "currency"},
+		"draft, two lines":      {"POST", "/orders", `{"draft":true,"customer":{"id":"c","name":"n","email":"a@b"},"currency":"GBP","items":[{"sku":"A","quantity":1,"unitPrice":1},{"sku":"A","quantity":1,"unitPrice":1}]}`, nil, http.StatusUnprocessableEntity, "items[1].sku"},
+		"no address, no items":  {"POST", "/orders", `{"customer":{"id":"c","name":"n","email":"a@b"},"currency":"GBP"}`, nil, http.StatusUnprocessableEntity, "shippingAddress"},
+		"list of all orders":    {"GET", "/orders", "", nil, http.StatusBadRequest, "draft"},
+		"list of other orders":  {"GET", "/orders?draft=false", "", nil, http.StatusBadRequest, "draft"},
+		"list, cursor":          {"GET", "/orders?draft=true&cursor=7", "", nil, http.StatusBadRequest, "cursor"},
+		"list, limit":           {"GET", "/orders?draft=true&limit=501", "", nil, http.StatusBadRequest, "limit"},
+		"edit, no If-Match":     {"POST", "/orders/" + unknown + "/place", "", nil, http.StatusPreconditionRequired, ""},
+		"edit, two tags":        {"POST", "/orders/" + unknown + "/place", "", []string{"If-Match", `"1", "2"`}, http.StatusBadRequest, "If-Match"},
+		"edit, unknown":         {"POST", "/orders/" + unknown + "/place", "", []string{"If-Match", "*"}, http.StatusNotFound, ""},
+		"edit, unknown, item":   {"POST", "/orders/" + unknown + "/items", `{"sku":"A","quantity":1,"unitPrice":1}`, []string{"If-Match", "*"}, http.StatusNotFound, ""},
+		"edit, field":           {"POST", "/orders/" + unknown + "/items", `{"sku":"A","quantity":1,"unitPrice":1,"price":1}`, []string{"If-Match", "*"}, http.StatusUnprocessableEntity, "price"},
+		"edit, SKU in the path": {"DELETE", "/orders/" + unknown + "/items/a%20b", "", []string{"If-Match", "*"}, http.StatusBadRequest, "sku"},
+
 		"cancel by GET":       {"GET", "/orders/" + unknown + "/cancel", "", nil, http.StatusMethodNotAllowed, ""},
-		"no route, no effect": {"DELETE", "/orders/" + unknown, "", nil, http.StatusMethodNotAllowed, ""},
+		"no route, no effect": {"PATCH", "/orders/" + unknown, "", nil, http.StatusMethodNotAllowed, ""},
 	}
 	for name, tt := range tests {
-		checkProblem(t, name, k.do(tt.method, tt.path, tt.body, tt.header...), tt.status, tt.field)
+		checkProblem(t, name, f.do(tt.method, tt.path, tt.body, tt.header...), tt.status, tt.field)
 	}
-	k.nothingWritten()
+	f.nothingWritten()
 }

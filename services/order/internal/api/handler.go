@@ -12,14 +12,14 @@ import (
 
 var _ ServerInterface = (*API)(nil)
 
-// NewHandler gives the routes of openapi.yaml (spec) behind its validation. wake is
-// called after each request that may have left rows in the outbox.
+// NewHandler returns the routes of openapi.yaml (spec) behind its validation. The handler calls
+// wake after each request that may have left rows in the outbox.
 func NewHandler(spec []byte, a *app.App, pool *pgxpool.Pool, wake func(), reg prometheus.Registerer) (http.Handler, error) {
 	doc, err := httpapi.LoadSpec(spec)
 	if err != nil {
 		return nil, err
 	}
-	router, err := httpapi.NewRouter(doc, reg)
+	router, err := httpapi.NewRouter(doc, reg, httpapi.WithSubject("orderId"))
 	if err != nil {
 		return nil, err
 	}

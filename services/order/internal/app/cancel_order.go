@@ -6,41 +6,36 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/pkg/reaction"
+	"eventshop.example/pkg/telemetry"
+	"eventshop.example/services/order/order"
 )
 
-// cancelTries is how often CancelOrder decides anew when another writer was faster.
-// An order's life has about five changes, so a caller that loses this often has met
-// all of them.
-const cancelTries = 5
-
-// CancelOrder asks for an order's cancellation on behalf of its customer. The order
-// returned is CANCELLING, or CANCELLED when that is over already. An order that has
-// left is of kind Conflict, an unknown one NotFound.
-func (a *App) CancelOrder(ctx context.Context, tx pgx.Tx, orderID, why string) (order.Order, error) {
-	in := order.Input{Kind: order.RequestCancellation, Detail: why}
-	var o order.Order
-	var decision order.Decision
-	var err error
-	for range cancelTries {
-		// A savepoint, because a lost race spoils the transaction and the caller's
-		// has more in it (the idempotency key).
-		err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-			o, decision, err = a.change(ctx, tx, orderID, in, causeOf(ctx, orderID))
-			return err
-		})
-		if errs.KindOf(err) != errs.Conflict {
-			break
+// CancelOrder requests the cancellation of an order for its customer. The returned order is
+// CANCELLING, or CANCELLED when it was already cancelled. The error has kind Conflict when the
+// parcel has left and NotFound when the order does not exist. published is the version of the order's
+// last published event; see [App.PublishedVersion]. The caller calls committed after the commit.
+func (a *App) CancelOrder(ctx context.Context, tx pgx.Tx, orderID, why string) (o order.Order, published int64, committed func(context.Context), err error) {
+	cause := causeOf(ctx, orderID)
+	in := Input{Message: order.Message{Input: order.RequestCancellation, Detail: why}}
+	decisions, err := a.Orders.Run(ctx, tx, a.Orders.Step(orderID, in, cause))
+	if err != nil {
+		return order.Order{}, 0, nil, err
+	}
+	decided := decisions[0].State
+	if !decided.State.Placed() {
+		return decided.Order, 0, nil, errs.New(errs.Conflict, "order %s is %s and was not placed; a draft is discarded", orderID, decided.State)
+	}
+	if decided.action == order.Refuse {
+		return decided.Order, 0, nil, errs.New(errs.Conflict, "order %s is %s and can no longer be cancelled", orderID, decided.State)
+	}
+	published = decided.Version // what this cancellation appended is published
+	if len(decisions[0].Events) == 0 {
+		if published, err = a.PublishedVersion(ctx, tx, orderID, decided.Version); err != nil {
+			return order.Order{}, 0, nil, err
 		}
 	}
-	switch {
-	case errs.KindOf(err) == errs.Conflict:
-		return o, errs.Wrap(errs.Transient, err, "order is changing; try again") // not an answer about the order
-	case err != nil:
-		return o, err
-	}
-	if decision.Outcome == order.Refuse {
-		return o, errs.New(errs.Conflict, "order %s is %s and can no longer be cancelled", orderID, o.Status)
-	}
-	return o, nil
+	return decided.Order, published, func(ctx context.Context) {
+		reaction.Committed(telemetry.With(ctx, orderID, "", cause.CorrelationID), decisions...)
+	}, nil
 }

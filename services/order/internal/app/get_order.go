@@ -6,57 +6,56 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/eventstore"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/order"
 )
 
-// Recorded is a domain event with its place in the order's stream.
-type Recorded struct {
-	Version    int64
-	RecordedAt time.Time
-	Event      order.Event
-}
-
-// GetOrder gives the order as it is now: NotFound when there is none.
+// GetOrder returns the current order. The error has kind NotFound when there is none.
 func (a *App) GetOrder(ctx context.Context, orderID string) (order.Order, error) {
-	return a.load(ctx, a.reads, orderID)
-}
-
-// GetOrderAt gives the order as it was when its stream had the version: NotFound
-// when the stream has not got that far.
-func (a *App) GetOrderAt(ctx context.Context, orderID string, version int64) (order.Order, error) {
-	records, err := eventstore.LoadUntilVersion(ctx, a.reads, orderID, version)
+	found, err := a.look(ctx, a.reads, orderID)
 	if err != nil {
 		return order.Order{}, err
 	}
-	o, err := fold(order.Order{}, records)
-	switch {
-	case err != nil:
-		return o, err
-	case o.Status == order.None:
-		return o, errs.New(errs.NotFound, "there is no order %s", orderID)
-	case o.Version < version:
-		return o, errs.New(errs.NotFound, "order %s has no version %d, it is at %d", orderID, version, o.Version)
+	o, ok := found[orderID]
+	if !ok {
+		return order.Order{}, errs.New(errs.NotFound, "there is no order %s", orderID)
 	}
-	return o, nil
+	return o.Order, o.unreadable
 }
 
-// GetOrderEvents gives all domain events of an order, oldest first: NotFound when
-// there is none.
-func (a *App) GetOrderEvents(ctx context.Context, orderID string) ([]Recorded, error) {
-	records, err := eventstore.Load(ctx, a.reads, orderID, 0)
+// GetOrderAt returns the order as of the given version of its stream. The error has kind NotFound
+// when the stream has not reached that version.
+func (a *App) GetOrderAt(ctx context.Context, orderID string, version int64) (order.Order, error) {
+	then, err := a.states.LoadVersion(ctx, a.reads, orderID, version)
+	switch {
+	case err != nil:
+		return order.Order{}, err
+	case then.Err != nil:
+		return order.Order{}, then.Err
+	case then.Version == 0:
+		return order.Order{}, errs.New(errs.NotFound, "there is no order %s", orderID)
+	case then.Version < version:
+		return order.Order{}, errs.New(errs.NotFound, "order %s has no version %d, it is at %d", orderID, version, then.Version)
+	}
+	return then.State, nil
+}
+
+// GetOrderAsOf returns the order as it was at an instant; see [eventstore.VersionAt]. The error has kind
+// NotFound when the order does not exist, and when it was created later: then it says when.
+func (a *App) GetOrderAsOf(ctx context.Context, orderID string, at time.Time) (order.Order, error) {
+	version, err := eventstore.VersionAt(ctx, a.reads, orderID, at)
 	if err != nil {
-		return nil, err
+		return order.Order{}, err
 	}
-	if len(records) == 0 {
-		return nil, errs.New(errs.NotFound, "there is no order %s", orderID)
+	if version > 0 {
+		return a.GetOrderAt(ctx, orderID, version)
 	}
-	recorded := make([]Recorded, len(records))
-	for i, r := range records {
-		e, err := order.Decode(r.Type, r.Data)
-		if err != nil {
-			return nil, err
-		}
-		recorded[i] = Recorded{Version: r.Version, RecordedAt: r.RecordedAt, Event: e}
+	created, ok, err := eventstore.Began(ctx, a.reads, orderID)
+	switch {
+	case err != nil:
+		return order.Order{}, err
+	case !ok:
+		return order.Order{}, errs.New(errs.NotFound, "there is no order %s", orderID)
 	}
-	return recorded, nil
+	return order.Order{}, errs.New(errs.NotFound, "order %s did not exist at %s, it was created at %s",
+		orderID, at.UTC().Format(time.RFC3339Nano), created.Format(time.RFC3339Nano))
 }

@@ -5,55 +5,60 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/order"
 )
 
-// metrics count inside transactions, just before they commit: one that is rolled
-// back and repeated counts twice. They are for watching, the store is for counting.
+// metrics are counted after the commit. A process that dies in between has not counted. Use the
+// metrics for monitoring and the store for exact counts.
 type metrics struct {
 	orders    *prometheus.CounterVec
 	decisions *prometheus.CounterVec
 	saga      prometheus.Histogram
+	refused   prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		orders: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_orders_total",
+			Name: "orders_total",
 			Help: "Orders that came to a status, by status and, when cancelled, by reason.",
 		}, []string{"status", "reason"}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_order_decisions_total",
+			Name: "order_decisions_total",
 			Help: "What orders made of inputs: apply, duplicate, compensate, wait, refuse.",
 		}, []string{"input", "outcome"}),
 		saga: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "eventshop_order_saga_seconds",
+			Name: "order_saga_seconds",
 			Help: "From an order's acceptance to CONFIRMED.",
-			// Around the goals of 40 ms (median) and 150 ms (99th percentile), then up to
-			// the default deadline.
+			// Fine steps around the goals of 40 ms (median) and 150 ms (99th percentile), then
+			// coarse ones up to the default deadline.
 			Buckets: []float64{.01, .02, .03, .04, .06, .08, .1, .15, .25, .5, 1, 2.5, 5, 15, 60, 300},
 		}),
 	}
+	m.refused = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "orders_refused_total",
+		Help: "Orders that were not accepted, because too many are PENDING.",
+	})
 	if reg != nil {
-		reg.MustRegister(m.orders, m.decisions, m.saga)
+		reg.MustRegister(m.orders, m.decisions, m.saga, m.refused)
 	}
 	return m
 }
 
-func (m metrics) decided(k order.Kind, o order.Outcome) {
-	m.decisions.WithLabelValues(string(k), string(o)).Inc()
+func (m metrics) decided(in order.Input, a order.Action) {
+	m.decisions.WithLabelValues(string(in), string(a)).Inc()
 }
 
 func (m metrics) moved(before, after order.Order, at time.Time) {
-	if before.Status == after.Status {
+	if before.State == after.State {
 		return
 	}
 	reason := ""
 	if after.Cancelled != nil {
 		reason = after.Cancelled.Reason
 	}
-	m.orders.WithLabelValues(string(after.Status), reason).Inc()
-	if after.Status == order.Confirmed {
+	m.orders.WithLabelValues(string(after.State), reason).Inc()
+	if after.State == order.Confirmed {
 		m.saga.Observe(at.Sub(after.PlacedAt).Seconds())
 	}
 }

@@ -1,20 +1,16 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/order"
 )
 
-// OnPaymentFailed ends the order: nothing was charged, so nothing has to be undone.
-func (a *App) OnPaymentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error {
-	return a.react(ctx, tx, e.Data.OrderID, order.Input{
-		Kind:   order.PaymentFailed,
+// OnPaymentFailed cancels the order. No money was taken, so there is nothing to compensate.
+func OnPaymentFailed(e consumer.Event[events.PaymentFailed]) Input {
+	return Input{Message: order.Message{
+		Input:  order.PaymentFailed,
 		Reason: e.Data.Reason,
 		Detail: e.Data.Detail,
-	}, e.Cause())
+	}}
 }

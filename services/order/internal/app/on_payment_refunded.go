@@ -1,20 +1,16 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/order"
 )
 
-// OnPaymentRefunded ends an order that was being undone: the money is back, and
-// what was reserved goes back by inventory's own reaction to the failure.
-func (a *App) OnPaymentRefunded(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentRefunded]) error {
-	return a.react(ctx, tx, e.Data.OrderID, order.Input{
-		Kind:   order.PaymentRefunded,
+// OnPaymentRefunded ends an order that was being compensated: the money is returned. Inventory
+// releases the reserved items in its own reaction to the failure.
+func OnPaymentRefunded(e consumer.Event[events.PaymentRefunded]) Input {
+	return Input{Message: order.Message{
+		Input:  order.PaymentRefunded,
 		Reason: e.Data.Reason,
-	}, e.Cause())
+	}}
 }

@@ -1,20 +1,16 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/order"
 )
 
-// OnShipmentCancellationRejected notes that the cancellation came too late; the
-// dispatch that says so is an event of its own.
-func (a *App) OnShipmentCancellationRejected(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentCancellationRejected]) error {
-	return a.react(ctx, tx, e.Data.OrderID, order.Input{
-		Kind:   order.ShipmentCancellationRejected,
+// OnShipmentCancellationRejected records that the cancellation came too late. The dispatch itself
+// is a separate event.
+func OnShipmentCancellationRejected(e consumer.Event[events.ShipmentCancellationRejected]) Input {
+	return Input{Message: order.Message{
+		Input:  order.ShipmentCancellationRejected,
 		Reason: e.Data.Reason,
-	}, e.Cause())
+	}}
 }

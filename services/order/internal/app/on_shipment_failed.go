@@ -1,21 +1,17 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/order"
 )
 
-// OnShipmentFailed notes why the order will end; it ends when the money is back
+// OnShipmentFailed records why the order will end. The order ends when the money is returned
 // (OnPaymentRefunded).
-func (a *App) OnShipmentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentFailed]) error {
-	return a.react(ctx, tx, e.Data.OrderID, order.Input{
-		Kind:   order.ShipmentFailed,
+func OnShipmentFailed(e consumer.Event[events.ShipmentFailed]) Input {
+	return Input{Message: order.Message{
+		Input:  order.ShipmentFailed,
 		Reason: e.Data.Reason,
 		Detail: e.Data.Detail,
-	}, e.Cause())
+	}}
 }

@@ -1,19 +1,15 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/order"
 )
 
-// OnShipmentScheduled confirms the order: the last step before the pivot is done.
-func (a *App) OnShipmentScheduled(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentScheduled]) error {
-	return a.react(ctx, tx, e.Data.OrderID, order.Input{
-		Kind:       order.ShipmentScheduled,
+// OnShipmentScheduled confirms the order. Scheduling is the last step before the pivot.
+func OnShipmentScheduled(e consumer.Event[events.ShipmentScheduled]) Input {
+	return Input{Message: order.Message{
+		Input:      order.ShipmentScheduled,
 		TrackingID: e.Data.TrackingID,
-	}, e.Cause())
+	}}
 }

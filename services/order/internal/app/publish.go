@@ -1,51 +1,96 @@
 package app
 
 import (
+	"context"
+	"slices"
 	"time"
 
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/eventstore"
 	"eventshop.example/pkg/outbox"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/services/order/order"
 )
 
-// publish translates domain events, which are private, into the integration events
-// other services are promised. Each carries the stream version at which its fact
-// held, so that consumers can tell old from new. before is the order without them.
-func publish(before order.Order, news []order.Event, at time.Time, cause outbox.Cause) []outbox.Entry {
+// publish translates private domain events into the integration events that other services receive.
+// Each integration event carries the stream version at which its fact became true, so that
+// consumers can recognise old events. before is the order without the new events.
+//
+// A snapshot is published when the order ends, at every change after its end, and when its version has
+// passed a multiple of the service's snapshot interval. Between these, its events say more.
+func (a *App) publish(before order.Order, news []order.Event, at time.Time, cause outbox.Cause) []outbox.Entry {
 	var entries []outbox.Entry
-	add := func(version int64, e events.Event) {
+	add := func(version int64, e event.Event) {
 		entries = append(entries, outbox.Entry{Event: e, AggregateID: e.AggregateKey(), Version: version, Cause: cause})
 	}
 	o := before
 	for _, e := range news {
 		o = o.Apply(e)
 		switch e := e.(type) {
-		case order.WasConfirmed:
+		case order.OrderConfirmed:
 			add(o.Version, events.OrderConfirmed{OrderID: o.ID, TrackingID: e.TrackingID, OccurredAt: at})
-		case order.CancellationRequested:
-			add(o.Version, events.OrderCancellationRequested{OrderID: o.ID, Reason: e.Reason, Detail: e.Detail, OccurredAt: at})
-		case order.WasCancelled:
+		case order.OrderCancellationRequested:
+			add(o.Version, events.OrderCancellationRequested{OrderID: o.ID, Reason: e.Reason(), Detail: e.Detail, OccurredAt: at})
+		case order.OrderCancelled:
 			add(o.Version, events.OrderCancelled{OrderID: o.ID, Reason: e.Reason, Detail: e.Detail, OccurredAt: at})
-		case order.WasShipped:
+		case order.OrderShipped:
 			add(o.Version, events.OrderShipped{OrderID: o.ID, TrackingID: o.TrackingID, OccurredAt: at})
-		case order.WasDelivered:
+		case order.OrderDelivered:
 			add(o.Version, events.OrderDelivered{OrderID: o.ID, OccurredAt: at})
 		}
-		// FulfilmentFailed, CancellationRejected and NeedsAttention stay private: they
-		// record what other services have published themselves.
+		// The events that are private record facts that other services have published themselves.
 	}
-	if before.Status == order.None {
-		// One event with everything (event-carried state transfer) for the whole
-		// first append, and beside it the bare notification for those who would
-		// rather ask.
+	if !o.State.Placed() {
+		return nil
+	}
+	if !before.State.Placed() {
+		// What places an order is published as one event with all data (event-carried state transfer).
+		// OrderPlaced is the notification without data, for consumers that prefer to query.
 		add(o.Version, created(o, at))
 		add(o.Version, events.OrderPlaced{OrderID: o.ID, OccurredAt: at})
 	}
-	add(o.Version, events.OrderSnapshot{
-		OrderID: o.ID, Version: o.Version, Status: string(o.Status), CustomerID: o.Customer.ID,
-		TotalAmount: o.TotalAmount, Currency: o.Currency, OccurredAt: at,
-	})
+	if o.State.Ended() || a.states.Due(before.Version, o.Version) {
+		add(o.Version, events.OrderSnapshot{
+			OrderID: o.ID, Version: o.Version, Status: string(o.State), CustomerID: o.Customer.ID,
+			TotalAmount: o.TotalAmount, Currency: o.Currency, OccurredAt: at,
+		})
+	}
 	return entries
+}
+
+// private reports whether a domain event is not published as an order event.
+func private(e order.Event) bool {
+	switch e.(type) {
+	case order.DraftStarted, order.DraftItemAdded, order.DraftItemChanged, order.DraftItemRemoved, order.DraftAddressChanged,
+		order.DraftDiscarded, order.DraftPlaced:
+		return true // no other service knows of drafts
+	case order.OrderFulfilmentFailed, order.OrderCancellationRejected, order.OrderNeedsAttention:
+		return true
+	}
+	return false
+}
+
+// PublishedVersion returns the version of the last published order event among an order's events up
+// to the given version of its stream. A read model of order events can follow the stream up to
+// there, because private domain events have versions of their own. The error has kind NotFound when
+// there is no order.
+func (a *App) PublishedVersion(ctx context.Context, q postgres.Querier, orderID string, until int64) (int64, error) {
+	records, err := eventstore.LoadUntilVersion(ctx, q, orderID, until)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range slices.Backward(records) {
+		e, err := order.Decode(r.Type, r.Data)
+		if err != nil {
+			return 0, err
+		}
+		if !private(e) {
+			return r.Version, nil
+		}
+	}
+	return 0, errs.New(errs.NotFound, "there is no order %s", orderID)
 }
 
 func created(o order.Order, at time.Time) events.OrderCreated {

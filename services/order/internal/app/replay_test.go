@@ -13,32 +13,35 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/order/internal/order"
+	"eventshop.example/services/order/internal/app"
+	"eventshop.example/services/order/order"
 )
 
-// said is an event that was published, with its delivery as the consumer makes it.
-type said struct {
+// delivery is a published event with its delivery as the consumer makes it.
+type delivery struct {
 	topic, order, name string
 	deliver            func() error
 }
 
-func says[T events.Event](k *kit, reaction func(context.Context, pgx.Tx, consumer.Event[T]) error, data T) said {
-	e := event(data)
-	return said{events.TypeOf[T]().Topic, data.AggregateKey(), data.EventType(), func() error {
-		return k.tx(func(tx pgx.Tx) error { return reaction(context.Background(), tx, e) })
-	}}
+func deliveryOf[T event.Event](f *fixture, input func(consumer.Event[T]) app.Input, data T) delivery {
+	e := delivered(data)
+	return delivery{
+		topic: events.TypeOf[T]().Topic, order: data.AggregateKey(), name: data.EventType(),
+		deliver: func() error { return deliver(f, input, e) },
+	}
 }
 
-// TestReplayHasNoEffect tells the order service every saga, and then all of it again
-// without an inbox: from the beginning, and with the topics in other orders. Nothing fails,
-// no row changes and no event is added; also not in an order whose facts contradicted each
-// other, and not in one that a customer is cancelling.
+// TestReplayHasNoEffect processes every saga, and then all events again without an inbox: from the
+// beginning, and with the topics in other orders. Nothing fails, no row changes and no event is
+// added. That includes an order whose facts contradicted each other and an order that a customer is
+// cancelling.
 func TestReplayHasNoEffect(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	var all []said
-	tell := func(more ...said) {
+	f := newFixture(t)
+	var all []delivery
+	receive := func(more ...delivery) {
 		t.Helper()
 		for _, e := range more {
 			if err := e.deliver(); err != nil {
@@ -47,81 +50,81 @@ func TestReplayHasNoEffect(t *testing.T) {
 		}
 		all = append(all, more...)
 	}
-	ends := map[string]order.Status{}
-	placed := func(end order.Status) string {
-		id := k.place(cart()).ID
+	ends := map[string]order.State{}
+	placed := func(end order.State) string {
+		id := f.place(cart()).ID
 		ends[id] = end
 		return id
 	}
 	cancels := func(id string) {
-		if _, err := k.cancel(id, "changed my mind"); err != nil {
+		if _, err := f.cancel(id, "changed my mind"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	scheduled := func(id string) said {
-		return says(k, k.app.OnShipmentScheduled, events.ShipmentScheduled{OrderID: id, TrackingID: "T1"})
+	scheduled := func(id string) delivery {
+		return deliveryOf(f, app.OnShipmentScheduled, events.ShipmentScheduled{OrderID: id, TrackingID: "T1"})
 	}
-	dispatched := func(id string) said {
-		return says(k, k.app.OnShipmentDispatched, events.ShipmentDispatched{OrderID: id, TrackingID: "T1"})
+	dispatched := func(id string) delivery {
+		return deliveryOf(f, app.OnShipmentDispatched, events.ShipmentDispatched{OrderID: id, TrackingID: "T1"})
 	}
-	arrived := func(id string) said {
-		return says(k, k.app.OnShipmentDelivered, events.ShipmentDelivered{OrderID: id, DeliveredAt: k.time()})
+	arrived := func(id string) delivery {
+		return deliveryOf(f, app.OnShipmentDelivered, events.ShipmentDelivered{OrderID: id, DeliveredAt: f.time()})
 	}
-	declined := func(id string) said {
-		return says(k, k.app.OnPaymentFailed, events.PaymentFailed{OrderID: id, Reason: "insufficient_funds"})
+	declined := func(id string) delivery {
+		return deliveryOf(f, app.OnPaymentFailed, events.PaymentFailed{OrderID: id, Reason: "insufficient_funds"})
 	}
-	refunded := func(id, reason string) said {
-		return says(k, k.app.OnPaymentRefunded, events.PaymentRefunded{OrderID: id, Reason: reason})
+	refunded := func(id, reason string) delivery {
+		return deliveryOf(f, app.OnPaymentRefunded, events.PaymentRefunded{OrderID: id, Reason: reason})
 	}
-	stuck := func(id string) said {
-		return says(k, k.app.OnPaymentRefundFailed, events.PaymentRefundFailed{OrderID: id, Reason: "down", Attempts: 3})
+	stuck := func(id string) delivery {
+		return deliveryOf(f, app.OnPaymentRefundFailed, events.PaymentRefundFailed{OrderID: id, Reason: "down", Attempts: 3})
 	}
-	short := func(id string) said {
-		return says(k, k.app.OnInventoryReservationFailed, events.InventoryReservationFailed{OrderID: id, Reason: "out_of_stock"})
+	short := func(id string) delivery {
+		return deliveryOf(f, app.OnInventoryReservationFailed, events.InventoryReservationFailed{OrderID: id, Reason: "out_of_stock"})
 	}
-	refused := func(id string) said {
-		return says(k, k.app.OnShipmentFailed, events.ShipmentFailed{OrderID: id, Reason: "address_not_served"})
+	refused := func(id string) delivery {
+		return deliveryOf(f, app.OnShipmentFailed, events.ShipmentFailed{OrderID: id, Reason: "address_not_served"})
 	}
 
 	id := placed(order.Delivered)
-	tell(scheduled(id), dispatched(id), arrived(id))
+	receive(scheduled(id), dispatched(id), arrived(id))
 	id = placed(order.Cancelled)
-	tell(declined(id))
+	receive(declined(id))
 	id = placed(order.Cancelled)
-	tell(short(id), stuck(id), refunded(id, "out_of_stock"))
+	receive(short(id), stuck(id), refunded(id, "out_of_stock"))
 	id = placed(order.Cancelled)
-	tell(refused(id), refunded(id, "shipment_failed"))
+	receive(refused(id), refunded(id, "shipment_failed"))
 	id = placed(order.Cancelled) // cancelled before the charge
 	cancels(id)
-	tell(says(k, k.app.OnPaymentVoided, events.PaymentVoided{OrderID: id, Reason: "customer"}))
-	id = placed(order.Cancelled) // cancelled after it
-	tell(scheduled(id))
+	receive(deliveryOf(f, app.OnPaymentVoided, events.PaymentVoided{OrderID: id, Reason: "customer"}))
+	id = placed(order.Cancelled) // cancelled after the charge
+	receive(scheduled(id))
 	cancels(id)
-	tell(refunded(id, "customer"))
+	receive(refunded(id, "customer"))
 	id = placed(order.Delivered) // cancelled too late
-	tell(scheduled(id))
+	receive(scheduled(id))
 	cancels(id)
-	tell(dispatched(id), says(k, k.app.OnShipmentCancellationRejected, events.ShipmentCancellationRejected{OrderID: id, Reason: "dispatched"}), arrived(id))
+	receive(dispatched(id), deliveryOf(f, app.OnShipmentCancellationRejected, events.ShipmentCancellationRejected{OrderID: id, Reason: "dispatched"}), arrived(id))
 	id = placed(order.Pending) // nothing has ended yet
-	tell(short(id), stuck(id))
+	receive(short(id), stuck(id))
 	id = placed(order.Confirmed)
-	tell(scheduled(id))
-	// What cannot be, and a person has to look at.
+	receive(scheduled(id))
+	// Contradictory facts that a person has to look at.
 	id = placed(order.Cancelling)
-	tell(scheduled(id), declined(id))
+	receive(scheduled(id), declined(id))
 	cancels(id)
 	id = placed(order.Shipped)
-	tell(short(id), dispatched(id))
+	receive(short(id), dispatched(id))
 
-	want := k.everything()
+	want := f.everything()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for round := range 20 {
-		k.advance(time.Second) // what comes again comes later
+		f.advance(time.Second) // repeated events arrive later
 		again := slices.Clone(all)
 		switch {
-		case round == 0: // from the beginning, as it was
+		case round == 0: // from the beginning, in the same order
 		case round < 12:
 			again = interleaved(random, all)
 		default:
@@ -132,22 +135,22 @@ func TestReplayHasNoEffect(t *testing.T) {
 				t.Fatalf("%s in replay %d: %v", e.name, round, err)
 			}
 		}
-		if diff := cmp.Diff(want, k.everything()); diff != "" {
+		if diff := cmp.Diff(want, f.everything()); diff != "" {
 			t.Fatalf("after replay %d (-before +after):\n%s", round, diff)
 		}
 	}
 	for id, status := range ends {
-		if o := k.get(id); o.Status != status {
-			t.Errorf("an order is %s, want %s: %+v", o.Status, status, o)
+		if o := f.get(id); o.State != status {
+			t.Errorf("an order is %s, want %s: %+v", o.State, status, o)
 		}
 	}
 }
 
-// interleaved is an order of arrival that keeps the order of each order's events on each
-// topic, as Kafka does, and nothing else.
-func interleaved(random *rand.Rand, all []said) []said {
+// interleaved returns an order of arrival that, like Kafka, keeps the order of each order's events
+// on each topic and nothing else.
+func interleaved(random *rand.Rand, all []delivery) []delivery {
 	type queue struct{ topic, order string }
-	waiting := map[queue][]said{}
+	waiting := map[queue][]delivery{}
 	for _, e := range all {
 		k := queue{e.topic, e.order}
 		waiting[k] = append(waiting[k], e)
@@ -161,18 +164,18 @@ func interleaved(random *rand.Rand, all []said) []said {
 	return out
 }
 
-// everything is every row of every table that the reactions write, sorted.
-func (k *kit) everything() []string {
-	k.t.Helper()
+// everything returns every row of every table that the reactions write, sorted.
+func (f *fixture) everything() []string {
+	f.t.Helper()
 	var all []string
-	for _, table := range []string{"events", "snapshots", "saga_deadlines", "sagas", "outbox"} {
-		rows, err := k.pool.Query(context.Background(), fmt.Sprintf("SELECT to_jsonb(t) FROM %s t ORDER BY to_jsonb(t)::text", table))
+	for _, table := range []string{"events", "stream_snapshots", "saga_deadlines", "sagas", "outbox"} {
+		rows, err := f.pool.Query(context.Background(), fmt.Sprintf("SELECT to_jsonb(t) FROM %s t ORDER BY to_jsonb(t)::text", table))
 		if err != nil {
-			k.t.Fatal(err)
+			f.t.Fatal(err)
 		}
 		found, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
 		if err != nil {
-			k.t.Fatal(err)
+			f.t.Fatal(err)
 		}
 		for _, row := range found {
 			all = append(all, table+" "+string(row))

@@ -10,6 +10,17 @@ import (
 	"github.com/google/uuid"
 )
 
+type Draft struct {
+	OrderID     uuid.UUID
+	Version     int64
+	CustomerID  string
+	Items       int32
+	TotalAmount int64
+	Currency    string
+	StartedAt   time.Time
+	ChangedAt   time.Time
+}
+
 type Saga struct {
 	OrderID         uuid.UUID
 	Version         int64
@@ -22,6 +33,8 @@ type Saga struct {
 }
 
 type SagaDeadline struct {
-	OrderID uuid.UUID
-	DueAt   time.Time
+	OrderID     uuid.UUID
+	DueAt       time.Time
+	Traceparent string
+	Tracestate  string
 }

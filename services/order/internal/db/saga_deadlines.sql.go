@@ -12,49 +12,41 @@ import (
 	"github.com/google/uuid"
 )
 
-const addDeadline = `-- name: AddDeadline :exec
-INSERT INTO saga_deadlines (order_id, due_at) VALUES ($1, $2)
+const addDeadlines = `-- name: AddDeadlines :exec
+INSERT INTO saga_deadlines (order_id, due_at, traceparent, tracestate)
+SELECT unnest($1::uuid[]), unnest($2::timestamptz[]), unnest($3::text[]), unnest($4::text[])
 `
 
-type AddDeadlineParams struct {
-	OrderID uuid.UUID
-	DueAt   time.Time
+type AddDeadlinesParams struct {
+	OrderIds     []uuid.UUID
+	DueAt        []time.Time
+	Traceparents []string
+	Tracestates  []string
 }
 
-func (q *Queries) AddDeadline(ctx context.Context, arg AddDeadlineParams) error {
-	_, err := q.db.Exec(ctx, addDeadline, arg.OrderID, arg.DueAt)
+func (q *Queries) AddDeadlines(ctx context.Context, arg AddDeadlinesParams) error {
+	_, err := q.db.Exec(ctx, addDeadlines,
+		arg.OrderIds,
+		arg.DueAt,
+		arg.Traceparents,
+		arg.Tracestates,
+	)
 	return err
 }
 
-const claimDeadline = `-- name: ClaimDeadline :one
-SELECT order_id FROM saga_deadlines WHERE order_id = $1 AND due_at <= $2 FOR UPDATE SKIP LOCKED
+const claimDeadlines = `-- name: ClaimDeadlines :many
+SELECT order_id FROM saga_deadlines
+WHERE order_id = ANY ($1::uuid[]) AND due_at <= $2 FOR UPDATE SKIP LOCKED
 `
 
-type ClaimDeadlineParams struct {
-	OrderID uuid.UUID
-	Now     time.Time
+type ClaimDeadlinesParams struct {
+	OrderIds []uuid.UUID
+	Now      time.Time
 }
 
-// No row: another replica has it, or the order has moved on.
-func (q *Queries) ClaimDeadline(ctx context.Context, arg ClaimDeadlineParams) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, claimDeadline, arg.OrderID, arg.Now)
-	var order_id uuid.UUID
-	err := row.Scan(&order_id)
-	return order_id, err
-}
-
-const dueDeadlines = `-- name: DueDeadlines :many
-SELECT order_id FROM saga_deadlines WHERE due_at <= $1 ORDER BY due_at LIMIT $2
-`
-
-type DueDeadlinesParams struct {
-	Now  time.Time
-	Most int32
-}
-
-// Without locks: each row is claimed in the transaction that handles it.
-func (q *Queries) DueDeadlines(ctx context.Context, arg DueDeadlinesParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, dueDeadlines, arg.Now, arg.Most)
+// A missing row: another replica has it, or the order has moved on.
+func (q *Queries) ClaimDeadlines(ctx context.Context, arg ClaimDeadlinesParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, claimDeadlines, arg.OrderIds, arg.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -73,21 +65,47 @@ func (q *Queries) DueDeadlines(ctx context.Context, arg DueDeadlinesParams) ([]u
 	return items, nil
 }
 
-const lockDeadline = `-- name: LockDeadline :exec
-SELECT 1 FROM saga_deadlines WHERE order_id = $1 FOR UPDATE
+const dueDeadlines = `-- name: DueDeadlines :many
+SELECT order_id, traceparent, tracestate FROM saga_deadlines WHERE due_at <= $1 ORDER BY due_at LIMIT $2
 `
 
-// Taken before the order's events are appended; see app.change for the lock order.
-func (q *Queries) LockDeadline(ctx context.Context, orderID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, lockDeadline, orderID)
-	return err
+type DueDeadlinesParams struct {
+	Now  time.Time
+	Most int32
 }
 
-const removeDeadline = `-- name: RemoveDeadline :exec
-DELETE FROM saga_deadlines WHERE order_id = $1
+type DueDeadlinesRow struct {
+	OrderID     uuid.UUID
+	Traceparent string
+	Tracestate  string
+}
+
+// Without locks: each deadline passes in a transaction that locks its order first.
+func (q *Queries) DueDeadlines(ctx context.Context, arg DueDeadlinesParams) ([]DueDeadlinesRow, error) {
+	rows, err := q.db.Query(ctx, dueDeadlines, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DueDeadlinesRow
+	for rows.Next() {
+		var i DueDeadlinesRow
+		if err := rows.Scan(&i.OrderID, &i.Traceparent, &i.Tracestate); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const removeDeadlines = `-- name: RemoveDeadlines :exec
+DELETE FROM saga_deadlines WHERE order_id = ANY ($1::uuid[])
 `
 
-func (q *Queries) RemoveDeadline(ctx context.Context, orderID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, removeDeadline, orderID)
+func (q *Queries) RemoveDeadlines(ctx context.Context, orderIds []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, removeDeadlines, orderIds)
 	return err
 }

@@ -12,43 +12,50 @@ import (
 	"github.com/google/uuid"
 )
 
-const endSaga = `-- name: EndSaga :exec
-DELETE FROM sagas WHERE order_id = $1
+const endSagas = `-- name: EndSagas :exec
+DELETE FROM sagas WHERE order_id = ANY ($1::uuid[])
 `
 
-func (q *Queries) EndSaga(ctx context.Context, orderID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, endSaga, orderID)
+func (q *Queries) EndSagas(ctx context.Context, orderIds []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, endSagas, orderIds)
 	return err
 }
 
-const keepSaga = `-- name: KeepSaga :exec
+const keepSagas = `-- name: KeepSagas :exec
 INSERT INTO sagas (order_id, version, status, placed_at, confirm_by, changed_at, attention_reason, attention_detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+SELECT n.order_id, n.version, n.status, n.placed_at, n.confirm_by, n.changed_at,
+       CASE WHEN n.attention THEN n.attention_reason END, CASE WHEN n.attention THEN n.attention_detail END
+FROM (SELECT unnest($1::uuid[]) AS order_id, unnest($2::bigint[]) AS version, unnest($3::text[]) AS status,
+             unnest($4::timestamptz[]) AS placed_at, unnest($5::timestamptz[]) AS confirm_by,
+             unnest($6::timestamptz[]) AS changed_at, unnest($7::boolean[]) AS attention,
+             unnest($8::text[]) AS attention_reason, unnest($9::text[]) AS attention_detail) n
 ON CONFLICT (order_id) DO UPDATE SET version = excluded.version, status = excluded.status, changed_at = excluded.changed_at,
     attention_reason = excluded.attention_reason, attention_detail = excluded.attention_detail
 `
 
-type KeepSagaParams struct {
-	OrderID         uuid.UUID
-	Version         int64
-	Status          string
-	PlacedAt        time.Time
-	ConfirmBy       time.Time
-	ChangedAt       time.Time
-	AttentionReason *string
-	AttentionDetail *string
+type KeepSagasParams struct {
+	OrderIds         []uuid.UUID
+	Versions         []int64
+	Statuses         []string
+	PlacedAt         []time.Time
+	ConfirmBy        []time.Time
+	ChangedAt        []time.Time
+	Attention        []bool
+	AttentionReasons []string
+	AttentionDetails []string
 }
 
-func (q *Queries) KeepSaga(ctx context.Context, arg KeepSagaParams) error {
-	_, err := q.db.Exec(ctx, keepSaga,
-		arg.OrderID,
-		arg.Version,
-		arg.Status,
+func (q *Queries) KeepSagas(ctx context.Context, arg KeepSagasParams) error {
+	_, err := q.db.Exec(ctx, keepSagas,
+		arg.OrderIds,
+		arg.Versions,
+		arg.Statuses,
 		arg.PlacedAt,
 		arg.ConfirmBy,
 		arg.ChangedAt,
-		arg.AttentionReason,
-		arg.AttentionDetail,
+		arg.Attention,
+		arg.AttentionReasons,
+		arg.AttentionDetails,
 	)
 	return err
 }
@@ -96,6 +103,30 @@ func (q *Queries) ListSagas(ctx context.Context, arg ListSagasParams) ([]Saga, e
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pendingOrders = `-- name: PendingOrders :many
+SELECT order_id FROM sagas WHERE order_id = ANY ($1::uuid[]) AND status = 'PENDING'
+`
+
+func (q *Queries) PendingOrders(ctx context.Context, orderIds []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, pendingOrders, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var order_id uuid.UUID
+		if err := rows.Scan(&order_id); err != nil {
+			return nil, err
+		}
+		items = append(items, order_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

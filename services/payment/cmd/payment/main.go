@@ -1,13 +1,10 @@
-// Command payment runs the payment service. Its settings are environment variables; the
-// comments of payment.Config name them.
+// Command payment runs the payment service. Its settings are environment variables. `payment
+// settings` lists them.
 package main
 
 import (
-	"eventshop.example/pkg/migration"
-	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/services/payment"
 )
 
-func main() {
-	service.Main("payment", payment.ConfigFromEnv, payment.Run, migration.Command(payment.Components()))
-}
+func main() { participant.Main("payment", "orderId", payment.Run, payment.Components()) }

@@ -24,8 +24,8 @@ type HistoryEntry struct {
 	// Input Event, gateway answer or command, such as ShipmentCancelled or RefundMade
 	Input string `json:"input"`
 
-	// State State afterwards
-	State string `json:"state"`
+	// Status The payment's status afterwards
+	Status string `json:"status"`
 }
 
 // Payment defines model for Payment.
@@ -74,7 +74,7 @@ type Payment struct {
 
 	// Refunded What went back.
 	Refunded  *json.Number `json:"refunded,omitempty"`
-	State     string       `json:"state"`
+	Status    string       `json:"status"`
 	UpdatedAt time.Time    `json:"updatedAt"`
 
 	// Version Number of events the payment has emitted

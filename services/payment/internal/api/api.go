@@ -1,9 +1,9 @@
-// Package api is the payment service's HTTP edge: it decodes a request, calls the use
-// case, and encodes the answer. What a request may look like is in openapi.yaml, which
-// httpapi's router enforces before a handler runs.
+// Package api is the HTTP edge of the payment service. It decodes a request, calls the use case and
+// encodes the answer. openapi.yaml defines the valid requests, and httpapi.Validator enforces it
+// before a handler runs.
 //
-// Errors become problem details by their kind (httpapi.WriteError): bad input is never a
-// 5xx and writes nothing.
+// The kind of an error selects its problem document (httpapi.WriteError). Bad input never causes a
+// 5xx and never writes anything.
 package api
 
 import (
@@ -24,7 +24,7 @@ type API struct {
 	reads, writes *pgxpool.Pool
 }
 
-// GetPayment answers GET /payments/{orderId}.
+// GetPayment handles GET /payments/{orderId}.
 func (a *API) GetPayment(w http.ResponseWriter, r *http.Request, id uuid.UUID) {
 	row, history, err := a.app.GetPayment(r.Context(), a.reads, id.String())
 	if err != nil {
@@ -34,17 +34,18 @@ func (a *API) GetPayment(w http.ResponseWriter, r *http.Request, id uuid.UUID) {
 	httpapi.WriteJSON(w, http.StatusOK, view(id, row, history))
 }
 
-// RetryRefund answers POST /payments/{orderId}/refund-retry.
+// RetryRefund handles POST /payments/{orderId}/refund-retry.
 func (a *API) RetryRefund(w http.ResponseWriter, r *http.Request, id uuid.UUID, _ RetryRefundParams) {
 	scope := "POST /payments/" + id.String() + "/refund-retry"
-	httpapi.Idempotent(w, r, a.writes, scope, func(ctx context.Context, tx pgx.Tx) (int, any, error) {
-		if _, err := a.app.RetryRefund(ctx, tx, id.String()); err != nil {
-			return 0, nil, err
+	httpapi.Idempotent(w, r, a.writes, scope, func(ctx context.Context, tx pgx.Tx) (httpapi.Answer, error) {
+		committed, err := a.app.RetryRefund(ctx, tx, id.String())
+		if err != nil {
+			return httpapi.Answer{}, err
 		}
 		row, history, err := a.app.GetPayment(ctx, tx, id.String())
 		if err != nil {
-			return 0, nil, err
+			return httpapi.Answer{}, err
 		}
-		return http.StatusAccepted, view(id, row, history), nil
+		return httpapi.Answer{Status: http.StatusAccepted, Body: view(id, row, history), Committed: committed}, nil
 	})
 }

@@ -3,141 +3,56 @@ package api_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
-
-	"eventshop.example/pkg/breaker"
-	"eventshop.example/pkg/httpapi"
-	"eventshop.example/pkg/outbox"
-	"eventshop.example/pkg/pgtest"
-	"eventshop.example/pkg/postgres"
-	"eventshop.example/pkg/schema"
-	"eventshop.example/services/payment/internal/api"
-	"eventshop.example/services/payment/internal/app"
-	"eventshop.example/services/payment/internal/gateway"
 )
 
 const at = "2026-01-02T03:04:05Z"
-
-// kit is the HTTP API on a database of its own. No gateway and no registry: nothing over
-// HTTP calls them.
-type kit struct {
-	t    testing.TB
-	url  string
-	pool *pgxpool.Pool
-}
-
-func newKit(t testing.TB) *kit {
-	t.Helper()
-	pool := pgtest.NewDB(t, outbox.Component(), httpapi.IdempotencyComponent(),
-		postgres.Component{Name: "payment", FS: os.DirFS("../../migrations")})
-	now, err := time.Parse(time.RFC3339, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := app.New(app.Config{
-		Pool: pool, Outbox: outbox.New(schema.NewCodec(schema.NewClient("http://127.0.0.1:1")), "/eventshop/payment"),
-		Gateway: gateway.New("http://127.0.0.1:1", 0, breaker.New(breaker.Config{})), Now: func() time.Time { return now },
-	})
-	spec, err := os.ReadFile("../../openapi.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler, err := api.NewHandler(spec, a, pool, pool, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	return &kit{t: t, url: server.URL, pool: pool}
-}
-
-// row stores a payment; set is the part of an UPDATE that makes it what the test needs.
-func (k *kit) row(set string) (id string) {
-	k.t.Helper()
-	id = uuid.Must(uuid.NewV7()).String()
-	_, err := k.pool.Exec(context.Background(), `
-		INSERT INTO payments (order_id, state, correlation_id, created_at, updated_at) VALUES ($1, 'NONE', $1, $2, $2)`, id, at)
-	if err == nil {
-		_, err = k.pool.Exec(context.Background(), `UPDATE payments SET `+set+` WHERE order_id = $1`, id)
-	}
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return id
-}
-
-func (k *kit) do(method, path string, headers ...string) (int, http.Header, string) {
-	k.t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, k.url+path, nil)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return res.StatusCode, res.Header, string(body)
-}
 
 const refundFailed = `state = 'REFUND_FAILED', version = 2, customer_id = 'cust-7', amount = 2999, currency = 'EUR',
 	charge_id = 'ch-1', reason = 'customer', attempts = 8, last_error = 'the gateway answered 503', attention = '8 attempts'`
 
 func TestGetPayment(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	tests := map[string]struct {
 		set  string
 		want string // without orderId, paymentId and the times
 	}{
 		"tombstone that knows no amount": {
 			`state = 'VOIDED', version = 1, reason = 'deadline'`,
-			`{"state":"VOIDED","version":1,"reason":"deadline","attempts":0,"needsAttention":false,"history":[]}`,
+			`{"status":"VOIDED","version":1,"reason":"deadline","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"completed": {
 			`state = 'COMPLETED', version = 1, amount = 2999, currency = 'EUR', charge_id = 'ch-1'`,
-			`{"state":"COMPLETED","version":1,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
+			`{"status":"COMPLETED","version":1,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"a currency without decimals": {
 			`state = 'REFUNDED', version = 2, amount = 2999, currency = 'JPY', charge_id = 'ch-1', refund_id = 're-1', reason = 'customer', attempts = 1`,
-			`{"state":"REFUNDED","version":2,"amount":2999,"captured":2999,"refunded":2999,"currency":"JPY","chargeId":"ch-1","refundId":"re-1","reason":"customer","attempts":1,"needsAttention":false,"history":[]}`,
+			`{"status":"REFUNDED","version":2,"amount":2999,"captured":2999,"refunded":2999,"currency":"JPY","chargeId":"ch-1","refundId":"re-1","reason":"customer","attempts":1,"needsAttention":false,"history":[]}`,
 		},
 		"more than a float holds": {
 			`state = 'COMPLETED', version = 1, amount = 9007199254740993, currency = 'EUR', charge_id = 'ch-1'`,
-			`{"state":"COMPLETED","version":1,"amount":90071992547409.93,"captured":90071992547409.93,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
+			`{"status":"COMPLETED","version":1,"amount":90071992547409.93,"captured":90071992547409.93,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"declined": {
 			`state = 'FAILED', version = 1, amount = 2999, currency = 'EUR', decline_code = 'insufficient_funds'`,
-			`{"state":"FAILED","version":1,"amount":29.99,"currency":"EUR","declineCode":"insufficient_funds","attempts":0,"needsAttention":false,"history":[]}`,
+			`{"status":"FAILED","version":1,"amount":29.99,"currency":"EUR","declineCode":"insufficient_funds","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"needs attention": {
 			refundFailed,
-			`{"state":"REFUND_FAILED","version":2,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","reason":"customer","attempts":8,"lastError":"the gateway answered 503","needsAttention":true,"attention":"8 attempts","history":[]}`,
+			`{"status":"REFUND_FAILED","version":2,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","reason":"customer","attempts":8,"lastError":"the gateway answered 503","needsAttention":true,"attention":"8 attempts","history":[]}`,
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			id := k.row(tt.set)
-			status, _, body := k.do(http.MethodGet, "/payments/"+id)
+			id := f.row(tt.set)
+			status, _, body := f.do(http.MethodGet, "/payments/"+id)
 			if status != http.StatusOK {
 				t.Fatalf("%d %s", status, body)
 			}
@@ -175,38 +90,38 @@ func texts(o map[string]json.RawMessage) map[string]string {
 
 func TestRetryRefund(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	id := k.row(refundFailed)
+	f := newFixture(t)
+	id := f.row(refundFailed)
 	path := "/payments/" + id + "/refund-retry"
-	status, _, first := k.do(http.MethodPost, path, "Idempotency-Key", "k1")
+	status, _, first := f.do(http.MethodPost, path, "Idempotency-Key", "k1")
 	if status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, first)
 	}
 	got := object(t, first)
-	if string(got["state"]) != `"REFUNDING"` || string(got["needsAttention"]) != "false" || string(got["attempts"]) != "0" ||
-		string(got["nextAttemptAt"]) != `"`+at+`"` || !strings.Contains(string(got["history"]), `"input":"RetryRefund","state":"REFUNDING"`) {
+	if string(got["status"]) != `"REFUNDING"` || string(got["needsAttention"]) != "false" || string(got["attempts"]) != "0" ||
+		string(got["nextAttemptAt"]) != `"`+at+`"` || !strings.Contains(string(got["history"]), `"input":"RetryRefund","status":"REFUNDING"`) {
 		t.Errorf("answer %s", first)
 	}
 
-	// The same key gets the same answer, although the payment has moved on.
-	_, err := k.pool.Exec(context.Background(), `UPDATE payments SET state = 'REFUNDED', refund_id = 're-1', next_attempt_at = NULL`)
+	// The same key gets the same answer, although the payment has changed meanwhile.
+	_, err := f.pool.Exec(context.Background(), `UPDATE payments SET state = 'REFUNDED', refund_id = 're-1', next_attempt_at = NULL`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, header, again := k.do(http.MethodPost, path, "Idempotency-Key", "k1")
+	status, header, again := f.do(http.MethodPost, path, "Idempotency-Key", "k1")
 	if status != http.StatusAccepted || again != first || header.Get("Idempotency-Replayed") != "true" {
 		t.Errorf("replay: %d %v %s", status, header, again)
 	}
-	if status, _, body := k.do(http.MethodPost, path, "Idempotency-Key", "k2"); status != http.StatusConflict || !strings.Contains(body, "REFUNDED") {
+	if status, _, body := f.do(http.MethodPost, path, "Idempotency-Key", "k2"); status != http.StatusConflict || !strings.Contains(body, "REFUNDED") {
 		t.Errorf("another key: %d %s", status, body)
 	}
 }
 
 func TestBadInputIsAProblemNamingTheField(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	unknown := uuid.Must(uuid.NewV7()).String()
-	completed := k.row(`state = 'COMPLETED', version = 1, amount = 2999, currency = 'EUR', charge_id = 'ch-1'`)
+	completed := f.row(`state = 'COMPLETED', version = 1, amount = 2999, currency = 'EUR', charge_id = 'ch-1'`)
 	tests := map[string]struct {
 		method, path string
 		status       int
@@ -224,7 +139,7 @@ func TestBadInputIsAProblemNamingTheField(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			status, header, body := k.do(tt.method, tt.path)
+			status, header, body := f.do(tt.method, tt.path)
 			if status != tt.status || header.Get("Content-Type") != "application/problem+json" || !strings.Contains(body, tt.names) {
 				t.Errorf("%d %s %s", status, header.Get("Content-Type"), body)
 			}

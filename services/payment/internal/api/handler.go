@@ -12,13 +12,13 @@ import (
 
 var _ ServerInterface = (*API)(nil)
 
-// NewHandler gives the routes of openapi.yaml (spec) behind its validation.
+// NewHandler returns the routes of openapi.yaml (spec) behind its validation.
 func NewHandler(spec []byte, a *app.App, reads, writes *pgxpool.Pool, reg prometheus.Registerer) (http.Handler, error) {
 	doc, err := httpapi.LoadSpec(spec)
 	if err != nil {
 		return nil, err
 	}
-	router, err := httpapi.NewRouter(doc, reg)
+	router, err := httpapi.NewRouter(doc, reg, httpapi.WithSubject("orderId"))
 	if err != nil {
 		return nil, err
 	}

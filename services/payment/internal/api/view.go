@@ -10,12 +10,12 @@ import (
 	"eventshop.example/services/payment/internal/db"
 )
 
-// view gives a payment as the API shows it.
+// view returns the API's representation of a payment.
 func view(id uuid.UUID, p db.Payment, history []db.PaymentHistory) Payment {
 	v := Payment{
 		OrderId:        id,
 		PaymentId:      app.PaymentID(p.OrderID),
-		State:          p.State,
+		Status:         p.State,
 		Version:        p.Version,
 		Currency:       optional(p.Currency),
 		ChargeId:       optional(p.ChargeID),
@@ -42,7 +42,7 @@ func view(id uuid.UUID, p db.Payment, history []db.PaymentHistory) Payment {
 	}
 	for _, h := range history {
 		v.History = append(v.History, HistoryEntry{
-			At: h.At, Input: h.Input, Action: h.Action, State: h.State, Detail: optional(h.Detail),
+			At: h.At, Input: h.Input, Action: h.Action, Status: h.State, Detail: optional(h.Detail),
 		})
 	}
 	return v

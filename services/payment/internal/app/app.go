@@ -1,38 +1,31 @@
-// Package app holds what payment does: a file for each event it reacts to, one for the
-// worker that gives money back, and one for each thing it is asked over HTTP.
+// Package app holds the use cases of the payment service. There is one file per event that the
+// service reacts to, which turns the event into the input of a payment, one for the worker that
+// returns money, and one per HTTP operation. payment.go decides, attempt.go decides about attempts
+// that failed, and tables.go loads and saves sets of payments. Package reaction defines the order
+// of these steps.
 //
-// Every change takes the same way through change: lock the order's row, let the
-// transition table decide, store what follows, and append the events that tell of it,
-// all in the caller's transaction.
-//
-// The gateway is never called inside a transaction. A charge is called before the one
-// that records it (ChargeOnOrderCreated). The way back is the other way round: a
-// compensation records in its transaction that money has to go back, or has to be
-// stopped, and calls nobody; the worker (ReturnMoney) is woken and does it, again and
-// again where necessary. So one refund that does not go through keeps no other order
-// waiting, what is to be done survives a crash, and from the moment the compensation has
-// committed a late charge is refused here already, before the gateway is asked.
+// The gateway is never called inside a transaction. A charge is called before the transaction that
+// records it ([App.ChargeOnOrderCreated]). A compensation works in the other order. Its transaction
+// records that money has to be returned, or that a charge has to be stopped, and calls no other
+// system. Then it wakes the worker ([App.ReturnMoney]), which calls the gateway and repeats the
+// call if necessary. This has three advantages. A refund that fails does not delay other orders.
+// Pending returns survive a crash. Once the compensation has committed, this service refuses a late
+// charge without a call to the gateway.
 package app
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"eventshop.example/pkg/outbox"
-	"eventshop.example/pkg/postgres"
-	"eventshop.example/services/payment/internal/db"
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/payment/internal/gateway"
-	"eventshop.example/services/payment/internal/payment"
 )
 
-// Config is what an App works with.
+// Config configures an App.
 type Config struct {
 	Pool       *pgxpool.Pool
 	Outbox     *outbox.Outbox
@@ -40,43 +33,46 @@ type Config struct {
 	Refunds    Refunds
 	Log        *slog.Logger          // nil: slog.Default
 	Now        func() time.Time      // nil: time.Now
-	Registerer prometheus.Registerer // nil: metrics are kept but not exported
+	Registerer prometheus.Registerer // nil: metrics are counted but not exported
 }
 
-// Refunds says how hard the worker tries to give money back.
+// Refunds configures the worker that returns money.
 type Refunds struct {
-	// MaxAttempts is how many attempts a refund has before a person is asked; default 8.
+	// MaxAttempts is the number of attempts before the refund needs a person; default 8.
 	MaxAttempts int
-	// BackoffBase and BackoffMax bound the wait between attempts, which doubles:
-	// min(base·2ⁿ + jitter, max). Defaults 500 ms and 30 s: with 8 attempts a gateway may
-	// be away for a minute before anybody is disturbed.
+	// BackoffBase and BackoffMax bound the wait between attempts, which doubles: min(base·2ⁿ +
+	// jitter, max). Defaults 500 ms and 30 s: with 8 attempts a gateway may be unavailable for a
+	// minute before a person has to look.
 	BackoffBase, BackoffMax time.Duration
-	// Deadline is how long a refund or void may be deferred because the circuit breaker
-	// refuses its attempts; after that a refused attempt counts like one that was made.
-	// Default 1 h.
+	// Deadline is how long a refund or void may be deferred because the circuit breaker refuses its
+	// attempts. After that, a refused attempt counts like any other. Default 1 h.
 	Deadline time.Duration
-	// Lease is how long an attempt belongs to one process. It must exceed the longest
-	// attempt, four requests; default 10 s. After a crash that long nobody tries.
+	// Lease is how long an attempt belongs to one process. It must exceed the longest attempt,
+	// which makes four requests; default 10 s. After a crash, no process retries the attempt before
+	// the lease ends.
 	Lease time.Duration
-	// Poll is how often due attempts are looked for when nobody wakes the worker;
-	// default 250 ms.
+	// Poll is how often the worker looks for due attempts without a wake-up; default 250 ms.
 	Poll time.Duration
 }
 
-// App is created once by the service and used by HTTP, the consumer and the worker at
-// the same time.
+// App holds the use cases. The service creates one App; HTTP, the consumer and the worker use it
+// concurrently.
 type App struct {
+	// Payments applies the inputs from events, from the worker's attempts and from commands to
+	// payments.
+	Payments *reaction.Model[Payment, Input]
+
 	pool    *pgxpool.Pool
 	outbox  *outbox.Outbox
 	gateway *gateway.Client
 	refunds Refunds
 	log     *slog.Logger
-	now     func() time.Time // UTC, in the precision that events and tables keep
+	now     func() time.Time // UTC, with the precision of events and tables
 	metrics metrics
-	wake    chan struct{} // there is, or is about to be, money to give back
+	wake    chan struct{} // there is money to return
 }
 
-// New makes an App.
+// New returns an App.
 func New(cfg Config) *App {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -99,7 +95,7 @@ func New(cfg Config) *App {
 			*setting = standard
 		}
 	}
-	return &App{
+	a := &App{
 		pool:    cfg.Pool,
 		outbox:  cfg.Outbox,
 		gateway: cfg.Gateway,
@@ -109,125 +105,23 @@ func New(cfg Config) *App {
 		metrics: newMetrics(cfg.Registerer),
 		wake:    make(chan struct{}, 1),
 	}
+	a.Payments = &reaction.Model[Payment, Input]{Load: load, Look: look, Decide: a.decide, Outbox: cfg.Outbox, Now: a.now}
+	return a
 }
 
-// ChargeKey is the idempotency key of an order's one charge at the gateway.
+// ChargeKey returns the idempotency key of an order's only charge at the gateway.
 func ChargeKey(orderID string) string { return "charge-" + orderID }
 
-// RefundKey is the idempotency key of an order's one refund at the gateway.
+// RefundKey returns the idempotency key of an order's only refund at the gateway.
 func RefundKey(orderID string) string { return "refund-" + orderID }
 
-// PaymentID names an order's one payment in events and over HTTP.
+// PaymentID returns the name of an order's only payment in events and over HTTP.
 func PaymentID(orderID string) string { return "payment-" + orderID }
 
-// step is one event's, attempt's or command's effect on one order's payment.
-type step struct {
-	orderID string
-	inputs  []payment.Input // taken in turn, by one row lock
-	cause   outbox.Cause    // empty: the row's, of the event that last moved it
-
-	due     *due             // of OrderCreated only
-	answers []gateway.Answer // what the gateway said
-	reason  string           // why this step compensates, when it does
-	failure string           // why the attempt brought nothing, when it did not
-	refused time.Duration    // the breaker let the failed call not through, and asks for this wait
-}
-
-// due is what OrderCreated tells about what is to be paid.
-type due struct {
-	customerID string
-	amount     int64 // minor units
-	currency   string
-}
-
-// open returns the order's row, locked until the transaction ends; an order never heard
-// of gets one. All that happens to one order queues here, which is also what makes the
-// order of outbox rows the order of versions.
-func (a *App) open(ctx context.Context, tx pgx.Tx, s step) (db.Payment, error) {
-	correlation := s.cause.CorrelationID
-	if correlation == "" {
-		correlation = s.orderID
-	}
-	q := db.New(tx)
-	err := q.OpenPayment(ctx, db.OpenPaymentParams{OrderID: s.orderID, CorrelationID: correlation, Now: a.now()})
-	if err != nil {
-		return db.Payment{}, postgres.Classify(fmt.Errorf("open payment: %w", err))
-	}
-	return a.lock(ctx, tx, s.orderID)
-}
-
-// lock returns the row of an order that has one. The error of one that has none is
-// pgx.ErrNoRows.
-func (a *App) lock(ctx context.Context, tx pgx.Tx, orderID string) (db.Payment, error) {
-	row, err := db.New(tx).LockPayment(ctx, orderID)
-	if err != nil {
-		return row, postgres.Classify(fmt.Errorf("lock payment: %w", err))
-	}
-	return row, nil
-}
-
-// change lets the locked row take the step's inputs in turn and writes what follows. It
-// returns the last decision.
-func (a *App) change(ctx context.Context, tx pgx.Tx, row *db.Payment, s step) (payment.Decision, error) {
-	now, before := a.now(), *row
-	learn(row, s)
-	var d payment.Decision
-	var facts []payment.Fact
-	for _, in := range s.inputs {
-		state := payment.State(row.State)
-		d = payment.Decide(state, in)
-		a.metrics.decided(in, d.Action)
-		a.log.InfoContext(ctx, "payment decided", "input", in, "action", d.Action,
-			"from", state, "to", d.Next, "told", d.Emit)
-		if a.move(row, s, in, d, now) {
-			if err := a.remember(ctx, tx, *row, s, in, d, now); err != nil {
-				return d, err
-			}
-		}
-		facts = append(facts, d.Emit...)
-	}
-	if err := a.tell(ctx, tx, row, s.cause, facts); err != nil {
-		return d, err
-	}
-	// A fact that comes again leaves no trace. An attempt that failed has changed the row
-	// before this.
-	if *row != before || s.failure != "" {
-		row.UpdatedAt = now
-		if err := store(ctx, tx, *row); err != nil {
-			return d, err
-		}
-	}
-	if s.failure == "" && payment.State(row.State).Returning() {
-		a.wakeWorker()
-	}
-	return d, nil
-}
-
-// react is what the reactions to events share.
-func (a *App) react(ctx context.Context, tx pgx.Tx, s step) error {
-	row, err := a.open(ctx, tx, s)
-	if err != nil {
-		return err
-	}
-	_, err = a.change(ctx, tx, &row, s)
-	return err
-}
-
-func (a *App) stateOf(ctx context.Context, orderID string) (payment.State, error) {
-	row, err := db.New(a.pool).GetPayment(ctx, orderID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return payment.None, nil
-	}
-	if err != nil {
-		return "", postgres.Classify(fmt.Errorf("load payment: %w", err))
-	}
-	return payment.State(row.State), nil
-}
-
-// wakeWorker may be called inside a transaction: the worker looks several times.
+// wakeWorker makes the worker look for due attempts at once. It never blocks.
 func (a *App) wakeWorker() {
 	select {
 	case a.wake <- struct{}{}:
-	default: // it is about to look anyway
+	default: // the worker is about to look already
 	}
 }

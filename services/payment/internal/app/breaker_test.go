@@ -13,17 +13,18 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/services/payment/internal/app"
 	"eventshop.example/services/payment/internal/gatewaytest"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/payment"
 )
 
-// touchy is a circuit breaker that opens at the first fault. It lives in real time, the
-// payments in the kit's.
+// touchy returns a circuit breaker that opens at the first failure. It uses real time; the payments
+// use the fixture's time.
 func touchy(openFor time.Duration) *breaker.Breaker {
 	return breaker.New(breaker.Config{Name: "gateway", Failures: 1, OpenFor: openFor, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// trip opens the breaker as somebody else's call does.
+// trip opens the breaker by a failed call of another caller.
 func trip(t *testing.T, b *breaker.Breaker) {
 	t.Helper()
 	_ = b.Do(context.Background(), func(context.Context) error { return errs.New(errs.Transient, "somebody else's call failed") })
@@ -32,166 +33,165 @@ func trip(t *testing.T, b *breaker.Breaker) {
 	}
 }
 
-// TestAChargeThatIsRefusedSaysWhenToComeBack and writes nothing.
-func TestAChargeThatIsRefusedSaysWhenToComeBack(t *testing.T) {
+// TestAChargeThatIsRefusedHasATimeToComeBack and writes nothing.
+func TestAChargeThatIsRefusedHasATimeToComeBack(t *testing.T) {
 	t.Parallel()
 	b := touchy(time.Hour)
-	k := newKitBehind(t, b)
+	f := newFixtureBehind(t, b)
 	trip(t, b)
 	id := newOrder()
-	err := k.create(created(id))
+	err := f.create(created(id))
 	if wait, ok := errs.RetryAfter(err); errs.KindOf(err) != errs.Transient || !ok || wait < 50*time.Minute {
 		t.Errorf("refused with %v (%s), wait %s", err, errs.KindOf(err), wait)
 	}
-	if _, _, err := k.app.GetPayment(context.Background(), k.pool, id); errs.KindOf(err) != errs.NotFound {
+	if _, _, err := f.app.GetPayment(context.Background(), f.pool, id); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("there is a row already, or: %v", err)
 	}
-	if n := k.gateway.Calls(gatewaytest.Charge); n != 0 {
+	if n := f.gateway.Calls(gatewaytest.Charge); n != 0 {
 		t.Errorf("the gateway was asked %d times", n)
 	}
 }
 
-// TestAnOpenBreakerCostsNoAttempts until the deadline; after it nobody waits for ever.
+// TestAnOpenBreakerCostsNoAttempts until the deadline. After it, refused attempts count.
 func TestAnOpenBreakerCostsNoAttempts(t *testing.T) {
 	t.Parallel()
-	k := newKitBehind(t, touchy(24*time.Hour))
-	id, overdue, unknown := k.paid(), k.paid(), newOrder()
-	k.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Status: http.StatusServiceUnavailable})
-	k.work(k.app)
-	tell(k, k.app.OnShipmentFailed, event(events.ShipmentFailed{OrderID: id}))
-	k.awaitAttempts(id, 1) // the one that opened it
-	tell(k, k.app.OnShipmentCancelled, cancelled(unknown))
+	f := newFixtureBehind(t, touchy(24*time.Hour))
+	id, overdue, unknown := f.paid(), f.paid(), newOrder()
+	f.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Status: http.StatusServiceUnavailable})
+	f.work(f.app)
+	mustReceive(f, app.OnShipmentFailed, delivered(events.ShipmentFailed{OrderID: id}))
+	f.awaitAttempts(id, 1) // the attempt that opened the breaker
+	mustReceive(f, app.OnShipmentCancelled, cancelled(unknown))
 
-	k.advance(deadline - time.Second)
-	// One that has waited for long already shows that the worker has looked.
-	tell(k, k.app.OnShipmentCancelled, cancelled(overdue))
-	if _, err := k.pool.Exec(context.Background(), `UPDATE payments SET returning_since = $1 WHERE order_id = $2`,
-		k.time().Add(-deadline), overdue); err != nil {
+	f.advance(deadline - time.Second)
+	// A refund that has waited for a long time shows that the worker has looked.
+	mustReceive(f, app.OnShipmentCancelled, cancelled(overdue))
+	if _, err := f.pool.Exec(context.Background(), `UPDATE payments SET returning_since = $1 WHERE order_id = $2`,
+		f.time().Add(-deadline), overdue); err != nil {
 		t.Fatal(err)
 	}
-	k.awaitAttempts(overdue, 1)
-	if p := k.get(id); p.State != string(payment.Refunding) || p.Attempts != 1 || !strings.Contains(p.LastError, "503") {
+	f.awaitAttempts(overdue, 1)
+	if p := f.get(id); p.State != string(payment.Refunding) || p.Attempts != 1 || !strings.Contains(p.LastError, "503") {
 		t.Errorf("after an hour of refusals: %+v", p)
 	}
-	if p := k.get(unknown); p.State != string(payment.Voiding) || p.Attempts != 0 || p.Attention != "" || p.LastError != "" {
+	if p := f.get(unknown); p.State != string(payment.Voiding) || p.Attempts != 0 || p.Attention != "" || p.LastError != "" {
 		t.Errorf("after an hour of refusals, in which it was not even claimed: %+v", p)
 	}
 
 	for n := int32(2); n <= maxAttempts; n++ {
-		k.advance(25 * time.Hour) // longer than the breaker asks for
+		f.advance(25 * time.Hour) // longer than the breaker's wait
 		for _, due := range []string{id, overdue} {
-			if n < maxAttempts { // each has to be put off before the clock goes on
-				k.awaitAttempts(due, n)
+			if n < maxAttempts { // each refund has to be deferred before the clock moves
+				f.awaitAttempts(due, n)
 			}
 		}
 	}
-	k.await(id, payment.RefundFailed)
-	k.await(overdue, payment.RefundFailed)
-	kafkatest.Eventually(t, "the void's silence to be told", func() bool {
-		k.advance(25 * time.Hour)
-		return len(k.told(unknown)) > 0
+	f.await(id, payment.RefundFailed)
+	f.await(overdue, payment.RefundFailed)
+	kafkatest.Eventually(t, "the void's silence to be emitted", func() bool {
+		f.advance(25 * time.Hour)
+		return len(f.emitted(unknown)) > 0
 	})
-	k.expectTold(id, "PaymentCompleted@1", "PaymentRefundFailed@2")
-	k.expectTold(overdue, "PaymentCompleted@1", "PaymentRefundFailed@2")
-	k.expectTold(unknown, "PaymentRefundFailed@1")
-	if p := k.get(id); p.Attempts != maxAttempts || !strings.Contains(p.Attention, "circuit breaker") {
+	f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefundFailed@2")
+	f.expectEmitted(overdue, "PaymentCompleted@1", "PaymentRefundFailed@2")
+	f.expectEmitted(unknown, "PaymentRefundFailed@1")
+	if p := f.get(id); p.Attempts != maxAttempts || !strings.Contains(p.Attention, "circuit breaker") {
 		t.Errorf("row %+v", p)
 	}
-	if refunds, voids := k.gateway.Calls(gatewaytest.Refund), k.gateway.Calls(gatewaytest.Void); refunds != 1 || voids != 0 {
+	if refunds, voids := f.gateway.Calls(gatewaytest.Refund), f.gateway.Calls(gatewaytest.Void); refunds != 1 || voids != 0 {
 		t.Errorf("the gateway was asked for %d refunds and %d voids", refunds, voids)
 	}
 
-	// An operator's round has a deadline of its own.
-	if err := k.retry(id); err != nil {
+	// A round that an operator starts has its own deadline.
+	if err := f.retry(id); err != nil {
 		t.Fatal(err)
 	}
-	if p := k.get(id); p.Attempts != 0 || p.ReturningSince == nil || !p.ReturningSince.Equal(k.time()) {
+	if p := f.get(id); p.Attempts != 0 || p.ReturningSince == nil || !p.ReturningSince.Equal(f.time()) {
 		t.Errorf("row %+v", p)
 	}
 }
 
-// TestOneReturnProbesForAll: the others are put off and have lost nothing.
+// TestOneReturnProbesForAll: the others are deferred and lose no attempt.
 func TestOneReturnProbesForAll(t *testing.T) {
 	t.Parallel()
 	b := touchy(time.Millisecond)
-	k := newKitBehind(t, b)
+	f := newFixtureBehind(t, b)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	let := sync.OnceFunc(func() { close(release) })
-	t.Cleanup(let) // before the gateway is closed, which waits for its requests
-	ids := []string{k.paid(), k.paid(), k.paid()}
-	k.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
+	t.Cleanup(let) // before the gateway closes, which waits for its requests
+	ids := []string{f.paid(), f.paid(), f.paid()}
+	f.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
 	trip(t, b)
 	for _, id := range ids {
-		tell(k, k.app.OnShipmentCancelled, cancelled(id))
+		mustReceive(f, app.OnShipmentCancelled, cancelled(id))
 	}
-	k.work(k.app)
+	f.work(f.app)
 	<-arrived
 	kafkatest.Eventually(t, "the others to be put off", func() bool {
 		put := 0
 		for _, id := range ids {
-			if p := k.get(id); p.Attempts == 0 && strings.Contains(p.LastError, "half-open") && p.NextAttemptAt.Before(k.time().Add(lease)) {
+			if p := f.get(id); p.Attempts == 0 && strings.Contains(p.LastError, "half-open") && p.NextAttemptAt.Before(f.time().Add(lease)) {
 				put++
 			}
 		}
 		return put == 2
 	})
-	if n := k.gateway.Calls(gatewaytest.Refund); n != 1 {
+	if n := f.gateway.Calls(gatewaytest.Refund); n != 1 {
 		t.Errorf("%d refunds were asked for", n)
 	}
 	let()
 	kafkatest.Eventually(t, "the probe to close it", func() bool { return b.State().State == breaker.Closed })
-	k.advance(2 * time.Second)
+	f.advance(2 * time.Second)
 	for _, id := range ids {
-		k.await(id, payment.Refunded)
-		if p := k.get(id); p.Attempts != 1 {
+		f.await(id, payment.Refunded)
+		if p := f.get(id); p.Attempts != 1 {
 			t.Errorf("%d attempts", p.Attempts)
 		}
 	}
 }
 
-// TestProbesThatFailAreAttempts: what the gateway heard of counts, so one that stays away
-// ends with a person being asked.
+// TestProbesThatFailAreAttempts: a probe reached the gateway, so it counts. A gateway that stays
+// unavailable ends with attention.
 func TestProbesThatFailAreAttempts(t *testing.T) {
 	t.Parallel()
-	k := newKitBehind(t, touchy(time.Millisecond))
-	id := k.paid()
-	k.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Down: true})
-	k.work(k.app)
-	tell(k, k.app.OnShipmentFailed, event(events.ShipmentFailed{OrderID: id}))
+	f := newFixtureBehind(t, touchy(time.Millisecond))
+	id := f.paid()
+	f.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Down: true})
+	f.work(f.app)
+	mustReceive(f, app.OnShipmentFailed, delivered(events.ShipmentFailed{OrderID: id}))
 	for n := int32(1); n < maxAttempts; n++ {
-		k.awaitAttempts(id, n)
-		k.advance(backoffMax)
+		f.awaitAttempts(id, n)
+		f.advance(backoffMax)
 	}
-	k.await(id, payment.RefundFailed)
-	if n := k.gateway.Calls(gatewaytest.Refund); n != maxAttempts {
+	f.await(id, payment.RefundFailed)
+	if n := f.gateway.Calls(gatewaytest.Refund); n != maxAttempts {
 		t.Errorf("%d refunds were asked for", n)
 	}
-	k.expectTold(id, "PaymentCompleted@1", "PaymentRefundFailed@2")
+	f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefundFailed@2")
 }
 
-// TestARefundRefusedBehindItsVoidIsNotCounted: the void was answered, then the breaker
-// opened.
+// TestARefundRefusedBehindItsVoidIsNotCounted: the void was answered, then the breaker opened.
 func TestARefundRefusedBehindItsVoidIsNotCounted(t *testing.T) {
 	t.Parallel()
 	b := touchy(time.Hour)
-	k := newKitBehind(t, b)
+	f := newFixtureBehind(t, b)
 	id := newOrder()
-	if _, err := k.app.ChargeOnOrderCreated(context.Background(), created(id)); err != nil {
+	if _, err := f.charge(created(id)); err != nil {
 		t.Fatal(err)
 	}
 	arrived, release := make(chan struct{}), make(chan struct{})
 	let := sync.OnceFunc(func() { close(release) })
-	t.Cleanup(let) // before the gateway is closed, which waits for its requests
-	k.gateway.Fail(gatewaytest.Void, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
-	k.work(k.app)
-	tell(k, k.app.OnShipmentCancelled, cancelled(id))
+	t.Cleanup(let) // before the gateway closes, which waits for its requests
+	f.gateway.Fail(gatewaytest.Void, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
+	f.work(f.app)
+	mustReceive(f, app.OnShipmentCancelled, cancelled(id))
 	<-arrived
 	trip(t, b)
 	let()
-	k.await(id, payment.Refunding)
-	p := k.get(id)
-	if p.Attempts != 0 || p.Attention != "" || !p.NextAttemptAt.After(k.time().Add(50*time.Minute)) || !strings.Contains(p.LastError, "circuit breaker") {
+	f.await(id, payment.Refunding)
+	p := f.get(id)
+	if p.Attempts != 0 || p.Attention != "" || !p.NextAttemptAt.After(f.time().Add(50*time.Minute)) || !strings.Contains(p.LastError, "circuit breaker") {
 		t.Errorf("row %+v", p)
 	}
-	k.expectTold(id, "PaymentCompleted@1")
+	f.expectEmitted(id, "PaymentCompleted@1")
 }

@@ -5,11 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/internal/app"
+	"eventshop.example/services/payment/payment"
 )
 
-// TestAClockThatWasAheadHoldsNoRefundUp: an attempt that was put off while the clock was an hour
-// ahead, of a round that began then, is made when the clock is right, and not an hour later.
+// TestAClockThatWasAheadHoldsNoRefundUp: an attempt that was deferred while the clock was an hour
+// ahead is made when the clock is right again, and not an hour later. The same holds for a round
+// that began then.
 func TestAClockThatWasAheadHoldsNoRefundUp(t *testing.T) {
 	t.Parallel()
 	for name, put := range map[string]string{
@@ -20,14 +22,14 @@ func TestAClockThatWasAheadHoldsNoRefundUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := newKit(t)
-			id := k.paid()
-			tell(k, k.app.OnShipmentCancelled, cancelled(id))
-			if _, err := k.pool.Exec(context.Background(), put, k.time().Add(time.Hour)); err != nil {
+			f := newFixture(t)
+			id := f.paid()
+			mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+			if _, err := f.pool.Exec(context.Background(), put, f.time().Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
-			k.work(k.app)
-			k.await(id, payment.Refunded)
+			f.work(f.app)
+			f.await(id, payment.Refunded)
 		})
 	}
 }

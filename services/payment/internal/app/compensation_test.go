@@ -12,23 +12,24 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/schema/schematest"
+	"eventshop.example/services/payment/internal/app"
 	"eventshop.example/services/payment/internal/gatewaytest"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/payment"
 )
 
-// compensations are the events that undo a payment, each as the thing a test does, and
-// the reason the money's way back is told with.
-func compensations() map[string]func(k *kit, orderID string) {
-	return map[string]func(k *kit, orderID string){
-		"out_of_stock": func(k *kit, id string) {
-			tell(k, k.app.OnInventoryReservationFailed, event(events.InventoryReservationFailed{OrderID: id, Reason: "unknown_sku"}))
+// compensations returns the events that compensate a payment, each as an action of a test, by the
+// reason that the returned money is emitted with.
+func compensations() map[string]func(f *fixture, orderID string) {
+	return map[string]func(f *fixture, orderID string){
+		"out_of_stock": func(f *fixture, id string) {
+			mustReceive(f, app.OnInventoryReservationFailed, delivered(events.InventoryReservationFailed{OrderID: id, Reason: "unknown_sku"}))
 		},
-		"shipment_failed": func(k *kit, id string) {
-			tell(k, k.app.OnShipmentFailed, event(events.ShipmentFailed{OrderID: id, Reason: "address_not_served"}))
+		"shipment_failed": func(f *fixture, id string) {
+			mustReceive(f, app.OnShipmentFailed, delivered(events.ShipmentFailed{OrderID: id, Reason: "address_not_served"}))
 		},
-		"customer": func(k *kit, id string) { tell(k, k.app.OnShipmentCancelled, cancelled(id)) },
-		"deadline": func(k *kit, id string) {
-			tell(k, k.app.OnShipmentCancelled, event(events.ShipmentCancelled{OrderID: id, Reason: "deadline"}))
+		"customer": func(f *fixture, id string) { mustReceive(f, app.OnShipmentCancelled, cancelled(id)) },
+		"deadline": func(f *fixture, id string) {
+			mustReceive(f, app.OnShipmentCancelled, delivered(events.ShipmentCancelled{OrderID: id, Reason: "deadline"}))
 		},
 	}
 }
@@ -38,20 +39,20 @@ func TestACompensationGivesTheMoneyBack(t *testing.T) {
 	for reason, compensate := range compensations() {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
-			k := newKit(t)
-			k.work(k.app)
-			id := k.paid()
-			compensate(k, id)
-			k.await(id, payment.Refunded)
-			compensate(k, id)
-			tell(k, k.app.OnShipmentCancelled, cancelled(id))
-			if err := k.create(created(id)); err != nil {
+			f := newFixture(t)
+			f.work(f.app)
+			id := f.paid()
+			compensate(f, id)
+			f.await(id, payment.Refunded)
+			compensate(f, id)
+			mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+			if err := f.create(created(id)); err != nil {
 				t.Fatal(err)
 			}
-			k.expectState(id, payment.Refunded)
-			k.expectTold(id, "PaymentCompleted@1", "PaymentRefunded@2")
-			k.expectLedger(id, capture, "refund refund-%s 9999 "+reason)
-			if p := k.get(id); p.RefundID != "re-"+id || p.Reason != reason || p.NextAttemptAt != nil || p.Attempts != 1 || p.Attention != "" {
+			f.expectState(id, payment.Refunded)
+			f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefunded@2")
+			f.expectLedger(id, capture, "refund refund-%s 9999 "+reason)
+			if p := f.get(id); p.RefundID != "re-"+id || p.Reason != reason || p.NextAttemptAt != nil || p.Attempts != 1 || p.Attention != "" {
 				t.Errorf("row %+v", p)
 			}
 		})
@@ -63,165 +64,165 @@ func TestACompensationAheadOfTheOrderLeavesATombstone(t *testing.T) {
 	for reason, compensate := range compensations() {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
-			k := newKit(t)
-			k.work(k.app)
+			f := newFixture(t)
+			f.work(f.app)
 			id := newOrder()
-			compensate(k, id)
-			k.await(id, payment.Voided)
-			compensate(k, id)
-			if err := k.create(created(id)); err != nil {
+			compensate(f, id)
+			f.await(id, payment.Voided)
+			compensate(f, id)
+			if err := f.create(created(id)); err != nil {
 				t.Fatal(err)
 			}
-			k.expectState(id, payment.Voided)
-			k.expectTold(id, "PaymentVoided@1")
-			k.expectLedger(id, "void charge-%s")
-			if k.gateway.Calls(gatewaytest.Charge) != 0 {
+			f.expectState(id, payment.Voided)
+			f.expectEmitted(id, "PaymentVoided@1")
+			f.expectLedger(id, "void charge-%s")
+			if f.gateway.Calls(gatewaytest.Charge) != 0 {
 				t.Error("the tombstone did not stop the charge")
 			}
-			if p := k.get(id); p.Amount != total || p.Reason != reason {
+			if p := f.get(id); p.Amount != total || p.Reason != reason {
 				t.Errorf("row %+v", p)
 			}
 		})
 	}
 }
 
-// TestTheTombstoneStopsAChargeBeforeTheGatewayAnswers: the compensation has committed
-// and the gateway is away, so nobody knows anything yet.
+// TestTheTombstoneStopsAChargeBeforeTheGatewayAnswers: the compensation has committed and the
+// gateway is unavailable, so the outcome is unknown.
 func TestTheTombstoneStopsAChargeBeforeTheGatewayAnswers(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	k.gateway.Fail(gatewaytest.Void, gatewaytest.Fault{Down: true})
-	k.gateway.Fail(gatewaytest.Lookup, gatewaytest.Fault{Down: true})
-	k.work(k.app)
+	f := newFixture(t)
+	f.gateway.Fail(gatewaytest.Void, gatewaytest.Fault{Down: true})
+	f.gateway.Fail(gatewaytest.Lookup, gatewaytest.Fault{Down: true})
+	f.work(f.app)
 	id := newOrder()
-	tell(k, k.app.OnShipmentCancelled, cancelled(id))
-	k.awaitAttempts(id, 1)
-	if err := k.create(created(id)); err != nil {
+	mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+	f.awaitAttempts(id, 1)
+	if err := f.create(created(id)); err != nil {
 		t.Fatal(err)
 	}
-	k.expectState(id, payment.Voiding)
-	if k.gateway.Calls(gatewaytest.Charge) != 0 {
+	f.expectState(id, payment.Voiding)
+	if f.gateway.Calls(gatewaytest.Charge) != 0 {
 		t.Error("charged although the saga was undone")
 	}
-	k.gateway.Mend()
-	k.advance(backoffMax)
-	k.await(id, payment.Voided)
-	k.expectTold(id, "PaymentVoided@1")
+	f.gateway.Mend()
+	f.advance(backoffMax)
+	f.await(id, payment.Voided)
+	f.expectEmitted(id, "PaymentVoided@1")
 }
 
-// TestCrashBetweenChargeAndTransaction: the money is taken, nothing is written, and the
-// next thing that is heard of the order is its cancellation.
+// TestCrashBetweenChargeAndTransaction: the money is taken, nothing is written, and the next event
+// of the order is its cancellation.
 func TestCrashBetweenChargeAndTransaction(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	id := newOrder()
 	e := created(id)
-	if _, err := k.app.ChargeOnOrderCreated(context.Background(), e); err != nil {
+	if _, err := f.charge(e); err != nil {
 		t.Fatal(err)
 	}
-	k.work(k.app)
-	tell(k, k.app.OnShipmentCancelled, cancelled(id))
-	k.await(id, payment.Refunded)
-	if err := k.create(e); err != nil { // the redelivery
+	f.work(f.app)
+	mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+	f.await(id, payment.Refunded)
+	if err := f.create(e); err != nil { // the redelivery
 		t.Fatal(err)
 	}
-	k.expectState(id, payment.Refunded)
-	k.expectTold(id, "PaymentCompleted@1", "PaymentRefunded@2")
-	k.expectLedger(id, capture, "refund refund-%s 9999 customer")
-	if diff := cmp.Diff([]string{"ShipmentCancelled VOIDING", "VoidTooLate REFUNDING", "RefundMade REFUNDED"}, k.history(id)); diff != "" {
+	f.expectState(id, payment.Refunded)
+	f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefunded@2")
+	f.expectLedger(id, capture, "refund refund-%s 9999 customer")
+	if diff := cmp.Diff([]string{"ShipmentCancelled VOIDING", "VoidTooLate REFUNDING", "RefundMade REFUNDED"}, f.history(id)); diff != "" {
 		t.Error(diff)
 	}
 }
 
 // TestAChargeAndItsVoidAtTheSameTime: two processes, one with the order and one with its
-// cancellation. Whichever reaches the gateway first, no money stays.
+// cancellation. Whichever reaches the gateway first, no money is kept.
 func TestAChargeAndItsVoidAtTheSameTime(t *testing.T) {
 	t.Parallel()
-	charging := func(k *kit, e consumer.Event[events.OrderCreated]) (done chan error) {
+	charging := func(f *fixture, e consumer.Event[events.OrderCreated]) (done chan error) {
 		done = make(chan error, 1)
-		go func() { done <- k.create(e) }()
+		go func() { done <- f.create(e) }()
 		return done
 	}
 
 	t.Run("the void is first", func(t *testing.T) {
 		t.Parallel()
-		k := newKit(t)
+		f := newFixture(t)
 		id := newOrder()
 		arrived, release := make(chan struct{}), make(chan struct{})
-		k.gateway.Fail(gatewaytest.Charge, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
-		k.gateway.Fail(gatewaytest.Lookup, gatewaytest.Fault{Times: 1, Down: true})
-		done := charging(k, created(id))
+		f.gateway.Fail(gatewaytest.Charge, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
+		f.gateway.Fail(gatewaytest.Lookup, gatewaytest.Fault{Times: 1, Down: true})
+		done := charging(f, created(id))
 		<-arrived
-		k.work(k.app)
-		tell(k, k.app.OnShipmentCancelled, cancelled(id))
-		k.await(id, payment.Voided)
+		f.work(f.app)
+		mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+		f.await(id, payment.Voided)
 		close(release)
-		// The charge was slow: its caller has an answer, or gave up and is asked again.
+		// The charge was slow: its caller has an answer, or gave up and tries again.
 		if err := <-done; err != nil {
 			if errs.KindOf(err) != errs.Transient {
 				t.Fatal(err)
 			}
-			if err := k.create(created(id)); err != nil {
+			if err := f.create(created(id)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		k.expectState(id, payment.Voided)
-		k.expectTold(id, "PaymentVoided@1")
-		k.expectLedger(id, "void charge-%s")
+		f.expectState(id, payment.Voided)
+		f.expectEmitted(id, "PaymentVoided@1")
+		f.expectLedger(id, "void charge-%s")
 	})
 
 	t.Run("the charge is first, its transaction last", func(t *testing.T) {
 		t.Parallel()
-		k := newKit(t)
+		f := newFixture(t)
 		id := newOrder()
 		e := created(id)
-		answer, err := k.app.ChargeOnOrderCreated(context.Background(), e)
+		answer, err := f.charge(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.work(k.app)
-		tell(k, k.app.OnShipmentCancelled, cancelled(id))
-		k.await(id, payment.Refunded)
-		if err := k.record(e, answer); err != nil {
+		f.work(f.app)
+		mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+		f.await(id, payment.Refunded)
+		if err := f.record(e, answer); err != nil {
 			t.Fatal(err)
 		}
-		k.expectState(id, payment.Refunded)
-		k.expectTold(id, "PaymentCompleted@1", "PaymentRefunded@2")
-		k.expectLedger(id, capture, "refund refund-%s 9999 customer")
+		f.expectState(id, payment.Refunded)
+		f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefunded@2")
+		f.expectLedger(id, capture, "refund refund-%s 9999 customer")
 	})
 
 	t.Run("the charge is first, its transaction between compensation and void", func(t *testing.T) {
 		t.Parallel()
-		k := newKit(t)
+		f := newFixture(t)
 		id := newOrder()
 		e := created(id)
-		answer, err := k.app.ChargeOnOrderCreated(context.Background(), e)
+		answer, err := f.charge(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tell(k, k.app.OnShipmentCancelled, cancelled(id))
-		if err := k.record(e, answer); err != nil {
+		mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+		if err := f.record(e, answer); err != nil {
 			t.Fatal(err)
 		}
-		k.expectState(id, payment.Refunding)
-		k.work(k.app)
-		k.await(id, payment.Refunded)
-		k.expectTold(id, "PaymentCompleted@1", "PaymentRefunded@2")
-		k.expectLedger(id, capture, "refund refund-%s 9999 customer")
-		if k.gateway.Calls(gatewaytest.Void) != 0 {
+		f.expectState(id, payment.Refunding)
+		f.work(f.app)
+		f.await(id, payment.Refunded)
+		f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefunded@2")
+		f.expectLedger(id, capture, "refund refund-%s 9999 customer")
+		if f.gateway.Calls(gatewaytest.Void) != 0 {
 			t.Error("voided what was known to be captured")
 		}
 	})
 }
 
-// TestEveryOrderOfDelivery delivers a saga's events to the real tables in every order,
-// each twice, with the worker running freely.
+// TestEveryOrderOfDelivery delivers the events of a saga to the real tables in every order, each
+// twice, while the worker runs.
 func TestEveryOrderOfDelivery(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	registry := schematest.Start(t).URL
 	for range 2 {
-		k.work(k.replica(registry)) // processes of their own: nobody wakes them
+		f.work(f.replica(registry)) // other processes, so they get no wake-ups
 	}
 	var orders []string
 	sequences := permutations([]string{"create", "out_of_stock", "customer", "create", "customer"})
@@ -230,23 +231,23 @@ func TestEveryOrderOfDelivery(t *testing.T) {
 		orders = append(orders, id)
 		for _, what := range sequence {
 			if what == "create" {
-				if err := k.create(created(id)); err != nil {
+				if err := f.create(created(id)); err != nil {
 					t.Fatal(err)
 				}
 				continue
 			}
-			compensations()[what](k, id)
+			compensations()[what](f, id)
 		}
 	}
 	for i, id := range orders {
 		want := payment.Voided
-		told := []string{"PaymentVoided@1"}
+		emitted := []string{"PaymentVoided@1"}
 		if sequences[i][0] == "create" {
-			want, told = payment.Refunded, []string{"PaymentCompleted@1", "PaymentRefunded@2"}
+			want, emitted = payment.Refunded, []string{"PaymentCompleted@1", "PaymentRefunded@2"}
 		}
-		k.await(id, want)
-		k.expectTold(id, told...)
-		if net := k.gateway.Net("charge-" + id); net != 0 {
+		f.await(id, want)
+		f.expectEmitted(id, emitted...)
+		if net := f.gateway.Net("charge-" + id); net != 0 {
 			t.Errorf("%v holds %d", sequences[i], net)
 		}
 	}
@@ -274,48 +275,48 @@ func permutations(words []string) [][]string {
 
 func TestWorkersShareTheAttempts(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	registry := schematest.Start(t).URL
 	const orders = 30
 	ids := make([]string, orders)
 	for i := range ids {
-		ids[i] = k.paid()
-		tell(k, k.app.OnShipmentCancelled, cancelled(ids[i]))
+		ids[i] = f.paid()
+		mustReceive(f, app.OnShipmentCancelled, cancelled(ids[i]))
 	}
 	for range 3 {
-		k.work(k.replica(registry))
+		f.work(f.replica(registry))
 	}
 	for _, id := range ids {
-		k.await(id, payment.Refunded)
-		k.expectTold(id, "PaymentCompleted@1", "PaymentRefunded@2")
+		f.await(id, payment.Refunded)
+		f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefunded@2")
 	}
-	if n := k.gateway.Calls(gatewaytest.Refund); n != orders {
+	if n := f.gateway.Calls(gatewaytest.Refund); n != orders {
 		t.Errorf("%d refunds were asked for %d orders", n, orders)
 	}
 }
 
-// TestOneBadRefundKeepsNobodyWaiting: neither the compensations of other orders nor
-// their refunds.
+// TestOneBadRefundKeepsNobodyWaiting: it delays neither the compensations nor the refunds of other
+// orders.
 func TestOneBadRefundKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	arrived, release := make(chan struct{}), make(chan struct{})
-	k.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
-	k.work(k.app)
-	stuck := k.paid()
-	tell(k, k.app.OnShipmentCancelled, cancelled(stuck))
+	f.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
+	f.work(f.app)
+	stuck := f.paid()
+	mustReceive(f, app.OnShipmentCancelled, cancelled(stuck))
 	<-arrived
 	for range 20 {
-		id := k.paid()
-		tell(k, k.app.OnShipmentCancelled, cancelled(id))
-		k.await(id, payment.Refunded)
+		id := f.paid()
+		mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+		f.await(id, payment.Refunded)
 	}
 	close(release)
 	kafkatest.Eventually(t, "the stuck refund to be made", func() bool {
-		k.advance(backoffMax) // in case its caller has given up, or is just doing so
-		return k.get(stuck).State == string(payment.Refunded)
+		f.advance(backoffMax) // in case its caller has given up or is about to
+		return f.get(stuck).State == string(payment.Refunded)
 	})
-	if net := k.gateway.Net("charge-" + stuck); net != 0 {
+	if net := f.gateway.Net("charge-" + stuck); net != 0 {
 		t.Errorf("holds %d", net)
 	}
 }
@@ -323,106 +324,107 @@ func TestOneBadRefundKeepsNobodyWaiting(t *testing.T) {
 // TestAnAttemptOfADeadProcessIsMadeAgain after its lease, and not before.
 func TestAnAttemptOfADeadProcessIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	id := k.paid()
-	tell(k, k.app.OnShipmentCancelled, cancelled(id))
-	until := k.time().Add(lease)
-	if _, err := k.pool.Exec(context.Background(), `UPDATE payments SET attempts = 1, next_attempt_at = $1`, until); err != nil {
+	f := newFixture(t)
+	id := f.paid()
+	mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+	until := f.time().Add(lease)
+	if _, err := f.pool.Exec(context.Background(), `UPDATE payments SET attempts = 1, next_attempt_at = $1`, until); err != nil {
 		t.Fatal(err)
 	}
-	k.work(k.app)
-	other := k.paid()
-	tell(k, k.app.OnShipmentCancelled, cancelled(other))
-	k.await(other, payment.Refunded) // so the worker has looked
-	k.expectState(id, payment.Refunding)
-	k.advance(lease)
-	k.await(id, payment.Refunded)
-	if p := k.get(id); p.Attempts != 2 {
+	f.work(f.app)
+	other := f.paid()
+	mustReceive(f, app.OnShipmentCancelled, cancelled(other))
+	f.await(other, payment.Refunded) // so the worker has looked
+	f.expectState(id, payment.Refunding)
+	f.advance(lease)
+	f.await(id, payment.Refunded)
+	if p := f.get(id); p.Attempts != 2 {
 		t.Errorf("%d attempts", p.Attempts)
 	}
 }
 
-// TestStoppingFinishesWhatIsUnderWay: the gateway may have given the money back already.
+// TestStoppingFinishesWhatIsUnderWay: the gateway may already have refunded the money.
 func TestStoppingFinishesWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	arrived, release := make(chan struct{}), make(chan struct{})
-	k.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
-	stop := k.work(k.app)
-	id := k.paid()
-	tell(k, k.app.OnShipmentCancelled, cancelled(id))
+	f.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Times: 1, Arrived: arrived, Release: release})
+	stop := f.work(f.app)
+	id := f.paid()
+	mustReceive(f, app.OnShipmentCancelled, cancelled(id))
 	<-arrived
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
 	close(release)
 	<-stopped
-	k.expectState(id, payment.Refunded)
+	f.expectState(id, payment.Refunded)
 }
 
 func TestRetryRefundIsForMoneyOnItsWayBack(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	if err := k.retry(newOrder()); errs.KindOf(err) != errs.NotFound {
+	f := newFixture(t)
+	if err := f.retry(newOrder()); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("unknown order: %v", err)
 	}
-	id := k.paid()
-	if err := k.retry(id); errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "COMPLETED") {
+	id := f.paid()
+	if err := f.retry(id); errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "COMPLETED") {
 		t.Errorf("nothing to refund: %v", err)
 	}
-	k.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Down: true, Times: 1})
-	k.work(k.app)
-	tell(k, k.app.OnShipmentCancelled, cancelled(id))
-	k.awaitAttempts(id, 1)
-	if err := k.retry(id); err != nil { // no need to wait for the next attempt
+	f.gateway.Fail(gatewaytest.Refund, gatewaytest.Fault{Down: true, Times: 1})
+	f.work(f.app)
+	mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+	f.awaitAttempts(id, 1)
+	if err := f.retry(id); err != nil { // without waiting for the next attempt
 		t.Fatal(err)
 	}
-	k.await(id, payment.Refunded)
-	if err := k.retry(id); errs.KindOf(err) != errs.Conflict {
+	f.await(id, payment.Refunded)
+	if err := f.retry(id); errs.KindOf(err) != errs.Conflict {
 		t.Errorf("refunded already: %v", err)
 	}
-	k.expectTold(id, "PaymentCompleted@1", "PaymentRefunded@2")
+	f.expectEmitted(id, "PaymentCompleted@1", "PaymentRefunded@2")
 }
 
-// TestAGatewayThatContradictsItselfIsShown: the money is given back first and asked
-// about afterwards.
+// TestAGatewayThatContradictsItselfIsShown: the money is refunded first, and the payment needs
+// attention.
 func TestAGatewayThatContradictsItselfIsShown(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	f := newFixture(t)
 	id := newOrder()
 	e := created(id)
-	answer, err := k.app.ChargeOnOrderCreated(context.Background(), e)
+	answer, err := f.charge(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tell(k, k.app.OnShipmentCancelled, cancelled(id))
-	if _, err := k.pool.Exec(context.Background(), `UPDATE payments SET state = 'VOIDED', next_attempt_at = NULL, version = 1`); err != nil {
+	mustReceive(f, app.OnShipmentCancelled, cancelled(id))
+	if _, err := f.pool.Exec(context.Background(), `UPDATE payments SET state = 'VOIDED', next_attempt_at = NULL, version = 1`); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.record(e, answer); err != nil {
+	if err := f.record(e, answer); err != nil {
 		t.Fatal(err)
 	}
-	if p := k.get(id); p.State != string(payment.Refunding) || !strings.Contains(p.Attention, "contradicts") {
+	if p := f.get(id); p.State != string(payment.Refunding) || !strings.Contains(p.Attention, "contradicts") {
 		t.Errorf("row %+v", p)
 	}
-	k.work(k.app)
-	k.await(id, payment.Refunded)
-	k.expectTold(id, "PaymentCompleted@2", "PaymentRefunded@3")
-	if net := k.gateway.Net("charge-" + id); net != 0 {
+	f.work(f.app)
+	f.await(id, payment.Refunded)
+	f.expectEmitted(id, "PaymentCompleted@2", "PaymentRefunded@3")
+	if net := f.gateway.Net("charge-" + id); net != 0 {
 		t.Errorf("holds %d", net)
 	}
 }
 
-// TestForeignWordsFit: what a gateway writes into its answers must not break ours.
+// TestForeignWordsFit: text in the gateway's answers must not break the service's columns and
+// events.
 func TestForeignWordsFit(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	k.gateway.Fail(gatewaytest.Charge, gatewaytest.Fault{Decline: "nul\x00 and " + strings.Repeat("é", 2000)})
+	f := newFixture(t)
+	f.gateway.Fail(gatewaytest.Charge, gatewaytest.Fault{Decline: "nul\x00 and " + strings.Repeat("é", 2000)})
 	id := newOrder()
-	if err := k.create(created(id)); err != nil {
+	if err := f.create(created(id)); err != nil {
 		t.Fatal(err)
 	}
-	if p := k.get(id); p.State != string(payment.Failed) || !strings.HasPrefix(p.DeclineCode, "nul and é") || len(p.DeclineCode) > 600 {
+	if p := f.get(id); p.State != string(payment.Failed) || !strings.HasPrefix(p.DeclineCode, "nul and é") || len(p.DeclineCode) > 600 {
 		t.Errorf("row %+v", p)
 	}
-	k.expectTold(id, "PaymentFailed@1")
+	f.expectEmitted(id, "PaymentFailed@1")
 }

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/internal/app"
+	"eventshop.example/services/payment/payment"
 )
 
-// TestEveryAmountIsAnswered: whatever an OrderCreated may carry is charged and given back to
-// the last unit, or declined. None of it is a failure of the record.
+// TestEveryAmountIsAnswered: every amount that an OrderCreated can carry is charged and refunded to
+// the last unit, or declined. None of them fails the record.
 func TestEveryAmountIsAnswered(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -23,23 +24,23 @@ func TestEveryAmountIsAnswered(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d %s", tt.amount, tt.currency), func(t *testing.T) {
 			t.Parallel()
-			k := newKit(t)
-			k.work(k.app)
+			f := newFixture(t)
+			f.work(f.app)
 			id := newOrder()
 			e := created(id)
 			e.Data.TotalAmount, e.Data.Currency = tt.amount, tt.currency
-			if err := k.create(e); err != nil {
+			if err := f.create(e); err != nil {
 				t.Fatal(err)
 			}
-			tell(k, k.app.OnInventoryReservationFailed, event(events.InventoryReservationFailed{OrderID: id, Reason: "out_of_stock"}))
+			mustReceive(f, app.OnInventoryReservationFailed, delivered(events.InventoryReservationFailed{OrderID: id, Reason: "out_of_stock"}))
 			if !tt.charged {
-				k.expectState(id, payment.Failed)
-				k.expectTold(id, "PaymentFailed@1")
+				f.expectState(id, payment.Failed)
+				f.expectEmitted(id, "PaymentFailed@1")
 				return
 			}
-			k.await(id, payment.Refunded)
-			k.expectLedger(id, fmt.Sprintf("capture charge-%%s %d %s", tt.amount, tt.currency), fmt.Sprintf("refund refund-%%s %d out_of_stock", tt.amount))
-			if p := k.get(id); p.Amount != tt.amount || p.Currency != tt.currency {
+			f.await(id, payment.Refunded)
+			f.expectLedger(id, fmt.Sprintf("capture charge-%%s %d %s", tt.amount, tt.currency), fmt.Sprintf("refund refund-%%s %d out_of_stock", tt.amount))
+			if p := f.get(id); p.Amount != tt.amount || p.Currency != tt.currency {
 				t.Errorf("the payment is of %d %s", p.Amount, p.Currency)
 			}
 		})

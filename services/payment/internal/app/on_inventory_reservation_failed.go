@@ -1,21 +1,14 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/payment"
 )
 
-// OnInventoryReservationFailed gives the money back: there is nothing to sell. What
-// inventory says about the shortage is in its own event; for the customer it is
-// "out_of_stock", an unknown SKU as well.
-func (a *App) OnInventoryReservationFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.InventoryReservationFailed]) error {
-	return a.react(ctx, tx, step{
-		orderID: e.Data.OrderID, inputs: []payment.Input{payment.InventoryReservationFailed},
-		cause: e.Cause(), reason: reasonOutOfStock,
-	})
+// OnInventoryReservationFailed returns the money, because nothing can be shipped. Inventory's own
+// event carries the shortages. The reason for the customer is "out_of_stock", also for an unknown
+// SKU.
+func OnInventoryReservationFailed(consumer.Event[events.InventoryReservationFailed]) Input {
+	return Input{Kinds: []payment.Input{payment.InventoryReservationFailed}, Reason: reasonOutOfStock}
 }

@@ -3,58 +3,41 @@ package app
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/payment/internal/gateway"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/payment"
 )
 
-// ChargeOnOrderCreated takes the money, before the transaction, unless the row says that
-// it was tried or that the saga has been undone. Its error is Transient when the outcome
-// is unknown: the same key is then asked again, and the gateway answers with what
-// happened.
-func (a *App) ChargeOnOrderCreated(ctx context.Context, e consumer.Event[events.OrderCreated]) (gateway.Answer, error) {
-	orderID := e.Data.OrderID
-	state, err := a.stateOf(ctx, orderID)
-	if err != nil {
-		return gateway.Answer{}, err
+// ChargeOnOrderCreated charges the order before the transaction. It charges nothing when the
+// payment shows that the charge already has a result or that the saga was compensated. The error is
+// Transient when the outcome is unknown. The next try uses the same key, and the gateway answers
+// with the recorded outcome.
+func (a *App) ChargeOnOrderCreated(p Payment, e consumer.Event[events.OrderCreated]) consumer.Call[gateway.Answer] {
+	if payment.Decide(p.state(), payment.OrderCreated).Effect != payment.Charge {
+		return nil
 	}
-	if !payment.Decide(state, payment.OrderCreated).Charge {
-		return gateway.Answer{}, nil
-	}
-	return observe(a, "charge", func() (gateway.Answer, error) {
-		return a.gateway.Charge(ctx, ChargeKey(orderID), gateway.ChargeRequest{
-			OrderID: orderID, CustomerID: e.Data.Customer.ID, Amount: e.Data.TotalAmount, Currency: e.Data.Currency,
+	return func(ctx context.Context) (gateway.Answer, error) {
+		return observe(a, "charge", func() (gateway.Answer, error) {
+			return a.gateway.Charge(ctx, ChargeKey(e.Data.OrderID), gateway.ChargeRequest{
+				OrderID: e.Data.OrderID, CustomerID: e.Data.Customer.ID, Amount: e.Data.TotalAmount, Currency: e.Data.Currency,
+			})
 		})
-	})
+	}
 }
 
-// OnOrderCreated records what became of the charge. A compensation may have committed
-// since the call: then the answer is what the saga's undoing has to work with.
-func (a *App) OnOrderCreated(ctx context.Context, tx pgx.Tx, e consumer.Event[events.OrderCreated], answer gateway.Answer) error {
-	s := step{
-		orderID: e.Data.OrderID,
-		cause:   e.Cause(),
-		due:     &due{customerID: e.Data.Customer.ID, amount: e.Data.TotalAmount, currency: e.Data.Currency},
-		answers: []gateway.Answer{answer},
-	}
-	row, err := a.open(ctx, tx, s)
-	if err != nil {
-		return err
-	}
+// OnOrderCreated carries the amount and the answer to the charge. A compensation may have committed
+// after the call. The answer is then an input to that compensation.
+func OnOrderCreated(e consumer.Event[events.OrderCreated], answer gateway.Answer) Input {
 	in, asked := map[gateway.Outcome]payment.Input{
 		gateway.Captured: payment.ChargeCaptured, gateway.Declined: payment.ChargeDeclined, gateway.Voided: payment.ChargeStopped,
 	}[answer.Outcome]
 	if !asked {
 		in = payment.OrderCreated
-		if payment.Decide(payment.State(row.State), in).Charge {
-			return errs.New(errs.Transient, "payment of order %s was not charged for; asking the gateway next time", s.orderID)
-		}
 	}
-	s.inputs = []payment.Input{in}
-	_, err = a.change(ctx, tx, &row, s)
-	return err
+	return Input{
+		Kinds:   []payment.Input{in},
+		Due:     &Due{CustomerID: e.Data.Customer.ID, Amount: e.Data.TotalAmount, Currency: e.Data.Currency},
+		Answers: []gateway.Answer{answer},
+	}
 }

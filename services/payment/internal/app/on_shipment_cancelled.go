@@ -1,16 +1,12 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/payment"
 )
 
-// Why money goes back, or is not taken: the vocabulary of PaymentRefunded and
+// Reasons for returning money or not taking it: the vocabulary of PaymentRefunded and
 // PaymentVoided.
 const (
 	reasonOutOfStock     = "out_of_stock"
@@ -19,15 +15,12 @@ const (
 	reasonDeadline       = "deadline"
 )
 
-// OnShipmentCancelled undoes the payment: nothing will be shipped. This may well be the
-// first that payment hears of the order.
-func (a *App) OnShipmentCancelled(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentCancelled]) error {
+// OnShipmentCancelled compensates the payment, because nothing will be shipped. It may be the first
+// event about the order that payment receives.
+func OnShipmentCancelled(e consumer.Event[events.ShipmentCancelled]) Input {
 	reason := e.Data.Reason
 	if reason != reasonCustomer && reason != reasonDeadline {
-		reason = reasonShipmentFailed // called off at the carrier, nobody here asked for it
+		reason = reasonShipmentFailed // cancelled at the carrier without a request of this shop
 	}
-	return a.react(ctx, tx, step{
-		orderID: e.Data.OrderID, inputs: []payment.Input{payment.ShipmentCancelled},
-		cause: e.Cause(), reason: reason,
-	})
+	return Input{Kinds: []payment.Input{payment.ShipmentCancelled}, Reason: reason}
 }

@@ -1,28 +1,24 @@
 package app
 
 import (
-	"context"
 	"fmt"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/payment/internal/db"
 	"eventshop.example/services/payment/internal/gateway"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/services/payment/payment"
 )
 
-// learn takes over facts that are true whatever the decision: the amount of a late
-// OrderCreated is worth knowing although its charge is refused.
-func learn(row *db.Payment, s step) {
-	if s.due != nil {
-		row.CustomerID = s.due.customerID
-		if row.ChargeID == "" { // what the gateway captured outranks what was due
-			row.Amount, row.Currency = s.due.amount, s.due.currency
+// learn stores facts that are true whatever the decision. For example, the amount of a late
+// OrderCreated is useful although its charge is refused.
+func learn(row *db.Payment, in Input) {
+	if in.Due != nil {
+		row.CustomerID = in.Due.CustomerID
+		if row.ChargeID == "" { // the captured amount takes precedence over the amount due
+			row.Amount, row.Currency = in.Due.Amount, in.Due.Currency
 		}
 	}
-	for _, answer := range s.answers {
+	for _, answer := range in.Answers {
 		switch answer.Outcome {
 		case gateway.Captured:
 			row.ChargeID, row.Amount, row.Currency = answer.ChargeID, answer.Amount, answer.Currency
@@ -34,17 +30,18 @@ func learn(row *db.Payment, s step) {
 	}
 }
 
-// move gives the row its next state and what goes with it. It reports whether that is
-// worth a line of history.
-func (a *App) move(row *db.Payment, s step, in payment.Input, d payment.Decision, now time.Time) bool {
+// move sets the row's next state and the fields that depend on it. It reports whether the change
+// needs a line of history.
+func move(row *db.Payment, s reaction.Step[Input], in payment.Input, d payment.Decision) bool {
+	now := s.At
 	before := payment.State(row.State)
 	moved := d.Next != before || in == payment.RetryRefund && d.Action == payment.Apply
 	row.State = string(d.Next)
 	if d.Action == payment.Compensate && row.Reason == "" {
-		row.Reason = s.reason
+		row.Reason = s.Input.Reason
 	}
-	if moved && s.cause.CausationID != "" {
-		row.CausationID, row.Traceparent, row.Tracestate = s.cause.CausationID, s.cause.TraceParent, s.cause.TraceState
+	if moved && s.Cause.CausationID != "" {
+		row.CausationID, row.Traceparent, row.Tracestate = s.Cause.CausationID, s.Cause.TraceParent, s.Cause.TraceState
 	}
 	switch {
 	case !d.Next.Returning():
@@ -53,8 +50,8 @@ func (a *App) move(row *db.Payment, s step, in payment.Input, d payment.Decision
 		row.Attempts, row.NextAttemptAt, row.LastError, row.Attention = 0, &now, "", ""
 		row.ReturningSince = &now
 	case before == payment.Voiding && d.Next == payment.Refunding:
-		// The refund has attempts of its own; the one that heard of the capture goes on
-		// to make the first. Attention that the void raised lasts until the money is back.
+		// The refund has its own attempts. The attempt that found the capture goes on to make the
+		// first refund. Attention that the void raised lasts until the money is returned.
 		row.Attempts, row.LastError, row.ReturningSince = 0, "", &now
 		if in == payment.VoidTooLate {
 			row.Attempts = 1
@@ -80,34 +77,14 @@ func attention(row db.Payment, before payment.State, in payment.Input) string {
 	return fmt.Sprintf("the gateway contradicts itself: %s while the payment was %s", in, before)
 }
 
-// remember writes the line of history that goes with a move.
-func (a *App) remember(ctx context.Context, tx pgx.Tx, row db.Payment, s step, in payment.Input, d payment.Decision, now time.Time) error {
-	detail := s.reason
+// lineOf returns the line of history of a move.
+func lineOf(row db.Payment, s reaction.Step[Input], in payment.Input, d payment.Decision) db.PaymentHistory {
+	detail := s.Input.Reason
 	switch {
 	case d.Attention:
 		detail = row.Attention
 	case d.Next == payment.Failed:
 		detail = row.DeclineCode
 	}
-	err := db.New(tx).AddHistory(ctx, db.AddHistoryParams{
-		OrderID: row.OrderID, At: now, Input: string(in), Action: string(d.Action), State: row.State, Detail: detail,
-	})
-	if err != nil {
-		return postgres.Classify(fmt.Errorf("add history: %w", err))
-	}
-	return nil
-}
-
-func store(ctx context.Context, tx pgx.Tx, row db.Payment) error {
-	err := db.New(tx).UpdatePayment(ctx, db.UpdatePaymentParams{
-		OrderID: row.OrderID, State: row.State, Version: row.Version, CustomerID: row.CustomerID,
-		Amount: row.Amount, Currency: row.Currency, ChargeID: row.ChargeID, RefundID: row.RefundID,
-		DeclineCode: row.DeclineCode, DeclineDetail: row.DeclineDetail, Reason: row.Reason,
-		Attempts: row.Attempts, NextAttemptAt: row.NextAttemptAt, ReturningSince: row.ReturningSince, LastError: row.LastError, Attention: row.Attention,
-		CausationID: row.CausationID, Traceparent: row.Traceparent, Tracestate: row.Tracestate, UpdatedAt: row.UpdatedAt,
-	})
-	if err != nil {
-		return postgres.Classify(fmt.Errorf("store payment: %w", err))
-	}
-	return nil
+	return db.PaymentHistory{At: s.At, Input: string(in), Action: string(d.Action), State: row.State, Detail: detail}
 }

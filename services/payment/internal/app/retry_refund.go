@@ -2,32 +2,33 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/services/payment/internal/db"
-	"eventshop.example/services/payment/internal/payment"
+	"eventshop.example/pkg/outbox"
+	"eventshop.example/pkg/reaction"
+	"eventshop.example/services/payment/payment"
 )
 
-// RetryRefund lets an operator have another round of attempts made at once, for money
-// that could not be given back or is still waiting for its next attempt. NotFound when
-// there is no such payment, Conflict when it holds nothing that is on its way back.
-func (a *App) RetryRefund(ctx context.Context, tx pgx.Tx, orderID string) (db.Payment, error) {
-	row, err := a.lock(ctx, tx, orderID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return row, notFound(orderID)
+// RetryRefund starts another round of attempts at once, on an operator's command. It applies to
+// money that could not be returned or is waiting for its next attempt. The error has kind NotFound
+// when there is no such payment and Conflict when the payment has nothing to return. The caller
+// calls committed after the commit.
+func (a *App) RetryRefund(ctx context.Context, tx pgx.Tx, orderID string) (committed func(context.Context), err error) {
+	in := Input{Kinds: []payment.Input{payment.RetryRefund}, MustExist: true}
+	decisions, err := a.Payments.Run(ctx, tx, a.Payments.Step(orderID, in, outbox.Cause{}))
+	if err != nil && errs.KindOf(err) == errs.NotFound {
+		return nil, notFound(orderID) // without the words that Run adds, because operators read it
 	}
 	if err != nil {
-		return row, err
+		return nil, err
 	}
-	before := row.State
-	d, err := a.change(ctx, tx, &row, step{orderID: orderID, inputs: []payment.Input{payment.RetryRefund}})
-	if err == nil && d.Action == payment.Refuse {
-		err = errs.New(errs.Conflict, "the payment of order %s is %s: there is no refund to retry", orderID, before)
+	if p := decisions[0].State; p.last == payment.Refuse {
+		reaction.Committed(ctx, decisions...) // a refusal has no effect to wait for, and it counts as a decision
+		return nil, errs.New(errs.Conflict, "the payment of order %s is %s: there is no refund to retry", orderID, p.state())
 	}
-	return row, err
+	return func(ctx context.Context) { reaction.Committed(ctx, decisions...) }, nil
 }
 
 func notFound(orderID string) error {

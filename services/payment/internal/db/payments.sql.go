@@ -12,28 +12,36 @@ import (
 
 const addHistory = `-- name: AddHistory :exec
 INSERT INTO payment_history (order_id, n, at, input, action, state, detail)
-SELECT $1, coalesce(max(n), 0) + 1, $2, $3, $4, $5, $6
-FROM payment_history WHERE order_id = $1
+SELECT n.order_id, coalesce((SELECT max(h.n) FROM payment_history h WHERE h.order_id = n.order_id), 0) + n.ordinal,
+    n.at, n.input, n.action, n.state, n.detail
+FROM (SELECT
+    unnest($1::text[]) AS order_id, unnest($2::integer[]) AS ordinal, unnest($3::timestamptz[]) AS at,
+    unnest($4::text[]) AS input, unnest($5::text[]) AS action, unnest($6::text[]) AS state,
+    unnest($7::text[]) AS detail
+) n
 `
 
 type AddHistoryParams struct {
-	OrderID string
-	At      time.Time
-	Input   string
-	Action  string
-	State   string
-	Detail  string
+	OrderIds []string
+	Ordinals []int32
+	At       []time.Time
+	Inputs   []string
+	Actions  []string
+	States   []string
+	Details  []string
 }
 
-// The payment's row is locked, so no two take the same n.
+// The payments' rows are locked, so two lines of a payment cannot have the same n. The ordinal counts
+// the new lines of a payment from 1.
 func (q *Queries) AddHistory(ctx context.Context, arg AddHistoryParams) error {
 	_, err := q.db.Exec(ctx, addHistory,
-		arg.OrderID,
+		arg.OrderIds,
+		arg.Ordinals,
 		arg.At,
-		arg.Input,
-		arg.Action,
-		arg.State,
-		arg.Detail,
+		arg.Inputs,
+		arg.Actions,
+		arg.States,
+		arg.Details,
 	)
 	return err
 }
@@ -58,12 +66,11 @@ type ClaimReturnsParams struct {
 	Most            int32
 }
 
-// The claim is a lease, not a lock: the call to the gateway is made without a
-// transaction, and when its process dies the row is due again at the lease's end.
-// The attempt counts from here, because from here on the gateway may hear of it. Only
-// rounds that began by then: while the breaker refuses, all but the overdue ones rest.
-// Times that no clock can have set that is right are a clock's that was ahead: an attempt
-// put off beyond every wait is due, and a round that begins later than now has begun.
+// The claim is a lease, not a lock: the call to the gateway is made outside a transaction. When the
+// process dies, the row is due again at the end of the lease. The attempt is counted here, because
+// the gateway may receive the request from now on. While the breaker refuses calls, only rounds that
+// are overdue are claimed. A time too far in the future was set by a clock that was ahead: an attempt
+// later than the longest wait is due, and a round that begins later than now has begun.
 func (q *Queries) ClaimReturns(ctx context.Context, arg ClaimReturnsParams) ([]Payment, error) {
 	rows, err := q.db.Query(ctx, claimReturns,
 		arg.LeaseUntil,
@@ -124,7 +131,7 @@ type CountOpenRow struct {
 	Attention int64
 }
 
-// For the gauges: payments the worker is at, and payments a person has to look at.
+// For the gauges: payments whose money the worker returns, and payments that need a person.
 func (q *Queries) CountOpen(ctx context.Context) (CountOpenRow, error) {
 	row := q.db.QueryRow(ctx, countOpen)
 	var i CountOpenRow
@@ -198,114 +205,189 @@ func (q *Queries) GetPayment(ctx context.Context, orderID string) (Payment, erro
 	return i, err
 }
 
-const lockPayment = `-- name: LockPayment :one
-SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = $1 FOR UPDATE
+const getPayments = `-- name: GetPayments :many
+SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = ANY($1::text[])
 `
 
-func (q *Queries) LockPayment(ctx context.Context, orderID string) (Payment, error) {
-	row := q.db.QueryRow(ctx, lockPayment, orderID)
-	var i Payment
-	err := row.Scan(
-		&i.OrderID,
-		&i.State,
-		&i.Version,
-		&i.CustomerID,
-		&i.Amount,
-		&i.Currency,
-		&i.ChargeID,
-		&i.RefundID,
-		&i.DeclineCode,
-		&i.DeclineDetail,
-		&i.Reason,
-		&i.Attempts,
-		&i.NextAttemptAt,
-		&i.LastError,
-		&i.Attention,
-		&i.CorrelationID,
-		&i.CausationID,
-		&i.Traceparent,
-		&i.Tracestate,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ReturningSince,
-	)
-	return i, err
+func (q *Queries) GetPayments(ctx context.Context, orderIds []string) ([]Payment, error) {
+	rows, err := q.db.Query(ctx, getPayments, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Payment
+	for rows.Next() {
+		var i Payment
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.State,
+			&i.Version,
+			&i.CustomerID,
+			&i.Amount,
+			&i.Currency,
+			&i.ChargeID,
+			&i.RefundID,
+			&i.DeclineCode,
+			&i.DeclineDetail,
+			&i.Reason,
+			&i.Attempts,
+			&i.NextAttemptAt,
+			&i.LastError,
+			&i.Attention,
+			&i.CorrelationID,
+			&i.CausationID,
+			&i.Traceparent,
+			&i.Tracestate,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.ReturningSince,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const openPayment = `-- name: OpenPayment :exec
+const lockPayments = `-- name: LockPayments :many
+SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
+`
+
+func (q *Queries) LockPayments(ctx context.Context, orderIds []string) ([]Payment, error) {
+	rows, err := q.db.Query(ctx, lockPayments, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Payment
+	for rows.Next() {
+		var i Payment
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.State,
+			&i.Version,
+			&i.CustomerID,
+			&i.Amount,
+			&i.Currency,
+			&i.ChargeID,
+			&i.RefundID,
+			&i.DeclineCode,
+			&i.DeclineDetail,
+			&i.Reason,
+			&i.Attempts,
+			&i.NextAttemptAt,
+			&i.LastError,
+			&i.Attention,
+			&i.CorrelationID,
+			&i.CausationID,
+			&i.Traceparent,
+			&i.Tracestate,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.ReturningSince,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const openPayments = `-- name: OpenPayments :exec
 INSERT INTO payments (order_id, state, correlation_id, created_at, updated_at)
-VALUES ($1, 'NONE', $2, $3, $3) ON CONFLICT (order_id) DO NOTHING
+SELECT n.order_id, 'NONE', n.correlation_id, $1, $1
+FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::text[]) AS correlation_id) n
+ORDER BY n.order_id
+ON CONFLICT (order_id) DO NOTHING
 `
 
-type OpenPaymentParams struct {
-	OrderID       string
-	CorrelationID string
-	Now           time.Time
+type OpenPaymentsParams struct {
+	Now            time.Time
+	OrderIds       []string
+	CorrelationIds []string
 }
 
-// Makes sure there is a row to lock, so that two first events of one order wait
-// for each other instead of both finding nothing.
-func (q *Queries) OpenPayment(ctx context.Context, arg OpenPaymentParams) error {
-	_, err := q.db.Exec(ctx, openPayment, arg.OrderID, arg.CorrelationID, arg.Now)
+// Creates missing rows, so that there are rows to lock: two first events of one order then wait for
+// each other instead of both finding nothing. Rows are created in the order in which they are locked.
+func (q *Queries) OpenPayments(ctx context.Context, arg OpenPaymentsParams) error {
+	_, err := q.db.Exec(ctx, openPayments, arg.Now, arg.OrderIds, arg.CorrelationIds)
 	return err
 }
 
-const updatePayment = `-- name: UpdatePayment :exec
-UPDATE payments SET
-    state = $1, version = $2, customer_id = $3, amount = $4, currency = $5,
-    charge_id = $6, refund_id = $7, decline_code = $8, decline_detail = $9,
-    reason = $10, attempts = $11, next_attempt_at = $12,
-    returning_since = $13, last_error = $14,
-    attention = $15, causation_id = $16, traceparent = $17, tracestate = $18,
-    updated_at = $19
-WHERE order_id = $20
+const savePayments = `-- name: SavePayments :exec
+UPDATE payments p SET
+    state = n.state, version = n.version, customer_id = n.customer_id, amount = n.amount, currency = n.currency,
+    charge_id = n.charge_id, refund_id = n.refund_id, decline_code = n.decline_code, decline_detail = n.decline_detail,
+    reason = n.reason, attempts = n.attempts,
+    next_attempt_at = nullif(n.next_attempt_at, '0001-01-01 00:00:00+00'),
+    returning_since = nullif(n.returning_since, '0001-01-01 00:00:00+00'), last_error = n.last_error,
+    attention = n.attention, causation_id = n.causation_id, traceparent = n.traceparent, tracestate = n.tracestate,
+    updated_at = n.updated_at
+FROM (SELECT
+    unnest($1::text[]) AS order_id, unnest($2::text[]) AS state, unnest($3::bigint[]) AS version,
+    unnest($4::text[]) AS customer_id, unnest($5::bigint[]) AS amount, unnest($6::text[]) AS currency,
+    unnest($7::text[]) AS charge_id, unnest($8::text[]) AS refund_id,
+    unnest($9::text[]) AS decline_code, unnest($10::text[]) AS decline_detail,
+    unnest($11::text[]) AS reason, unnest($12::integer[]) AS attempts,
+    unnest($13::timestamptz[]) AS next_attempt_at, unnest($14::timestamptz[]) AS returning_since,
+    unnest($15::text[]) AS last_error, unnest($16::text[]) AS attention,
+    unnest($17::text[]) AS causation_id, unnest($18::text[]) AS traceparent,
+    unnest($19::text[]) AS tracestate, unnest($20::timestamptz[]) AS updated_at
+) n WHERE p.order_id = n.order_id
 `
 
-type UpdatePaymentParams struct {
-	State          string
-	Version        int64
-	CustomerID     string
-	Amount         int64
-	Currency       string
-	ChargeID       string
-	RefundID       string
-	DeclineCode    string
-	DeclineDetail  string
-	Reason         string
-	Attempts       int32
-	NextAttemptAt  *time.Time
-	ReturningSince *time.Time
-	LastError      string
-	Attention      string
-	CausationID    string
-	Traceparent    string
-	Tracestate     string
-	UpdatedAt      time.Time
-	OrderID        string
+type SavePaymentsParams struct {
+	OrderIds       []string
+	States         []string
+	Versions       []int64
+	CustomerIds    []string
+	Amounts        []int64
+	Currencies     []string
+	ChargeIds      []string
+	RefundIds      []string
+	DeclineCodes   []string
+	DeclineDetails []string
+	Reasons        []string
+	Attempts       []int32
+	NextAttemptsAt []time.Time
+	ReturningSince []time.Time
+	LastErrors     []string
+	Attentions     []string
+	CausationIds   []string
+	Traceparents   []string
+	Tracestates    []string
+	UpdatedAt      []time.Time
 }
 
-func (q *Queries) UpdatePayment(ctx context.Context, arg UpdatePaymentParams) error {
-	_, err := q.db.Exec(ctx, updatePayment,
-		arg.State,
-		arg.Version,
-		arg.CustomerID,
-		arg.Amount,
-		arg.Currency,
-		arg.ChargeID,
-		arg.RefundID,
-		arg.DeclineCode,
-		arg.DeclineDetail,
-		arg.Reason,
+// Year 1 stands for NULL, which arrays of times cannot hold here.
+func (q *Queries) SavePayments(ctx context.Context, arg SavePaymentsParams) error {
+	_, err := q.db.Exec(ctx, savePayments,
+		arg.OrderIds,
+		arg.States,
+		arg.Versions,
+		arg.CustomerIds,
+		arg.Amounts,
+		arg.Currencies,
+		arg.ChargeIds,
+		arg.RefundIds,
+		arg.DeclineCodes,
+		arg.DeclineDetails,
+		arg.Reasons,
 		arg.Attempts,
-		arg.NextAttemptAt,
+		arg.NextAttemptsAt,
 		arg.ReturningSince,
-		arg.LastError,
-		arg.Attention,
-		arg.CausationID,
-		arg.Traceparent,
-		arg.Tracestate,
+		arg.LastErrors,
+		arg.Attentions,
+		arg.CausationIds,
+		arg.Traceparents,
+		arg.Tracestates,
 		arg.UpdatedAt,
-		arg.OrderID,
 	)
 	return err
 }

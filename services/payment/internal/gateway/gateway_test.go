@@ -31,14 +31,14 @@ var (
 	refunded = gateway.Answer{Outcome: gateway.Refunded, RefundID: "re-1", Amount: 2999, Currency: "EUR"}
 )
 
-// start gives a gateway and a client whose timeout the tests can wait for.
+// start returns a gateway and a client with a short timeout.
 func start(t *testing.T) (*gatewaytest.Gateway, *gateway.Client) {
 	t.Helper()
 	g := gatewaytest.Start(t)
 	return g, gateway.New(g.URL, 300*time.Millisecond, patient())
 }
 
-// patient is a circuit breaker that no test of anything else trips.
+// patient returns a circuit breaker that stays closed in tests of other behaviour.
 func patient() *breaker.Breaker {
 	return breaker.New(breaker.Config{Name: "gateway", Failures: 1000, Logger: slog.New(slog.DiscardHandler)})
 }
@@ -55,7 +55,7 @@ func refund(c *gateway.Client) (gateway.Answer, error) {
 	return c.Refund(context.Background(), refundKey, gateway.RefundRequest{ChargeKey: key, Amount: 2999, Reason: "customer"})
 }
 
-// expect is for calls that have to bring an answer.
+// expect is for calls that must return an answer.
 func expect(t *testing.T, want gateway.Answer, call func(*gateway.Client) (gateway.Answer, error), c *gateway.Client) {
 	t.Helper()
 	got, err := call(c)
@@ -67,7 +67,7 @@ func expect(t *testing.T, want gateway.Answer, call func(*gateway.Client) (gatew
 	}
 }
 
-// expectKind is for calls that must not.
+// expectKind is for calls that must return an error.
 func expectKind(t *testing.T, want errs.Kind, call func(*gateway.Client) (gateway.Answer, error), c *gateway.Client) {
 	t.Helper()
 	got, err := call(c)
@@ -123,7 +123,7 @@ func TestAChargeTheGatewayRefusesAltogetherIsADecline(t *testing.T) {
 	}
 }
 
-// TestALostAnswerIsAskedForByKey: the gateway did it and nobody heard of it.
+// TestALostAnswerIsAskedForByKey: the gateway carried out the request, and its answer was lost.
 func TestALostAnswerIsAskedForByKey(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]gatewaytest.Fault{
@@ -134,12 +134,12 @@ func TestALostAnswerIsAskedForByKey(t *testing.T) {
 			t.Parallel()
 			g, c := start(t)
 			for _, operation := range []string{gatewaytest.Charge, gatewaytest.Void, gatewaytest.Refund} {
-				g.Fail(operation, fault) // for good: the answer itself never comes
+				g.Fail(operation, fault) // permanently: the answer itself never arrives
 			}
 			expect(t, captured, charge, c)
 			expect(t, captured, void, c)
 			byKey := refunded
-			byKey.RefundID = refundKey // only the charge can be asked for, not the refund's id
+			byKey.RefundID = refundKey // only the charge can be looked up, not the refund's id
 			expect(t, byKey, refund, c)
 			if diff := cmp.Diff([]string{"capture charge-1 2999 EUR", "refund refund-1 2999 customer"}, g.Ledger()); diff != "" {
 				t.Error(diff)
@@ -162,8 +162,8 @@ func TestALostDeclineAndALostVoidAreAskedForByKey(t *testing.T) {
 	expect(t, voided, void, c)
 }
 
-// TestNoDecisionIsTransient: what was not answered may or may not have been done, and
-// asking by key tells nothing yet.
+// TestNoDecisionIsTransient: the unanswered request may or may not have been carried out, and the
+// lookup by key does not decide.
 func TestNoDecisionIsTransient(t *testing.T) {
 	t.Parallel()
 	faults := map[string]gatewaytest.Fault{
@@ -225,7 +225,7 @@ func TestNobodyListensIsTransient(t *testing.T) {
 	expectKind(t, errs.Transient, refund, c)
 }
 
-// TestRefundedByOtherMeans: a person at the gateway was faster.
+// TestRefundedByOtherMeans: a person has already refunded the charge at the gateway.
 func TestRefundedByOtherMeans(t *testing.T) {
 	t.Parallel()
 	g, c := start(t)
@@ -259,8 +259,8 @@ func TestAnotherRequestUnderTheSameKey(t *testing.T) {
 	}
 }
 
-// TestAnswersAgainstTheAPIAreNotBelieved: a broken gateway must not make anybody think
-// that money moved.
+// TestAnswersAgainstTheAPIAreNotBelieved: a broken gateway must not make the client report that
+// money moved.
 func TestAnswersAgainstTheAPIAreNotBelieved(t *testing.T) {
 	t.Parallel()
 	answers := map[string]struct {
@@ -290,7 +290,7 @@ func TestAnswersAgainstTheAPIAreNotBelieved(t *testing.T) {
 			c := gateway.New(server.URL, time.Second, patient())
 			for what, call := range map[string]func(*gateway.Client) (gateway.Answer, error){"charge": charge, "void": void, "refund": refund} {
 				if what == "void" && strings.HasPrefix(name, "other") {
-					continue // a void has no amount to compare, and says captured with a 409 only
+					continue // a void has no amount to compare, and reports a capture only with a 409
 				}
 				got, err := call(c)
 				if err == nil || got != (gateway.Answer{}) {
@@ -318,4 +318,48 @@ func TestACallerThatLeavesLearnsNothing(t *testing.T) {
 	if got, err := c.Charge(ctx, key, request); errs.KindOf(err) != errs.Transient || got != (gateway.Answer{}) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
+}
+
+// TestAmountsGoByEitherName: the gateway names amounts in minor units amountMinor; a gateway of the
+// previous release names them amount. A decimal under that name is never read as minor units.
+func TestAmountsGoByEitherName(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		body     string
+		believed bool
+	}{
+		"old":                {`{"status":"captured","chargeId":"ch-1","amount":2999,"currency":"EUR"}`, true},
+		"both":               {`{"status":"captured","chargeId":"ch-1","amount":2999,"amountMinor":2999,"currency":"EUR","refunded":0,"refundedMinor":0}`, true},
+		"new":                {`{"status":"captured","chargeId":"ch-1","amountMinor":2999,"currency":"EUR"}`, true},
+		"new, and a decimal": {`{"status":"captured","chargeId":"ch-1","amount":29.99,"amountMinor":2999,"currency":"EUR","refunded":0.00,"refundedMinor":0}`, true},
+		"a decimal alone":    {`{"status":"captured","chargeId":"ch-1","amount":2999.00,"currency":"EUR"}`, false},
+		"a text":             {`{"status":"captured","chargeId":"ch-1","amount":"2999","currency":"EUR"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := saysRaw(t, http.StatusCreated, tt.body)
+			if tt.believed {
+				expect(t, gateway.Answer{Outcome: gateway.Captured, ChargeID: "ch-1", Amount: 2999, Currency: "EUR"}, charge, c)
+			} else {
+				expectKind(t, errs.Transient, charge, c)
+			}
+		})
+	}
+}
+
+// TestARefusalMayBeAProblemDocument: its code decides.
+func TestARefusalMayBeAProblemDocument(t *testing.T) {
+	t.Parallel()
+	problem := func(code, more string) string {
+		return `{"type":"about:blank","title":"Conflict","code":"` + code + `","detail":"why"` + more + `}`
+	}
+	expect(t, voided, charge, saysRaw(t, http.StatusConflict, problem("voided", "")))
+	expect(t, gateway.Answer{Outcome: gateway.Captured, ChargeID: "ch-1", Amount: 2999, Currency: "EUR"}, void,
+		saysRaw(t, http.StatusConflict, problem("captured", `,"charge":{"status":"captured","chargeId":"ch-1","amount":2999,"amountMinor":2999,"currency":"EUR"}`)))
+}
+
+// TestAGatewayThatStopsWaitingForTheBodyHasDecidedNothing: 408 does not refuse the charge.
+func TestAGatewayThatStopsWaitingForTheBodyHasDecidedNothing(t *testing.T) {
+	t.Parallel()
+	expectKind(t, errs.Transient, charge, saysRaw(t, http.StatusRequestTimeout, `{"type":"about:blank","title":"Request Timeout","code":"request_timeout"}`))
 }

@@ -9,9 +9,9 @@ import (
 	"eventshop.example/pkg/breaker"
 )
 
-// guarded makes an operation when the breaker lets it. It stands around operations and
-// not around requests: what counts is whether the gateway gave a decision, and an
-// operation that is the probe must be able to ask by key after its first request.
+// guarded runs an operation through the breaker. It guards operations and not requests, for two
+// reasons. What counts is whether the gateway decided. And an operation that is the probe must be
+// able to look up by key after its first request.
 func (c *Client) guarded(ctx context.Context, what string, operation func(ctx context.Context) (Answer, error)) (Answer, error) {
 	answer, err := breaker.Call(ctx, c.breaker, operation)
 	if IsRefused(err) {
@@ -20,14 +20,13 @@ func (c *Client) guarded(ctx context.Context, what string, operation func(ctx co
 	return answer, err
 }
 
-// IsRefused tells an operation that the breaker refused: the gateway has heard nothing of
-// it.
+// IsRefused reports whether the breaker refused the operation. The gateway received no request.
 func IsRefused(err error) bool {
 	_, ok := errors.AsType[*breaker.OpenError](err)
 	return ok
 }
 
-// Wait is how long operations would be refused from now on, 0 when one would be let
-// through. courtesy leaves the breaker's probe to others for that long; see
+// Wait returns how long the breaker would refuse operations from now on, or 0 when it would let one
+// through. courtesy leaves the breaker's probe to other callers for that long; see
 // breaker.Breaker.Wait.
 func (c *Client) Wait(courtesy time.Duration) time.Duration { return c.breaker.Wait(courtesy) }

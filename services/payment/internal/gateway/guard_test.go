@@ -15,8 +15,8 @@ import (
 	"eventshop.example/services/payment/internal/gatewaytest"
 )
 
-// startBehind gives a gateway and a client behind a breaker that opens at the second
-// fault and stays open for the test.
+// startBehind returns a gateway and a client behind a breaker that opens at the second failure and
+// stays open during the test.
 func startBehind(t *testing.T) (*gatewaytest.Gateway, *gateway.Client, *breaker.Breaker) {
 	t.Helper()
 	g := gatewaytest.Start(t)
@@ -31,7 +31,8 @@ func failures(t *testing.T, b *breaker.Breaker, want int) {
 	}
 }
 
-// TestEveryOperationGoesThroughTheBreaker: two faults of any kind open it for all.
+// TestEveryOperationGoesThroughTheBreaker: two failures of any operation open it for all
+// operations.
 func TestEveryOperationGoesThroughTheBreaker(t *testing.T) {
 	t.Parallel()
 	operations := map[string]func(*gateway.Client) (gateway.Answer, error){
@@ -46,7 +47,7 @@ func TestEveryOperationGoesThroughTheBreaker(t *testing.T) {
 			}
 			g.Fail(gatewaytest.Lookup, gatewaytest.Fault{Status: http.StatusServiceUnavailable})
 			expectKind(t, errs.Transient, operation, c)
-			failures(t, b, 1) // one, although it asked by key as well
+			failures(t, b, 1) // one failure, although it looked up by key as well
 			expectKind(t, errs.Transient, operation, c)
 			g.Mend()
 			asked := g.Calls(gatewaytest.Lookup)
@@ -71,7 +72,7 @@ func TestEveryOperationGoesThroughTheBreaker(t *testing.T) {
 	}
 }
 
-// TestAnswersKeepTheBreakerClosed: also those that were lost and found by key, declines
+// TestAnswersKeepTheBreakerClosed: that includes answers that were lost and found by key, declines,
 // and refusals whose key had to be closed.
 func TestAnswersKeepTheBreakerClosed(t *testing.T) {
 	t.Parallel()
@@ -93,7 +94,7 @@ func TestAnswersKeepTheBreakerClosed(t *testing.T) {
 		}
 	}
 	g.Mend()
-	for range 3 { // against the API: a bug somewhere, but somebody is there
+	for range 3 { // violates the API, but the gateway answers
 		_, err := c.Refund(context.Background(), "r", gateway.RefundRequest{ChargeKey: "nobody's", Amount: 1})
 		if errs.KindOf(err) != errs.Internal {
 			t.Fatal(err)
@@ -102,8 +103,8 @@ func TestAnswersKeepTheBreakerClosed(t *testing.T) {
 	failures(t, b, 0)
 }
 
-// TestTheProbeMayCloseAKey: a charge that the gateway refuses voids its key, and as the
-// probe it must not be refused that by its own breaker.
+// TestTheProbeMayCloseAKey: a charge that the gateway refuses voids its key. When it is the probe,
+// its own breaker must not refuse that void.
 func TestTheProbeMayCloseAKey(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.Start(t)

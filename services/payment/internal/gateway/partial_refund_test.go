@@ -15,7 +15,7 @@ import (
 	"eventshop.example/services/payment/internal/gatewaytest"
 )
 
-// partly gives back a part of the charge by other means.
+// partly refunds a part of the charge by other means.
 func partly(t *testing.T, c *gateway.Client, refundKey string, amount int64) {
 	t.Helper()
 	_, err := c.Refund(context.Background(), refundKey, gateway.RefundRequest{ChargeKey: key, Amount: amount, Reason: "kindness"})
@@ -24,8 +24,8 @@ func partly(t *testing.T, c *gateway.Client, refundKey string, amount int64) {
 	}
 }
 
-// TestAPartialRefundIsNoRefund: the customer has some of the money, and the rest cannot
-// be given back under this key. Only when all of it is back is it refunded.
+// TestAPartialRefundIsNoRefund: the customer has a part of the money, and the rest cannot be
+// refunded with this key. The charge is refunded only when all of it is returned.
 func TestAPartialRefundIsNoRefund(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -54,8 +54,8 @@ func TestAPartialRefundIsNoRefund(t *testing.T) {
 	}
 }
 
-// TestARefundOfAnotherAmountIsLookedUp: the answer speaks of another amount than was asked
-// for, so the charge says what went back.
+// TestARefundOfAnotherAmountIsLookedUp: the answer has another amount than the request, so the
+// client looks up how much of the charge was refunded.
 func TestARefundOfAnotherAmountIsLookedUp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

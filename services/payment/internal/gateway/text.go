@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// maxText bounds what is kept of the gateway's words, in bytes.
+	// maxText bounds the stored texts of the gateway, in bytes.
 	maxText = 500
-	// maxID bounds an id of the gateway, in bytes; its own have a dozen.
+	// maxID bounds an id of the gateway, in bytes. The gateway's own ids have about a dozen.
 	maxID = 128
 )
 
-// Tidy makes a foreign server's words fit for a text column, an event and a log: valid
-// UTF-8 on one line, without NUL and other control characters, of a few hundred bytes.
+// Tidy makes a foreign server's text fit for a text column, an event and a log: valid UTF-8 on one
+// line, without NUL and other control characters, at most a few hundred bytes.
 func Tidy(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -31,14 +31,14 @@ func Tidy(text string) string {
 	return text
 }
 
-// isID tells whether text can be kept and shown as an id. It is never made to fit: a
-// changed id names something else.
+// isID reports whether text can be stored and shown as an id. An unusable id is never changed to
+// fit, because a changed id names something else.
 func isID(text string) bool {
 	if text == "" || len(text) > maxID {
 		return false
 	}
 	for _, r := range text {
-		// JSON that was no UTF-8 has been read as RuneError.
+		// JSON with invalid UTF-8 was read as RuneError.
 		if r == utf8.RuneError || unicode.IsSpace(r) || !unicode.IsPrint(r) {
 			return false
 		}
@@ -46,7 +46,7 @@ func isID(text string) bool {
 	return true
 }
 
-// isCurrency tells whether text has the form of an ISO 4217 code.
+// isCurrency reports whether text has the form of an ISO 4217 code.
 func isCurrency(text string) bool {
 	if len(text) != 3 {
 		return false

@@ -13,8 +13,8 @@ import (
 	"eventshop.example/services/payment/internal/gateway"
 )
 
-// says starts a gateway that gives every request the same answer.
-func says(t *testing.T, status int, body map[string]any) *gateway.Client {
+// answering starts a gateway that returns the same answer to every request.
+func answering(t *testing.T, status int, body map[string]any) *gateway.Client {
 	t.Helper()
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -33,8 +33,8 @@ func saysRaw(t *testing.T, status int, body string) *gateway.Client {
 	return gateway.New(server.URL, time.Second, patient())
 }
 
-// TestAnUnusableIDIsNoAnswer: it could not be kept, and changed it would name something
-// else. The money may have moved, so the outcome is unknown and the record is not lost.
+// TestAnUnusableIDIsNoAnswer: it could not be stored, and a changed id would name something else.
+// The money may have moved, so the outcome is unknown and the record is not lost.
 func TestAnUnusableIDIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	for name, id := range map[string]string{
@@ -44,9 +44,9 @@ func TestAnUnusableIDIsNoAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			capture := map[string]any{"status": "captured", "chargeId": id, "amount": 2999, "currency": "EUR"}
-			expectKind(t, errs.Transient, charge, says(t, http.StatusOK, capture))
-			expectKind(t, errs.Transient, void, says(t, http.StatusConflict, map[string]any{"code": "captured", "charge": capture}))
-			expectKind(t, errs.Transient, refund, says(t, http.StatusOK, map[string]any{"status": "refunded", "refundId": id, "currency": "EUR"}))
+			expectKind(t, errs.Transient, charge, answering(t, http.StatusOK, capture))
+			expectKind(t, errs.Transient, void, answering(t, http.StatusConflict, map[string]any{"code": "captured", "charge": capture}))
+			expectKind(t, errs.Transient, refund, answering(t, http.StatusOK, map[string]any{"status": "refunded", "refundId": id, "currency": "EUR"}))
 		})
 	}
 	expectKind(t, errs.Transient, charge, saysRaw(t, http.StatusOK, "{\"status\":\"captured\",\"chargeId\":\"ch-\xff\",\"amount\":2999,\"currency\":\"EUR\"}"))
@@ -55,14 +55,14 @@ func TestAnUnusableIDIsNoAnswer(t *testing.T) {
 func TestAnUnusableCurrencyIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	for _, currency := range []string{"", "EU", "eur", "EU\x00", "EUROS", "ÉU"} {
-		expectKind(t, errs.Transient, charge, says(t, http.StatusOK,
+		expectKind(t, errs.Transient, charge, answering(t, http.StatusOK,
 			map[string]any{"status": "captured", "chargeId": "ch-1", "amount": 2999, "currency": currency}))
-		expectKind(t, errs.Transient, refund, says(t, http.StatusOK,
+		expectKind(t, errs.Transient, refund, answering(t, http.StatusOK,
 			map[string]any{"status": "refunded", "refundId": "re-1", "currency": currency}))
 	}
 }
 
-// TestARefundWithAnUnusableIDIsFoundByKey: the charge tells that the money is back.
+// TestARefundWithAnUnusableIDIsFoundByKey: the charge shows that the money is returned.
 func TestARefundWithAnUnusableIDIsFoundByKey(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,11 +78,11 @@ func TestARefundWithAnUnusableIDIsFoundByKey(t *testing.T) {
 	expect(t, byKey, refund, gateway.New(server.URL, time.Second, patient()))
 }
 
-// TestWordsAreTidied: codes are kept, so they are made fit; the ids of a decline name
-// nothing that is needed, so bad ones are dropped.
+// TestWordsAreTidied: codes are stored, so they are tidied. The ids of a decline are not needed, so
+// unusable ones are dropped.
 func TestWordsAreTidied(t *testing.T) {
 	t.Parallel()
-	c := says(t, http.StatusOK, map[string]any{
+	c := answering(t, http.StatusOK, map[string]any{
 		"status": "declined", "chargeId": "ch\x00", "amount": 2999, "currency": "\x00", "declineCode": "a\x00b\r\nc" + strings.Repeat("é", 500),
 	})
 	got, err := charge(c)

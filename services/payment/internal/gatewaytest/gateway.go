@@ -1,9 +1,8 @@
-// Package gatewaytest is for tests only: a card gateway that speaks the HTTP API package
-// gateway is written against, with a ledger in memory that tests take as the truth about
-// money, and with faults they switch on.
+// Package gatewaytest is for tests only. It is a card gateway with the HTTP API that package
+// gateway uses. Tests check money against its ledger in memory and switch on its faults.
 //
-// It keeps the promises the real one gives: one key has one answer, a voided key takes
-// no charge, refunds never exceed the capture.
+// It keeps the promises of the real gateway: one key has one answer, a voided key takes no charge,
+// and refunds never exceed the capture.
 package gatewaytest
 
 import (
@@ -13,11 +12,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 )
 
-// The operations faults are switched on for.
+// The operations that faults apply to.
 const (
 	Charge = "charge"
 	Void   = "void"
@@ -25,17 +25,17 @@ const (
 	Lookup = "lookup"
 )
 
-// Fault is what goes wrong with requests of one operation.
+// Fault is a fault for requests of one operation.
 type Fault struct {
-	Times      int    // how many requests it spoils; 0: all, until the faults are cleared
-	Down       bool   // cut the connection before doing anything
-	AnswerLost bool   // do it, then cut the connection
-	Hang       bool   // do nothing and answer only when the caller has left
-	HangAfter  bool   // do it, and answer only when the caller has left
-	Status     int    // answer this and do nothing
+	Times      int    // number of affected requests; 0: all until Mend
+	Down       bool   // cut the connection and do nothing
+	AnswerLost bool   // carry out the request, then cut the connection
+	Hang       bool   // do nothing, and keep the connection until the caller leaves
+	HangAfter  bool   // carry out the request, and keep the connection until the caller leaves
+	Status     int    // answer with this status and do nothing
 	Decline    string // decline the charge with this code
-	// Hold stops a request before anything is done: it sends on Arrived and waits for
-	// Release to be closed.
+	// Arrived and Release stop a request before anything is done. The gateway sends on Arrived and
+	// waits until Release is closed.
 	Arrived chan<- struct{}
 	Release <-chan struct{}
 }
@@ -59,7 +59,7 @@ type refund struct {
 	Currency string `json:"currency"`
 }
 
-// Gateway is the server. Start makes it.
+// Gateway is the server. [Start] creates it.
 type Gateway struct {
 	URL string
 
@@ -68,13 +68,15 @@ type Gateway struct {
 	refunds map[string]refund
 	ledger  []string
 	calls   map[string]int
+	traces  map[string][]string
 	faults  map[string]*Fault
 }
 
-// Start runs the gateway until the end of the test.
+// Start runs the gateway until the test ends.
 func Start(t testing.TB) *Gateway {
 	t.Helper()
-	g := &Gateway{charges: map[string]*charge{}, refunds: map[string]refund{}, calls: map[string]int{}, faults: map[string]*Fault{}}
+	g := &Gateway{charges: map[string]*charge{}, refunds: map[string]refund{}, calls: map[string]int{},
+		traces: map[string][]string{}, faults: map[string]*Fault{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/charges", g.serve(Charge, g.charge))
 	mux.HandleFunc("GET /v1/charges/{key}", g.serve(Lookup, g.lookup))
@@ -86,7 +88,7 @@ func Start(t testing.TB) *Gateway {
 	return g
 }
 
-// Fail switches a fault on in place of the operation's earlier one.
+// Fail switches a fault on and replaces the operation's earlier fault.
 func (g *Gateway) Fail(operation string, f Fault) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -107,7 +109,7 @@ func (g *Gateway) Ledger() []string {
 	return append([]string{}, g.ledger...)
 }
 
-// Net is the money held under a charge key, in minor units.
+// Net returns the money held under a charge key, in minor units.
 func (g *Gateway) Net(key string) int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,11 +120,18 @@ func (g *Gateway) Net(key string) int64 {
 	return c.Amount - c.Refunded
 }
 
-// Calls counts the requests of an operation, spoilt ones too.
+// Calls counts the requests of an operation, including those with a fault.
 func (g *Gateway) Calls(operation string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.calls[operation]
+}
+
+// Traces lists the traceparent headers of an operation's requests; "" where a request has none.
+func (g *Gateway) Traces(operation string) []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.traces[operation])
 }
 
 type answer struct {
@@ -130,16 +139,16 @@ type answer struct {
 	body   any
 }
 
-// serve puts the faults around an operation. do runs under the lock.
+// serve applies the faults to an operation. do runs under the lock.
 func (g *Gateway) serve(operation string, do func(r *http.Request, f Fault) answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		// Read to the end, because only then does the server notice that a caller leaves.
+		// The server notices that a caller leaves only after it has read the whole body.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		f := g.fault(operation)
+		f := g.fault(operation, r)
 		if f.Arrived != nil {
 			f.Arrived <- struct{}{}
 			<-f.Release
@@ -170,10 +179,11 @@ func (g *Gateway) serve(operation string, do func(r *http.Request, f Fault) answ
 	}
 }
 
-func (g *Gateway) fault(operation string) Fault {
+func (g *Gateway) fault(operation string, r *http.Request) Fault {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.calls[operation]++
+	g.traces[operation] = append(g.traces[operation], r.Header.Get("Traceparent"))
 	f := g.faults[operation]
 	if f == nil {
 		return Fault{}

@@ -1,13 +1,10 @@
-// Command projection runs the projection service. Its settings are environment variables; the
-// comments of projection.Config name them.
+// Command projection runs the projection service. Its settings are environment variables.
+// `projection settings` lists them.
 package main
 
 import (
-	"eventshop.example/pkg/migration"
-	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/services/projection"
 )
 
-func main() {
-	service.Main("projection", projection.ConfigFromEnv, projection.Run, migration.Command(projection.Components()))
-}
+func main() { participant.Main("projection", "orderId", projection.Run, projection.Components()) }

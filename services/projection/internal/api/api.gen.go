@@ -15,6 +15,16 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// ActivityEntry defines model for ActivityEntry.
+type ActivityEntry struct {
+	Detail     *string            `json:"detail,omitempty"`
+	EventId    openapi_types.UUID `json:"eventId"`
+	OccurredAt time.Time          `json:"occurredAt"`
+	OrderId    openapi_types.UUID `json:"orderId"`
+	Service    string             `json:"service"`
+	Type       string             `json:"type"`
+}
+
 // Address defines model for Address.
 type Address struct {
 	City       string `json:"city"`
@@ -26,11 +36,50 @@ type Address struct {
 // Amount Exact decimal with the digits the currency has.
 type Amount = json.Number
 
+// Cause defines model for Cause.
+type Cause struct {
+	// Detail For people; the events that read models are made of have none so far
+	Detail *string `json:"detail,omitempty"`
+
+	// Reason customer, deadline, payment_failed, out_of_stock, shipment_failed or money_returned: see the order service
+	Reason string `json:"reason"`
+}
+
 // Customer defines model for Customer.
 type Customer struct {
 	Email string `json:"email"`
 	Id    string `json:"id"`
 	Name  string `json:"name"`
+}
+
+// CustomerActivity defines model for CustomerActivity.
+type CustomerActivity struct {
+	Entries []ActivityEntry `json:"entries"`
+
+	// NextCursor Missing on the last page
+	NextCursor *string `json:"nextCursor,omitempty"`
+}
+
+// CustomerHistory defines model for CustomerHistory.
+type CustomerHistory struct {
+	// NextCursor Missing on the last page
+	NextCursor *string        `json:"nextCursor,omitempty"`
+	Orders     []HistoryEntry `json:"orders"`
+}
+
+// HistoryEntry defines model for HistoryEntry.
+type HistoryEntry struct {
+	Currency string             `json:"currency"`
+	OrderId  openapi_types.UUID `json:"orderId"`
+	Pieces   int64              `json:"pieces"`
+	PlacedAt time.Time          `json:"placedAt"`
+
+	// Since When the order took the status.
+	Since  time.Time `json:"since"`
+	Status Status    `json:"status"`
+
+	// TotalAmount Exact decimal with the digits the currency has.
+	TotalAmount Amount `json:"totalAmount"`
 }
 
 // Item defines model for Item.
@@ -44,12 +93,13 @@ type Item struct {
 
 // Order defines model for Order.
 type Order struct {
-	CancelReason   *string            `json:"cancelReason,omitempty"`
-	CreatedAt      time.Time          `json:"createdAt"`
+	// Cancellation Why the order was cancelled; of a CANCELLED order only. The order service has it under the same name, while the order is CANCELLING as well, and with details.
+	Cancellation   *Cause             `json:"cancellation,omitempty"`
 	Currency       string             `json:"currency"`
 	CustomerId     string             `json:"customerId"`
 	NeedsAttention bool               `json:"needsAttention"`
 	OrderId        openapi_types.UUID `json:"orderId"`
+	PlacedAt       time.Time          `json:"placedAt"`
 	Status         Status             `json:"status"`
 
 	// TotalAmount Exact decimal with the digits the currency has.
@@ -60,14 +110,15 @@ type Order struct {
 
 // OrderDetails defines model for OrderDetails.
 type OrderDetails struct {
-	CancelReason    *string            `json:"cancelReason,omitempty"`
-	CreatedAt       time.Time          `json:"createdAt"`
+	// Cancellation Why the order was cancelled; of a CANCELLED order only. The order service has it under the same name, while the order is CANCELLING as well, and with details.
+	Cancellation    *Cause             `json:"cancellation,omitempty"`
 	Currency        string             `json:"currency"`
 	Customer        Customer           `json:"customer"`
 	CustomerId      string             `json:"customerId"`
 	Items           []Item             `json:"items"`
 	NeedsAttention  bool               `json:"needsAttention"`
 	OrderId         openapi_types.UUID `json:"orderId"`
+	PlacedAt        time.Time          `json:"placedAt"`
 	ShippingAddress Address            `json:"shippingAddress"`
 	Status          Status             `json:"status"`
 	Timeline        []TimelineEntry    `json:"timeline"`
@@ -80,8 +131,9 @@ type OrderDetails struct {
 
 // OrderPage defines model for OrderPage.
 type OrderPage struct {
-	NextCursor *openapi_types.UUID `json:"nextCursor,omitempty"`
-	Orders     []Order             `json:"orders"`
+	// NextCursor Missing on the last page
+	NextCursor *string `json:"nextCursor,omitempty"`
+	Orders     []Order `json:"orders"`
 }
 
 // Problem defines model for Problem.
@@ -120,6 +172,39 @@ type RevenueDay struct {
 	Refunds  int64  `json:"refunds"`
 }
 
+// RevenueItem defines model for RevenueItem.
+type RevenueItem struct {
+	// Captured Exact decimal with the digits the currency has.
+	Captured Amount             `json:"captured"`
+	Currency string             `json:"currency"`
+	Day      openapi_types.Date `json:"day"`
+
+	// Net Exact decimal with the digits the currency has.
+	Net Amount `json:"net"`
+
+	// Payments Those that contain the SKU.
+	Payments int64 `json:"payments"`
+
+	// Refunded Exact decimal with the digits the currency has.
+	Refunded Amount `json:"refunded"`
+
+	// Refunds Those that contain the SKU.
+	Refunds int64 `json:"refunds"`
+
+	// Region Empty while the order's items are not known.
+	Region string `json:"region"`
+
+	// Sku Empty while the order's items are not known.
+	Sku string `json:"sku"`
+}
+
+// RevenueItems defines model for RevenueItems.
+type RevenueItems struct {
+	From  openapi_types.Date `json:"from"`
+	Items []RevenueItem      `json:"items"`
+	To    openapi_types.Date `json:"to"`
+}
+
 // Status defines model for Status.
 type Status = string
 
@@ -134,17 +219,45 @@ type TimelineEntry struct {
 }
 
 // Cursor defines model for Cursor.
-type Cursor = openapi_types.UUID
+type Cursor = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// MinVersion defines model for MinVersion.
+type MinVersion = string
+
+// Stale defines model for Stale.
+type Stale = string
+
+// GetCustomerActivityParams defines parameters for GetCustomerActivity.
+type GetCustomerActivityParams struct {
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The nextCursor of the page before, with the same filters. The limit may be another one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetCustomerHistoryParams defines parameters for GetCustomerHistory.
+type GetCustomerHistoryParams struct {
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The nextCursor of the page before, with the same filters. The limit may be another one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
 
 // ListCustomerOrdersParams defines parameters for ListCustomerOrders.
 type ListCustomerOrdersParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The nextCursor of the page before.
+	// Cursor The nextCursor of the page before, with the same filters. The limit may be another one.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// MinVersion ORDER:VERSION. Waits until the order's event with this version is applied; the id of an order and the Order-Version of a command's answer.
+	MinVersion *MinVersion `form:"minVersion,omitempty" json:"minVersion,omitempty"`
+
+	// Stale With minVersion: what to answer when the version does not come in time. refuse is 503 with Retry-After, allow is the view that there is, marked by X-Projection-Stale.
+	Stale *Stale `form:"stale,omitempty" json:"stale,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
@@ -153,8 +266,23 @@ type ListOrdersParams struct {
 	CustomerId *string `form:"customerId,omitempty" json:"customerId,omitempty"`
 	Limit      *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The nextCursor of the page before.
+	// Cursor The nextCursor of the page before, with the same filters. The limit may be another one.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// MinVersion ORDER:VERSION. Waits until the order's event with this version is applied; the id of an order and the Order-Version of a command's answer.
+	MinVersion *MinVersion `form:"minVersion,omitempty" json:"minVersion,omitempty"`
+
+	// Stale With minVersion: what to answer when the version does not come in time. refuse is 503 with Retry-After, allow is the view that there is, marked by X-Projection-Stale.
+	Stale *Stale `form:"stale,omitempty" json:"stale,omitempty"`
+}
+
+// GetOrderParams defines parameters for GetOrder.
+type GetOrderParams struct {
+	// MinVersion Waits until the order's event with this version is applied; the Order-Version of a command's answer.
+	MinVersion *int64 `form:"minVersion,omitempty" json:"minVersion,omitempty"`
+
+	// Stale With minVersion: what to answer when the version does not come in time. refuse is 503 with Retry-After, allow is the view that there is, marked by X-Projection-Stale.
+	Stale *Stale `form:"stale,omitempty" json:"stale,omitempty"`
 }
 
 // GetRevenueParams defines parameters for GetRevenue.
@@ -164,10 +292,32 @@ type GetRevenueParams struct {
 
 	// To Last day. Default today.
 	To *openapi_types.Date `form:"to,omitempty" json:"to,omitempty"`
+
+	// MinVersion Refused with 400, since sums do not store the versions of orders.
+	MinVersion *string `form:"minVersion,omitempty" json:"minVersion,omitempty"`
+}
+
+// GetRevenueItemsParams defines parameters for GetRevenueItems.
+type GetRevenueItemsParams struct {
+	// From First day. Default 30 days before to.
+	From *openapi_types.Date `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Last day. Default today.
+	To  *openapi_types.Date `form:"to,omitempty" json:"to,omitempty"`
+	Sku *string             `form:"sku,omitempty" json:"sku,omitempty"`
+
+	// Region ISO 3166-1 alpha-2 code of the country that orders go to.
+	Region *string `form:"region,omitempty" json:"region,omitempty"`
 }
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetCustomerActivity What happened to all orders of a customer, newest first.
+	// (GET /customers/{customerId}/activity)
+	GetCustomerActivity(w http.ResponseWriter, r *http.Request, customerId string, params GetCustomerActivityParams)
+	// GetCustomerHistory What a customer's orders were worth and where they stand, newest first.
+	// (GET /customers/{customerId}/history)
+	GetCustomerHistory(w http.ResponseWriter, r *http.Request, customerId string, params GetCustomerHistoryParams)
 	// ListCustomerOrders One customer's order history, newest first.
 	// (GET /customers/{customerId}/orders)
 	ListCustomerOrders(w http.ResponseWriter, r *http.Request, customerId string, params ListCustomerOrdersParams)
@@ -176,15 +326,30 @@ type ServerInterface interface {
 	ListOrders(w http.ResponseWriter, r *http.Request, params ListOrdersParams)
 	// GetOrder One order with the timeline of its saga.
 	// (GET /orders/{orderId})
-	GetOrder(w http.ResponseWriter, r *http.Request, orderId openapi_types.UUID)
+	GetOrder(w http.ResponseWriter, r *http.Request, orderId openapi_types.UUID, params GetOrderParams)
 	// GetRevenue Money taken and given back by UTC day and currency.
 	// (GET /revenue)
 	GetRevenue(w http.ResponseWriter, r *http.Request, params GetRevenueParams)
+	// GetRevenueItems Money taken and given back by UTC day, currency, region and SKU.
+	// (GET /revenue/items)
+	GetRevenueItems(w http.ResponseWriter, r *http.Request, params GetRevenueItemsParams)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
 
 type Unimplemented struct{}
+
+// GetCustomerActivity What happened to all orders of a customer, newest first.
+// (GET /customers/{customerId}/activity)
+func (_ Unimplemented) GetCustomerActivity(w http.ResponseWriter, r *http.Request, customerId string, params GetCustomerActivityParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCustomerHistory What a customer's orders were worth and where they stand, newest first.
+// (GET /customers/{customerId}/history)
+func (_ Unimplemented) GetCustomerHistory(w http.ResponseWriter, r *http.Request, customerId string, params GetCustomerHistoryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
 
 // ListCustomerOrders One customer's order history, newest first.
 // (GET /customers/{customerId}/orders)
@@ -200,13 +365,19 @@ func (_ Unimplemented) ListOrders(w http.ResponseWriter, r *http.Request, params
 
 // GetOrder One order with the timeline of its saga.
 // (GET /orders/{orderId})
-func (_ Unimplemented) GetOrder(w http.ResponseWriter, r *http.Request, orderId openapi_types.UUID) {
+func (_ Unimplemented) GetOrder(w http.ResponseWriter, r *http.Request, orderId openapi_types.UUID, params GetOrderParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
 // GetRevenue Money taken and given back by UTC day and currency.
 // (GET /revenue)
 func (_ Unimplemented) GetRevenue(w http.ResponseWriter, r *http.Request, params GetRevenueParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetRevenueItems Money taken and given back by UTC day, currency, region and SKU.
+// (GET /revenue/items)
+func (_ Unimplemented) GetRevenueItems(w http.ResponseWriter, r *http.Request, params GetRevenueItemsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -218,6 +389,116 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// GetCustomerActivity operation middleware
+func (siw *ServerInterfaceWrapper) GetCustomerActivity(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "customerId" -------------
+	var customerId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customerId", chi.URLParam(r, "customerId"), &customerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "customerId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCustomerActivityParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCustomerActivity(w, r, customerId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCustomerHistory operation middleware
+func (siw *ServerInterfaceWrapper) GetCustomerHistory(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "customerId" -------------
+	var customerId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customerId", chi.URLParam(r, "customerId"), &customerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "customerId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCustomerHistoryParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCustomerHistory(w, r, customerId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListCustomerOrders operation middleware
 func (siw *ServerInterfaceWrapper) ListCustomerOrders(w http.ResponseWriter, r *http.Request) {
@@ -252,13 +533,39 @@ func (siw *ServerInterfaceWrapper) ListCustomerOrders(w http.ResponseWriter, r *
 
 	// ------------- Optional query parameter "cursor" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "minVersion" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minVersion", r.URL.Query(), &params.MinVersion, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "minVersion"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "minVersion", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "stale" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stale", r.URL.Query(), &params.Stale, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "stale"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "stale", Err: err})
 		}
 		return
 	}
@@ -324,13 +631,39 @@ func (siw *ServerInterfaceWrapper) ListOrders(w http.ResponseWriter, r *http.Req
 
 	// ------------- Optional query parameter "cursor" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "minVersion" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minVersion", r.URL.Query(), &params.MinVersion, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "minVersion"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "minVersion", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "stale" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stale", r.URL.Query(), &params.Stale, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "stale"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "stale", Err: err})
 		}
 		return
 	}
@@ -361,8 +694,37 @@ func (siw *ServerInterfaceWrapper) GetOrder(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOrderParams
+
+	// ------------- Optional query parameter "minVersion" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minVersion", r.URL.Query(), &params.MinVersion, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "minVersion"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "minVersion", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "stale" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stale", r.URL.Query(), &params.Stale, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "stale"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "stale", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetOrder(w, r, orderId)
+		siw.Handler.GetOrder(w, r, orderId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -407,8 +769,93 @@ func (siw *ServerInterfaceWrapper) GetRevenue(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// ------------- Optional query parameter "minVersion" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minVersion", r.URL.Query(), &params.MinVersion, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "minVersion"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "minVersion", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetRevenue(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRevenueItems operation middleware
+func (siw *ServerInterfaceWrapper) GetRevenueItems(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRevenueItemsParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sku" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sku", r.URL.Query(), &params.Sku, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sku"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sku", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "region" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "region", r.URL.Query(), &params.Region, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "region"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "region", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRevenueItems(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -539,6 +986,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/customers/{customerId}/orders", wrapper.ListCustomerOrders)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/customers/{customerId}/history", wrapper.GetCustomerHistory)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/customers/{customerId}/activity", wrapper.GetCustomerActivity)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/revenue/items", wrapper.GetRevenueItems)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/revenue", wrapper.GetRevenue)

@@ -12,14 +12,13 @@ import (
 	"eventshop.example/pkg/httpapi"
 )
 
-// TestProblems: what is wrong with a request is said with its parameter, and is
-// never a 5xx.
+// TestProblems: an invalid request gets a problem with the invalid parameter, never a 5xx.
 func TestProblems(t *testing.T) {
-	s := newShop(t)
+	f := newFixture(t)
 	for _, c := range []struct {
 		path   string
 		status int
-		field  string // "" when no parameter is at fault
+		field  string // "" when no parameter is invalid
 	}{
 		{"/orders/" + uuid.NewString(), 404, ""},
 		{"/nowhere", 404, ""},
@@ -46,7 +45,7 @@ func TestProblems(t *testing.T) {
 		{"/revenue?from=2026-11-25&to=2026-11-24", 400, "from"},
 	} {
 		res := httptest.NewRecorder()
-		s.http.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil))
+		f.http.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil))
 		var p httpapi.Problem
 		if err := json.Unmarshal(res.Body.Bytes(), &p); err != nil || res.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("GET %s is no problem document: %d %s", c.path, res.Code, res.Body)
@@ -61,12 +60,12 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestReadOnly: nothing can be commanded here.
+// TestReadOnly: the API takes no commands.
 func TestReadOnly(t *testing.T) {
-	s := newShop(t)
+	f := newFixture(t)
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		res := httptest.NewRecorder()
-		s.http.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), method, "/orders", nil))
+		f.http.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), method, "/orders", nil))
 		if res.Code != http.StatusMethodNotAllowed || res.Header().Get("Allow") == "" {
 			t.Errorf("%s: %d, Allow %q", method, res.Code, res.Header().Get("Allow"))
 		}

@@ -11,9 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"eventshop.example/pkg/events"
+	"eventshop.example/services/projection/internal/app"
 )
 
-// revenue is GET /revenue's answer with numbers as they are written.
+// revenue is the answer to GET /revenue. Numbers keep their text.
 type revenue struct {
 	From, To string
 	Days     []struct {
@@ -32,16 +33,16 @@ func (r revenue) lines() []string {
 }
 
 func TestRevenue(t *testing.T) {
-	s := newShop(t)
-	id := s.order("c", "KWD", 1, 100)
+	f := newFixture(t)
+	id := f.order("c", "KWD", 1, 100)
 	capture := func(at time.Time, amount int64, currency string) {
-		hear(s, s.app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: amount, Currency: currency, OccurredAt: at})
+		receive(f, app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: amount, Currency: currency, OccurredAt: at})
 	}
 	capture(noon, 1005, "KWD")
 	capture(noon, 2999, "GBP")
 	capture(noon, 1, "GBP")
 	capture(noon.AddDate(0, 0, 1), 500, "JPY")
-	hear(s, s.app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: 1500, Currency: "JPY", OccurredAt: noon.AddDate(0, 0, 1)})
+	receive(f, app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: 1500, Currency: "JPY", OccurredAt: noon.AddDate(0, 0, 1)})
 
 	gbp, kwd := "2026-11-24 GBP 30.00-0.00=30.00 2 0", "2026-11-24 KWD 1.005-0.000=1.005 1 0"
 	jpy := "2026-11-25 JPY 500-1500=-1000 1 1"
@@ -55,7 +56,7 @@ func TestRevenue(t *testing.T) {
 		"/revenue?from=0001-01-01&to=9999-12-31": {gbp, kwd, jpy},
 	} {
 		var got revenue
-		s.get(path, http.StatusOK, &got)
+		f.get(path, http.StatusOK, &got)
 		if diff := cmp.Diff(want, got.lines()); diff != "" {
 			t.Errorf("GET %s (-want +got):\n%s", path, diff)
 		}
@@ -64,16 +65,16 @@ func TestRevenue(t *testing.T) {
 
 // TestRevenueHasAllDigits: sums beyond int64 and beyond a float are written exactly.
 func TestRevenueHasAllDigits(t *testing.T) {
-	s := newShop(t)
-	id := s.order("c", "GBP", 1, 100)
+	f := newFixture(t)
+	id := f.order("c", "GBP", 1, 100)
 	for range 3 {
-		hear(s, s.app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: math.MaxInt64, Currency: "GBP", OccurredAt: noon})
-		hear(s, s.app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: math.MaxInt64, Currency: "JPY", OccurredAt: noon})
+		receive(f, app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: math.MaxInt64, Currency: "GBP", OccurredAt: noon})
+		receive(f, app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: math.MaxInt64, Currency: "JPY", OccurredAt: noon})
 	}
-	hear(s, s.app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: 1, Currency: "JPY", OccurredAt: noon})
-	hear(s, s.app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: 1, Currency: "GBP", OccurredAt: noon})
+	receive(f, app.OnPaymentCompleted, 1, events.PaymentCompleted{OrderID: id, Amount: 1, Currency: "JPY", OccurredAt: noon})
+	receive(f, app.OnPaymentRefunded, 2, events.PaymentRefunded{OrderID: id, Amount: 1, Currency: "GBP", OccurredAt: noon})
 	var got revenue
-	s.get("/revenue?from=2026-11-24&to=2026-11-24", http.StatusOK, &got)
+	f.get("/revenue?from=2026-11-24&to=2026-11-24", http.StatusOK, &got)
 	want := []string{
 		"2026-11-24 GBP 276701161105643274.21-0.01=276701161105643274.20 3 1",
 		"2026-11-24 JPY 1-27670116110564327421=-27670116110564327420 1 3",
@@ -83,12 +84,12 @@ func TestRevenueHasAllDigits(t *testing.T) {
 	}
 }
 
-// TestRevenueUntilToday: without to the last day is today's in UTC.
+// TestRevenueUntilToday: without to, the last day is today in UTC.
 func TestRevenueUntilToday(t *testing.T) {
-	s := newShop(t)
+	f := newFixture(t)
 	before := time.Now().UTC()
 	var got revenue
-	s.get("/revenue", http.StatusOK, &got)
+	f.get("/revenue", http.StatusOK, &got)
 	last, err := time.Parse(time.DateOnly, got.To)
 	if err != nil || last.Before(before.Truncate(24*time.Hour)) || last.After(time.Now().UTC()) {
 		t.Errorf("to is %q at %s", got.To, before)

@@ -1,78 +1,73 @@
-// Package app keeps the read models: a file for the events of each service, and
-// one for the queries. Every reaction runs in the consumer's transaction and begins
-// with the event's row in the timeline: an event that has one already changes
-// nothing, whether or not the inbox still knows it. No read model depends on
-// which topic was ahead, nor on a dead letter that is resubmitted late, so a
-// rebuild from offset 0 gives the same rows.
+// Package app maintains the read models. There is one file for the events of each service, one for each
+// projection of the first release with its tables, and one for the queries. A [Fact] is what an event
+// means to the read models, and one function per event type returns it. Package reaction loads, decides
+// and saves; package projection hands the facts to every version of every projection.
+//
+// Nothing is read before it is written. All facts of a batch are folded in memory, and each table is
+// written by one statement. An event that a version contains changes nothing in it, at whatever offset it
+// comes again. No read model depends on the order of arrival between topics, or on a dead letter that is
+// resubmitted late. So a rebuild from offset 0 produces the same rows.
 package app
 
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"eventshop.example/pkg/consumer"
-	"eventshop.example/pkg/events"
-	"eventshop.example/services/projection/internal/db"
+	"eventshop.example/pkg/projection"
+	"eventshop.example/pkg/reaction"
 )
 
-// App is the projections and the queries over them.
+// App holds the projections and the queries on them.
 type App struct {
+	// ReadModels applies facts to the read models.
+	ReadModels *reaction.Model[Order, Fact]
+	// Projections is all versions of all projections.
+	Projections *projection.Set[Fact]
+
+	// Reached is called after a commit for each of the order's own events that it contains; nil: not
+	// called. It is set before the consumer starts.
+	Reached func(orderID string, version int64)
+
 	pool *pgxpool.Pool
 }
 
-// New returns the use cases over a database.
-func New(pool *pgxpool.Pool) *App { return &App{pool: pool} }
-
-// record enters an event into the order's timeline and makes sure the order's
-// row is there. Every reaction begins with it and does nothing more where the event is
-// not fresh: its row is there already, and with it whatever follows from the event.
-// occurredAt is the event's own time: it is the same in every replay.
-func record[T events.Event](ctx context.Context, q *db.Queries, e consumer.Event[T], occurredAt time.Time, detail string) (fresh bool, err error) {
-	orderID := e.Data.AggregateKey()
-	if err := q.TouchOrder(ctx, db.TouchOrderParams{OrderID: orderID, OccurredAt: occurredAt}); err != nil {
-		return false, fmt.Errorf("touch order: %w", err)
-	}
-	n, err := q.AddToTimeline(ctx, db.AddToTimelineParams{
-		OrderID: orderID, EventID: e.ID, Topic: e.Topic, EventType: e.Type,
-		Version: e.AggregateVersion, OccurredAt: occurredAt, Detail: detail,
-	})
+// New returns an App on a database with the projections of the first release, which need no other
+// tables than their own.
+func New(pool *pgxpool.Pool) *App {
+	a, err := Assemble(pool, projection.Config[Fact]{})
 	if err != nil {
-		return false, fmt.Errorf("add to timeline: %w", err)
+		panic(fmt.Sprintf("the projections of the first release: %v", err)) // a constant set
 	}
-	return n > 0, nil
+	return a
 }
 
-// show enters an event that changes nothing but the timeline.
-func show[T events.Event](ctx context.Context, tx pgx.Tx, e consumer.Event[T], occurredAt time.Time, detail string) error {
-	_, err := record(ctx, db.New(tx), e, occurredAt, detail)
-	return err
+// Assemble returns an App whose queries run on pool. To the versions of cfg it adds those of the first
+// release, with the timeline as the facts that they have in common. Everything else in cfg is the caller's.
+func Assemble(pool *pgxpool.Pool, cfg projection.Config[Fact]) (*App, error) {
+	cfg.Versions = append([]projection.Version[Fact]{ordersVersion(), detailsVersion(), revenueVersion()}, cfg.Versions...)
+	cfg.Base = addToTimeline
+	set, err := projection.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{pool: pool, Projections: set}
+	a.ReadModels = &reaction.Model[Order, Fact]{Load: a.load, Decide: a.decide}
+	return a, nil
 }
 
-// setStatus enters an order event and the status it stands for, unless a later
-// event has set it already.
-func setStatus[T events.Event](ctx context.Context, q *db.Queries, e consumer.Event[T], at time.Time, status Status, detail string) (fresh bool, err error) {
-	if fresh, err := record(ctx, q, e, at, detail); err != nil || !fresh {
-		return false, err
+// decide adds a fact, and has the version announced when it is committed.
+func (a *App) decide(o Order, s reaction.Step[Fact]) (reaction.Decision[Order], error) {
+	d, err := decide(o, s)
+	if s.Input.Status != "" && a.Reached != nil {
+		d.Committed = func(context.Context) { a.Reached(s.Key, s.Input.Version) }
 	}
-	s := string(status)
-	if err := q.SetStatus(ctx, db.SetStatusParams{OrderID: e.Data.AggregateKey(), Status: &s, Version: e.AggregateVersion}); err != nil {
-		return false, fmt.Errorf("set status: %w", err)
-	}
-	return true, nil
+	return d, err
 }
 
-// Status is an order's status as the read models show it.
-type Status string
-
-const (
-	Pending    Status = "PENDING"
-	Confirmed  Status = "CONFIRMED"
-	Shipped    Status = "SHIPPED"
-	Delivered  Status = "DELIVERED"
-	Cancelling Status = "CANCELLING"
-	Cancelled  Status = "CANCELLED"
-)
+// Live runs queries on the live version of a projection; see [projection.Control.Read].
+func (a *App) Live(ctx context.Context, name string, query func(tx pgx.Tx, version int) error) error {
+	return a.Projections.Read(ctx, a.pool, name, query)
+}

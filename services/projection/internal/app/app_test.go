@@ -13,11 +13,11 @@ import (
 
 func item() events.OrderItem { return events.OrderItem{SKU: "WIDGET", Quantity: 2, UnitPrice: 1250} }
 
-// TestEachReaction hears one saga event after event and looks at the order's row
-// after each: only the order's own events change its status, only payment's ask
-// for attention, and each moves updated_at.
+// TestEachReaction processes one saga event by event and checks the order's row after each event.
+// Only the order's own events change its status, only payment's events set attention, and every
+// event moves updated_at.
 func TestEachReaction(t *testing.T) {
-	m := newModels(t)
+	f := newFixture(t)
 	for _, c := range []struct {
 		saga string
 		want []string
@@ -79,11 +79,11 @@ func TestEachReaction(t *testing.T) {
 		}},
 	} {
 		t.Run(c.saga, func(t *testing.T) {
-			saga := m.sagas()[c.saga]
+			saga := f.sagas()[c.saga]
 			var got []string
-			for _, e := range saga.told {
-				m.hear(e)
-				got = append(got, e.name+" "+m.row(saga.order))
+			for _, e := range saga.deliveries {
+				f.receive(e)
+				got = append(got, e.name+" "+f.row(saga.order))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("rows (-want +got):\n%s", diff)
@@ -92,30 +92,30 @@ func TestEachReaction(t *testing.T) {
 	}
 }
 
-// TestSagasCoverEveryReaction keeps the sagas honest: an event type the service
-// subscribes to and no saga tells is not tested.
+// TestSagasCoverEveryReaction: an event type that the service subscribes to and that is in no saga
+// would not be tested.
 func TestSagasCoverEveryReaction(t *testing.T) {
-	m := newModels(t)
-	var told []string
-	for _, saga := range m.sagas() {
-		for _, e := range saga.told {
-			told = append(told, e.name)
+	f := newFixture(t)
+	var emitted []string
+	for _, saga := range f.sagas() {
+		for _, e := range saga.deliveries {
+			emitted = append(emitted, e.name)
 		}
 	}
-	for _, typ := range events.Catalogue() {
+	for _, typ := range events.Catalogue().Types() {
 		outside := typ.Topic == events.TopicOrderNotifications || typ.Topic == events.TopicOrderSnapshots
-		if !outside && !slices.Contains(told, typ.Name) {
+		if !outside && !slices.Contains(emitted, typ.Name) {
 			t.Errorf("no saga tells %s", typ.Name)
 		}
 	}
 }
 
 func TestOrderCreatedFillsTheOrder(t *testing.T) {
-	m := newModels(t)
+	f := newFixture(t)
 	second := events.OrderItem{SKU: "GADGET", Quantity: 1, UnitPrice: 499}
-	m.hear(m.story("o-1").created("c-1", "GBP", item(), second).told...)
+	f.receive(f.story("o-1").created("c-1", "GBP", item(), second).deliveries...)
 
-	d, err := m.app.Order(t.Context(), "o-1")
+	d, err := f.app.Order(t.Context(), "o-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,24 +130,24 @@ func TestOrderCreatedFillsTheOrder(t *testing.T) {
 	if *d.Order.TotalAmount != 2999 || !d.Order.CreatedAt.Equal(d.Order.UpdatedAt) {
 		t.Errorf("total %d, created %s, updated %s", *d.Order.TotalAmount, d.Order.CreatedAt, d.Order.UpdatedAt)
 	}
-	items := lines(t, m.pool, `SELECT concat_ws(' ', line, sku, quantity, unit_price) FROM order_items WHERE order_id = 'o-1' ORDER BY line`)
+	items := lines(t, f.pool, `SELECT concat_ws(' ', line, sku, quantity, unit_price) FROM order_items WHERE order_id = 'o-1' ORDER BY line`)
 	if diff := cmp.Diff([]string{"1 WIDGET 2 1250", "2 GADGET 1 499"}, items); diff != "" {
 		t.Errorf("items (-want +got):\n%s", diff)
 	}
 }
 
-func TestTimelineTellsTheSaga(t *testing.T) {
-	m := newModels(t)
-	saga := m.sagas()["not served"]
-	m.hear(saga.told...)
-	d, err := m.app.Order(t.Context(), saga.order)
+func TestTimelineShowsTheSaga(t *testing.T) {
+	f := newFixture(t)
+	saga := f.sagas()["not served"]
+	f.receive(saga.deliveries...)
+	d, err := f.app.Order(t.Context(), saga.order)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for i, e := range d.Timeline {
 		got = append(got, e.Topic+" "+e.EventType+" "+dash(e.Detail))
-		if e.EventID != saga.told[i].id || e.Version == 0 || e.OccurredAt.IsZero() {
+		if e.EventID != saga.deliveries[i].id || e.Version == 0 || e.OccurredAt.IsZero() {
 			t.Errorf("entry %d: %+v", i, e)
 		}
 	}
@@ -165,38 +165,39 @@ func TestTimelineTellsTheSaga(t *testing.T) {
 	}
 }
 
-// TestOrderShowsOnceCreated: what other topics tell first waits, unseen.
+// TestOrderShowsOnceCreated: events of other topics that arrive first wait, and the order stays
+// invisible.
 func TestOrderShowsOnceCreated(t *testing.T) {
-	m := newModels(t)
-	saga := m.story("o-1").created("c-1", "GBP", item()).paid(2500, "GBP").reserved()
-	m.hear(saga.told[2], saga.told[1])
-	if _, err := m.app.Order(t.Context(), "o-1"); errs.KindOf(err) != errs.NotFound {
+	f := newFixture(t)
+	saga := f.story("o-1").created("c-1", "GBP", item()).paid(2500, "GBP").reserved()
+	f.receive(saga.deliveries[2], saga.deliveries[1])
+	if _, err := f.app.Order(t.Context(), "o-1"); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("before OrderCreated: %v", err)
 	}
-	if rows, err := m.app.Orders(t.Context(), app.Filter{Limit: 10}); err != nil || len(rows) != 0 {
+	if rows, err := f.app.Orders(t.Context(), app.Filter{Limit: 10}); err != nil || len(rows) != 0 {
 		t.Errorf("before OrderCreated: %d orders, %v", len(rows), err)
 	}
-	m.hear(saga.told[0])
-	d, err := m.app.Order(t.Context(), "o-1")
+	f.receive(saga.deliveries[0])
+	d, err := f.app.Order(t.Context(), "o-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Timeline) != 3 || m.row("o-1") != "PENDING - - false 3s" {
-		t.Errorf("%d events, row %s", len(d.Timeline), m.row("o-1"))
+	if len(d.Timeline) != 3 || f.row("o-1") != "PENDING - - false 3s" {
+		t.Errorf("%d events, row %s", len(d.Timeline), f.row("o-1"))
 	}
 }
 
-// TestLateDeadLetterTurnsNothingBack: an event that went to the dead letters and
-// is resubmitted when the saga has gone on shows in the timeline, and no more.
+// TestLateDeadLetterTurnsNothingBack: a dead letter that is resubmitted after later events appears
+// in the timeline and changes nothing else.
 func TestLateDeadLetterTurnsNothingBack(t *testing.T) {
 	t.Run("status", func(t *testing.T) {
-		m := newModels(t)
-		saga := m.sagas()["delivered"]
-		late := slices.IndexFunc(saga.told, func(e said) bool { return e.name == "OrderConfirmed" })
-		m.hear(slices.Delete(slices.Clone(saga.told), late, late+1)...)
-		before := m.row(saga.order)
-		m.hear(saga.told[late])
-		if got := m.row(saga.order); got != before {
+		f := newFixture(t)
+		saga := f.sagas()["delivered"]
+		late := slices.IndexFunc(saga.deliveries, func(e delivery) bool { return e.name == "OrderConfirmed" })
+		f.receive(slices.Delete(slices.Clone(saga.deliveries), late, late+1)...)
+		before := f.row(saga.order)
+		f.receive(saga.deliveries[late])
+		if got := f.row(saga.order); got != before {
 			t.Errorf("row %q became %q", before, got)
 		}
 	})
@@ -206,25 +207,25 @@ func TestLateDeadLetterTurnsNothingBack(t *testing.T) {
 		"cancelled, the void finds a decline": "CANCELLED - payment_failed false 6s",
 	} {
 		t.Run("needs attention: "+name, func(t *testing.T) {
-			m := newModels(t)
-			saga := m.sagas()[name]
-			late := slices.IndexFunc(saga.told, func(e said) bool { return e.name == "PaymentRefundFailed" })
-			m.hear(slices.Delete(slices.Clone(saga.told), late, late+1)...)
-			m.hear(saga.told[late])
-			if got := m.row(saga.order); got != want {
+			f := newFixture(t)
+			saga := f.sagas()[name]
+			late := slices.IndexFunc(saga.deliveries, func(e delivery) bool { return e.name == "PaymentRefundFailed" })
+			f.receive(slices.Delete(slices.Clone(saga.deliveries), late, late+1)...)
+			f.receive(saga.deliveries[late])
+			if got := f.row(saga.order); got != want {
 				t.Errorf("row %q, want %q", got, want)
 			}
 		})
 	}
 	t.Run("OrderCreated itself", func(t *testing.T) {
-		m := newModels(t)
-		saga := m.sagas()["declined"]
-		m.hear(saga.told[1:]...)
-		if _, err := m.app.Order(t.Context(), saga.order); errs.KindOf(err) != errs.NotFound {
+		f := newFixture(t)
+		saga := f.sagas()["declined"]
+		f.receive(saga.deliveries[1:]...)
+		if _, err := f.app.Order(t.Context(), saga.order); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("an order nobody knows the customer of shows: %v", err)
 		}
-		m.hear(saga.told[0])
-		if got := m.row(saga.order); got != "CANCELLED - payment_failed false 3s" {
+		f.receive(saga.deliveries[0])
+		if got := f.row(saga.order); got != "CANCELLED - payment_failed false 3s" {
 			t.Errorf("row %q", got)
 		}
 	})

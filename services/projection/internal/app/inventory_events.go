@@ -1,27 +1,23 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
 )
 
-// What inventory tells shows in the timeline; the status follows the order itself.
+// Events of inventory appear in the timeline. The status follows the order's own events.
 
-// OnInventoryReserved shows that the items are held.
-func (a *App) OnInventoryReserved(ctx context.Context, tx pgx.Tx, e consumer.Event[events.InventoryReserved]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, "")
+// OnInventoryReserved records that the items are reserved.
+func OnInventoryReserved(e consumer.Event[events.InventoryReserved]) Fact {
+	return factOf(e, e.Data.OccurredAt, "")
 }
 
-// OnInventoryReservationFailed shows why they are not.
-func (a *App) OnInventoryReservationFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.InventoryReservationFailed]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, e.Data.Reason)
+// OnInventoryReservationFailed records why the items are not reserved.
+func OnInventoryReservationFailed(e consumer.Event[events.InventoryReservationFailed]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Reason)
 }
 
-// OnInventoryReleased shows that they went back.
-func (a *App) OnInventoryReleased(ctx context.Context, tx pgx.Tx, e consumer.Event[events.InventoryReleased]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, e.Data.Reason)
+// OnInventoryReleased records that the items were released.
+func OnInventoryReleased(e consumer.Event[events.InventoryReleased]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Reason)
 }

@@ -14,12 +14,12 @@ import (
 	"eventshop.example/services/projection/internal/db"
 )
 
-// newest sorts behind every order id whatever the database's collation, so a
-// first page begins there.
+// newest sorts after every order id in every collation of the database, so a first page begins
+// there.
 var newest = uuid.Max.String()
 
-// Filter selects orders. An empty field selects all; Before is the id of the last
-// order of the page before; at most Limit orders are returned.
+// Filter selects orders. An empty field selects all. Before is the id of the last order of the
+// previous page. A query returns at most Limit orders.
 type Filter struct {
 	Status, CustomerID, Before string
 	Limit                      int32
@@ -55,15 +55,15 @@ func (a *App) Orders(ctx context.Context, f Filter) ([]db.Order, error) {
 	return rows, nil
 }
 
-// Details is one order with its lines and the saga so far.
+// Details is one order with its lines and its timeline so far.
 type Details struct {
 	Order    db.Order
 	Items    []db.OrderItem
 	Timeline []db.Timeline
 }
 
-// Order returns one order; errs.NotFound when the read model has none, which may
-// be because it lags.
+// Order returns one order. The error has kind errs.NotFound when the read model does not have it,
+// possibly because it lags.
 func (a *App) Order(ctx context.Context, orderID string) (Details, error) {
 	q := db.New(a.pool)
 	o, err := q.GetOrder(ctx, orderID)
@@ -83,8 +83,22 @@ func (a *App) Order(ctx context.Context, orderID string) (Details, error) {
 	return d, nil
 }
 
-// RevenueDay is what one UTC day took and gave back in one currency, in minor units. The
-// sums may be greater than int64 holds; Net may be negative.
+// Versions returns the version of the last order event that the read model orders contains, by
+// order. An order without one is missing.
+func (a *App) Versions(ctx context.Context, orderIDs []string) (map[string]int64, error) {
+	rows, err := db.New(a.pool).OrderVersions(ctx, orderIDs)
+	if err != nil {
+		return nil, fmt.Errorf("load versions: %w", err)
+	}
+	versions := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		versions[r.OrderID] = r.StatusVersion
+	}
+	return versions, nil
+}
+
+// RevenueDay is the captured and refunded money of one UTC day in one currency, in minor units. The
+// sums can exceed int64. Net can be negative.
 type RevenueDay struct {
 	Day                     time.Time
 	Currency                string
@@ -92,9 +106,13 @@ type RevenueDay struct {
 	Payments, Refunds       int64
 }
 
-// Revenue returns the days from first to last, both included, that have any.
+// Revenue returns the days from first to last, both included, that have revenue.
 func (a *App) Revenue(ctx context.Context, first, last time.Time) ([]RevenueDay, error) {
-	rows, err := db.New(a.pool).Revenue(ctx, db.RevenueParams{FromDay: first, ToDay: last})
+	var rows []db.RevenueRow
+	err := a.Live(ctx, "revenue", func(tx pgx.Tx, _ int) (err error) { // every version has these columns
+		rows, err = db.New(tx).Revenue(ctx, db.RevenueParams{FromDay: first, ToDay: last})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("load revenue: %w", err)
 	}

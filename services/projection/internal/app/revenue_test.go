@@ -8,24 +8,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"eventshop.example/pkg/events"
+	"eventshop.example/services/projection/internal/app"
 )
 
-// TestRevenueByUTCDayAndCurrency: the day is the event's, in UTC, whatever zone
-// the time comes in; a refund counts on its own day, not on the capture's.
+// TestRevenueByUTCDayAndCurrency: the day is that of the event's time in UTC, whatever its time
+// zone. A refund counts on the day of the refund, not on the day of the capture.
 func TestRevenueByUTCDayAndCurrency(t *testing.T) {
-	m := newModels(t)
+	f := newFixture(t)
 	midnight := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	tokyo := time.FixedZone("JST", 9*60*60)
 	var version int64
-	capture := func(at time.Time, amount int64, currency string) said {
+	capture := func(at time.Time, amount int64, currency string) delivery {
 		version++
-		return says(m.app.OnPaymentCompleted, version, events.PaymentCompleted{OrderID: "o-1", Amount: amount, Currency: currency, OccurredAt: at})
+		return deliveryOf(app.OnPaymentCompleted, version, events.PaymentCompleted{OrderID: "o-1", Amount: amount, Currency: currency, OccurredAt: at})
 	}
-	refund := func(at time.Time, amount int64, currency string) said {
+	refund := func(at time.Time, amount int64, currency string) delivery {
 		version++
-		return says(m.app.OnPaymentRefunded, version, events.PaymentRefunded{OrderID: "o-1", Amount: amount, Currency: currency, OccurredAt: at})
+		return deliveryOf(app.OnPaymentRefunded, version, events.PaymentRefunded{OrderID: "o-1", Amount: amount, Currency: currency, OccurredAt: at})
 	}
-	m.hear(
+	f.receive(
 		capture(midnight.Add(-time.Microsecond), 100, "GBP"), // the last instant of the 24th
 		capture(midnight, 200, "GBP"),                        // the first of the 25th
 		capture(midnight.Add(-time.Hour).In(tokyo), 30, "GBP"),
@@ -34,7 +35,7 @@ func TestRevenueByUTCDayAndCurrency(t *testing.T) {
 		refund(midnight, 130, "GBP"), // of what the 24th took
 		refund(midnight.Add(48*time.Hour), 5000, "JPY"),
 	)
-	got := lines(t, m.pool, `SELECT concat_ws(' ', day, currency, captured, payments, refunded, refunds) FROM revenue_days ORDER BY 1`)
+	got := lines(t, f.pool, `SELECT concat_ws(' ', day, currency, captured, payments, refunded, refunds) FROM revenue_days ORDER BY 1`)
 	want := []string{
 		"2026-11-24 GBP 130 2 0 0",
 		"2026-11-25 GBP 201 2 130 1",
@@ -45,7 +46,7 @@ func TestRevenueByUTCDayAndCurrency(t *testing.T) {
 		t.Errorf("revenue (-want +got):\n%s", diff)
 	}
 
-	rows, err := m.app.Revenue(t.Context(), midnight, midnight.AddDate(0, 0, 2))
+	rows, err := f.app.Revenue(t.Context(), midnight, midnight.AddDate(0, 0, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +59,12 @@ func TestRevenueByUTCDayAndCurrency(t *testing.T) {
 	}
 }
 
-// TestFailedPaymentsAreNoRevenue: nothing was taken, so nothing counts.
+// TestFailedPaymentsAreNoRevenue: no money was taken, so nothing counts.
 func TestFailedPaymentsAreNoRevenue(t *testing.T) {
-	m := newModels(t)
-	sagas := m.sagas()
-	m.hear(slices.Concat(sagas["declined"].told, sagas["cancelled before the charge"].told)...)
-	if got := lines(t, m.pool, `SELECT day::text FROM revenue_days`); len(got) != 0 {
+	f := newFixture(t)
+	sagas := f.sagas()
+	f.receive(slices.Concat(sagas["declined"].deliveries, sagas["cancelled before the charge"].deliveries)...)
+	if got := lines(t, f.pool, `SELECT day::text FROM revenue_days`); len(got) != 0 {
 		t.Errorf("revenue on %v", got)
 	}
 }

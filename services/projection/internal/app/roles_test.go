@@ -2,8 +2,8 @@ package app_test
 
 import "testing"
 
-// TestTheServicesRoleCanDoNothingElse: all tests of this package run as the role that the
-// service has in production.
+// TestTheServicesRoleCanDoNothingElse: all tests of this package run with the service's role of
+// production.
 func TestTheServicesRoleCanDoNothingElse(t *testing.T) {
-	newModels(t).db.Check(t)
+	newFixture(t).db.Check(t)
 }

@@ -3,34 +3,36 @@ package app_test
 import (
 	"time"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
+	"eventshop.example/services/projection/internal/app"
 )
 
-// story writes down a saga: each event is one second after the one before, and
-// each service counts the versions of its own aggregate.
+// story records a saga. Each event is one second after the previous one, and each service counts
+// the versions of its own aggregate.
 type story struct {
-	m        *models
-	order    string
-	at       time.Time
-	versions map[string]int64
-	told     []said
+	f          *fixture
+	order      string
+	at         time.Time
+	versions   map[string]int64
+	deliveries []delivery
 }
 
-func (m *models) story(order string) *story {
-	return &story{m: m, order: order, at: start, versions: map[string]int64{}}
+func (f *fixture) story(order string) *story {
+	return &story{f: f, order: order, at: start, versions: map[string]int64{}}
 }
 
-// tell adds the event that compose gives for the next instant.
-func tell[T events.Event](s *story, handle reaction[T], compose func(at time.Time) T) *story {
+// add adds the event that compose returns for the next second.
+func add[T event.Event](s *story, handle reaction[T], compose func(at time.Time) T) *story {
 	s.at = s.at.Add(time.Second)
 	topic := events.TypeOf[T]().Topic
 	s.versions[topic]++
-	s.told = append(s.told, says(handle, s.versions[topic], compose(s.at)))
+	s.deliveries = append(s.deliveries, deliveryOf(handle, s.versions[topic], compose(s.at)))
 	return s
 }
 
 func (s *story) created(customer, currency string, items ...events.OrderItem) *story {
-	return tell(s, s.m.app.OnOrderCreated, func(at time.Time) events.OrderCreated {
+	return add(s, app.OnOrderCreated, func(at time.Time) events.OrderCreated {
 		var total int64
 		for _, it := range items {
 			total += int64(it.Quantity) * it.UnitPrice
@@ -45,141 +47,141 @@ func (s *story) created(customer, currency string, items ...events.OrderItem) *s
 }
 
 func (s *story) paid(amount int64, currency string) *story {
-	return tell(s, s.m.app.OnPaymentCompleted, func(at time.Time) events.PaymentCompleted {
+	return add(s, app.OnPaymentCompleted, func(at time.Time) events.PaymentCompleted {
 		return events.PaymentCompleted{OrderID: s.order, PaymentID: "pay", Amount: amount, Currency: currency, OccurredAt: at}
 	})
 }
 
 func (s *story) declined() *story {
-	return tell(s, s.m.app.OnPaymentFailed, func(at time.Time) events.PaymentFailed {
+	return add(s, app.OnPaymentFailed, func(at time.Time) events.PaymentFailed {
 		return events.PaymentFailed{OrderID: s.order, Reason: "insufficient_funds", OccurredAt: at}
 	})
 }
 
 func (s *story) refunded(amount int64, currency string) *story {
-	return tell(s, s.m.app.OnPaymentRefunded, func(at time.Time) events.PaymentRefunded {
+	return add(s, app.OnPaymentRefunded, func(at time.Time) events.PaymentRefunded {
 		return events.PaymentRefunded{OrderID: s.order, Amount: amount, Currency: currency, Reason: "out_of_stock", OccurredAt: at}
 	})
 }
 
 func (s *story) refundFailed() *story {
-	return tell(s, s.m.app.OnPaymentRefundFailed, func(at time.Time) events.PaymentRefundFailed {
+	return add(s, app.OnPaymentRefundFailed, func(at time.Time) events.PaymentRefundFailed {
 		return events.PaymentRefundFailed{OrderID: s.order, Reason: "gateway_down", Attempts: 5, OccurredAt: at}
 	})
 }
 
 func (s *story) voided() *story {
-	return tell(s, s.m.app.OnPaymentVoided, func(at time.Time) events.PaymentVoided {
+	return add(s, app.OnPaymentVoided, func(at time.Time) events.PaymentVoided {
 		return events.PaymentVoided{OrderID: s.order, Reason: "customer", OccurredAt: at}
 	})
 }
 
 func (s *story) reserved() *story {
-	return tell(s, s.m.app.OnInventoryReserved, func(at time.Time) events.InventoryReserved {
+	return add(s, app.OnInventoryReserved, func(at time.Time) events.InventoryReserved {
 		return events.InventoryReserved{OrderID: s.order, OccurredAt: at}
 	})
 }
 
 func (s *story) outOfStock() *story {
-	return tell(s, s.m.app.OnInventoryReservationFailed, func(at time.Time) events.InventoryReservationFailed {
+	return add(s, app.OnInventoryReservationFailed, func(at time.Time) events.InventoryReservationFailed {
 		return events.InventoryReservationFailed{OrderID: s.order, Reason: "out_of_stock", OccurredAt: at}
 	})
 }
 
 func (s *story) released() *story {
-	return tell(s, s.m.app.OnInventoryReleased, func(at time.Time) events.InventoryReleased {
+	return add(s, app.OnInventoryReleased, func(at time.Time) events.InventoryReleased {
 		return events.InventoryReleased{OrderID: s.order, Reason: "shipment_failed", OccurredAt: at}
 	})
 }
 
 func (s *story) scheduled() *story {
-	return tell(s, s.m.app.OnShipmentScheduled, func(at time.Time) events.ShipmentScheduled {
+	return add(s, app.OnShipmentScheduled, func(at time.Time) events.ShipmentScheduled {
 		return events.ShipmentScheduled{OrderID: s.order, TrackingID: "T-1", OccurredAt: at}
 	})
 }
 
 func (s *story) notServed() *story {
-	return tell(s, s.m.app.OnShipmentFailed, func(at time.Time) events.ShipmentFailed {
+	return add(s, app.OnShipmentFailed, func(at time.Time) events.ShipmentFailed {
 		return events.ShipmentFailed{OrderID: s.order, Reason: "address_not_served", OccurredAt: at}
 	})
 }
 
 func (s *story) dispatched() *story {
-	return tell(s, s.m.app.OnShipmentDispatched, func(at time.Time) events.ShipmentDispatched {
+	return add(s, app.OnShipmentDispatched, func(at time.Time) events.ShipmentDispatched {
 		return events.ShipmentDispatched{OrderID: s.order, TrackingID: "T-1", DispatchedAt: at, OccurredAt: at}
 	})
 }
 
 func (s *story) arrived() *story {
-	return tell(s, s.m.app.OnShipmentDelivered, func(at time.Time) events.ShipmentDelivered {
+	return add(s, app.OnShipmentDelivered, func(at time.Time) events.ShipmentDelivered {
 		return events.ShipmentDelivered{OrderID: s.order, DeliveredAt: at, OccurredAt: at}
 	})
 }
 
 func (s *story) stopped() *story {
-	return tell(s, s.m.app.OnShipmentCancelled, func(at time.Time) events.ShipmentCancelled {
+	return add(s, app.OnShipmentCancelled, func(at time.Time) events.ShipmentCancelled {
 		return events.ShipmentCancelled{OrderID: s.order, Reason: "customer", OccurredAt: at}
 	})
 }
 
 func (s *story) tooLate() *story {
-	return tell(s, s.m.app.OnShipmentCancellationRejected, func(at time.Time) events.ShipmentCancellationRejected {
+	return add(s, app.OnShipmentCancellationRejected, func(at time.Time) events.ShipmentCancellationRejected {
 		return events.ShipmentCancellationRejected{OrderID: s.order, Reason: "dispatched", OccurredAt: at}
 	})
 }
 
 func (s *story) confirmed() *story {
-	return tell(s, s.m.app.OnOrderConfirmed, func(at time.Time) events.OrderConfirmed {
+	return add(s, app.OnOrderConfirmed, func(at time.Time) events.OrderConfirmed {
 		return events.OrderConfirmed{OrderID: s.order, TrackingID: "T-1", OccurredAt: at}
 	})
 }
 
 func (s *story) cancelling() *story {
-	return tell(s, s.m.app.OnOrderCancellationRequested, func(at time.Time) events.OrderCancellationRequested {
+	return add(s, app.OnOrderCancellationRequested, func(at time.Time) events.OrderCancellationRequested {
 		return events.OrderCancellationRequested{OrderID: s.order, Reason: "customer", OccurredAt: at}
 	})
 }
 
 func (s *story) cancelled(reason string) *story {
-	return tell(s, s.m.app.OnOrderCancelled, func(at time.Time) events.OrderCancelled {
+	return add(s, app.OnOrderCancelled, func(at time.Time) events.OrderCancelled {
 		return events.OrderCancelled{OrderID: s.order, Reason: reason, OccurredAt: at}
 	})
 }
 
 func (s *story) shipped() *story {
-	return tell(s, s.m.app.OnOrderShipped, func(at time.Time) events.OrderShipped {
+	return add(s, app.OnOrderShipped, func(at time.Time) events.OrderShipped {
 		return events.OrderShipped{OrderID: s.order, TrackingID: "T-1", OccurredAt: at}
 	})
 }
 
 func (s *story) delivered() *story {
-	return tell(s, s.m.app.OnOrderDelivered, func(at time.Time) events.OrderDelivered {
+	return add(s, app.OnOrderDelivered, func(at time.Time) events.OrderDelivered {
 		return events.OrderDelivered{OrderID: s.order, OccurredAt: at}
 	})
 }
 
-// sagas is every way an order can go, each its own order.
-func (m *models) sagas() map[string]*story {
+// sagas returns one order per possible path of the saga.
+func (f *fixture) sagas() map[string]*story {
 	widget := events.OrderItem{SKU: "WIDGET", Quantity: 2, UnitPrice: 1250}
 	gadget := events.OrderItem{SKU: "GADGET", Quantity: 1, UnitPrice: 499}
 	return map[string]*story{
-		"delivered": m.story("o-delivered").created("c-1", "GBP", widget, gadget).paid(2999, "GBP").reserved().scheduled().
+		"delivered": f.story("o-delivered").created("c-1", "GBP", widget, gadget).paid(2999, "GBP").reserved().scheduled().
 			confirmed().dispatched().shipped().arrived().delivered(),
-		"declined": m.story("o-declined").created("c-1", "GBP", widget).declined().cancelled("payment_failed"),
-		"out of stock, refund fails first": m.story("o-short").created("c-2", "JPY", gadget).paid(499, "JPY").outOfStock().
+		"declined": f.story("o-declined").created("c-1", "GBP", widget).declined().cancelled("payment_failed"),
+		"out of stock, refund fails first": f.story("o-short").created("c-2", "JPY", gadget).paid(499, "JPY").outOfStock().
 			refundFailed().refunded(499, "JPY").cancelled("out_of_stock"),
-		"not served": m.story("o-unserved").created("c-2", "GBP", gadget).paid(499, "GBP").reserved().notServed().released().
+		"not served": f.story("o-unserved").created("c-2", "GBP", gadget).paid(499, "GBP").reserved().notServed().released().
 			refunded(499, "GBP").cancelled("shipment_failed"),
-		"cancelled before the charge": m.story("o-voided").created("c-3", "EUR", gadget).cancelling().stopped().voided().
+		"cancelled before the charge": f.story("o-voided").created("c-3", "EUR", gadget).cancelling().stopped().voided().
 			cancelled("customer"),
-		"cancelled, the void has to wait": m.story("o-void-waits").created("c-3", "EUR", gadget).cancelling().stopped().refundFailed().
+		"cancelled, the void has to wait": f.story("o-void-waits").created("c-3", "EUR", gadget).cancelling().stopped().refundFailed().
 			voided().cancelled("customer"),
-		"cancelled, the void finds a decline": m.story("o-void-declined").created("c-3", "EUR", gadget).cancelling().stopped().
+		"cancelled, the void finds a decline": f.story("o-void-declined").created("c-3", "EUR", gadget).cancelling().stopped().
 			refundFailed().declined().cancelled("payment_failed"),
-		"cancelled, the void finds a capture": m.story("o-void-captured").created("c-3", "EUR", gadget).cancelling().stopped().
+		"cancelled, the void finds a capture": f.story("o-void-captured").created("c-3", "EUR", gadget).cancelling().stopped().
 			refundFailed().paid(499, "EUR").refunded(499, "EUR").cancelled("customer"),
-		"cancelled too late": m.story("o-late").created("c-3", "EUR", gadget).paid(499, "EUR").reserved().scheduled().confirmed().
+		"cancelled too late": f.story("o-late").created("c-3", "EUR", gadget).paid(499, "EUR").reserved().scheduled().confirmed().
 			cancelling().dispatched().tooLate().shipped().arrived().delivered(),
-		"refund keeps failing": m.story("o-stuck").created("c-4", "EUR", gadget).paid(499, "EUR").outOfStock().refundFailed(),
+		"refund keeps failing": f.story("o-stuck").created("c-4", "EUR", gadget).paid(499, "EUR").outOfStock().refundFailed(),
 	}
 }

@@ -1,42 +1,38 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
 )
 
-// What shipping tells shows in the timeline; the status follows the order itself.
+// Events of shipping appear in the timeline. The status follows the order's own events.
 
-// OnShipmentScheduled shows the carrier has accepted the parcel.
-func (a *App) OnShipmentScheduled(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentScheduled]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, e.Data.TrackingID)
+// OnShipmentScheduled records that the carrier has accepted the parcel.
+func OnShipmentScheduled(e consumer.Event[events.ShipmentScheduled]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.TrackingID)
 }
 
-// OnShipmentFailed shows why it has not.
-func (a *App) OnShipmentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentFailed]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, e.Data.Reason)
+// OnShipmentFailed records why the carrier has refused the parcel.
+func OnShipmentFailed(e consumer.Event[events.ShipmentFailed]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Reason)
 }
 
-// OnShipmentDispatched shows the parcel has left.
-func (a *App) OnShipmentDispatched(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentDispatched]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, e.Data.TrackingID)
+// OnShipmentDispatched records that the parcel has left.
+func OnShipmentDispatched(e consumer.Event[events.ShipmentDispatched]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.TrackingID)
 }
 
-// OnShipmentDelivered shows it has arrived.
-func (a *App) OnShipmentDelivered(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentDelivered]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, "")
+// OnShipmentDelivered records that the parcel has arrived.
+func OnShipmentDelivered(e consumer.Event[events.ShipmentDelivered]) Fact {
+	return factOf(e, e.Data.OccurredAt, "")
 }
 
-// OnShipmentCancelled shows the parcel will not leave.
-func (a *App) OnShipmentCancelled(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentCancelled]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, e.Data.Reason)
+// OnShipmentCancelled records that the parcel will not leave.
+func OnShipmentCancelled(e consumer.Event[events.ShipmentCancelled]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Reason)
 }
 
-// OnShipmentCancellationRejected shows it had left before it could be stopped.
-func (a *App) OnShipmentCancellationRejected(ctx context.Context, tx pgx.Tx, e consumer.Event[events.ShipmentCancellationRejected]) error {
-	return show(ctx, tx, e, e.Data.OccurredAt, e.Data.Reason)
+// OnShipmentCancellationRejected records that the cancellation came after the parcel had left.
+func OnShipmentCancellationRejected(e consumer.Event[events.ShipmentCancellationRejected]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Reason)
 }

@@ -14,7 +14,7 @@ const getOrder = `-- name: GetOrder :one
 SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE order_id = $1 AND created_at IS NOT NULL
 `
 
-// An order shows once OrderCreated has come; customer_id is set with created_at.
+// An order is listed after OrderCreated has arrived, which sets customer_id and created_at.
 func (q *Queries) GetOrder(ctx context.Context, orderID string) (Order, error) {
 	row := q.db.QueryRow(ctx, getOrder, orderID)
 	var i Order
@@ -227,8 +227,8 @@ func (q *Queries) ListOrdersByCustomerAndStatus(ctx context.Context, arg ListOrd
 }
 
 const listOrdersByStatus = `-- name: ListOrdersByStatus :many
-SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE status = $1::text AND created_at IS NOT NULL AND order_id < $2
-ORDER BY order_id DESC LIMIT $3
+SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE status = $1::text AND created_at IS NOT NULL AND order_id COLLATE "C" < $2::text
+ORDER BY order_id COLLATE "C" DESC LIMIT $3
 `
 
 type ListOrdersByStatusParams struct {
@@ -237,6 +237,8 @@ type ListOrdersByStatusParams struct {
 	MaxRows int32
 }
 
+// The collation, which sorts UUIDs as any other does, keeps the planner from the primary key: see the
+// index orders_by_status_and_id.
 func (q *Queries) ListOrdersByStatus(ctx context.Context, arg ListOrdersByStatusParams) ([]Order, error) {
 	rows, err := q.db.Query(ctx, listOrdersByStatus, arg.Status, arg.Before, arg.MaxRows)
 	if err != nil {
@@ -298,6 +300,36 @@ func (q *Queries) ListTimeline(ctx context.Context, orderID string) ([]Timeline,
 			&i.OccurredAt,
 			&i.Detail,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const orderVersions = `-- name: OrderVersions :many
+SELECT order_id, status_version FROM orders WHERE order_id = ANY($1::text[])
+`
+
+type OrderVersionsRow struct {
+	OrderID       string
+	StatusVersion int64
+}
+
+// The versions of the last order events that were applied, whether OrderCreated is one of them or not.
+func (q *Queries) OrderVersions(ctx context.Context, orderIds []string) ([]OrderVersionsRow, error) {
+	rows, err := q.db.Query(ctx, orderVersions, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OrderVersionsRow
+	for rows.Next() {
+		var i OrderVersionsRow
+		if err := rows.Scan(&i.OrderID, &i.StatusVersion); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -12,210 +12,214 @@ import (
 	"github.com/google/uuid"
 )
 
-const addCapture = `-- name: AddCapture :exec
-INSERT INTO revenue_days AS r (day, currency, captured, payments) VALUES ($1, $2, $3::bigint, 1)
-ON CONFLICT (day, currency) DO UPDATE SET captured = r.captured + excluded.captured, payments = r.payments + 1
-`
-
-type AddCaptureParams struct {
-	Day      time.Time
-	Currency string
-	Amount   int64
-}
-
-func (q *Queries) AddCapture(ctx context.Context, arg AddCaptureParams) error {
-	_, err := q.db.Exec(ctx, addCapture, arg.Day, arg.Currency, arg.Amount)
-	return err
-}
-
-const addItem = `-- name: AddItem :exec
+const addItems = `-- name: AddItems :exec
 INSERT INTO order_items (order_id, line, sku, quantity, unit_price)
-VALUES ($1, $2, $3, $4, $5)
+SELECT n.order_id, n.line, n.sku, n.quantity, n.unit_price
+FROM (SELECT
+    unnest($1::text[]) AS order_id, unnest($2::int[]) AS line, unnest($3::text[]) AS sku,
+    unnest($4::bigint[]) AS quantity, unnest($5::bigint[]) AS unit_price
+) n
+WHERE NOT EXISTS (SELECT FROM order_items i WHERE i.order_id = n.order_id)
 `
 
-type AddItemParams struct {
-	OrderID   string
-	Line      int32
-	Sku       string
-	Quantity  int64
-	UnitPrice int64
+type AddItemsParams struct {
+	OrderIds   []string
+	Lines      []int32
+	Skus       []string
+	Quantities []int64
+	UnitPrices []int64
 }
 
-func (q *Queries) AddItem(ctx context.Context, arg AddItemParams) error {
-	_, err := q.db.Exec(ctx, addItem,
-		arg.OrderID,
-		arg.Line,
-		arg.Sku,
-		arg.Quantity,
-		arg.UnitPrice,
+// The items of the OrderCreated that created the order: a second one adds none. The order's row is locked.
+func (q *Queries) AddItems(ctx context.Context, arg AddItemsParams) error {
+	_, err := q.db.Exec(ctx, addItems,
+		arg.OrderIds,
+		arg.Lines,
+		arg.Skus,
+		arg.Quantities,
+		arg.UnitPrices,
 	)
 	return err
 }
 
-const addRefund = `-- name: AddRefund :exec
-INSERT INTO revenue_days AS r (day, currency, refunded, refunds) VALUES ($1, $2, $3::bigint, 1)
-ON CONFLICT (day, currency) DO UPDATE SET refunded = r.refunded + excluded.refunded, refunds = r.refunds + 1
+const addRevenue = `-- name: AddRevenue :exec
+INSERT INTO revenue_days AS r (day, currency, captured, refunded, payments, refunds)
+SELECT n.day, n.currency, sum(n.captured), sum(n.refunded), count(*) FILTER (WHERE n.payment), count(*) FILTER (WHERE NOT n.payment)
+FROM (SELECT
+    unnest($1::date[]) AS day, unnest($2::text[]) AS currency, unnest($3::bigint[]) AS captured,
+    unnest($4::bigint[]) AS refunded, unnest($5::boolean[]) AS payment
+) n
+GROUP BY n.day, n.currency ORDER BY n.day, n.currency
+ON CONFLICT (day, currency) DO UPDATE SET
+    captured = r.captured + excluded.captured, refunded = r.refunded + excluded.refunded,
+    payments = r.payments + excluded.payments, refunds = r.refunds + excluded.refunds
 `
 
-type AddRefundParams struct {
-	Day      time.Time
-	Currency string
-	Amount   int64
+type AddRevenueParams struct {
+	Days       []time.Time
+	Currencies []string
+	Captured   []int64
+	Refunded   []int64
+	Payment    []bool
 }
 
-func (q *Queries) AddRefund(ctx context.Context, arg AddRefundParams) error {
-	_, err := q.db.Exec(ctx, addRefund, arg.Day, arg.Currency, arg.Amount)
+// Rows are locked in order, so that two sets with the same days cannot deadlock.
+func (q *Queries) AddRevenue(ctx context.Context, arg AddRevenueParams) error {
+	_, err := q.db.Exec(ctx, addRevenue,
+		arg.Days,
+		arg.Currencies,
+		arg.Captured,
+		arg.Refunded,
+		arg.Payment,
+	)
 	return err
 }
 
-const addToTimeline = `-- name: AddToTimeline :execrows
+const addToTimeline = `-- name: AddToTimeline :many
 INSERT INTO timeline (order_id, event_id, topic, event_type, version, occurred_at, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+SELECT n.order_id, n.event_id, n.topic, n.event_type, n.version, n.occurred_at, n.detail
+FROM (SELECT
+    unnest($1::text[]) AS order_id, unnest($2::uuid[]) AS event_id, unnest($3::text[]) AS topic,
+    unnest($4::text[]) AS event_type, unnest($5::bigint[]) AS version,
+    unnest($6::timestamptz[]) AS occurred_at, unnest($7::text[]) AS detail
+) n
+ORDER BY n.order_id, n.event_id
 ON CONFLICT (order_id, event_id) DO NOTHING
+RETURNING order_id, event_id
 `
 
 type AddToTimelineParams struct {
-	OrderID    string
-	EventID    uuid.UUID
-	Topic      string
-	EventType  string
-	Version    int64
-	OccurredAt time.Time
-	Detail     string
+	OrderIds   []string
+	EventIds   []uuid.UUID
+	Topics     []string
+	EventTypes []string
+	Versions   []int64
+	OccurredAt []time.Time
+	Details    []string
 }
 
-// No row: the fact is there already, and whatever follows from it too.
-func (q *Queries) AddToTimeline(ctx context.Context, arg AddToTimelineParams) (int64, error) {
-	result, err := q.db.Exec(ctx, addToTimeline,
-		arg.OrderID,
-		arg.EventID,
-		arg.Topic,
-		arg.EventType,
-		arg.Version,
-		arg.OccurredAt,
-		arg.Detail,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const createOrder = `-- name: CreateOrder :execrows
-UPDATE orders SET customer_id = $1, customer_name = $2,
-    customer_email = $3, street = $4, city = $5, postal_code = $6,
-    country = $7, currency = $8, total_amount = $9, created_at = $10
-WHERE order_id = $11 AND created_at IS NULL
-`
-
-type CreateOrderParams struct {
-	CustomerID    *string
-	CustomerName  *string
-	CustomerEmail *string
-	Street        *string
-	City          *string
-	PostalCode    *string
-	Country       *string
-	Currency      *string
-	TotalAmount   *int64
-	CreatedAt     *time.Time
-	OrderID       string
-}
-
-// No row: another OrderCreated has filled the order in, and its items are there.
-func (q *Queries) CreateOrder(ctx context.Context, arg CreateOrderParams) (int64, error) {
-	result, err := q.db.Exec(ctx, createOrder,
-		arg.CustomerID,
-		arg.CustomerName,
-		arg.CustomerEmail,
-		arg.Street,
-		arg.City,
-		arg.PostalCode,
-		arg.Country,
-		arg.Currency,
-		arg.TotalAmount,
-		arg.CreatedAt,
-		arg.OrderID,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const setCancelReason = `-- name: SetCancelReason :exec
-UPDATE orders SET cancel_reason = $1 WHERE order_id = $2
-`
-
-type SetCancelReasonParams struct {
-	CancelReason string
-	OrderID      string
-}
-
-func (q *Queries) SetCancelReason(ctx context.Context, arg SetCancelReasonParams) error {
-	_, err := q.db.Exec(ctx, setCancelReason, arg.CancelReason, arg.OrderID)
-	return err
-}
-
-const setNeedsAttention = `-- name: SetNeedsAttention :exec
-UPDATE orders SET needs_attention = $1, attention_version = $2
-WHERE order_id = $3 AND attention_version < $2
-`
-
-type SetNeedsAttentionParams struct {
-	NeedsAttention bool
-	Version        int64
-	OrderID        string
-}
-
-func (q *Queries) SetNeedsAttention(ctx context.Context, arg SetNeedsAttentionParams) error {
-	_, err := q.db.Exec(ctx, setNeedsAttention, arg.NeedsAttention, arg.Version, arg.OrderID)
-	return err
-}
-
-const setStatus = `-- name: SetStatus :exec
-UPDATE orders SET status = $1, status_version = $2
-WHERE order_id = $3 AND status_version < $2
-`
-
-type SetStatusParams struct {
-	Status  *string
-	Version int64
+type AddToTimelineRow struct {
 	OrderID string
+	EventID uuid.UUID
 }
 
-func (q *Queries) SetStatus(ctx context.Context, arg SetStatusParams) error {
-	_, err := q.db.Exec(ctx, setStatus, arg.Status, arg.Version, arg.OrderID)
-	return err
+// One row per fact. It returns the facts that are new: only they have an effect on the other tables. All
+// sets insert in the same order, so that two sets with the same facts cannot deadlock.
+func (q *Queries) AddToTimeline(ctx context.Context, arg AddToTimelineParams) ([]AddToTimelineRow, error) {
+	rows, err := q.db.Query(ctx, addToTimeline,
+		arg.OrderIds,
+		arg.EventIds,
+		arg.Topics,
+		arg.EventTypes,
+		arg.Versions,
+		arg.OccurredAt,
+		arg.Details,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AddToTimelineRow
+	for rows.Next() {
+		var i AddToTimelineRow
+		if err := rows.Scan(&i.OrderID, &i.EventID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const setTracking = `-- name: SetTracking :exec
-UPDATE orders SET tracking_id = $1 WHERE order_id = $2
+const saveOrders = `-- name: SaveOrders :exec
+INSERT INTO orders AS o (order_id, status, status_version, customer_id, customer_name, customer_email, street, city,
+    postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at)
+SELECT n.order_id, nullif(n.status, ''), n.status_version,
+    CASE WHEN n.created THEN n.customer_id END, CASE WHEN n.created THEN n.customer_name END,
+    CASE WHEN n.created THEN n.customer_email END, CASE WHEN n.created THEN n.street END,
+    CASE WHEN n.created THEN n.city END, CASE WHEN n.created THEN n.postal_code END,
+    CASE WHEN n.created THEN n.country END, CASE WHEN n.created THEN n.currency END,
+    CASE WHEN n.created THEN n.total_amount END, CASE WHEN n.created THEN n.created_at END,
+    n.tracking_id, n.cancel_reason, n.needs_attention, n.attention_version, n.updated_at
+FROM (SELECT
+    unnest($1::text[]) AS order_id, unnest($2::text[]) AS status, unnest($3::bigint[]) AS status_version,
+    unnest($4::boolean[]) AS created, unnest($5::text[]) AS customer_id, unnest($6::text[]) AS customer_name,
+    unnest($7::text[]) AS customer_email, unnest($8::text[]) AS street, unnest($9::text[]) AS city,
+    unnest($10::text[]) AS postal_code, unnest($11::text[]) AS country, unnest($12::text[]) AS currency,
+    unnest($13::bigint[]) AS total_amount, unnest($14::timestamptz[]) AS created_at,
+    unnest($15::text[]) AS tracking_id, unnest($16::text[]) AS cancel_reason,
+    unnest($17::boolean[]) AS needs_attention, unnest($18::bigint[]) AS attention_version,
+    unnest($19::timestamptz[]) AS updated_at
+) n
+ORDER BY n.order_id
+ON CONFLICT (order_id) DO UPDATE SET
+    status = CASE WHEN excluded.status_version > o.status_version THEN excluded.status ELSE o.status END,
+    status_version = greatest(o.status_version, excluded.status_version),
+    customer_id = CASE WHEN o.created_at IS NULL THEN excluded.customer_id ELSE o.customer_id END,
+    customer_name = CASE WHEN o.created_at IS NULL THEN excluded.customer_name ELSE o.customer_name END,
+    customer_email = CASE WHEN o.created_at IS NULL THEN excluded.customer_email ELSE o.customer_email END,
+    street = CASE WHEN o.created_at IS NULL THEN excluded.street ELSE o.street END,
+    city = CASE WHEN o.created_at IS NULL THEN excluded.city ELSE o.city END,
+    postal_code = CASE WHEN o.created_at IS NULL THEN excluded.postal_code ELSE o.postal_code END,
+    country = CASE WHEN o.created_at IS NULL THEN excluded.country ELSE o.country END,
+    currency = CASE WHEN o.created_at IS NULL THEN excluded.currency ELSE o.currency END,
+    total_amount = CASE WHEN o.created_at IS NULL THEN excluded.total_amount ELSE o.total_amount END,
+    created_at = coalesce(o.created_at, excluded.created_at),
+    tracking_id = coalesce(nullif(excluded.tracking_id, ''), o.tracking_id),
+    cancel_reason = coalesce(nullif(excluded.cancel_reason, ''), o.cancel_reason),
+    needs_attention = CASE WHEN excluded.attention_version > o.attention_version THEN excluded.needs_attention ELSE o.needs_attention END,
+    attention_version = greatest(o.attention_version, excluded.attention_version),
+    updated_at = greatest(o.updated_at, excluded.updated_at)
 `
 
-type SetTrackingParams struct {
-	TrackingID string
-	OrderID    string
+type SaveOrdersParams struct {
+	OrderIds          []string
+	Statuses          []string
+	StatusVersions    []int64
+	Created           []bool
+	CustomerIds       []string
+	CustomerNames     []string
+	CustomerEmails    []string
+	Streets           []string
+	Cities            []string
+	PostalCodes       []string
+	Countries         []string
+	Currencies        []string
+	TotalAmounts      []int64
+	CreatedAt         []time.Time
+	TrackingIds       []string
+	CancelReasons     []string
+	NeedsAttention    []bool
+	AttentionVersions []int64
+	UpdatedAt         []time.Time
 }
 
-func (q *Queries) SetTracking(ctx context.Context, arg SetTrackingParams) error {
-	_, err := q.db.Exec(ctx, setTracking, arg.TrackingID, arg.OrderID)
-	return err
-}
-
-const touchOrder = `-- name: TouchOrder :exec
-INSERT INTO orders AS o (order_id, updated_at) VALUES ($1, $2)
-ON CONFLICT (order_id) DO UPDATE SET updated_at = greatest(o.updated_at, excluded.updated_at)
-`
-
-type TouchOrderParams struct {
-	OrderID    string
-	OccurredAt time.Time
-}
-
-// Makes the row there is to update, and keeps the latest instant whatever the
-// order of arrival.
-func (q *Queries) TouchOrder(ctx context.Context, arg TouchOrderParams) error {
-	_, err := q.db.Exec(ctx, touchOrder, arg.OrderID, arg.OccurredAt)
+// Adds what the new facts of each order amount to. A later version of the row stays: the versions decide,
+// not the order in which sets commit. The columns that OrderCreated sets are NULL until it has arrived, and
+// are set once. Rows are locked in order.
+func (q *Queries) SaveOrders(ctx context.Context, arg SaveOrdersParams) error {
+	_, err := q.db.Exec(ctx, saveOrders,
+		arg.OrderIds,
+		arg.Statuses,
+		arg.StatusVersions,
+		arg.Created,
+		arg.CustomerIds,
+		arg.CustomerNames,
+		arg.CustomerEmails,
+		arg.Streets,
+		arg.Cities,
+		arg.PostalCodes,
+		arg.Countries,
+		arg.Currencies,
+		arg.TotalAmounts,
+		arg.CreatedAt,
+		arg.TrackingIds,
+		arg.CancelReasons,
+		arg.NeedsAttention,
+		arg.AttentionVersions,
+		arg.UpdatedAt,
+	)
 	return err
 }

@@ -1,13 +1,10 @@
-// Command shipping runs the shipping service. Its settings are environment variables; the
-// comments of shipping.Config name them.
+// Command shipping runs the shipping service. Its settings are environment variables. `shipping
+// settings` lists them.
 package main
 
 import (
-	"eventshop.example/pkg/migration"
-	"eventshop.example/pkg/service"
+	"eventshop.example/pkg/participant"
 	"eventshop.example/services/shipping"
 )
 
-func main() {
-	service.Main("shipping", shipping.ConfigFromEnv, shipping.Run, migration.Command(shipping.Components()))
-}
+func main() { participant.Main("shipping", "orderId", shipping.Run, shipping.Components()) }

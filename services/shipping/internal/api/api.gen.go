@@ -30,9 +30,14 @@ type Item struct {
 // Problem defines model for Problem.
 type Problem struct {
 	Detail *string `json:"detail,omitempty"`
-	Status *int    `json:"status,omitempty"`
-	Title  *string `json:"title,omitempty"`
-	Type   *string `json:"type,omitempty"`
+	Errors *[]struct {
+		Detail string `json:"detail"`
+		Field  string `json:"field"`
+	} `json:"errors,omitempty"`
+	Instance *string `json:"instance,omitempty"`
+	Status   int     `json:"status"`
+	Title    string  `json:"title"`
+	Type     string  `json:"type"`
 }
 
 // Shipment defines model for Shipment.
@@ -53,7 +58,7 @@ type Shipment struct {
 	// ShipmentId The carrier's number.
 	ShipmentId      *string   `json:"shipmentId,omitempty"`
 	ShippingAddress *Address  `json:"shippingAddress,omitempty"`
-	State           string    `json:"state"`
+	Status          string    `json:"status"`
 	TrackingId      *string   `json:"trackingId,omitempty"`
 	UpdatedAt       time.Time `json:"updatedAt"`
 

@@ -1,9 +1,9 @@
-// Package api is the shipping service's HTTP edge: it decodes a request, calls the use
-// case, and encodes the answer. What a request may look like is in openapi.yaml, which
-// httpapi.Validator enforces before a handler runs. It only reads: a shipment changes by
-// events and by the carrier's tracking feed.
+// Package api is the HTTP edge of the shipping service. It decodes a request, calls the use case
+// and encodes the answer. openapi.yaml defines the valid requests, and httpapi.Validator enforces
+// it before a handler runs. The API only reads. Events and the carrier's tracking feed change a
+// shipment.
 //
-// Errors become problem details by their kind (httpapi.WriteError): bad input is never a
+// The kind of an error selects its problem document (httpapi.WriteError). Bad input never causes a
 // 5xx.
 package api
 
@@ -21,7 +21,7 @@ type API struct {
 	app *app.App
 }
 
-// GetShipment answers GET /shipments/{orderId}.
+// GetShipment handles GET /shipments/{orderId}.
 func (a *API) GetShipment(w http.ResponseWriter, r *http.Request, id uuid.UUID) {
 	s, err := a.app.Shipment(r.Context(), id.String())
 	if err != nil {
@@ -33,7 +33,7 @@ func (a *API) GetShipment(w http.ResponseWriter, r *http.Request, id uuid.UUID) 
 
 func view(id uuid.UUID, s app.Shipment) Shipment {
 	v := Shipment{
-		OrderId: id, State: string(s.State), Version: s.Version,
+		OrderId: id, Status: string(s.State), Version: s.Version,
 		Carrier: present(s.Carrier), ShipmentId: present(s.ShipmentID), TrackingId: present(s.TrackingID),
 		Reason: present(s.Reason), Detail: present(s.Detail),
 		DispatchedAt: s.DispatchedAt, DeliveredAt: s.DeliveredAt,
@@ -52,7 +52,7 @@ func view(id uuid.UUID, s app.Shipment) Shipment {
 	return v
 }
 
-// present leaves an empty text out of the answer.
+// present returns nil for an empty text, so that the answer omits it.
 func present(text string) *string {
 	if text == "" {
 		return nil

@@ -1,57 +1,56 @@
-// Package app holds what shipping does: a file for each event it reacts to, and one for
-// the worker that follows the parcels. All writes of one reaction, the outbox rows
-// included, go through the transaction it is given.
+// Package app holds the use cases of the shipping service. There is one file per event that the
+// service reacts to, which turns the event into the input of a shipment, and one for the worker
+// that follows the tracking feed. shipment.go decides, and tables.go loads and saves sets of
+// shipments. Package reaction defines the order of these steps.
 //
-// Calls to the carrier are made before the transaction, on the strength of what the row
-// said then; inside it the row is locked and the decision made again. When the two
-// differ, because another process was faster, the reaction fails as errs.Transient and
-// comes again, rather than hold a row lock while a foreign server thinks.
+// Calls to the carrier are made before the transaction, based on the row at that time. Inside the
+// transaction the row is locked and the decision is made again. The two decisions can differ when
+// another process changed the row first. If the second one needs an answer that was not requested,
+// the reaction fails with errs.Transient and is tried again. So no row lock is held during a call
+// to the carrier.
 package app
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/outbox"
-	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/db"
-	"eventshop.example/services/shipping/internal/shipping"
 )
 
-// Config is what an App works with.
+// Config configures an App.
 type Config struct {
 	Pool       *pgxpool.Pool
-	Reads      *pgxpool.Pool // what requests look at is read with it; nil: Pool
+	Reads      *pgxpool.Pool // reads for requests use this pool; nil: Pool
 	Outbox     *outbox.Outbox
 	Carrier    *carrier.Client
 	Log        *slog.Logger          // nil: slog.Default
 	Now        func() time.Time      // nil: time.Now
-	Registerer prometheus.Registerer // nil: metrics are kept but not exported
+	Registerer prometheus.Registerer // nil: metrics are counted but not exported
 }
 
-// App is created once by the service and used by HTTP, the consumer and the tracking
-// worker at the same time.
+// App holds the use cases. The service creates one App; HTTP, the consumer and the tracking worker
+// use it concurrently.
 type App struct {
+	// Shipments applies the inputs from events and from the tracking feed to shipments.
+	Shipments *reaction.Model[db.Shipment, Input]
+
 	pool    *pgxpool.Pool
 	reads   *pgxpool.Pool
 	outbox  *outbox.Outbox
 	carrier *carrier.Client
 	log     *slog.Logger
-	now     func() time.Time // UTC, in the precision that events and tables keep
+	now     func() time.Time // UTC, with the precision of events and tables
 	metrics metrics
 }
 
-// New makes an App.
+// New returns an App.
 func New(cfg Config) *App {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -59,7 +58,7 @@ func New(cfg Config) *App {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &App{
+	a := &App{
 		pool:    cfg.Pool,
 		reads:   cmp.Or(cfg.Reads, cfg.Pool),
 		outbox:  cfg.Outbox,
@@ -68,124 +67,10 @@ func New(cfg Config) *App {
 		now:     func() time.Time { return cfg.Now().UTC().Truncate(time.Microsecond) },
 		metrics: newMetrics(cfg.Registerer),
 	}
+	a.Shipments = &reaction.Model[db.Shipment, Input]{Load: load, Look: look, Decide: a.decide, Outbox: cfg.Outbox, Now: a.now}
+	return a
 }
 
-// Key is the idempotency key under which an order's parcel is known to the carrier. An
-// order has one parcel, so everything ever asked about it carries this key.
+// Key returns the idempotency key of an order's parcel at the carrier. An order has one parcel, so
+// every request about it uses this key.
 func Key(orderID string) string { return "shipment-" + orderID }
-
-// parcel is what OrderCreated tells about what is to be shipped and where.
-type parcel struct {
-	CustomerID string
-	Address    carrier.Address
-	Items      []carrier.Item
-}
-
-// step is one event's, or one tracking update's, effect on one order's shipment.
-type step struct {
-	orderID string
-	input   shipping.Input
-	cause   outbox.Cause
-
-	parcel *parcel        // of OrderCreated only
-	answer carrier.Answer // of the call made before the transaction; zero when none was
-	reason string         // why this step cancels, when it does
-	detail string
-	update carrier.Update // of tracking only
-}
-
-// ask makes the call that the step needs, if it needs one, as far as the row tells now.
-// Errors are the carrier's and the database's.
-func (a *App) ask(ctx context.Context, s step) (carrier.Answer, error) {
-	row, err := db.New(a.pool).GetShipment(ctx, s.orderID)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return carrier.Answer{}, postgres.Classify(fmt.Errorf("load shipment: %w", err))
-	}
-	switch shipping.Decide(shipping.State(row.State), s.input).Ask {
-	case shipping.AskSchedule:
-		p := s.parcel
-		if p == nil {
-			if p, err = parcelOf(row); err != nil {
-				return carrier.Answer{}, err
-			}
-		}
-		return a.carrier.Schedule(ctx, Key(s.orderID), carrier.Request{
-			OrderID: s.orderID, CustomerID: p.CustomerID, Address: p.Address, Items: p.Items,
-		})
-	case shipping.AskCancel:
-		return a.carrier.Cancel(ctx, Key(s.orderID), s.orderID, row.CustomerID)
-	}
-	return carrier.Answer{}, nil
-}
-
-// react locks the order's shipment, lets the transition table decide, stores what
-// follows, and appends the events that tell of it.
-func (a *App) react(ctx context.Context, tx pgx.Tx, s step) error {
-	q := db.New(tx)
-	row, err := a.lock(ctx, q, s)
-	if err != nil {
-		return err
-	}
-	state := shipping.State(row.State)
-	d, err := decide(state, s)
-	if err != nil {
-		return err
-	}
-	d = shipping.Once(d, row.DispatchedAt != nil)
-	if answered(row, s) {
-		d = shipping.Again(d)
-	}
-	a.metrics.decided(s.input, d.Action)
-	a.log.InfoContext(ctx, "shipment decided", "input", s.input, "action", d.Action,
-		"carrier", s.answer.Outcome, "from", state, "to", d.Next, "told", d.Emit)
-	if news := s.parcel != nil && row.Address == nil; d.Next == state && !news && len(d.Emit) == 0 {
-		return nil
-	}
-	if err := a.record(&row, s, d); err != nil {
-		return err
-	}
-	if err := a.tell(ctx, tx, &row, s, d.Emit); err != nil {
-		return err
-	}
-	return store(ctx, q, row)
-}
-
-// decide takes the carrier's answer into account where the table asks for it.
-func decide(state shipping.State, s step) (shipping.Decision, error) {
-	d := shipping.Decide(state, s.input)
-	if d.Ask == shipping.AskNothing {
-		return d, nil
-	}
-	answers := map[carrier.Outcome]shipping.Input{
-		carrier.Accepted: shipping.CarrierAccepted, carrier.Refused: shipping.CarrierRefused, carrier.Stopped: shipping.CarrierStopped,
-	}
-	if d.Ask == shipping.AskCancel {
-		answers = map[carrier.Outcome]shipping.Input{
-			carrier.Cancelled: shipping.CarrierCancelled, carrier.Departed: shipping.CarrierDeparted,
-		}
-	}
-	in, asked := answers[s.answer.Outcome]
-	if !asked {
-		return d, errs.New(errs.Transient, "shipment of order %s became %q after the carrier was left alone; asking it next time", s.orderID, state)
-	}
-	return shipping.Decide(state, in), nil
-}
-
-// lock returns the order's shipment row, locked until the transaction ends; an order
-// never heard of gets one. All reactions to one order queue here, which is also what
-// makes the order of outbox rows the order of versions.
-func (a *App) lock(ctx context.Context, q *db.Queries, s step) (db.Shipment, error) {
-	correlation := s.cause.CorrelationID
-	if correlation == "" {
-		correlation = s.orderID
-	}
-	err := q.OpenShipment(ctx, db.OpenShipmentParams{OrderID: s.orderID, CorrelationID: correlation, Now: a.now()})
-	if err != nil {
-		return db.Shipment{}, fmt.Errorf("open shipment: %w", err)
-	}
-	row, err := q.LockShipment(ctx, s.orderID)
-	if err != nil {
-		return db.Shipment{}, fmt.Errorf("lock shipment: %w", err)
-	}
-	return row, nil
-}

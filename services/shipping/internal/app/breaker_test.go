@@ -13,10 +13,10 @@ import (
 	"eventshop.example/pkg/errs"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// logged keeps the log of goroutines that go on writing while it is read.
+// logged holds the log of goroutines that still write while the test reads it.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -34,8 +34,8 @@ func (l *logged) count(words string) int {
 	return strings.Count(l.text.String(), words)
 }
 
-// The carrier is away: the feed is left alone, says so once and not at each interval, and
-// is followed again after a probe.
+// TestTrackingRestsWhileItsBreakerIsOpen: while the carrier is unavailable, the feed is not polled
+// and the log has one line, not one per interval. After a probe the feed is followed again.
 func TestTrackingRestsWhileItsBreakerIsOpen(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -52,7 +52,7 @@ func TestTrackingRestsWhileItsBreakerIsOpen(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- app.Track(ctx, time.Millisecond) }()
 	eventually(t, func() bool { return log.count("the probe failed") >= 2 })
-	// Two faults opened it, and each further request was a probe.
+	// Two failures opened the breaker, and each further request was a probe.
 	requests, faults := len(f.carrier.Requests())-asked, log.count("tracking feed not applied")
 	if probes := log.count("is half-open"); requests > 2+probes || faults > 2+probes {
 		t.Errorf("%d requests and %d complaints with %d probes", requests, faults, probes)
@@ -66,7 +66,7 @@ func TestTrackingRestsWhileItsBreakerIsOpen(t *testing.T) {
 	f.want(shipping.Dispatched, scheduled, dispatched)
 }
 
-// A feed that fails for ever keeps no parcel from being booked.
+// TestABrokenFeedStopsNoParcels: a feed that always fails does not prevent bookings.
 func TestABrokenFeedStopsNoParcels(t *testing.T) {
 	f := newFixture(t)
 	quiet := slog.New(slog.DiscardHandler)
@@ -85,7 +85,8 @@ func TestABrokenFeedStopsNoParcels(t *testing.T) {
 	f.want(shipping.Scheduled, scheduled)
 }
 
-// A record whose call is refused writes nothing and says when to come again.
+// TestARefusedCallWritesNothing: a record whose call is refused writes nothing and carries the time
+// to wait.
 func TestARefusedCallWritesNothing(t *testing.T) {
 	f := newFixture(t)
 	b := patient()

@@ -16,11 +16,11 @@ import (
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/services/shipping/internal/carrier"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// TestNoTransactionIsOpenDuringACall: while the carrier thinks about a booking, a
-// cancellation or its feed, no connection is taken and no row is held.
+// TestNoTransactionIsOpenDuringACall: during a booking, a cancellation or a poll of the feed, no
+// connection is in use and no row is locked.
 func TestNoTransactionIsOpenDuringACall(t *testing.T) {
 	f := newFixture(t)
 	target, err := url.Parse(f.carrier.URL)
@@ -47,7 +47,7 @@ func TestNoTransactionIsOpenDuringACall(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	f.app = New(Config{
-		Pool: f.pool, Outbox: outbox.New(f.codec, "/eventshop/shipping"), Log: slog.New(slog.DiscardHandler),
+		Pool: f.pool, Outbox: outbox.New(outbox.Config{Source: "/eventshop/shipping", Types: f.codec.Types(), Encode: f.codec.Encode, CanEncode: f.codec.CanEncode}), Log: slog.New(slog.DiscardHandler),
 		Carrier: carrier.New(server.URL, 20*time.Second, patient()), Now: func() time.Time { return noon },
 	})
 	f.do(f.orderCreated, f.inventoryReserved, f.cancellationRequested, f.track)
@@ -59,19 +59,19 @@ func TestNoTransactionIsOpenDuringACall(t *testing.T) {
 	}
 }
 
-// TestWhatRollsBackLeavesNothing: row and outbox commit together, or neither does. What the
-// carrier has done is found by key the next time.
+// TestWhatRollsBackLeavesNothing: row and outbox commit together or not at all. The next try finds
+// by key what the carrier has done.
 func TestWhatRollsBackLeavesNothing(t *testing.T) {
 	crash := errors.New("the process dies here")
 	f := newFixture(t)
 	f.do(f.orderCreated)
 	e := inventoryReservedEvent()
-	answer, err := f.app.AskOnInventoryReserved(t.Context(), e)
+	answer, err := askFor(f, OnInventoryReserved, e)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = f.inTx(func(tx pgx.Tx) error {
-		if err := f.app.OnInventoryReserved(t.Context(), tx, e, answer); err != nil {
+		if err := react(f, tx, OnInventoryReserved, e, answer); err != nil {
 			return err
 		}
 		return crash
@@ -83,9 +83,9 @@ func TestWhatRollsBackLeavesNothing(t *testing.T) {
 	f.do(f.inventoryReserved)
 	f.want(shipping.Scheduled, scheduled)
 
-	failed := event(events.PaymentFailed{OrderID: otherOrder, Reason: "insufficient_funds", OccurredAt: noon})
+	failed := wrapped(events.PaymentFailed{OrderID: otherOrder, Reason: "insufficient_funds", OccurredAt: noon})
 	err = f.inTx(func(tx pgx.Tx) error {
-		if err := f.app.OnPaymentFailed(t.Context(), tx, failed); err != nil {
+		if err := react(f, tx, OnPaymentFailed, failed); err != nil {
 			return err
 		}
 		return crash

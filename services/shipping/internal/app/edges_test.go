@@ -8,25 +8,25 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
 const otherOrder = "01936f2e-7a10-7cc3-9d5e-0242ac12ffff"
 
-// The parcel was taken, the process died before it could record that, and the next try is
-// refused without a look at the key.
+// TestRefusalAfterALostAnswer: the carrier took the parcel, the process died before it recorded
+// that, and the carrier refuses the next request without checking the key.
 func TestRefusalAfterALostAnswer(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
-	if _, err := f.app.AskOnInventoryReserved(t.Context(), inventoryReservedEvent()); err != nil {
+	if _, err := askFor(f, OnInventoryReserved, inventoryReservedEvent()); err != nil {
 		t.Fatal(err)
 	}
-	f.carrier.Switch(carriertest.Switches{Status: 400}) // nor does it tell of the key
+	f.carrier.Switch(carriertest.Switches{Status: 400}) // the lookup by key is refused too
 	wantTransient(t, f.inventoryReserved())
 	f.want(shipping.AwaitingReservation)
 	f.carrier.Switch(carriertest.Switches{Schedule: 400})
@@ -51,12 +51,13 @@ func TestRefusalWithoutARecord(t *testing.T) {
 	}
 }
 
-// As before, but the process dies between closing the key and recording it.
+// TestRefusalClosedButNotRecorded: the process dies after it closed the key and before it recorded
+// that.
 func TestRefusalClosedButNotRecorded(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
 	f.carrier.Switch(carriertest.Switches{Schedule: 400})
-	if _, err := f.app.AskOnInventoryReserved(t.Context(), inventoryReservedEvent()); err != nil {
+	if _, err := askFor(f, OnInventoryReserved, inventoryReservedEvent()); err != nil {
 		t.Fatal(err)
 	}
 	f.carrier.Switch(carriertest.Switches{})
@@ -89,7 +90,7 @@ func TestForeignWordsThatNoColumnTakes(t *testing.T) {
 	}
 }
 
-// skipped is how many lines of the feed had no effect, by reason.
+// skipped returns the number of lines of the feed without effect, by reason.
 func (f *fixture) skipped() map[string]float64 {
 	f.t.Helper()
 	reg := prometheus.NewRegistry()
@@ -107,7 +108,8 @@ func (f *fixture) skipped() map[string]float64 {
 	return counts
 }
 
-// Lines that cannot be anything of ours do not hold up the parcel behind them.
+// TestBadLinesOfTheFeed: lines that cannot belong to this service do not delay the parcel after
+// them.
 func TestBadLinesOfTheFeed(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -135,7 +137,8 @@ func TestBadLinesOfTheFeed(t *testing.T) {
 	}
 }
 
-// A line that looks right and cannot be applied is passed over alone.
+// TestLineThatFailsIsPassedOver: a valid line that cannot be applied is skipped, and no other line
+// is.
 func TestLineThatFailsIsPassedOver(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -155,8 +158,8 @@ func TestLineThatFailsIsPassedOver(t *testing.T) {
 	}
 }
 
-// A line whose turn comes while something is away is not passed over, even when a bad one
-// stands before it.
+// TestLineBehindABadOneWaitsForTheRegistry: a line that is reached while the registry is
+// unavailable is not skipped, even after a bad line.
 func TestLineBehindABadOneWaitsForTheRegistry(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -176,8 +179,8 @@ func TestLineBehindABadOneWaitsForTheRegistry(t *testing.T) {
 	f.want(shipping.Dispatched, scheduled, dispatched)
 }
 
-// Another replica applied more than this one has read: the updates change no shipment a
-// second time, but the cursor must not go back to where they end.
+// TestOvertakenReplicaLeavesTheCursor: another replica has applied more than this one has read. The
+// updates change no shipment again, but the cursor must not move back to their end.
 func TestOvertakenReplicaLeavesTheCursor(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -188,9 +191,9 @@ func TestOvertakenReplicaLeavesTheCursor(t *testing.T) {
 	}
 	f.carrier.Deliver(t, Key(orderID), noon)
 	f.do(f.track)
-	err = f.inTx(func(tx pgx.Tx) error { return f.app.applyUpdates(t.Context(), tx, 0, read) })
+	err = f.app.applyAtOnce(t.Context(), 0, read)
 	if !errors.Is(err, errOvertaken) {
-		t.Fatalf("applyUpdates = %v, want errOvertaken", err)
+		t.Fatalf("applyAtOnce = %v, want errOvertaken", err)
 	}
 	if err := f.app.applySingly(t.Context(), 0, read); !errors.Is(err, errOvertaken) {
 		t.Fatalf("applySingly = %v, want errOvertaken", err)
@@ -201,14 +204,14 @@ func TestOvertakenReplicaLeavesTheCursor(t *testing.T) {
 	f.want(shipping.Delivered, scheduled, dispatched, delivered)
 }
 
-// A parcel leaves although it was called off: told once, with the carrier's time, however
-// often the feed says so and whichever of its lines is the first.
+// TestCalledOffParcelLeaves: a parcel leaves although it was called off. The dispatch is emitted
+// once, with the carrier's time, however often the feed reports it and whichever line comes first.
 func TestCalledOffParcelLeaves(t *testing.T) {
 	left, arrived := noon.Add(time.Minute), noon.Add(time.Hour)
 	for name, c := range map[string]struct {
 		callOff func(*fixture)
 		state   shipping.State
-		told    []string
+		emitted []string
 		parcel  events.ShipmentDispatched
 	}{
 		"failed": {func(f *fixture) {
@@ -229,17 +232,17 @@ func TestCalledOffParcelLeaves(t *testing.T) {
 			f.carrier.Stray(t, Key(orderID), left)
 			f.carrier.Repeat()
 			f.do(f.track)
-			told := append(c.told, dispatched)
-			f.want(c.state, told...)
+			emitted := append(c.emitted, dispatched)
+			f.want(c.state, emitted...)
 			f.carrier.Deliver(t, Key(orderID), arrived)
 			f.carrier.Repeat()
 			f.do(f.track, f.inventoryReserved, f.orderCreated, f.cancellationRequested)
-			f.want(c.state, told...)
+			f.want(c.state, emitted...)
 
 			c.parcel.OrderID, c.parcel.DispatchedAt, c.parcel.OccurredAt = orderID, left, noon
-			all := f.told()
-			if diff := cmp.Diff(events.Event(&c.parcel), all[len(all)-1]); diff != "" {
-				t.Fatalf("told (-want +got):\n%s", diff)
+			all := f.emitted()
+			if diff := cmp.Diff(event.Event(&c.parcel), all[len(all)-1]); diff != "" {
+				t.Fatalf("emitted (-want +got):\n%s", diff)
 			}
 			row := f.row()
 			if row.Reason != before.Reason || row.Detail != before.Detail || !row.DispatchedAt.Equal(left) || row.DeliveredAt != nil {
@@ -247,7 +250,7 @@ func TestCalledOffParcelLeaves(t *testing.T) {
 			}
 		})
 	}
-	t.Run("arrival is the first to tell", func(t *testing.T) {
+	t.Run("arrival comes first", func(t *testing.T) {
 		f := newFixture(t)
 		f.do(f.orderCreated, f.inventoryReserved, f.cancellationRequested)
 		f.carrier.Foreign(Key(orderID), orderID, "delivered")

@@ -12,14 +12,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/shipping/internal/carrier"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// TestAnotherParcelWithOurOrderID: the carrier knows parcels by key. One that another
-// sender booked, and that bears the id of an order of ours, moves nothing here.
+// TestAnotherParcelWithOurOrderID: the carrier identifies parcels by key. A parcel of another
+// sender that carries the id of an order of this shop changes nothing here.
 func TestAnotherParcelWithOurOrderID(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -36,7 +38,7 @@ func TestAnotherParcelWithOurOrderID(t *testing.T) {
 	if diff := cmp.Diff(map[string]float64{"foreign": 11}, f.skipped()); diff != "" {
 		t.Errorf("skipped (-want +got):\n%s", diff)
 	}
-	// Nor does it take the place of ours.
+	// Nor does it replace the shop's own parcel.
 	f.carrier.Dispatch(t, Key(orderID), noon)
 	f.do(f.track)
 	f.want(shipping.Dispatched, scheduled, dispatched)
@@ -45,7 +47,7 @@ func TestAnotherParcelWithOurOrderID(t *testing.T) {
 	}
 }
 
-// TestOnlyTheLinesOwnFaultPassesItOver: whatever else fails would fail every line.
+// TestOnlyTheLinesOwnFaultPassesItOver: every other failure would affect every line.
 func TestOnlyTheLinesOwnFaultPassesItOver(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -77,8 +79,8 @@ func TestOnlyTheLinesOwnFaultPassesItOver(t *testing.T) {
 	}
 }
 
-// TestALineWaitsForWhatIsNotItsFault: on the database. Nothing is passed over, and the line
-// is applied when what was broken is mended.
+// TestALineWaitsForWhatIsNotItsFault: on the database. No line is skipped, and the line is applied
+// when the cause is fixed.
 func TestALineWaitsForWhatIsNotItsFault(t *testing.T) {
 	for name, c := range map[string]struct{ breakIt, mend string }{
 		"a program's bug": {
@@ -126,8 +128,8 @@ func TestALineWaitsForWhatIsNotItsFault(t *testing.T) {
 	}
 }
 
-// TestEveryLineBehindABadOneIsApplied: a page that fails as a whole goes line by line, and
-// the cursor goes with it.
+// TestEveryLineBehindABadOneIsApplied: a page that fails as a whole is applied line by line, and
+// the cursor moves with each line.
 func TestEveryLineBehindABadOneIsApplied(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -144,8 +146,8 @@ func TestEveryLineBehindABadOneIsApplied(t *testing.T) {
 	}
 }
 
-// TestTheCursorIsTakenInTurn: a replica that has read the same page waits for the one that
-// applies it, and then finds that it was overtaken.
+// TestTheCursorIsTakenInTurn: a replica that has read the same page waits for the replica that
+// applies it. It then finds that the cursor has moved.
 func TestTheCursorIsTakenInTurn(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -154,13 +156,22 @@ func TestTheCursorIsTakenInTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	step, ours := f.app.tracked(t.Context(), read[0])
+	if !ours || len(read) != 1 {
+		t.Fatalf("%+v is not an update of ours", read)
+	}
+	apply := func(tx pgx.Tx) error {
+		_, err := f.app.applyWithin(t.Context(), tx, 0, read[0].Seq, []reaction.Step[Input]{step})
+		return err
+	}
 	f.do(func() error {
 		return f.inTx(func(tx pgx.Tx) error {
-			if err := f.app.applyUpdates(t.Context(), tx, 0, read); err != nil {
+			if err := apply(tx); err != nil {
 				return err
 			}
-			// The worker's wait for a lock is bounded, so the second does not get in meanwhile.
-			err := f.inTx(func(tx pgx.Tx) error { return f.app.applyUpdates(t.Context(), tx, 0, read) })
+			// The worker's wait for a lock is bounded, so the second replica cannot apply
+			// meanwhile.
+			err := f.inTx(apply)
 			if errs.KindOf(err) != errs.Transient || errors.Is(err, errOvertaken) {
 				return fmt.Errorf("a second replica got in: %w", err)
 			}
@@ -170,7 +181,7 @@ func TestTheCursorIsTakenInTurn(t *testing.T) {
 	f.want(shipping.Dispatched, scheduled, dispatched)
 }
 
-// TestAFullPageIsFollowedAtOnce: a feed that is behind is not read a page per interval.
+// TestAFullPageIsFollowedAtOnce: a feed that is behind is read without a pause between full pages.
 func TestAFullPageIsFollowedAtOnce(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -188,18 +199,18 @@ func TestAFullPageIsFollowedAtOnce(t *testing.T) {
 	}
 }
 
-// TestTwoEventsOfAnOrderQueue: a cancellation that comes while the schedule is being
-// recorded waits at the order's row, which the other has locked and not changed yet. What is
-// told keeps the order of versions, which told checks.
+// TestTwoEventsOfAnOrderQueue: a cancellation that arrives while the schedule is being recorded
+// waits at the order's row, which the other transaction has locked but not changed yet. The fixture
+// checks the order of the emitted versions.
 func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
 	reserved, request := inventoryReservedEvent(), cancellationRequestedEvent()
-	toSchedule, err := f.app.AskOnInventoryReserved(t.Context(), reserved)
+	toSchedule, err := askFor(f, OnInventoryReserved, reserved)
 	if err != nil {
 		t.Fatal(err)
 	}
-	toCancel, err := f.app.AskOnOrderCancellationRequested(t.Context(), request)
+	toCancel, err := askFor(f, OnOrderCancellationRequested, request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,11 +222,11 @@ func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 			}
 			go func() {
 				second <- f.inTx(func(tx pgx.Tx) error {
-					return f.app.OnOrderCancellationRequested(t.Context(), tx, request, toCancel)
+					return react(f, tx, OnOrderCancellationRequested, request, toCancel)
 				})
 			}()
 			f.awaitBlocked()
-			return f.app.OnInventoryReserved(t.Context(), tx, reserved, toSchedule)
+			return react(f, tx, OnInventoryReserved, reserved, toSchedule)
 		})
 	})
 	if err := <-second; err != nil {
@@ -224,7 +235,7 @@ func TestTwoEventsOfAnOrderQueue(t *testing.T) {
 	f.want(shipping.Cancelled, scheduled, cancelled)
 }
 
-// awaitBlocked returns when a session of this database waits for another's lock.
+// awaitBlocked returns when a session of this database waits for a lock of another session.
 func (f *fixture) awaitBlocked() {
 	f.t.Helper()
 	eventually(f.t, func() bool {
@@ -235,9 +246,9 @@ func (f *fixture) awaitBlocked() {
 	})
 }
 
-// TestTheParcelGoesWhereTheCustomerSaid: whichever event comes second, the carrier is told
-// the whole address and all pieces.
-func TestTheParcelGoesWhereTheCustomerSaid(t *testing.T) {
+// TestTheParcelGoesToTheCustomersAddress: whichever event comes second, the carrier receives the
+// whole address and all items.
+func TestTheParcelGoesToTheCustomersAddress(t *testing.T) {
 	want := carrier.Request{
 		OrderID: orderID, CustomerID: "cust-7",
 		Address: carrier.Address{Street: "123 Babbage Lane", City: "London", PostalCode: "SW1A 1AA", Country: "GB"},
@@ -259,12 +270,12 @@ func TestTheParcelGoesWhereTheCustomerSaid(t *testing.T) {
 	}
 }
 
-// TestTheKeyComesFromTheOrder: events that come again after a crash book no second parcel.
+// TestTheKeyComesFromTheOrder: events that are repeated after a crash book no second parcel.
 func TestTheKeyComesFromTheOrder(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
-	for range 3 { // three events of one order, each with an id of its own
-		answer, err := f.app.AskOnInventoryReserved(t.Context(), inventoryReservedEvent())
+	for range 3 { // three events of one order, each with its own id
+		answer, err := askFor(f, OnInventoryReserved, inventoryReservedEvent())
 		if err != nil || answer.ShipmentID != "shp-1" {
 			t.Fatalf("answer = %+v, %v", answer, err)
 		}
@@ -273,7 +284,7 @@ func TestTheKeyComesFromTheOrder(t *testing.T) {
 	f.want(shipping.Scheduled, scheduled)
 }
 
-// TestADeliveredParcelIsNotCancelled: the row is behind, the carrier has delivered.
+// TestADeliveredParcelIsNotCancelled: the carrier has delivered, and the row does not show it yet.
 func TestADeliveredParcelIsNotCancelled(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -289,7 +300,7 @@ func TestADeliveredParcelIsNotCancelled(t *testing.T) {
 	}
 }
 
-// TestALateOrderCreatedIsKept: the tombstone refuses to ship, and keeps whose order it was.
+// TestALateOrderCreatedIsKept: the tombstone refuses to ship, and the row stores the order's data.
 func TestALateOrderCreatedIsKept(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.cancellationRequested, f.orderCreated)
@@ -300,16 +311,16 @@ func TestALateOrderCreatedIsKept(t *testing.T) {
 	}
 }
 
-// TestStoppedAtTheCarrierTellsTheReason of the saga's vocabulary: nobody here has cancelled.
-func TestStoppedAtTheCarrierTellsTheReason(t *testing.T) {
+// TestStoppedAtTheCarrierEmitsTheReason of the saga's vocabulary, because no service has cancelled.
+func TestStoppedAtTheCarrierEmitsTheReason(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
 	if _, err := f.app.carrier.Cancel(t.Context(), Key(orderID), orderID, "by hand"); err != nil {
 		t.Fatal(err)
 	}
 	f.do(f.inventoryReserved)
-	want := []events.Event{&events.ShipmentCancelled{OrderID: orderID, Reason: "shipment_failed", OccurredAt: noon}}
-	if diff := cmp.Diff(want, f.told()); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
+	want := []event.Event{&events.ShipmentCancelled{OrderID: orderID, Reason: "shipment_failed", OccurredAt: noon}}
+	if diff := cmp.Diff(want, f.emitted()); diff != "" {
+		t.Errorf("emitted (-want +got):\n%s", diff)
 	}
 }

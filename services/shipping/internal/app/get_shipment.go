@@ -9,14 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
-	"eventshop.example/pkg/postgres"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/db"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// Shipment is one order's shipment as a reader sees it. Address and Items are absent
-// until the order's details have come, the times until the parcel moved.
+// Shipment is the shipment of one order for readers. Address and Items are empty until OrderCreated
+// has arrived. The times are nil until the parcel has moved.
 type Shipment struct {
 	OrderID        string
 	State          shipping.State
@@ -33,15 +32,15 @@ type Shipment struct {
 	UpdatedAt      time.Time
 }
 
-// Shipment returns the shipment of an order; errs.NotFound when shipping has not heard of
-// the order.
+// Shipment returns the shipment of an order. The error has kind errs.NotFound when there is no
+// shipment of the order.
 func (a *App) Shipment(ctx context.Context, orderID string) (Shipment, error) {
 	row, err := db.New(a.reads).GetShipment(ctx, orderID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Shipment{}, errs.New(errs.NotFound, "no shipment of order %s", orderID)
 	}
 	if err != nil {
-		return Shipment{}, postgres.Classify(fmt.Errorf("load shipment: %w", err))
+		return Shipment{}, fmt.Errorf("load shipment: %w", err)
 	}
 	s := Shipment{
 		OrderID: row.OrderID, State: shipping.State(row.State), Version: row.Version,

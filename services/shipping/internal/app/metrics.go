@@ -3,11 +3,10 @@ package app
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// metrics count inside transactions, just before they commit: one that is rolled back
-// and repeated counts twice. They are for watching, the tables are for counting.
+// metrics are counted after the commit. Use them for monitoring and the tables for exact counts.
 type metrics struct {
 	decisions    *prometheus.CounterVec
 	feedUpdates  prometheus.Counter
@@ -18,19 +17,19 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_shipment_decisions_total",
+			Name: "shipment_decisions_total",
 			Help: "What shipments made of inputs: apply, duplicate, compensate, wait, refuse.",
 		}, []string{"input", "action"}),
 		feedUpdates: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "eventshop_tracking_updates_total",
+			Name: "tracking_updates_total",
 			Help: "Updates of the carrier's tracking feed that were applied.",
 		}),
 		feedFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "eventshop_tracking_failures_total",
+			Name: "tracking_failures_total",
 			Help: "Rounds in which the tracking feed could not be read or applied; each is tried again.",
 		}),
 		feedSkipped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eventshop_tracking_skipped_total",
+			Name: "tracking_skipped_total",
 			Help: "Lines of the tracking feed without effect: foreign (no key of ours), status (none that matters here), failed (cannot be applied; see the log).",
 		}, []string{"why"}),
 	}

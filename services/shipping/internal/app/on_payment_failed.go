@@ -1,18 +1,12 @@
 package app
 
 import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// OnPaymentFailed gives the shipment up: what is not paid is not shipped.
-func (a *App) OnPaymentFailed(ctx context.Context, tx pgx.Tx, e consumer.Event[events.PaymentFailed]) error {
-	return a.react(ctx, tx, step{
-		orderID: e.Data.OrderID, input: shipping.PaymentFailed, cause: e.Cause(), reason: "payment_failed", detail: e.Data.Reason,
-	})
+// OnPaymentFailed cancels the shipment, because an unpaid order is not shipped.
+func OnPaymentFailed(e consumer.Event[events.PaymentFailed]) Input {
+	return Input{Kind: shipping.PaymentFailed, Reason: "payment_failed", Detail: e.Data.Reason}
 }

@@ -1,25 +1,26 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/db"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// record brings the row to the decision's state with what the step knows.
-func (a *App) record(row *db.Shipment, s step, d shipping.Decision) error {
-	row.UpdatedAt = a.now()
+// record sets the row to the decision's state and adds the data of the step.
+func record(row *db.Shipment, s reaction.Step[Input], d shipping.Decision) error {
+	in := s.Input
+	row.UpdatedAt = s.At
 	if slices.Contains(d.Emit, shipping.ShipmentCancellationRejected) {
-		row.RejectedRequests = append(row.RejectedRequests, s.cause.CausationID)
+		row.RejectedRequests = append(slices.Clip(row.RejectedRequests), s.Cause.CausationID)
 	}
-	if s.parcel != nil && row.Address == nil {
-		if err := setParcel(row, *s.parcel); err != nil {
+	if in.Parcel != nil && row.Address == nil {
+		if err := setParcel(row, *in.Parcel); err != nil {
 			return err
 		}
 	}
@@ -27,25 +28,26 @@ func (a *App) record(row *db.Shipment, s step, d shipping.Decision) error {
 	if row.State == string(d.Next) && !calledOff {
 		return nil
 	}
-	keep(&row.ShipmentID, s.answer.ShipmentID, s.update.ShipmentID)
-	keep(&row.TrackingID, s.answer.TrackingID, s.update.TrackingID)
-	keep(&row.Carrier, s.answer.Carrier, s.update.Carrier)
+	row.Traceparent, row.Tracestate = s.Cause.TraceParent, s.Cause.TraceState
+	keep(&row.ShipmentID, in.Answer.ShipmentID, in.Update.ShipmentID)
+	keep(&row.TrackingID, in.Answer.TrackingID, in.Update.TrackingID)
+	keep(&row.Carrier, in.Answer.Carrier, in.Update.Carrier)
 	if calledOff {
-		at := a.eventTime(s) // a delivery's time when that is the first to tell
+		at := eventTime(s) // the time of the delivery when the delivery is the first update
 		row.DispatchedAt = &at
 		return nil
 	}
 	row.State = string(d.Next)
 	switch d.Next {
 	case shipping.Failed:
-		row.Reason, row.Detail = s.answer.Code, s.answer.Detail
+		row.Reason, row.Detail = in.Answer.Code, in.Answer.Detail
 	case shipping.Cancelled:
-		row.Reason, row.Detail = s.reason, s.detail
-		if s.answer.Outcome == carrier.Stopped {
-			row.Reason, row.Detail = reasonStopped, s.answer.Detail
+		row.Reason, row.Detail = in.Reason, in.Detail
+		if in.Answer.Outcome == carrier.Stopped {
+			row.Reason, row.Detail = reasonStopped, in.Answer.Detail
 		}
 	case shipping.Dispatched, shipping.Delivered:
-		at := a.eventTime(s)
+		at := eventTime(s)
 		if row.DispatchedAt == nil {
 			row.DispatchedAt = &at
 		}
@@ -56,32 +58,32 @@ func (a *App) record(row *db.Shipment, s step, d shipping.Decision) error {
 	return nil
 }
 
-// rejectedBefore stands in a row for every request: its rejection was told by a release that
-// did not note which.
+// rejectedBefore in a row stands for every request. A previous release rejected a request without
+// storing its id.
 const rejectedBefore = "*"
 
-// answered reports whether this very request has had its rejection.
-func answered(row db.Shipment, s step) bool {
-	return s.input == shipping.OrderCancellationRequested && slices.ContainsFunc(row.RejectedRequests, func(id string) bool {
-		return id == s.cause.CausationID || id == rejectedBefore
+// rejectedAlready reports whether this request has already been rejected.
+func rejectedAlready(row db.Shipment, s reaction.Step[Input]) bool {
+	return s.Input.Kind == shipping.OrderCancellationRequested && slices.ContainsFunc(row.RejectedRequests, func(id string) bool {
+		return id == s.Cause.CausationID || id == rejectedBefore
 	})
 }
 
-// reasonStopped is the reason of a cancellation first heard of from the carrier: as far
-// as the saga is concerned, the shipment failed.
+// reasonStopped is the reason when the carrier reports a cancellation that this service has not
+// recorded. For the saga, the shipment failed.
 const reasonStopped = "shipment_failed"
 
-// eventTime is when the parcel moved, by the carrier's clock where it told.
-func (a *App) eventTime(s step) time.Time {
-	for _, t := range []time.Time{s.update.At, s.answer.DispatchedAt} {
+// eventTime returns when the parcel moved: by the carrier's clock if the carrier sent a time.
+func eventTime(s reaction.Step[Input]) time.Time {
+	for _, t := range []time.Time{s.Input.Update.At, s.Input.Answer.DispatchedAt} {
 		if !t.IsZero() {
 			return t.UTC().Truncate(time.Microsecond)
 		}
 	}
-	return a.now()
+	return s.At
 }
 
-// keep fills an empty field with the first value that is not.
+// keep sets an empty field to the first value that is not empty.
 func keep(field *string, values ...string) {
 	for _, v := range values {
 		if *field == "" {
@@ -90,7 +92,7 @@ func keep(field *string, values ...string) {
 	}
 }
 
-func setParcel(row *db.Shipment, p parcel) (err error) {
+func setParcel(row *db.Shipment, p Parcel) (err error) {
 	row.CustomerID = p.CustomerID
 	if row.Address, err = json.Marshal(p.Address); err != nil {
 		return fmt.Errorf("encode address: %w", err)
@@ -101,8 +103,8 @@ func setParcel(row *db.Shipment, p parcel) (err error) {
 	return nil
 }
 
-func parcelOf(row db.Shipment) (*parcel, error) {
-	p := &parcel{CustomerID: row.CustomerID}
+func parcelOf(row db.Shipment) (*Parcel, error) {
+	p := &Parcel{CustomerID: row.CustomerID}
 	if err := json.Unmarshal(row.Address, &p.Address); err != nil {
 		return nil, fmt.Errorf("decode address of order %s: %w", row.OrderID, err)
 	}
@@ -110,18 +112,4 @@ func parcelOf(row db.Shipment) (*parcel, error) {
 		return nil, fmt.Errorf("decode items of order %s: %w", row.OrderID, err)
 	}
 	return p, nil
-}
-
-func store(ctx context.Context, q *db.Queries, row db.Shipment) error {
-	err := q.UpdateShipment(ctx, db.UpdateShipmentParams{
-		OrderID: row.OrderID, State: row.State, Version: row.Version, CustomerID: row.CustomerID,
-		Address: row.Address, Items: row.Items, ShipmentID: row.ShipmentID, TrackingID: row.TrackingID,
-		Carrier: row.Carrier, Reason: row.Reason, Detail: row.Detail,
-		DispatchedAt: row.DispatchedAt, DeliveredAt: row.DeliveredAt,
-		RejectedRequests: row.RejectedRequests, UpdatedAt: row.UpdatedAt,
-	})
-	if err != nil {
-		return fmt.Errorf("store shipment: %w", err)
-	}
-	return nil
 }

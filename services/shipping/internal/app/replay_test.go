@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -13,43 +12,31 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
-	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// said is an event that was published, with its delivery as the consumer makes it.
-type said struct {
+// delivery is a published event with its delivery as the consumer makes it.
+type delivery struct {
 	topic, order, name string
 	deliver            func() error
 }
 
-func says[T events.Event](f *fixture, reaction func(context.Context, pgx.Tx, consumer.Event[T]) error, data T) said {
-	none := func(context.Context, consumer.Event[T]) (carrier.Answer, error) { return carrier.Answer{}, nil }
-	return saysAsking(f, none, func(ctx context.Context, tx pgx.Tx, e consumer.Event[T], _ carrier.Answer) error {
-		return reaction(ctx, tx, e)
-	}, data)
+func deliveryOf[T event.Event](f *fixture, input func(consumer.Event[T]) Input, data T) delivery {
+	e := wrapped(data)
+	return delivery{events.TypeOf[T]().Topic, data.AggregateKey(), data.EventType(), func() error { return deliver(f, input, e) }}
 }
 
-func saysAsking[T events.Event](
-	f *fixture,
-	ask func(context.Context, consumer.Event[T]) (carrier.Answer, error),
-	handle func(context.Context, pgx.Tx, consumer.Event[T], carrier.Answer) error,
-	data T,
-) said {
-	e := event(data)
-	return said{events.TypeOf[T]().Topic, data.AggregateKey(), data.EventType(), func() error { return deliver(f, ask, handle, e) }}
-}
-
-// TestReplayHasNoEffect tells shipping every saga, and then all of it again without an
-// inbox: from the beginning, and with the topics in other orders. Nothing fails, no row
-// changes, no event is added, and the carrier is asked to change nothing. The same holds
-// for the carrier's feed, read again from its beginning.
+// TestReplayHasNoEffect processes every saga, and then all events again without an inbox: from the
+// beginning, and with the topics in other orders. Nothing fails, no row changes, no event is added,
+// and no request changes anything at the carrier. The same holds when the carrier's feed is read
+// again from its beginning.
 func TestReplayHasNoEffect(t *testing.T) {
 	f := newFixture(t)
-	var all []said
-	tell := func(more ...said) {
+	var all []delivery
+	receive := func(more ...delivery) {
 		t.Helper()
 		for _, e := range more {
 			if err := e.deliver(); err != nil {
@@ -58,18 +45,18 @@ func TestReplayHasNoEffect(t *testing.T) {
 		}
 		all = append(all, more...)
 	}
-	// The feed takes only keys that this service could have made, of orders with a UUID.
+	// The feed accepts only keys that this service could have made, of orders with a UUID.
 	idOf := func(name string) string { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String() }
-	created := func(name string) said {
+	created := func(name string) delivery {
 		data := orderCreatedEvent().Data
 		data.OrderID = idOf(name)
-		return saysAsking(f, f.app.AskOnOrderCreated, f.app.OnOrderCreated, data)
+		return deliveryOf(f, OnOrderCreated, data)
 	}
-	reserved := func(name string) said {
-		return saysAsking(f, f.app.AskOnInventoryReserved, f.app.OnInventoryReserved, events.InventoryReserved{OrderID: idOf(name), OccurredAt: noon})
+	reserved := func(name string) delivery {
+		return deliveryOf(f, OnInventoryReserved, events.InventoryReserved{OrderID: idOf(name), OccurredAt: noon})
 	}
-	cancels := func(name string) said {
-		return saysAsking(f, f.app.AskOnOrderCancellationRequested, f.app.OnOrderCancellationRequested,
+	cancels := func(name string) delivery {
+		return deliveryOf(f, OnOrderCancellationRequested,
 			events.OrderCancellationRequested{OrderID: idOf(name), Reason: "customer", OccurredAt: noon})
 	}
 	ends := map[string]shipping.State{
@@ -83,22 +70,22 @@ func TestReplayHasNoEffect(t *testing.T) {
 		}
 	}
 
-	tell(created("delivered"), reserved("delivered"), created("scheduled"), reserved("scheduled"), reserved("waits"))
-	tell(created("cancelled at once"), cancels("cancelled at once"), reserved("cancelled at once"))
-	tell(reserved("cancelled"), created("cancelled"), cancels("cancelled"))
-	tell(created("declined"), says(f, f.app.OnPaymentFailed, events.PaymentFailed{OrderID: idOf("declined"), OccurredAt: noon}))
-	tell(created("short"), says(f, f.app.OnInventoryReservationFailed, events.InventoryReservationFailed{OrderID: idOf("short"), OccurredAt: noon}))
-	tell(cancels("tombstone"), reserved("tombstone"), created("tombstone"))
-	tell(created("too late"), reserved("too late"), created("much too late"), reserved("much too late"))
+	receive(created("delivered"), reserved("delivered"), created("scheduled"), reserved("scheduled"), reserved("waits"))
+	receive(created("cancelled at once"), cancels("cancelled at once"), reserved("cancelled at once"))
+	receive(reserved("cancelled"), created("cancelled"), cancels("cancelled"))
+	receive(created("declined"), deliveryOf(f, OnPaymentFailed, events.PaymentFailed{OrderID: idOf("declined"), OccurredAt: noon}))
+	receive(created("short"), deliveryOf(f, OnInventoryReservationFailed, events.InventoryReservationFailed{OrderID: idOf("short"), OccurredAt: noon}))
+	receive(cancels("tombstone"), reserved("tombstone"), created("tombstone"))
+	receive(created("too late"), reserved("too late"), created("much too late"), reserved("much too late"))
 	leaves("delivered", "too late", "much too late")
-	tell(cancels("too late")) // the first to hear that it left
+	receive(cancels("too late")) // the first input that shows the dispatch
 	f.do(f.track)
 	f.carrier.Deliver(t, Key(idOf("delivered")), noon)
 	f.carrier.Deliver(t, Key(idOf("much too late")), noon)
 	f.do(f.track)
-	tell(cancels("much too late"))
+	receive(cancels("much too late"))
 	f.carrier.Switch(carriertest.Switches{Refuse: "address_not_served"})
-	tell(created("refused"), reserved("refused"))
+	receive(created("refused"), reserved("refused"))
 	f.carrier.Switch(carriertest.Switches{})
 
 	want, asked := f.everything(), f.carrier.Requests()
@@ -108,7 +95,7 @@ func TestReplayHasNoEffect(t *testing.T) {
 	for round := range 20 {
 		again := slices.Clone(all)
 		switch {
-		case round == 0: // from the beginning, as it was
+		case round == 0: // from the beginning, in the same order
 		case round < 12:
 			again = interleaved(random, all)
 		default:
@@ -141,8 +128,8 @@ func TestReplayHasNoEffect(t *testing.T) {
 	}
 }
 
-// TestEachRequestIsRejectedOnce: another request is answered, the same one is not answered
-// again, and after an upgrade none that was answered before it.
+// TestEachRequestIsRejectedOnce: another request gets an answer, the same request gets none, and
+// after an upgrade no request from before it gets one.
 func TestEachRequestIsRejectedOnce(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -151,7 +138,7 @@ func TestEachRequestIsRejectedOnce(t *testing.T) {
 	first, second := cancellationRequestedEvent(), cancellationRequestedEvent()
 	for _, e := range []consumer.Event[events.OrderCancellationRequested]{first, second, first, second} {
 		f.do(func() error {
-			return deliver(f, f.app.AskOnOrderCancellationRequested, f.app.OnOrderCancellationRequested, e)
+			return deliver(f, OnOrderCancellationRequested, e)
 		})
 	}
 	f.want(shipping.Dispatched, scheduled, dispatched, rejected, rejected)
@@ -162,11 +149,11 @@ func TestEachRequestIsRejectedOnce(t *testing.T) {
 	f.want(shipping.Dispatched, scheduled, dispatched, rejected, rejected)
 }
 
-// interleaved is an order of arrival that keeps the order of each order's events on each
-// topic, as Kafka does, and nothing else.
-func interleaved(random *rand.Rand, all []said) []said {
+// interleaved returns an order of arrival that, like Kafka, keeps the order of each order's events
+// on each topic and nothing else.
+func interleaved(random *rand.Rand, all []delivery) []delivery {
 	type queue struct{ topic, order string }
-	waiting := map[queue][]said{}
+	waiting := map[queue][]delivery{}
 	for _, e := range all {
 		k := queue{e.topic, e.order}
 		waiting[k] = append(waiting[k], e)
@@ -180,7 +167,7 @@ func interleaved(random *rand.Rand, all []said) []said {
 	return out
 }
 
-// everything is every row of every table that the reactions write, sorted.
+// everything returns every row of every table that the reactions write, sorted.
 func (f *fixture) everything() []string {
 	f.t.Helper()
 	var all []string

@@ -8,10 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
 const (
@@ -24,13 +25,13 @@ const (
 )
 
 func TestScheduledInEitherOrderOfArrival(t *testing.T) {
-	want := []events.Event{&events.ShipmentScheduled{
+	want := []event.Event{&events.ShipmentScheduled{
 		OrderID: orderID, ShipmentID: "shp-1", TrackingID: "T1", Carrier: "test-express", OccurredAt: noon,
 	}}
 	check := func(f *fixture) {
 		f.t.Helper()
-		if diff := cmp.Diff(want, f.told()); diff != "" {
-			f.t.Fatalf("told (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, f.emitted()); diff != "" {
+			f.t.Fatalf("emitted (-want +got):\n%s", diff)
 		}
 		s, err := f.app.Shipment(f.t.Context(), orderID)
 		if err != nil {
@@ -75,9 +76,9 @@ func TestRefusedAddress(t *testing.T) {
 	f.carrier.Switch(carriertest.Switches{Refuse: "address_not_served"})
 	f.do(f.orderCreated, f.inventoryReserved, f.inventoryReserved, f.cancellationRequested)
 	f.want(shipping.Failed, failed)
-	want := []events.Event{&events.ShipmentFailed{OrderID: orderID, Reason: "address_not_served", Detail: "not there", OccurredAt: noon}}
-	if diff := cmp.Diff(want, f.told()); diff != "" {
-		t.Fatalf("told (-want +got):\n%s", diff)
+	want := []event.Event{&events.ShipmentFailed{OrderID: orderID, Reason: "address_not_served", Detail: "not there", OccurredAt: noon}}
+	if diff := cmp.Diff(want, f.emitted()); diff != "" {
+		t.Fatalf("emitted (-want +got):\n%s", diff)
 	}
 }
 
@@ -120,9 +121,9 @@ func TestCancelBeforeAnything(t *testing.T) {
 	}
 	f.do(f.orderCreated, f.inventoryReserved, f.cancellationRequested)
 	f.want(shipping.Cancelled, cancelled)
-	want := []events.Event{&events.ShipmentCancelled{OrderID: orderID, Reason: "customer", OccurredAt: noon}}
-	if diff := cmp.Diff(want, f.told()); diff != "" {
-		t.Fatalf("told (-want +got):\n%s", diff)
+	want := []event.Event{&events.ShipmentCancelled{OrderID: orderID, Reason: "customer", OccurredAt: noon}}
+	if diff := cmp.Diff(want, f.emitted()); diff != "" {
+		t.Fatalf("emitted (-want +got):\n%s", diff)
 	}
 	for _, r := range f.carrier.Requests() {
 		if r == "POST /v1/shipments" {
@@ -156,8 +157,8 @@ func TestCancelScheduled(t *testing.T) {
 	}
 }
 
-// The parcel has left, the feed has not been read: the cancellation is the first to hear
-// of it. It tells the dispatch, once, and before the rejection.
+// TestCancelTooLate: the parcel has left and the feed has not been read, so the cancellation is the
+// first to find out. The dispatch is emitted once, before the rejection.
 func TestCancelTooLate(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -170,19 +171,19 @@ func TestCancelTooLate(t *testing.T) {
 	f.carrier.Deliver(t, Key(orderID), noon)
 	f.do(f.track, f.cancellationRequested)
 	f.want(shipping.Delivered, scheduled, dispatched, rejected, delivered, rejected)
-	want := []events.Event{
+	want := []event.Event{
 		&events.ShipmentScheduled{OrderID: orderID, ShipmentID: "shp-1", TrackingID: "T1", Carrier: "test-express", OccurredAt: noon},
 		&events.ShipmentDispatched{OrderID: orderID, ShipmentID: "shp-1", TrackingID: "T1", DispatchedAt: left, OccurredAt: noon},
 		&events.ShipmentCancellationRejected{OrderID: orderID, ShipmentID: "shp-1", Reason: "dispatched", OccurredAt: noon},
 		&events.ShipmentDelivered{OrderID: orderID, ShipmentID: "shp-1", DeliveredAt: noon, OccurredAt: noon},
 		&events.ShipmentCancellationRejected{OrderID: orderID, ShipmentID: "shp-1", Reason: "delivered", OccurredAt: noon},
 	}
-	if diff := cmp.Diff(want, f.told()); diff != "" {
-		t.Fatalf("told (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, f.emitted()); diff != "" {
+		t.Fatalf("emitted (-want +got):\n%s", diff)
 	}
 }
 
-func TestCancelAfterTheFeedToldOfTheDispatch(t *testing.T) {
+func TestCancelAfterTheFeedHadTheDispatch(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
 	f.carrier.Dispatch(t, Key(orderID), noon)
@@ -192,12 +193,12 @@ func TestCancelAfterTheFeedToldOfTheDispatch(t *testing.T) {
 
 func TestAbandoned(t *testing.T) {
 	paymentFailed := func(f *fixture) error {
-		e := event(events.PaymentFailed{OrderID: orderID, Reason: "insufficient_funds", OccurredAt: noon})
-		return f.inTx(func(tx pgx.Tx) error { return f.app.OnPaymentFailed(f.t.Context(), tx, e) })
+		e := wrapped(events.PaymentFailed{OrderID: orderID, Reason: "insufficient_funds", OccurredAt: noon})
+		return f.inTx(func(tx pgx.Tx) error { return react(f, tx, OnPaymentFailed, e) })
 	}
 	outOfStock := func(f *fixture) error {
-		e := event(events.InventoryReservationFailed{OrderID: orderID, Reason: "out_of_stock", OccurredAt: noon})
-		return f.inTx(func(tx pgx.Tx) error { return f.app.OnInventoryReservationFailed(f.t.Context(), tx, e) })
+		e := wrapped(events.InventoryReservationFailed{OrderID: orderID, Reason: "out_of_stock", OccurredAt: noon})
+		return f.inTx(func(tx pgx.Tx) error { return react(f, tx, OnInventoryReservationFailed, e) })
 	}
 	for name, c := range map[string]struct {
 		event  func(*fixture) error
@@ -218,25 +219,26 @@ func TestAbandoned(t *testing.T) {
 	}
 }
 
-// Two replicas at one order: the address goes through one, the reservation through the
-// other, and neither saw the other's row when it looked. The one that commits second
-// must not forget to schedule.
+// TestBothHalvesAtOnce: two replicas handle one order, one with the address and one with the
+// reservation. Neither saw the other's row before its transaction. The one that commits second must
+// not forget to schedule.
 func TestBothHalvesAtOnce(t *testing.T) {
 	f := newFixture(t)
 	created := orderCreatedEvent()
-	answer, err := f.app.AskOnOrderCreated(t.Context(), created)
+	answer, err := askFor(f, OnOrderCreated, created)
 	if err != nil || answer != (carrier.Answer{}) {
 		t.Fatalf("call = %+v, %v; nothing is to be asked yet", answer, err)
 	}
 	f.do(f.inventoryReserved)
-	wantTransient(t, f.inTx(func(tx pgx.Tx) error { return f.app.OnOrderCreated(t.Context(), tx, created, answer) }))
+	wantTransient(t, f.inTx(func(tx pgx.Tx) error { return react(f, tx, OnOrderCreated, created, answer) }))
 	f.want(shipping.AwaitingAddress)
 	f.do(f.orderCreated)
 	f.want(shipping.Scheduled, scheduled)
 }
 
-// Two replicas at one order: one schedules while the other cancels. Whoever of them was
-// first at the carrier, and whoever commits first, nothing leaves and the saga ends.
+// TestScheduleAndCancelAtOnce: two replicas handle one order, and one schedules while the other
+// cancels. Whichever reaches the carrier first, and whichever commits first, nothing leaves and the
+// saga ends.
 func TestScheduleAndCancelAtOnce(t *testing.T) {
 	type replica struct {
 		call   func() error
@@ -249,21 +251,21 @@ func TestScheduleAndCancelAtOnce(t *testing.T) {
 		var toSchedule, toCancel carrier.Answer
 		schedule = replica{
 			call: func() (err error) {
-				toSchedule, err = f.app.AskOnInventoryReserved(t.Context(), reserved)
+				toSchedule, err = askFor(f, OnInventoryReserved, reserved)
 				return err
 			},
 			commit: func() error {
-				return f.inTx(func(tx pgx.Tx) error { return f.app.OnInventoryReserved(t.Context(), tx, reserved, toSchedule) })
+				return f.inTx(func(tx pgx.Tx) error { return react(f, tx, OnInventoryReserved, reserved, toSchedule) })
 			},
 		}
 		cancel = replica{
 			call: func() (err error) {
-				toCancel, err = f.app.AskOnOrderCancellationRequested(t.Context(), request)
+				toCancel, err = askFor(f, OnOrderCancellationRequested, request)
 				return err
 			},
 			commit: func() error {
 				return f.inTx(func(tx pgx.Tx) error {
-					return f.app.OnOrderCancellationRequested(t.Context(), tx, request, toCancel)
+					return react(f, tx, OnOrderCancellationRequested, request, toCancel)
 				})
 			},
 		}
@@ -291,12 +293,12 @@ func TestScheduleAndCancelAtOnce(t *testing.T) {
 	})
 }
 
-// The process that cancelled died before it could record it, and the reservation comes
-// first after the restart.
+// TestStoppedAtTheCarrierOnly: the process that cancelled died before it recorded that, and the
+// reservation arrives first after the restart.
 func TestStoppedAtTheCarrierOnly(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
-	if _, err := f.app.AskOnOrderCancellationRequested(t.Context(), cancellationRequestedEvent()); err != nil {
+	if _, err := askFor(f, OnOrderCancellationRequested, cancellationRequestedEvent()); err != nil {
 		t.Fatal(err)
 	}
 	f.do(f.inventoryReserved)
@@ -315,9 +317,9 @@ func TestUnknownOrder(t *testing.T) {
 	}
 }
 
-// The registry is down before the schemas were registered: nothing may be recorded that
-// could not be told.
-func TestWhatCannotBeToldIsNotRecorded(t *testing.T) {
+// TestWhatCannotBeEmittedIsNotRecorded: the registry is unavailable before the schemas are
+// registered, so nothing may be recorded that could not be emitted.
+func TestWhatCannotBeEmittedIsNotRecorded(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
 	f.registry.SetDown(true)

@@ -4,54 +4,54 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/backoff"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/reaction"
 	"eventshop.example/pkg/telemetry"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/db"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-// The feed of the one carrier there is.
+// feed is the name of the only carrier's feed.
 const feed = "carrier"
 
-// trackBatch is how many updates one transaction applies. It bounds how many shipment
-// rows the worker holds locked while the consumer may want one of them.
+// trackBatch is the number of updates per transaction. It bounds how many shipment rows the worker
+// locks while the consumer may need one of them.
 const trackBatch = 100
 
-// trackLockWait bounds the wait for a shipment row. The consumer locks rows in the order
-// of its records and this worker in the order of the feed, so each can hold what the
-// other waits for. The worker gives way well before Postgres looks for deadlocks (1 s by
+// trackLockWait bounds the wait for a shipment row. The consumer and this worker can each hold rows
+// that the other waits for. The worker gives up well before Postgres looks for deadlocks (1 s by
 // default) and applies the same updates a little later.
 const trackLockWait = "200ms"
 
-// maxTrackPause bounds the pause after repeated failures. It is short because customers
-// wait for the news once what was away is back, and asking costs one small request. A
-// carrier that stays away is spared by the breaker.
+// maxTrackPause bounds the pause after repeated failures. It is short because customers wait for
+// updates once the carrier is back, and one poll is a small request. The breaker protects a carrier
+// that stays unavailable.
 const maxTrackPause = 2 * time.Second
 
-// errOvertaken: another replica has applied the same updates meanwhile.
+// errOvertaken reports that another replica has applied the same updates.
 var errOvertaken = errors.New("the feed's cursor has moved")
 
-// Track follows the carrier's tracking feed until ctx ends, asking every interval. A
-// carrier, database or registry that is away is tried again with a growing pause; one
-// whose circuit breaker has opened, once each time the breaker lets a probe through. The
-// cursor moves in the transaction that applies the updates: only a line that can never
-// be applied is passed over, with an error in the log and a count. With
-// several replicas each update is applied by one of them.
+// Track follows the carrier's tracking feed until ctx ends and polls once per interval. When the
+// carrier, the database or the registry is unavailable, it tries again with a growing pause. When
+// the circuit breaker is open, it tries again each time the breaker allows a probe. The cursor
+// moves in the transaction that applies the updates. Only a line that can never be applied is
+// skipped, with an error in the log and a count. With several replicas, one of them applies each
+// update.
 //
-// An update can come before the row knows that its parcel was scheduled: the answer to
-// the scheduling got lost, or is about to be recorded. It is applied all the same, as
-// proof that the parcel was taken, and what was missed is told first. Holding the cursor
-// until the row is ready would let one order keep all parcels of the shop waiting.
+// An update can arrive before the row shows that the parcel was scheduled: the answer to the
+// schedule request was lost, or is not recorded yet. Track applies the update anyway, because it
+// proves that the carrier took the parcel. The missed events are emitted first. Waiting with the
+// cursor until the row is ready would let one order delay all parcels of the shop.
 func (a *App) Track(ctx context.Context, interval time.Duration) error {
 	failures := 0
 	for {
@@ -61,14 +61,14 @@ func (a *App) Track(ctx context.Context, interval time.Duration) error {
 		case ctx.Err() != nil:
 			return nil
 		case carrier.IsRefused(err):
-			// The breaker has said what there is to say, and nobody was asked.
+			// The breaker has logged the reason, and the carrier received no request.
 			pause, _ = errs.RetryAfter(err)
 			a.log.DebugContext(ctx, "tracking feed not read: its circuit breaker is open", "error", err)
 		case err != nil:
 			failures++
 			a.metrics.feedFailures.Inc()
-			pause = min(interval<<min(failures, 10), maxTrackPause)
-			pause += rand.N(pause/4 + 1) // replicas must not come back all at once
+			// The jitter spreads the retries of the replicas, also when the pause grows no more.
+			pause = backoff.Policy{Base: interval, Max: maxTrackPause + maxTrackPause/4, Jitter: 0.25, Plateau: maxTrackPause}.Wait(failures)
 			a.log.WarnContext(ctx, "tracking feed not applied; trying again", "error", err, "failures", failures, "pause", pause.String())
 		case n == trackBatch:
 			failures, pause = 0, 0
@@ -88,8 +88,8 @@ func (a *App) Track(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// TrackOnce reads one page of the feed and applies it in one transaction. It returns how
-// many updates the page had; 0 as well when another replica was faster.
+// TrackOnce reads one page of the feed and applies it. It returns the number of updates in the
+// page, or 0 when another replica applied them first.
 func (a *App) TrackOnce(ctx context.Context) (int, error) {
 	cursor, err := db.New(a.pool).GetCursor(ctx, feed)
 	if err != nil {
@@ -99,11 +99,12 @@ func (a *App) TrackOnce(ctx context.Context) (int, error) {
 	if err != nil || len(updates) == 0 {
 		return 0, err
 	}
-	// What can be learnt of the registry is learnt here, and not in the transaction, which
-	// holds the cursor and the shipments. A line whose event cannot be encoded waits there.
+	// Registry lookups happen here, because the transaction below locks the cursor and the
+	// shipments. The error is ignored: updates whose events cannot be encoded fail there and are
+	// tried again.
 	_ = a.outbox.CanAppend(ctx, events.TypeOf[events.ShipmentScheduled](),
 		events.TypeOf[events.ShipmentDispatched](), events.TypeOf[events.ShipmentDelivered]())
-	err = postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.applyUpdates(ctx, tx, cursor, updates) })
+	err = a.applyAtOnce(ctx, cursor, updates)
 	if err != nil && lineAtFault(ctx, err) {
 		err = a.applySingly(ctx, cursor, updates)
 	}
@@ -118,22 +119,46 @@ func (a *App) TrackOnce(ctx context.Context) (int, error) {
 	return len(updates), nil
 }
 
-func (a *App) applyUpdates(ctx context.Context, tx pgx.Tx, after int64, updates []carrier.Update) error {
-	q, err := a.lockCursor(ctx, tx, after)
+// applyAtOnce applies updates in one transaction, as one set.
+func (a *App) applyAtOnce(ctx context.Context, after int64, updates []carrier.Update) error {
+	var steps []reaction.Step[Input]
+	for _, u := range updates {
+		if s, ours := a.tracked(ctx, u); ours {
+			steps = append(steps, s)
+		}
+	}
+	var decisions []reaction.Decision[db.Shipment]
+	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) (err error) {
+		decisions, err = a.applyWithin(ctx, tx, after, updates[len(updates)-1].Seq, steps)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	for _, u := range updates {
-		if err := a.applyUpdate(ctx, tx, u); err != nil {
-			return fmt.Errorf("update %d of order %s: %w", u.Seq, u.OrderID, err)
-		}
+	for i, d := range decisions {
+		reaction.Committed(telemetry.With(ctx, steps[i].Key, "", d.State.CorrelationID), d)
 	}
-	return a.moveCursor(ctx, q, updates[len(updates)-1].Seq)
+	return nil
 }
 
-// lockCursor opens the feed's cursor for the transaction, when it still is where the
-// updates were read from. Applying them again would change no shipment, but it would put
-// the cursor back to where they end, and all replicas would read on from there.
+// applyWithin applies the steps and moves the cursor from after to to.
+func (a *App) applyWithin(ctx context.Context, tx pgx.Tx, after, to int64, steps []reaction.Step[Input]) ([]reaction.Decision[db.Shipment], error) {
+	q, err := a.lockCursor(ctx, tx, after)
+	if err != nil {
+		return nil, err
+	}
+	var decisions []reaction.Decision[db.Shipment]
+	if len(steps) > 0 {
+		if decisions, err = a.Shipments.Run(ctx, tx, steps...); err != nil {
+			return nil, err
+		}
+	}
+	return decisions, a.moveCursor(ctx, q, to)
+}
+
+// lockCursor creates the feed's cursor if needed and locks it for the transaction. It fails if the
+// cursor has moved since the updates were read. Applying them again would change no shipment, but
+// it would move the cursor back to their end, and all replicas would continue from there.
 func (a *App) lockCursor(ctx context.Context, tx pgx.Tx, after int64) (*db.Queries, error) {
 	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+trackLockWait+"'"); err != nil {
 		return nil, fmt.Errorf("bound the wait for locks: %w", err)
@@ -159,20 +184,19 @@ func (a *App) moveCursor(ctx context.Context, q *db.Queries, to int64) error {
 	return nil
 }
 
-// applySingly applies a page that failed as a whole, each update in a transaction of its
-// own, and passes over those that fail for a reason that repeating does not mend: one
-// parcel must not keep all others waiting. What is passed over is not lost for good: an
-// update that comes twice changes nothing, so the cursor can be put back by hand.
+// applySingly applies the updates of a failed page, each in its own transaction. It skips updates
+// that fail for a permanent reason, so that one parcel does not delay all others. A skipped update
+// is not lost: applying an update twice changes nothing, so an operator can set the cursor back.
 func (a *App) applySingly(ctx context.Context, after int64, updates []carrier.Update) error {
 	for _, u := range updates {
-		err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.applyUpdates(ctx, tx, after, []carrier.Update{u}) })
+		err := a.applyAtOnce(ctx, after, []carrier.Update{u})
 		if err != nil {
 			if !lineAtFault(ctx, err) {
 				return err
 			}
 			a.metrics.feedSkipped.WithLabelValues("failed").Inc()
 			a.log.ErrorContext(ctx, "tracking update cannot be applied and is passed over",
-				"seq", u.Seq, "order", u.OrderID, "status", u.Status, "error", err)
+				"seq", u.Seq, telemetry.KeySubject, u.OrderID, "status", u.Status, "error", err)
 			err = postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error {
 				q, err := a.lockCursor(ctx, tx, after)
 				if err != nil {
@@ -189,9 +213,10 @@ func (a *App) applySingly(ctx context.Context, after int64, updates []carrier.Up
 	return nil
 }
 
-// lineAtFault reports whether an update failed because of what it is. Only Invalid says
-// that: something that is away, or a schema the registry refuses, is Transient, a writer
-// who was faster a Conflict and a bug of ours Internal, and those would fail every line. A feed that waits is found by its metric; updates passed over are not.
+// lineAtFault reports whether an update failed because of its own content. Only Invalid means that.
+// An unavailable system or a schema that the registry refuses is Transient, a concurrent writer is
+// a Conflict and a bug is Internal. Those would fail every line, so the feed waits instead, and
+// eventshop_tracking_failures_total shows it.
 func lineAtFault(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || errors.Is(err, errOvertaken) {
 		return false
@@ -199,7 +224,8 @@ func lineAtFault(ctx context.Context, err error) bool {
 	return errs.KindOf(err) == errs.Invalid
 }
 
-func (a *App) applyUpdate(ctx context.Context, tx pgx.Tx, u carrier.Update) error {
+// tracked returns the step of a line of the feed. ours is false for a line that is skipped.
+func (a *App) tracked(ctx context.Context, u carrier.Update) (s reaction.Step[Input], ours bool) {
 	input := map[string]shipping.Input{
 		carrier.UpdateDispatched: shipping.ParcelDispatched,
 		carrier.UpdateDelivered:  shipping.ParcelDelivered,
@@ -209,22 +235,22 @@ func (a *App) applyUpdate(ctx context.Context, tx pgx.Tx, u carrier.Update) erro
 	case !isOrderID(u.OrderID) || u.Key != Key(u.OrderID):
 		why = "foreign"
 	case input == "":
-		why = "status" // one that says nothing about the saga
+		why = "status" // a status that the saga does not need
 	}
 	if why != "" {
 		a.metrics.feedSkipped.WithLabelValues(why).Inc()
-		a.log.InfoContext(ctx, "tracking update passed over", "why", why, "seq", u.Seq, "key", u.Key, "status", u.Status)
-		return nil
+		a.log.DebugContext(ctx, "tracking update passed over", "why", why, "seq", u.Seq, "key", u.Key,
+			telemetry.KeySubject, u.OrderID, "status", u.Status)
+		return s, false
 	}
-	return a.react(telemetry.With(ctx, u.OrderID, "", ""), tx, step{
-		orderID: u.OrderID, input: input, update: u,
-		// The correlation id is the row's; the cause is no event but a line of the feed.
-		cause: outbox.Cause{CausationID: fmt.Sprintf("carrier-update-%d", u.Seq)},
-	})
+	// The row supplies the correlation id and the trace. The cause is a line of the feed, not an
+	// event.
+	cause := outbox.Cause{CausationID: fmt.Sprintf("carrier-update-%d", u.Seq)}
+	return a.Shipments.Step(u.OrderID, Input{Kind: input, Update: u}, cause), true
 }
 
-// isOrderID accepts the one form in which order ids are written, so that no other spelling
-// opens a second shipment.
+// isOrderID accepts only the canonical form of an order id, so that another spelling of the id
+// opens no second shipment.
 func isOrderID(s string) bool {
 	id, err := uuid.Parse(s)
 	return err == nil && id.String() == s

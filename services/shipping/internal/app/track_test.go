@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
-	"eventshop.example/services/shipping/internal/shipping"
+	"eventshop.example/services/shipping/shipping"
 )
 
-func TestTrackingTellsOfDispatchAndDelivery(t *testing.T) {
+func TestTrackingEmitsDispatchAndDelivery(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved, f.track)
 	f.want(shipping.Scheduled, scheduled)
@@ -32,19 +32,20 @@ func TestTrackingTellsOfDispatchAndDelivery(t *testing.T) {
 	}
 }
 
-// The parcel was taken and has left, but the process died before it could record the
-// carrier's answer. The feed is applied at once; the redelivered event is a duplicate.
+// TestFeedAheadOfTheRecordedSchedule: the carrier took the parcel and it has left, but the process
+// died before it recorded the carrier's answer. The feed is applied at once, and the redelivered
+// event is a duplicate.
 func TestFeedAheadOfTheRecordedSchedule(t *testing.T) {
 	for name, first := range map[string]func(*fixture){
 		"address known": func(f *fixture) {
 			f.do(f.orderCreated)
-			if _, err := f.app.AskOnInventoryReserved(f.t.Context(), inventoryReservedEvent()); err != nil {
+			if _, err := askFor(f, OnInventoryReserved, inventoryReservedEvent()); err != nil {
 				f.t.Fatal(err)
 			}
 		},
 		"reservation known": func(f *fixture) {
 			f.do(f.inventoryReserved)
-			if _, err := f.app.AskOnOrderCreated(f.t.Context(), orderCreatedEvent()); err != nil {
+			if _, err := askFor(f, OnOrderCreated, orderCreatedEvent()); err != nil {
 				f.t.Fatal(err)
 			}
 		},
@@ -66,12 +67,12 @@ func TestFeedAheadOfTheRecordedSchedule(t *testing.T) {
 	}
 }
 
-// The answer to the scheduling got lost, the parcel left, and the cancellation is the
-// first to hear of either.
+// TestCancelAheadOfTheRecordedSchedule: the answer to the schedule request was lost, the parcel
+// left, and the cancellation is the first to find out about both.
 func TestCancelAheadOfTheRecordedSchedule(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated)
-	if _, err := f.app.AskOnInventoryReserved(t.Context(), inventoryReservedEvent()); err != nil {
+	if _, err := askFor(f, OnInventoryReserved, inventoryReservedEvent()); err != nil {
 		t.Fatal(err)
 	}
 	f.carrier.Dispatch(t, Key(orderID), noon)
@@ -97,7 +98,7 @@ func TestForeignUpdatesArePassedOver(t *testing.T) {
 	}
 }
 
-// The cursor moves with the updates or not at all.
+// TestFailedUpdateHoldsTheCursor: the cursor moves with the updates or not at all.
 func TestFailedUpdateHoldsTheCursor(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -116,7 +117,8 @@ func TestFailedUpdateHoldsTheCursor(t *testing.T) {
 	}
 }
 
-// A row that the consumer holds makes the worker give way, not wait for ever.
+// TestTrackingGivesWayToTheConsumer: when the consumer has locked a row, the worker gives up after
+// a bounded wait.
 func TestTrackingGivesWayToTheConsumer(t *testing.T) {
 	f := newFixture(t)
 	f.do(f.orderCreated, f.inventoryReserved)
@@ -143,7 +145,7 @@ func TestReplicasApplyEachUpdateOnce(t *testing.T) {
 	for range 4 {
 		app := f.newApp()
 		replicas.Go(func() {
-			// Losing the race for a lock is no failure: the other replica has it.
+			// A lost race for a lock is no failure, because the other replica applies the updates.
 			_, _ = app.TrackOnce(t.Context())
 		})
 	}

@@ -13,8 +13,8 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-// TestUpgradeKnowsWhatWasRejected starts from a database of the release before, whose rows
-// did not note which cancellations were rejected: their versions say that one was.
+// TestUpgradeKnowsWhatWasRejected starts from a database of the previous release. Its rows do not
+// show which cancellations were rejected, but their versions show that one was.
 func TestUpgradeKnowsWhatWasRejected(t *testing.T) {
 	t.Parallel()
 	before := fstest.MapFS{}

@@ -1,19 +1,19 @@
 // Package carrier is the client of the parcel carrier's HTTP API.
 //
-// It guarantees that a decision it returns is the carrier's own: when an answer does not
-// arrive (timeout, cut connection, 5xx) the outcome is unknown, so it asks by key; when
-// that gives no decision either, the error has kind errs.Transient and the caller tries
-// the same key again. It never assumes that what was not answered was not done. A
-// refusal is an answer and not an error.
+// It guarantees that every decision it returns is the carrier's own. When no answer arrives
+// (timeout, cut connection, 5xx), the outcome is unknown, and the client looks the shipment up by
+// its key. When the lookup does not decide either, the error has kind errs.Transient and the caller
+// tries again with the same key. The client never assumes that an unanswered request was not
+// carried out. A refusal is an answer, not an error.
 //
-// Each operation, with all the requests it makes, is one call through a circuit breaker:
-// one whose answer was lost and then found by key is a success, one that ends Transient
-// is a fault. What a breaker refuses is Transient as well, was not sent, and says by
-// errs.RetryAfter when to come again.
+// Each operation, with all its requests, is one call through a circuit breaker. An operation whose
+// answer was lost and then found by key is a success. An operation that ends Transient is a
+// failure. A call that a breaker refuses is Transient too and was not sent; errs.RetryAfter returns
+// the time to wait.
 //
-// Every operation is named by an idempotency key, so trying again ships no second
-// parcel. Other errors: errs.Internal for an answer that is against the API (a fault of
-// one of the two programs, which repeating does not mend).
+// Every operation has an idempotency key, so a repeated request never ships a second parcel. Other
+// errors have kind errs.Internal: the answer violates the API, so one of the two programs is wrong.
+// A repetition does not help there.
 package carrier
 
 import (
@@ -29,12 +29,13 @@ import (
 	"time"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/telemetry"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes.
+// maxAnswer bounds the bytes read of one answer.
 const maxAnswer = 4 << 20
 
-// Client calls one carrier. New creates it; it may be used by several goroutines.
+// Client calls one carrier. [New] creates it. It is safe for concurrent use.
 type Client struct {
 	base     string
 	timeout  time.Duration
@@ -42,23 +43,22 @@ type Client struct {
 	http     *http.Client
 }
 
-// New returns a client for the carrier at baseURL. timeout bounds one request, from
-// dialling to the last byte of the answer; an operation makes at most two, a refused
-// Schedule four.
+// New returns a client for the carrier at baseURL. timeout bounds one request, from dialling to the
+// last byte of the answer. An operation makes at most two requests, and a refused Schedule four.
 func New(baseURL string, timeout time.Duration, b Breakers) *Client {
 	return &Client{
 		base:     strings.TrimRight(baseURL, "/"),
 		timeout:  timeout,
 		breakers: b,
 		http: &http.Client{Transport: &http.Transport{
-			// The consumer makes this many calls at once.
+			// The consumer makes up to 16 concurrent calls.
 			MaxIdleConnsPerHost: 16,
 			IdleConnTimeout:     time.Minute,
 		}},
 	}
 }
 
-// Address is where a parcel goes.
+// Address is the destination of a parcel.
 type Address struct {
 	Street     string `json:"street"`
 	City       string `json:"city"`
@@ -72,7 +72,7 @@ type Item struct {
 	Quantity int64  `json:"quantity"`
 }
 
-// Request is a parcel to ship. The same key must always carry the same request.
+// Request is a parcel to ship. One key must always carry the same request.
 type Request struct {
 	OrderID    string  `json:"orderId"`
 	CustomerID string  `json:"customerId"`
@@ -80,32 +80,32 @@ type Request struct {
 	Items      []Item  `json:"items"`
 }
 
-// Outcome is what the carrier decided.
+// Outcome is the carrier's decision.
 type Outcome string
 
-// The outcomes. Accepted, Refused and Stopped answer Schedule; Cancelled and Departed
-// answer Cancel.
+// The outcomes. Schedule returns Accepted, Refused or Stopped. Cancel returns Cancelled or
+// Departed.
 const (
-	Accepted  Outcome = "accepted"  // the parcel is on the carrier's list, or already under way
-	Refused   Outcome = "refused"   // the carrier does not take it, for good; Code says why
+	Accepted  Outcome = "accepted"  // the parcel is on the carrier's list, or has already left
+	Refused   Outcome = "refused"   // the carrier does not take the parcel, for good; Code is the reason
 	Stopped   Outcome = "stopped"   // the key was cancelled before
-	Cancelled Outcome = "cancelled" // nothing will leave under this key
+	Cancelled Outcome = "cancelled" // nothing will leave with this key
 	Departed  Outcome = "departed"  // too late, the parcel has left
 )
 
-// Answer is the carrier's decision about one key. The zero Answer means that the carrier
-// was not asked.
+// Answer is the carrier's decision about one key. The zero Answer means that the carrier was not
+// called.
 type Answer struct {
 	Outcome      Outcome
 	ShipmentID   string
 	TrackingID   string
 	Carrier      string
-	Code         string    // of a refusal, such as "address_not_served"
-	Detail       string    // for humans
-	DispatchedAt time.Time // zero when the parcel has not left
+	Code         string    // set for a refusal, such as "address_not_served"
+	Detail       string    // for human readers
+	DispatchedAt time.Time // zero while the parcel has not left
 }
 
-// shipment is the carrier's picture of a key, and of an error.
+// shipment is the carrier's record of a key, or the body of an error.
 type shipment struct {
 	ShipmentID   string    `json:"shipmentId"`
 	TrackingID   string    `json:"trackingId"`
@@ -124,7 +124,7 @@ func (s shipment) answer(o Outcome) Answer {
 	}
 }
 
-// Schedule asks the carrier to ship a parcel under key.
+// Schedule requests the shipment of a parcel with key.
 func (c *Client) Schedule(ctx context.Context, key string, req Request) (Answer, error) {
 	return guarded(ctx, c.breakers.Parcels, "schedule shipment "+key, func(ctx context.Context) (Answer, error) {
 		return c.schedule(ctx, key, req)
@@ -152,11 +152,11 @@ func (c *Client) schedule(ctx context.Context, key string, req Request) (Answer,
 	return Answer{}, errs.New(errs.Internal, "schedule shipment %s: the carrier answered %d %s %s", key, status, s.Code, s.Detail)
 }
 
-// closeKey answers a refusal. One that the carrier has on record under the key is its
-// decision. Any other, such as that of a request of the wrong form, does not get better
-// by repeating it and has to end the order; but an earlier try may have put the parcel on
-// the list, and one may still arrive, which a lookup would not see. So what is known of
-// the key comes first, and a key that nothing is known of is cancelled.
+// closeKey returns the answer to a refusal. A refusal that the carrier has recorded for the key is
+// its decision. Any other refusal, such as of a malformed request, has to end the order, because a
+// repetition does not help. But an earlier request may have put the parcel on the list, and one may
+// still arrive, which a lookup would not show. So closeKey first looks the key up, and cancels a
+// key that the carrier does not know.
 func (c *Client) closeKey(ctx context.Context, key string, req Request, status int, refusal shipment) (Answer, error) {
 	undecided := func(cause error) (Answer, error) {
 		return Answer{}, errs.New(errs.Transient, "schedule shipment %s: the carrier answered %d %s, and what it has under the key is unknown: %w",
@@ -186,8 +186,8 @@ func (c *Client) closeKey(ctx context.Context, key string, req Request, status i
 	return Answer{Outcome: Refused, Code: refusal.Code, Detail: refusal.Detail}, nil
 }
 
-// refusedAs is the answer of a key on record; a refusal's words are those of the answer
-// where the record has none.
+// refusedAs returns the answer for a recorded key. Where the record of a refusal has no code or
+// detail, refusedAs takes them from the answer.
 func (s shipment) refusedAs(o Outcome, refusal shipment) Answer {
 	if o == Refused {
 		if s.Code == "" {
@@ -200,7 +200,7 @@ func (s shipment) refusedAs(o Outcome, refusal shipment) Answer {
 	return s.answer(o)
 }
 
-// lookup asks what the carrier has under key; known is false when it has nothing.
+// lookup returns the carrier's record of key. known is false when there is none.
 func (c *Client) lookup(ctx context.Context, key string) (found shipment, known bool, err error) {
 	status, s, err := c.do(ctx, http.MethodGet, "/v1/shipments/"+url.PathEscape(key), "", nil)
 	switch {
@@ -214,8 +214,8 @@ func (c *Client) lookup(ctx context.Context, key string) (found shipment, known 
 	return shipment{}, false, fmt.Errorf("asking by key: the carrier answered %d %s", status, s.Code)
 }
 
-// Cancel asks the carrier to ship nothing under key, now or later. orderID and
-// customerID tell the carrier whose key it is when it has never seen it.
+// Cancel requests that nothing is shipped with key, now or later. orderID and customerID name the
+// owner of the key, in case the carrier has never seen it.
 func (c *Client) Cancel(ctx context.Context, key, orderID, customerID string) (Answer, error) {
 	return guarded(ctx, c.breakers.Parcels, "cancel shipment "+key, func(ctx context.Context) (Answer, error) {
 		return c.cancel(ctx, key, orderID, customerID)
@@ -240,8 +240,8 @@ func (c *Client) cancel(ctx context.Context, key, orderID, customerID string) (A
 	return Answer{}, errs.New(errs.Internal, "cancel shipment %s: the carrier answered %d %s %s", key, status, s.Code, s.Detail)
 }
 
-// scheduleOutcomes and cancelOutcomes read a key's status as the answer that got lost. A
-// status that is missing is no decision yet: the request may still be on its way.
+// scheduleOutcomes and cancelOutcomes translate the status of a key into the answer that was lost.
+// A status that a map does not list is no decision yet, because the request may still arrive.
 var (
 	scheduleOutcomes = map[string]Outcome{
 		"scheduled": Accepted, "dispatched": Accepted, "delivered": Accepted, "refused": Refused, "cancelled": Stopped,
@@ -251,8 +251,8 @@ var (
 	}
 )
 
-// settle finds out what became of a request that got no answer. A key that the carrier
-// does not know is no decision: the request may still be on its way.
+// settle looks up the outcome of a request that got no answer. An unknown key is no decision,
+// because the request may still arrive.
 func (c *Client) settle(ctx context.Context, key, what string, cause error, outcomes map[string]Outcome) (Answer, error) {
 	found, _, err := c.lookup(ctx, key)
 	if outcome, decided := outcomes[found.Status]; err == nil && decided {
@@ -282,12 +282,12 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte) 
 	return status, s, err
 }
 
-// noAnswer is a request of which nobody knows what became.
+// noAnswer is the error of a request whose outcome is unknown.
 type noAnswer struct{ error }
 
 func (e noAnswer) Unwrap() error { return e.error }
 
-// request returns a noAnswer error when none arrived, in time and whole.
+// request makes one request. It returns a noAnswer error when no complete answer arrived in time.
 func (c *Client) request(ctx context.Context, method, path, key string, body []byte, into any) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -295,15 +295,17 @@ func (c *Client) request(ctx context.Context, method, path, key string, body []b
 	if err != nil {
 		return 0, errs.Wrap(errs.Internal, err, "make request")
 	}
-	// net/http repeats a request with a key by itself when a kept connection breaks.
-	// Repeating is this package's and its caller's business, where it is counted and
-	// backs off.
+	// net/http itself repeats a request with a key when a kept connection breaks. This package and
+	// its callers have to repeat it instead, because they count repetitions and back off.
 	req.GetBody = nil
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
+	}
+	if parent, _ := telemetry.Trace(ctx); parent != "" { // the carrier's work is a child of the caller's
+		req.Header.Set("Traceparent", parent)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -314,17 +316,16 @@ func (c *Client) request(ctx context.Context, method, path, key string, body []b
 	if err != nil {
 		return 0, noAnswer{err}
 	}
-	// An error's status says enough; what stands between may have put a page of its own in
-	// place of the carrier's words.
+	// The status of an error is enough. A proxy may have replaced the carrier's body with its own.
 	if err := json.Unmarshal(raw, into); err != nil && res.StatusCode < http.StatusBadRequest {
 		return res.StatusCode, errs.New(errs.Internal, "answer %d is no JSON of the carrier's API: %w", res.StatusCode, err)
 	}
 	return res.StatusCode, nil
 }
 
-// unknown reports whether the request may or may not have been carried out: no answer,
-// or one that says nothing about it. Being let in and being served in time concern all
-// requests, not this one.
+// unknown reports whether the outcome of the request is unknown: there was no answer, or one that
+// says nothing about this request. The statuses for authentication, rate limits and timeouts
+// concern all requests.
 func unknown(status int, err error) bool {
 	var none noAnswer
 	if errors.As(err, &none) {

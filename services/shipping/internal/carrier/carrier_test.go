@@ -23,7 +23,7 @@ var request = carrier.Request{
 	Items:   []carrier.Item{{SKU: "A", Quantity: 2}},
 }
 
-// patient are circuit breakers that no test of anything else trips.
+// patient returns circuit breakers that stay closed in tests of other behaviour.
 func patient() carrier.Breakers {
 	b := breaker.New(breaker.Config{Name: "carrier", Failures: 1000})
 	return carrier.Breakers{Parcels: b, Feed: b}
@@ -101,7 +101,8 @@ func TestCancelTooLate(t *testing.T) {
 	want(t, cancel(t, c), late)
 }
 
-// The request was carried out, but its answer did not come: the key tells.
+// TestLostAnswerIsAskedForByKey: the request was carried out and its answer was lost; the lookup by
+// key finds it.
 func TestLostAnswerIsAskedForByKey(t *testing.T) {
 	lost := carriertest.Switches{AnswerLost: 1}
 	t.Run("accepted", func(t *testing.T) {
@@ -196,8 +197,8 @@ func TestNobodyListening(t *testing.T) {
 	}
 }
 
-// A slow carrier: the timeout says nothing about the outcome, the lookup finds no trace
-// yet, so there is no decision.
+// TestTimeoutIsUnknown: the timeout of a slow carrier says nothing about the outcome, and the
+// lookup does not find the key yet, so there is no decision.
 func TestTimeoutIsUnknown(t *testing.T) {
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -216,7 +217,8 @@ func TestTimeoutIsUnknown(t *testing.T) {
 	}
 }
 
-// Answers that are against the API are a fault of a program; repeating does not help.
+// TestForeignAnswersAreInternal: an answer that violates the API is an error of a program. A
+// repetition does not help.
 func TestForeignAnswersAreInternal(t *testing.T) {
 	for _, answer := range []struct {
 		status int

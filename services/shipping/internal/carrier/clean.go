@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// How much of a foreign string is kept, in bytes.
+// Limits of foreign strings, in bytes.
 const (
 	maxWord   = 128  // an id, a key, a code, a name
-	maxDetail = 1024 // a text for people
+	maxDetail = 1024 // a text for human readers
 )
 
-// clean makes a foreign string fit for a text column, an event and a log line. Characters
-// are replaced rather than dropped, so that no cleaned key equals one of ours.
+// clean makes a foreign string fit for a text column, an event and a log line. It replaces
+// characters instead of dropping them, so that a cleaned key never equals a key of this service.
 func clean(s string, limit int) string {
 	const replacement = string(utf8.RuneError)
 	s = strings.Map(func(r rune) rune {

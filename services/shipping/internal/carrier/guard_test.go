@@ -13,7 +13,7 @@ import (
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
 )
 
-// behind is a client whose breakers open at the second fault and stay open for the test.
+// behind returns a client whose breakers open at the second failure and stay open for openFor.
 func behind(c *carriertest.Carrier, openFor time.Duration) (*carrier.Client, carrier.Breakers) {
 	cfg := breaker.Config{Name: "carrier", Failures: 2, OpenFor: openFor, Logger: slog.New(slog.DiscardHandler)}
 	b := carrier.Breakers{Parcels: breaker.New(cfg), Feed: breaker.New(cfg)}
@@ -37,8 +37,8 @@ func operations() map[string]func(*carrier.Client) error {
 	}
 }
 
-// TestEachRoadHasItsBreaker: two faults open it for all that goes along that road, and
-// nothing else.
+// TestEachRoadHasItsBreaker: two failures open the breaker for all operations that share it, and
+// for no others.
 func TestEachRoadHasItsBreaker(t *testing.T) {
 	for name, operation := range operations() {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +72,8 @@ func TestEachRoadHasItsBreaker(t *testing.T) {
 	}
 }
 
-// TestAnswersKeepTheBreakerClosed: refusals too, and what was lost and found by key.
+// TestAnswersKeepTheBreakerClosed: that includes refusals and answers that were lost and found by
+// key.
 func TestAnswersKeepTheBreakerClosed(t *testing.T) {
 	server := carriertest.Start(t)
 	c, b := behind(server, time.Hour)
@@ -95,8 +96,8 @@ func TestAnswersKeepTheBreakerClosed(t *testing.T) {
 	}
 }
 
-// TestTheProbeMayCloseAKey: a refusal without a record cancels its key, and as the probe
-// it must not be refused that by its own breaker.
+// TestTheProbeMayCloseAKey: a refusal without a record cancels its key. When it is the probe, its
+// own breaker must not refuse that cancellation.
 func TestTheProbeMayCloseAKey(t *testing.T) {
 	server := carriertest.Start(t)
 	c, b := behind(server, time.Nanosecond)

@@ -15,7 +15,8 @@ import (
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
 )
 
-// A refusal that the carrier has not recorded says nothing about earlier tries.
+// TestUnrecordedRefusal: a refusal that the carrier has not recorded says nothing about earlier
+// requests.
 func TestUnrecordedRefusal(t *testing.T) {
 	refused := carrier.Answer{Outcome: carrier.Refused, Code: "bad_request", Detail: "not like that"}
 	for _, status := range []int{http.StatusBadRequest, http.StatusUnprocessableEntity} {
@@ -57,7 +58,8 @@ func TestUnrecordedRefusal(t *testing.T) {
 	}
 }
 
-// Without knowing what is under the key, a refusal is no decision.
+// TestUnrecordedRefusalOfAKeyThatCannotBeAskedFor: without a lookup of the key, a refusal is no
+// decision.
 func TestUnrecordedRefusalOfAKeyThatCannotBeAskedFor(t *testing.T) {
 	server := carriertest.Start(t)
 	for name, switches := range map[string]carriertest.Switches{
@@ -91,7 +93,8 @@ func scripted(t *testing.T, script map[string]string) *carrier.Client {
 	return carrier.New(server.URL, 10*time.Second, patient())
 }
 
-// An earlier try arrives between the lookup and the cancellation.
+// TestUnrecordedRefusalClosesAgainstATryUnderWay: an earlier request arrives between the lookup and
+// the cancellation.
 func TestUnrecordedRefusalClosesAgainstATryUnderWay(t *testing.T) {
 	const post, get, stop = "POST /v1/shipments", "GET /v1/shipments/k1", "POST /v1/shipments/k1/cancel"
 	unseen := `404 {"code":"unknown_shipment"}`

@@ -12,8 +12,7 @@ import (
 	"eventshop.example/pkg/errs"
 )
 
-// Update is one line of the tracking feed. A line that cannot be read has nothing but its
-// Seq.
+// Update is one line of the tracking feed. A line that cannot be read has only its Seq.
 type Update struct {
 	Seq        int64     `json:"seq"`
 	At         time.Time `json:"at"`
@@ -31,11 +30,11 @@ const (
 	UpdateDelivered  = "delivered"
 )
 
-// Updates returns tracking updates behind after, at most limit, in the order they
-// happened. A line that cannot be read keeps its place but has no content, so that it
-// does not hold up those behind it; without a sequence number it has no place either, and
-// the page is an errs.Internal error, as is one out of order. Other errors are transient:
-// nothing was changed.
+// Updates returns the tracking updates after the sequence number after, at most limit, in the order
+// in which they happened. A line that cannot be read keeps its place but has no content, so that it
+// does not delay the lines behind it. A line without a sequence number, or out of order, makes the
+// whole page an errs.Internal error. So does an answer that violates the API. All other errors are
+// Transient. Updates changes nothing at the carrier.
 func (c *Client) Updates(ctx context.Context, after int64, limit int) ([]Update, error) {
 	return guarded(ctx, c.breakers.Feed, "read tracking feed", func(ctx context.Context) ([]Update, error) {
 		return c.updates(ctx, after, limit)

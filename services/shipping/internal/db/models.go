@@ -35,4 +35,6 @@ type Shipment struct {
 	UpdatedAt     time.Time
 	// Event ids of the cancellation requests that were rejected; * where a rejection was told before this was noted, and stands for every request.
 	RejectedRequests []string
+	Traceparent      string
+	Tracestate       string
 }

@@ -11,7 +11,7 @@ import (
 )
 
 const getShipment = `-- name: GetShipment :one
-SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests FROM shipments WHERE order_id = $1
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate FROM shipments WHERE order_id = $1
 `
 
 func (q *Queries) GetShipment(ctx context.Context, orderID string) (Shipment, error) {
@@ -35,101 +35,180 @@ func (q *Queries) GetShipment(ctx context.Context, orderID string) (Shipment, er
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.RejectedRequests,
+		&i.Traceparent,
+		&i.Tracestate,
 	)
 	return i, err
 }
 
-const lockShipment = `-- name: LockShipment :one
-SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests FROM shipments WHERE order_id = $1 FOR UPDATE
+const getShipments = `-- name: GetShipments :many
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate FROM shipments WHERE order_id = ANY($1::text[])
 `
 
-func (q *Queries) LockShipment(ctx context.Context, orderID string) (Shipment, error) {
-	row := q.db.QueryRow(ctx, lockShipment, orderID)
-	var i Shipment
-	err := row.Scan(
-		&i.OrderID,
-		&i.State,
-		&i.Version,
-		&i.CorrelationID,
-		&i.CustomerID,
-		&i.Address,
-		&i.Items,
-		&i.ShipmentID,
-		&i.TrackingID,
-		&i.Carrier,
-		&i.Reason,
-		&i.Detail,
-		&i.DispatchedAt,
-		&i.DeliveredAt,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.RejectedRequests,
-	)
-	return i, err
+func (q *Queries) GetShipments(ctx context.Context, orderIds []string) ([]Shipment, error) {
+	rows, err := q.db.Query(ctx, getShipments, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Shipment
+	for rows.Next() {
+		var i Shipment
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.State,
+			&i.Version,
+			&i.CorrelationID,
+			&i.CustomerID,
+			&i.Address,
+			&i.Items,
+			&i.ShipmentID,
+			&i.TrackingID,
+			&i.Carrier,
+			&i.Reason,
+			&i.Detail,
+			&i.DispatchedAt,
+			&i.DeliveredAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.RejectedRequests,
+			&i.Traceparent,
+			&i.Tracestate,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const openShipment = `-- name: OpenShipment :exec
+const lockShipments = `-- name: LockShipments :many
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate FROM shipments WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
+`
+
+func (q *Queries) LockShipments(ctx context.Context, orderIds []string) ([]Shipment, error) {
+	rows, err := q.db.Query(ctx, lockShipments, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Shipment
+	for rows.Next() {
+		var i Shipment
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.State,
+			&i.Version,
+			&i.CorrelationID,
+			&i.CustomerID,
+			&i.Address,
+			&i.Items,
+			&i.ShipmentID,
+			&i.TrackingID,
+			&i.Carrier,
+			&i.Reason,
+			&i.Detail,
+			&i.DispatchedAt,
+			&i.DeliveredAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.RejectedRequests,
+			&i.Traceparent,
+			&i.Tracestate,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const openShipments = `-- name: OpenShipments :exec
 INSERT INTO shipments (order_id, state, correlation_id, created_at, updated_at)
-VALUES ($1, '', $2, $3, $3) ON CONFLICT (order_id) DO NOTHING
+SELECT n.order_id, '', n.correlation_id, $1, $1
+FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::text[]) AS correlation_id) n
+ORDER BY n.order_id
+ON CONFLICT (order_id) DO NOTHING
 `
 
-type OpenShipmentParams struct {
-	OrderID       string
-	CorrelationID string
-	Now           time.Time
+type OpenShipmentsParams struct {
+	Now            time.Time
+	OrderIds       []string
+	CorrelationIds []string
 }
 
-// Makes sure there is a row to lock, so that two first events of one order wait
-// for each other instead of both finding nothing.
-func (q *Queries) OpenShipment(ctx context.Context, arg OpenShipmentParams) error {
-	_, err := q.db.Exec(ctx, openShipment, arg.OrderID, arg.CorrelationID, arg.Now)
+// Creates missing rows, so that there are rows to lock: two first events of one order then wait for
+// each other instead of both finding nothing. Rows are created in the order in which they are locked.
+func (q *Queries) OpenShipments(ctx context.Context, arg OpenShipmentsParams) error {
+	_, err := q.db.Exec(ctx, openShipments, arg.Now, arg.OrderIds, arg.CorrelationIds)
 	return err
 }
 
-const updateShipment = `-- name: UpdateShipment :exec
-UPDATE shipments SET
-    state = $1, version = $2, customer_id = $3, address = $4, items = $5,
-    shipment_id = $6, tracking_id = $7, carrier = $8, reason = $9,
-    detail = $10, dispatched_at = $11, delivered_at = $12,
-    rejected_requests = $13, updated_at = $14
-WHERE order_id = $15
+const saveShipments = `-- name: SaveShipments :exec
+UPDATE shipments s SET
+    state = n.state, version = n.version, customer_id = n.customer_id,
+    address = nullif(n.address, '')::jsonb, items = nullif(n.items, '')::jsonb,
+    shipment_id = n.shipment_id, tracking_id = n.tracking_id, carrier = n.carrier, reason = n.reason, detail = n.detail,
+    dispatched_at = nullif(n.dispatched_at, '0001-01-01 00:00:00+00'), delivered_at = nullif(n.delivered_at, '0001-01-01 00:00:00+00'),
+    rejected_requests = ARRAY(SELECT jsonb_array_elements_text(nullif(n.rejected_requests, 'null')::jsonb)),
+    traceparent = n.traceparent, tracestate = n.tracestate, updated_at = n.updated_at
+FROM (SELECT
+    unnest($1::text[]) AS order_id, unnest($2::text[]) AS state, unnest($3::bigint[]) AS version,
+    unnest($4::text[]) AS customer_id, unnest($5::text[]) AS address, unnest($6::text[]) AS items,
+    unnest($7::text[]) AS shipment_id, unnest($8::text[]) AS tracking_id, unnest($9::text[]) AS carrier,
+    unnest($10::text[]) AS reason, unnest($11::text[]) AS detail,
+    unnest($12::timestamptz[]) AS dispatched_at, unnest($13::timestamptz[]) AS delivered_at,
+    unnest($14::text[]) AS rejected_requests,
+    unnest($15::text[]) AS traceparent, unnest($16::text[]) AS tracestate, unnest($17::timestamptz[]) AS updated_at
+) n WHERE s.order_id = n.order_id
 `
 
-type UpdateShipmentParams struct {
-	State            string
-	Version          int64
-	CustomerID       string
-	Address          []byte
-	Items            []byte
-	ShipmentID       string
-	TrackingID       string
-	Carrier          string
-	Reason           string
-	Detail           string
-	DispatchedAt     *time.Time
-	DeliveredAt      *time.Time
+type SaveShipmentsParams struct {
+	OrderIds         []string
+	States           []string
+	Versions         []int64
+	CustomerIds      []string
+	Addresses        []string
+	Items            []string
+	ShipmentIds      []string
+	TrackingIds      []string
+	Carriers         []string
+	Reasons          []string
+	Details          []string
+	DispatchedAt     []time.Time
+	DeliveredAt      []time.Time
 	RejectedRequests []string
-	UpdatedAt        time.Time
-	OrderID          string
+	Traceparents     []string
+	Tracestates      []string
+	UpdatedAt        []time.Time
 }
 
-func (q *Queries) UpdateShipment(ctx context.Context, arg UpdateShipmentParams) error {
-	_, err := q.db.Exec(ctx, updateShipment,
-		arg.State,
-		arg.Version,
-		arg.CustomerID,
-		arg.Address,
+// Empty documents and year 1 stand for NULL, which arrays of these types cannot hold here.
+func (q *Queries) SaveShipments(ctx context.Context, arg SaveShipmentsParams) error {
+	_, err := q.db.Exec(ctx, saveShipments,
+		arg.OrderIds,
+		arg.States,
+		arg.Versions,
+		arg.CustomerIds,
+		arg.Addresses,
 		arg.Items,
-		arg.ShipmentID,
-		arg.TrackingID,
-		arg.Carrier,
-		arg.Reason,
-		arg.Detail,
+		arg.ShipmentIds,
+		arg.TrackingIds,
+		arg.Carriers,
+		arg.Reasons,
+		arg.Details,
 		arg.DispatchedAt,
 		arg.DeliveredAt,
 		arg.RejectedRequests,
+		arg.Traceparents,
+		arg.Tracestates,
 		arg.UpdatedAt,
-		arg.OrderID,
 	)
 	return err
 }

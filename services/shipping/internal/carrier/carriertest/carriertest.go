@@ -1,6 +1,5 @@
-// Package carriertest is a carrier for tests: it speaks the carrier's HTTP API from
-// memory, with parcels that move when the test says so, and with answers that get lost.
-// It is for tests only.
+// Package carriertest is for tests only. It is a parcel carrier in memory with the carrier's HTTP
+// API. Tests decide when parcels move and which answers get lost.
 package carriertest
 
 import (
@@ -16,8 +15,8 @@ import (
 	"time"
 )
 
-// Carrier is a running carrier. Start creates it; the test's end stops it. The fields are
-// switches; set them through Switch.
+// Carrier is a running carrier. [Start] creates it, and the end of the test stops it.
+// [Carrier.Switch] sets its faults.
 type Carrier struct {
 	URL string
 
@@ -29,14 +28,14 @@ type Carrier struct {
 	seq      int64
 }
 
-// Switches break the carrier.
+// Switches are the faults of the carrier.
 type Switches struct {
 	Refuse     string // refuse new parcels with this code
-	AnswerLost int    // carry out so many posts without answering
-	Down       bool   // carry out nothing
-	Status     int    // answer everything with this status
-	Schedule   int    // answer requests to schedule with this status and do nothing
-	NoLookup   bool   // answer 503 to whoever asks by key
+	AnswerLost int    // carry out this number of POST requests without an answer
+	Down       bool   // cut every connection and do nothing
+	Status     int    // answer every request with this status
+	Schedule   int    // answer schedule requests with this status and do nothing
+	NoLookup   bool   // answer lookups by key with 503
 }
 
 type parcel struct {
@@ -62,17 +61,17 @@ func Start(t testing.TB) *Carrier {
 	return c
 }
 
-// Switch changes the switches.
+// Switch replaces the switches.
 func (c *Carrier) Switch(s Switches) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.switches = s
 }
 
-// Dispatch lets the parcel leave at the given time.
+// Dispatch makes the parcel leave at the given time.
 func (c *Carrier) Dispatch(t testing.TB, key string, at time.Time) { c.move(t, key, "dispatched", at) }
 
-// Deliver lets the parcel arrive at the given time.
+// Deliver makes the parcel arrive at the given time.
 func (c *Carrier) Deliver(t testing.TB, key string, at time.Time) { c.move(t, key, "delivered", at) }
 
 func (c *Carrier) move(t testing.TB, key, to string, at time.Time) {
@@ -99,15 +98,15 @@ func (c *Carrier) report(p *parcel, status string, at time.Time) {
 	})
 }
 
-// Foreign puts an update of somebody else's parcel into the feed.
+// Foreign adds an update about a parcel of another shop to the feed.
 func (c *Carrier) Foreign(key, orderID, status string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.report(&parcel{Key: key, OrderID: orderID, Carrier: "test-express"}, status, time.Now())
 }
 
-// Stray lets the parcel leave although it was refused or cancelled, which a carrier should
-// never do.
+// Stray makes the parcel leave although it was refused or cancelled. A carrier should never do
+// that.
 func (c *Carrier) Stray(t testing.TB, key string, at time.Time) {
 	t.Helper()
 	c.mu.Lock()
@@ -121,7 +120,7 @@ func (c *Carrier) Stray(t testing.TB, key string, at time.Time) {
 	c.report(p, p.Status, at)
 }
 
-// Repeat puts the last update into the feed again, under a new sequence number.
+// Repeat adds the last update to the feed again, with a new sequence number.
 func (c *Carrier) Repeat() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,7 +137,7 @@ func (c *Carrier) Spoil(field string, value any) {
 	c.updates[len(c.updates)-1][field] = value
 }
 
-// Status is the carrier's own truth about a key, "" when it has never seen it.
+// Status returns the carrier's status of a key, or "" for an unknown key.
 func (c *Carrier) Status(key string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,7 +147,7 @@ func (c *Carrier) Status(key string) string {
 	return ""
 }
 
-// Requests lists method and path of everything asked so far.
+// Requests lists the method and path of every request so far.
 func (c *Carrier) Requests() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,5 +263,5 @@ func (c *Carrier) page(r *http.Request) (int, any) {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a client that is gone asks again
+	_ = json.NewEncoder(w).Encode(body) // the client may have left
 }

@@ -1,0 +1,259 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/postgres"
+	"eventshop.example/pkg/retry"
+)
+
+// errMoved is the error of a filler whose version was moved by another one.
+var errMoved = errs.New(errs.Transient, "another process moves the version's positions")
+
+// record is a record of a set.
+type record struct {
+	*kgo.Record
+	refused error // why the database does not take it; it is listed
+}
+
+func (r record) place() retry.Place {
+	return retry.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+}
+
+// apply adds records to the version, in one transaction. When the database refuses the set, halving
+// finds the record at fault, which is listed.
+func (f *filler[F]) apply(ctx context.Context, records []record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	err := postgres.InTx(ctx, f.cfg.Pool, func(tx pgx.Tx) error { return f.applyIn(ctx, tx, records) })
+	if err == nil {
+		return nil
+	}
+	err = postgres.Settle(ctx, f.cfg.Pool, err)
+	switch {
+	case errors.Is(err, errOver), errs.KindOf(err) == errs.Transient, ctx.Err() != nil:
+		return err
+	case len(records) > 1:
+		half := len(records) / 2
+		if err := f.apply(ctx, records[:half]); err != nil {
+			return err
+		}
+		return f.apply(ctx, records[half:])
+	case records[0].refused != nil:
+		return err // not even listing it works
+	}
+	records[0].refused = err
+	return f.apply(ctx, records)
+}
+
+// at returns the partition of a record.
+func (f *filler[F]) at(r record) partition {
+	for id, name := range f.src.names {
+		if name == r.Topic {
+			return partition{id, r.Partition}
+		}
+	}
+	return partition{number: r.Partition} // not reached: the source reads known topics
+}
+
+// applyIn adds records to the version within a transaction that ends with it.
+func (f *filler[F]) applyIn(ctx context.Context, tx pgx.Tx, records []record) error {
+	if _, _, err := f.lease(ctx, tx, f.run); err != nil { // locks the version's row
+		return err
+	}
+	if err := f.move(ctx, tx, records); err != nil {
+		return err
+	}
+	events, failures, err := f.events(ctx, tx, records)
+	if err != nil {
+		return err
+	}
+	applied, refused, err := f.add(ctx, tx, events)
+	if err != nil {
+		return err
+	}
+	if err := list(ctx, tx, f.v.id(), append(failures, refused...)...); err != nil {
+		return err
+	}
+	f.read += int64(len(records))
+	f.metrics.applied(f.v.id(), applied)
+	return nil
+}
+
+// events returns what the records mean to the version, and the records that mean nothing that could be
+// known. What operators decided about the group's dead letters replaces the records.
+func (f *filler[F]) events(ctx context.Context, tx pgx.Tx, records []record) (events []Event[F], failures []Failure, err error) {
+	originals := make([]retry.Record, len(records))
+	for i, r := range records {
+		originals[i] = original(r.Record)
+	}
+	decisions, err := f.cfg.Failed.Decisions(ctx, tx, originals)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, r := range records {
+		read := r.Record
+		failed := func(why error) {
+			failures = append(failures, Failure{Place: r.place(), Reason: reasonOf(why)})
+		}
+		switch d, given := decisions[r.place()]; {
+		case given && d.Discarded:
+			continue
+		case given && d.Open != "":
+			failed(errors.New(d.Open))
+			continue
+		case given:
+			read = kafkaRecord(*d.Record)
+		}
+		if r.refused != nil {
+			failed(r.refused)
+			continue
+		}
+		e, ok, err := f.cfg.Read(ctx, read)
+		switch {
+		case err != nil && errs.KindOf(err) == errs.Transient:
+			return nil, nil, fmt.Errorf("record %s: %w", originals[i].Place(), err)
+		case err != nil:
+			failed(err)
+		case ok:
+			e.Topic, e.Partition, e.Offset = r.Topic, r.Partition, r.Offset
+			events = append(events, e)
+		}
+	}
+	return events, failures, nil
+}
+
+// add adds the events that are new to the version.
+func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (applied int, refused []Failure, err error) {
+	fresh, err := f.fresh(ctx, tx, f.taken(f.v, events))
+	if err != nil || len(fresh) == 0 {
+		return 0, nil, err
+	}
+	rows, failures, _ := foldAll(f.v, fresh)
+	if err := f.saveRows(ctx, tx, f.v, rows); err != nil {
+		return 0, nil, err
+	}
+	if _, err := tx.Exec(ctx, `SET LOCAL search_path TO DEFAULT`); err != nil {
+		return 0, nil, fmt.Errorf("leave the schema of %s: %w", f.v.id(), err)
+	}
+	return len(fresh) - len(failures), failuresOf(failures), nil
+}
+
+// fresh notes the facts and returns the events that are new. The facts are the largest part of a
+// filling; COPY takes them.
+func (f *filler[F]) fresh(ctx context.Context, tx pgx.Tx, events []Event[F]) ([]Event[F], error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	type fact struct {
+		key string
+		id  uuid.UUID
+	}
+	waiting := make(map[fact]Event[F], len(events))
+	rows := make([][]any, 0, len(events))
+	for _, e := range events {
+		n := fact{e.Key, e.ID}
+		if _, twice := waiting[n]; !twice {
+			waiting[n] = e
+			rows = append(rows, []any{e.Key, e.ID})
+		}
+	}
+	if _, err := tx.Exec(ctx, `CREATE TEMP TABLE IF NOT EXISTS incoming_facts (key text, event_id uuid) ON COMMIT DROP`); err != nil {
+		return nil, fmt.Errorf("make room for facts: %w", err)
+	}
+	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"incoming_facts"}, []string{"key", "event_id"}, pgx.CopyFromRows(rows)); err != nil {
+		return nil, fmt.Errorf("copy facts: %w", err)
+	}
+	found, err := tx.Query(ctx, `
+		WITH incoming AS (DELETE FROM incoming_facts RETURNING key, event_id)
+		INSERT INTO public.projection_facts (projection, version, key, event_id)
+		SELECT $1, $2, key, event_id FROM incoming ORDER BY event_id, key
+		ON CONFLICT DO NOTHING RETURNING key, event_id`, f.v.Projection, f.v.Number)
+	var fresh []Event[F]
+	if err == nil {
+		var n fact
+		_, err = pgx.ForEachRow(found, []any{&n.key, &n.id}, func() error {
+			fresh = append(fresh, waiting[n])
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("note facts: %w", err)
+	}
+	return fresh, nil
+}
+
+// move moves the version's positions behind the records. They must be where this filler left them.
+func (f *filler[F]) move(ctx context.Context, tx pgx.Tx, records []record) error {
+	stored, err := ofVersion(ctx, tx, f.v.id())
+	if err != nil {
+		return err
+	}
+	to := positions{}
+	for _, r := range records {
+		at := f.at(r)
+		if _, begun := to[at]; !begun && stored[at] > r.Offset {
+			return errMoved
+		}
+		to[at] = r.Offset + 1
+	}
+	names, ids, numbers, offsets := []string{}, []uuid.UUID{}, []int32{}, []int64{}
+	for at, offset := range to {
+		names, ids = append(names, f.src.names[at.topic]), append(ids, at.topic)
+		numbers, offsets = append(numbers, at.number), append(offsets, offset)
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO public.projection_positions AS p (projection, version, topic, topic_id, topic_partition, next_offset)
+		SELECT $1, $2, n.* FROM unnest($3::text[], $4::uuid[], $5::int[], $6::bigint[]) AS n
+		ON CONFLICT (projection, version, topic_id, topic_partition) DO UPDATE SET next_offset = excluded.next_offset`,
+		f.v.Projection, f.v.Number, names, ids, numbers, offsets)
+	if err != nil {
+		return fmt.Errorf("move positions of %s: %w", f.v.id(), err)
+	}
+	return nil
+}
+
+// clear empties the version's tables.
+func (f *filler[F]) clear(ctx context.Context, run int) error {
+	return postgres.InTx(ctx, f.cfg.Pool, func(tx pgx.Tx) error { return clearIn(ctx, tx, f.v.id(), f.v.Base, f.v.Tables, run) })
+}
+
+// clearIn empties the tables of a version whose rows nothing writes or reads. Queries that began before
+// keep their snapshot.
+func clearIn(ctx context.Context, tx pgx.Tx, v id, base bool, tables []string, run int) error {
+	var locked bool
+	err := tx.QueryRow(ctx, `SELECT true FROM public.projection_versions WHERE projection = $1 AND version = $2 AND run = $3 AND NOT cleared FOR UPDATE`,
+		v.projection, v.number, run).Scan(&locked)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return errOver
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", v, err)
+	}
+	for _, t := range tables {
+		name := pgx.Identifier{Schema(v.projection, v.number), t}
+		if base {
+			name[0] = "public"
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM `+name.Sanitize()); err != nil {
+			return fmt.Errorf("empty %s of %s: %w", t, v, err)
+		}
+	}
+	for _, t := range []string{"projection_facts", "projection_positions", "projection_failures"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM public.`+t+` WHERE projection = $1 AND version = $2`, v.projection, v.number); err != nil {
+			return fmt.Errorf("empty %s of %s: %w", t, v, err)
+		}
+	}
+	if _, err := tx.Exec(ctx, `UPDATE public.projection_versions SET cleared = true WHERE projection = $1 AND version = $2`, v.projection, v.number); err != nil {
+		return fmt.Errorf("note that %s is empty: %w", v, err)
+	}
+	return nil
+}

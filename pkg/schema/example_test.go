@@ -1,0 +1,71 @@
+package schema_test
+
+import (
+	"context"
+	"fmt"
+
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/schema"
+	"eventshop.example/pkg/schema/schematest"
+)
+
+// The event of two releases of a service, each in a package of its own in real life. Release 2 has
+// added a field with a default, the one change that readers and writers of both releases survive.
+type (
+	releaseOne struct {
+		Parcel string `avro:"parcel"`
+	}
+	releaseTwo struct {
+		Parcel string `avro:"parcel"`
+		Locker string `avro:"locker"`
+	}
+)
+
+const (
+	schemaOne = `{"type":"record","name":"lockers.v1.ParcelStored","fields":[{"name":"parcel","type":"string"}]}`
+	schemaTwo = `{"type":"record","name":"lockers.v1.ParcelStored","fields":[
+		{"name":"parcel","type":"string"},{"name":"locker","type":"string","default":"unknown"}]}`
+)
+
+func (releaseOne) EventType() string      { return "ParcelStored" }
+func (releaseOne) AvroSchema() string     { return schemaOne }
+func (e releaseOne) AggregateKey() string { return e.Parcel }
+func (releaseTwo) EventType() string      { return "ParcelStored" }
+func (releaseTwo) AvroSchema() string     { return schemaTwo }
+func (e releaseTwo) AggregateKey() string { return e.Parcel }
+
+// A reader of release 2 decodes what release 1 wrote, and the other way round. The value names the
+// schema that it was written with, and the registry has it.
+func ExampleCodec() {
+	ctx := context.Background()
+	registry, stop := schematest.New()
+	defer stop()
+	stored := event.Family{Topic: "parcels", AggregateType: "Parcel", Namespace: "lockers.v1"}
+	codecOf := func(t event.Type) *schema.Codec {
+		return schema.NewCodec(schema.NewClient(registry.URL), event.NewCatalogue(t))
+	}
+	typeOne, typeTwo := event.Describe[releaseOne](stored), event.Describe[releaseTwo](stored)
+	one, two := codecOf(typeOne), codecOf(typeTwo)
+
+	fmt.Println("two reads one:", schema.Compatible(schemaTwo, schemaOne), "- one reads two:", schema.Compatible(schemaOne, schemaTwo))
+
+	old, err := one.Encode(ctx, releaseOne{Parcel: "p-1"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e, err := two.Decode(ctx, typeTwo, old)
+	fmt.Printf("%+v %v\n", e, err)
+
+	recent, err := two.Encode(ctx, releaseTwo{Parcel: "p-2", Locker: "7"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e, err = one.Decode(ctx, typeOne, recent)
+	fmt.Printf("%+v %v\n", e, err)
+	// Output:
+	// two reads one: <nil> - one reads two: <nil>
+	// &{Parcel:p-1 Locker:unknown} <nil>
+	// &{Parcel:p-2} <nil>
+}

@@ -1,0 +1,7 @@
+package sample
+
+import "os"
+
+func dropped(f *os.File) { f.Sync() }
+
+var _ = dropped
