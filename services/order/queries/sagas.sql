@@ -10,7 +10,12 @@ ON CONFLICT (order_id) DO UPDATE SET version = excluded.version, status = exclud
     attention_reason = excluded.attention_reason, attention_detail = excluded.attention_detail;
 
 -- name: PendingOrders :many
-SELECT order_id FROM sagas WHERE order_id = ANY (@order_ids::uuid[]) AND status = 'PENDING';
+-- Those of the given orders that are PENDING, and the oldest of all PENDING orders: of all times, and since an id.
+SELECT order_id, false AS oldest FROM sagas WHERE order_id = ANY (@order_ids::uuid[]) AND status = 'PENDING'
+UNION ALL
+(SELECT order_id, true FROM saga_deadlines ORDER BY order_id LIMIT 1)
+UNION ALL
+(SELECT order_id, true FROM saga_deadlines WHERE order_id >= @since::uuid ORDER BY order_id LIMIT 1);
 
 -- name: EndSagas :exec
 DELETE FROM sagas WHERE order_id = ANY (@order_ids::uuid[]);

@@ -111,22 +111,37 @@ func (q *Queries) ListSagas(ctx context.Context, arg ListSagasParams) ([]Saga, e
 }
 
 const pendingOrders = `-- name: PendingOrders :many
-SELECT order_id FROM sagas WHERE order_id = ANY ($1::uuid[]) AND status = 'PENDING'
+SELECT order_id, false AS oldest FROM sagas WHERE order_id = ANY ($1::uuid[]) AND status = 'PENDING'
+UNION ALL
+(SELECT order_id, true FROM saga_deadlines ORDER BY order_id LIMIT 1)
+UNION ALL
+(SELECT order_id, true FROM saga_deadlines WHERE order_id >= $2::uuid ORDER BY order_id LIMIT 1)
 `
 
-func (q *Queries) PendingOrders(ctx context.Context, orderIds []uuid.UUID) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, pendingOrders, orderIds)
+type PendingOrdersParams struct {
+	OrderIds []uuid.UUID
+	Since    uuid.UUID
+}
+
+type PendingOrdersRow struct {
+	OrderID uuid.UUID
+	Oldest  bool
+}
+
+// Those of the given orders that are PENDING, and the oldest of all PENDING orders: of all times, and since an id.
+func (q *Queries) PendingOrders(ctx context.Context, arg PendingOrdersParams) ([]PendingOrdersRow, error) {
+	rows, err := q.db.Query(ctx, pendingOrders, arg.OrderIds, arg.Since)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []uuid.UUID
+	var items []PendingOrdersRow
 	for rows.Next() {
-		var order_id uuid.UUID
-		if err := rows.Scan(&order_id); err != nil {
+		var i PendingOrdersRow
+		if err := rows.Scan(&i.OrderID, &i.Oldest); err != nil {
 			return nil, err
 		}
-		items = append(items, order_id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
