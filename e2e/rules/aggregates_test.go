@@ -11,10 +11,11 @@ import (
 // aggregates lists the files that each aggregate has in addition to the common ones. The package
 // comment names each of them.
 var aggregates = map[string][]string{
-	"order":        {"draft.go", "draft_events.go", "draft_test.go", "emit.go", "events.go", "events_test.go", "order.go", "order_test.go", "place.go", "upcast.go", "upcast_test.go"},
-	"payment":      {},
-	"inventory":    {"allocate.go", "allocate_test.go"},
-	"shipping":     {},
+	"order":        {"command.go", "command_test.go", "draft.go", "draft_events.go", "draft_test.go", "emit.go", "events.go", "events_test.go", "order.go", "order_test.go", "place.go", "upcast.go", "upcast_test.go"},
+	"payment":      {"command.go", "command_test.go"},
+	"inventory":    {"allocate.go", "allocate_test.go", "command.go", "command_test.go"},
+	"shipping":     {"command.go", "command_test.go"},
+	"orchestrator": {"definition.go"},
 	"notification": {"mail.go", "mail_test.go", "style.go"},
 }
 

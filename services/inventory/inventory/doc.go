@@ -12,4 +12,7 @@
 // decision.go ([Action], [Effect], [Decision]) and transitions.go ([Decide], the total table). Only
 // this aggregate has allocate.go ([Allocate], [Merge]), which decides what an order can reserve of
 // the stock. Its [Decision] lists no facts.
+//
+// The file command.go ([AnswerTo]) says how a command of the orchestrated saga is answered that emits no
+// event. Aggregates that take commands have it.
 package inventory

@@ -14,7 +14,17 @@ const (
 	ShipmentDispatched Input = "ShipmentDispatched"
 )
 
+// Commands of the orchestrated saga. The first carries the items and says that the order is paid, the
+// second says what an event that starts compensation says.
+const (
+	ReserveInventory Input = "ReserveInventory"
+	ReleaseInventory Input = "ReleaseInventory" // or forbid the reservation
+)
+
 // Inputs lists all inputs.
 func Inputs() []Input {
-	return []Input{OrderCreated, PaymentCompleted, PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled, ShipmentDispatched}
+	return []Input{
+		OrderCreated, PaymentCompleted, PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled, ShipmentDispatched,
+		ReserveInventory, ReleaseInventory,
+	}
 }

@@ -11,32 +11,34 @@ func Decide(s State, in Input) Decision {
 			return Decision{Wait, AwaitingPayment, NoEffect}
 		case PaymentCompleted:
 			return Decision{Wait, AwaitingItems, NoEffect}
-		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled:
+		case ReserveInventory:
+			return Decision{Apply, Reserved, Reserve}
+		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled, ReleaseInventory:
 			return Decision{Compensate, Cancelled, NoEffect}
 		}
 	case AwaitingPayment:
 		switch in {
 		case OrderCreated:
 			return Decision{Duplicate, s, NoEffect}
-		case PaymentCompleted:
+		case PaymentCompleted, ReserveInventory:
 			return Decision{Apply, Reserved, Reserve}
-		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled:
+		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled, ReleaseInventory:
 			return Decision{Compensate, Cancelled, NoEffect}
 		}
 	case AwaitingItems:
 		switch in {
-		case OrderCreated:
+		case OrderCreated, ReserveInventory:
 			return Decision{Apply, Reserved, Reserve}
 		case PaymentCompleted:
 			return Decision{Duplicate, s, NoEffect}
-		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled:
+		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled, ReleaseInventory:
 			return Decision{Compensate, Cancelled, NoEffect}
 		}
 	case Reserved:
 		switch in {
-		case OrderCreated, PaymentCompleted:
+		case OrderCreated, PaymentCompleted, ReserveInventory:
 			return Decision{Duplicate, s, NoEffect}
-		case ShipmentFailed, ShipmentCancelled:
+		case ShipmentFailed, ShipmentCancelled, ReleaseInventory:
 			return Decision{Compensate, Released, Release}
 		case ShipmentDispatched:
 			return Decision{Apply, Shipped, Ship}
@@ -45,18 +47,18 @@ func Decide(s State, in Input) Decision {
 		// PaymentCompleted, which led to this state.
 	case Rejected, Released:
 		switch in {
-		case OrderCreated, PaymentCompleted, PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled:
+		case OrderCreated, PaymentCompleted, ReserveInventory, PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled, ReleaseInventory:
 			return Decision{Duplicate, s, NoEffect} // nothing is reserved, so there is nothing to compensate
 		}
 	case Cancelled:
 		switch in {
-		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled:
+		case PaymentFailed, PaymentVoided, ShipmentFailed, ShipmentCancelled, ReleaseInventory:
 			return Decision{Duplicate, s, NoEffect}
 		}
-		// OrderCreated and PaymentCompleted are the late steps that the tombstone is for.
+		// OrderCreated, PaymentCompleted and ReserveInventory are the late steps that the tombstone is for.
 	case Shipped:
 		switch in {
-		case OrderCreated, PaymentCompleted, ShipmentDispatched:
+		case OrderCreated, PaymentCompleted, ReserveInventory, ShipmentDispatched:
 			return Decision{Duplicate, s, NoEffect}
 		}
 		// Dispatch is the pivot: after it, the pieces are never released.

@@ -12,6 +12,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Compensate, Cancelled, NoEffect},
 		ShipmentCancelled:  {Compensate, Cancelled, NoEffect},
 		ShipmentDispatched: {Refuse, None, NoEffect},
+		ReserveInventory:   {Apply, Reserved, Reserve},
+		ReleaseInventory:   {Compensate, Cancelled, NoEffect},
 	},
 	AwaitingPayment: {
 		OrderCreated:       {Duplicate, AwaitingPayment, NoEffect},
@@ -21,6 +23,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Compensate, Cancelled, NoEffect},
 		ShipmentCancelled:  {Compensate, Cancelled, NoEffect},
 		ShipmentDispatched: {Refuse, AwaitingPayment, NoEffect},
+		ReserveInventory:   {Apply, Reserved, Reserve},
+		ReleaseInventory:   {Compensate, Cancelled, NoEffect},
 	},
 	AwaitingItems: {
 		OrderCreated:       {Apply, Reserved, Reserve},
@@ -30,6 +34,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Compensate, Cancelled, NoEffect},
 		ShipmentCancelled:  {Compensate, Cancelled, NoEffect},
 		ShipmentDispatched: {Refuse, AwaitingItems, NoEffect},
+		ReserveInventory:   {Apply, Reserved, Reserve},
+		ReleaseInventory:   {Compensate, Cancelled, NoEffect},
 	},
 	Reserved: {
 		OrderCreated:       {Duplicate, Reserved, NoEffect},
@@ -39,6 +45,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Compensate, Released, Release},
 		ShipmentCancelled:  {Compensate, Released, Release},
 		ShipmentDispatched: {Apply, Shipped, Ship},
+		ReserveInventory:   {Duplicate, Reserved, NoEffect},
+		ReleaseInventory:   {Compensate, Released, Release},
 	},
 	Rejected: {
 		OrderCreated:       {Duplicate, Rejected, NoEffect},
@@ -48,6 +56,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Duplicate, Rejected, NoEffect},
 		ShipmentCancelled:  {Duplicate, Rejected, NoEffect},
 		ShipmentDispatched: {Refuse, Rejected, NoEffect},
+		ReserveInventory:   {Duplicate, Rejected, NoEffect},
+		ReleaseInventory:   {Duplicate, Rejected, NoEffect},
 	},
 	Released: {
 		OrderCreated:       {Duplicate, Released, NoEffect},
@@ -57,6 +67,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Duplicate, Released, NoEffect},
 		ShipmentCancelled:  {Duplicate, Released, NoEffect},
 		ShipmentDispatched: {Refuse, Released, NoEffect},
+		ReserveInventory:   {Duplicate, Released, NoEffect},
+		ReleaseInventory:   {Duplicate, Released, NoEffect},
 	},
 	Cancelled: {
 		OrderCreated:       {Refuse, Cancelled, NoEffect},
@@ -66,6 +78,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Duplicate, Cancelled, NoEffect},
 		ShipmentCancelled:  {Duplicate, Cancelled, NoEffect},
 		ShipmentDispatched: {Refuse, Cancelled, NoEffect},
+		ReserveInventory:   {Refuse, Cancelled, NoEffect},
+		ReleaseInventory:   {Duplicate, Cancelled, NoEffect},
 	},
 	Shipped: {
 		OrderCreated:       {Duplicate, Shipped, NoEffect},
@@ -75,6 +89,8 @@ var want = map[State]map[Input]Decision{
 		ShipmentFailed:     {Refuse, Shipped, NoEffect},
 		ShipmentCancelled:  {Refuse, Shipped, NoEffect},
 		ShipmentDispatched: {Duplicate, Shipped, NoEffect},
+		ReserveInventory:   {Duplicate, Shipped, NoEffect},
+		ReleaseInventory:   {Refuse, Shipped, NoEffect},
 	},
 }
 

@@ -19,4 +19,7 @@
 // reads the forms in which earlier releases stored them, order.go defines the [Order] that they fold
 // into, emit.go the events of a decision, and place.go the command that creates an order at once.
 // draft.go has the commands of drafts and their rules, and draft_events.go the events of drafts.
+//
+// The file command.go ([AnswerTo]) says how a command of the orchestrated saga is answered that emits no
+// event. Aggregates that take commands have it.
 package order

@@ -11,6 +11,12 @@ const (
 	PassDeadline        Input = "PassDeadline"        // the saga's deadline has passed
 )
 
+// Commands of the orchestrated saga.
+const (
+	ConfirmOrder Input = "ConfirmOrder" // carries the tracking id, as ShipmentScheduled does
+	CancelOrder  Input = "CancelOrder"  // everything is undone; carries the reason
+)
+
 // Events of other services.
 const (
 	PaymentFailed                Input = "PaymentFailed"
@@ -32,6 +38,7 @@ func Inputs() []Input {
 		PaymentFailed, PaymentRefunded, PaymentVoided, PaymentRefundFailed,
 		InventoryReservationFailed, ShipmentScheduled, ShipmentFailed,
 		ShipmentDispatched, ShipmentDelivered, ShipmentCancellationRejected,
+		ConfirmOrder, CancelOrder,
 	}
 }
 

@@ -15,7 +15,7 @@ func Decide(s State, in Input) Decision {
 		switch in {
 		case RequestCancellation, PassDeadline:
 			return Decision{Action: Compensate, Effect: BeginCancellation}
-		case ShipmentScheduled:
+		case ShipmentScheduled, ConfirmOrder:
 			return Decision{Action: Apply, Effect: Confirm}
 		case ShipmentDispatched:
 			return Decision{Action: Apply, Effect: Ship}
@@ -23,7 +23,7 @@ func Decide(s State, in Input) Decision {
 			return Decision{Action: Apply, Effect: Deliver}
 		case InventoryReservationFailed, ShipmentFailed:
 			return Decision{Action: Wait, Effect: NoteFailure} // the order ends when the money is returned
-		case PaymentFailed, PaymentRefunded, PaymentVoided:
+		case PaymentFailed, PaymentRefunded, PaymentVoided, CancelOrder:
 			return Decision{Action: Apply, Effect: Cancel}
 		case PaymentRefundFailed:
 			return Decision{Action: Apply, Effect: RaiseAttention}
@@ -32,14 +32,14 @@ func Decide(s State, in Input) Decision {
 		switch in {
 		case RequestCancellation:
 			return Decision{Action: Compensate, Effect: BeginCancellation}
-		case PassDeadline, ShipmentScheduled:
+		case PassDeadline, ShipmentScheduled, ConfirmOrder:
 			return Decision{Action: Duplicate}
 		case ShipmentDispatched:
 			return Decision{Action: Apply, Effect: Ship}
 		case ShipmentDelivered:
 			return Decision{Action: Apply, Effect: Deliver}
 		case PaymentFailed, PaymentRefunded, PaymentVoided, PaymentRefundFailed,
-			InventoryReservationFailed, ShipmentFailed:
+			InventoryReservationFailed, ShipmentFailed, CancelOrder:
 			return Decision{Action: Refuse, Effect: RaiseAttention} // no service was asked to cancel, so no service may compensate
 		}
 	case Cancelling:
@@ -56,14 +56,14 @@ func Decide(s State, in Input) Decision {
 			return Decision{Action: Apply, Effect: RejectCancellation} // the dispatch follows as a separate event
 		case InventoryReservationFailed, ShipmentFailed:
 			return Decision{Action: Wait, Effect: NoteFailure}
-		case PaymentFailed, PaymentRefunded, PaymentVoided:
+		case PaymentFailed, PaymentRefunded, PaymentVoided, CancelOrder:
 			return Decision{Action: Apply, Effect: Cancel}
 		case PaymentRefundFailed:
 			return Decision{Action: Apply, Effect: RaiseAttention}
 		}
 	case Shipped, Delivered:
 		switch in {
-		case PassDeadline, ShipmentScheduled, ShipmentDispatched:
+		case PassDeadline, ShipmentScheduled, ShipmentDispatched, ConfirmOrder:
 			return Decision{Action: Duplicate}
 		case ShipmentDelivered:
 			if s == Delivered {
@@ -73,18 +73,18 @@ func Decide(s State, in Input) Decision {
 		case ShipmentCancellationRejected:
 			return Decision{Action: Apply, Effect: RejectCancellation}
 		case PaymentFailed, PaymentRefunded, PaymentVoided, PaymentRefundFailed,
-			InventoryReservationFailed, ShipmentFailed:
+			InventoryReservationFailed, ShipmentFailed, CancelOrder:
 			return Decision{Action: Refuse, Effect: RaiseAttention} // the goods have left and the money was returned
 		}
 	case Cancelled:
 		switch in {
 		case RequestCancellation, PassDeadline, PaymentFailed, PaymentRefunded, PaymentVoided,
-			PaymentRefundFailed, InventoryReservationFailed, ShipmentFailed:
+			PaymentRefundFailed, InventoryReservationFailed, ShipmentFailed, CancelOrder:
 			return Decision{Action: Duplicate}
 		case ShipmentDispatched, ShipmentDelivered:
 			return Decision{Action: Refuse, Effect: RaiseAttention} // the money was returned and the goods have left
 		}
-		// ShipmentScheduled is refused. It arrives late when shipping scheduled the parcel before
+		// ConfirmOrder is refused, and so is ShipmentScheduled. They arrive late when shipping scheduled the parcel before
 		// it received the cancellation, and the refund arrived first on its own topic.
 	}
 	return Decision{Action: Refuse}

@@ -51,7 +51,9 @@ var want = map[order.State]string{
 		ShipmentFailed               refuse
 		ShipmentDispatched           refuse
 		ShipmentDelivered            refuse
-		ShipmentCancellationRejected refuse`,
+		ShipmentCancellationRejected refuse
+		ConfirmOrder                 refuse
+		CancelOrder                  refuse`,
 	order.Draft: `
 		RequestCancellation          refuse
 		PassDeadline                 refuse
@@ -64,7 +66,9 @@ var want = map[order.State]string{
 		ShipmentFailed               refuse
 		ShipmentDispatched           refuse
 		ShipmentDelivered            refuse
-		ShipmentCancellationRejected refuse`,
+		ShipmentCancellationRejected refuse
+		ConfirmOrder                 refuse
+		CancelOrder                  refuse`,
 	order.Discarded: `
 		RequestCancellation          refuse
 		PassDeadline                 refuse
@@ -77,7 +81,9 @@ var want = map[order.State]string{
 		ShipmentFailed               refuse
 		ShipmentDispatched           refuse
 		ShipmentDelivered            refuse
-		ShipmentCancellationRejected refuse`,
+		ShipmentCancellationRejected refuse
+		ConfirmOrder                 refuse
+		CancelOrder                  refuse`,
 	order.Pending: `
 		RequestCancellation          compensate begin cancellation
 		PassDeadline                 compensate begin cancellation
@@ -90,7 +96,9 @@ var want = map[order.State]string{
 		ShipmentFailed               wait note failure
 		ShipmentDispatched           apply ship
 		ShipmentDelivered            apply deliver
-		ShipmentCancellationRejected refuse`,
+		ShipmentCancellationRejected refuse
+		ConfirmOrder                 apply confirm
+		CancelOrder                  apply cancel`,
 	order.Confirmed: `
 		RequestCancellation          compensate begin cancellation
 		PassDeadline                 duplicate
@@ -103,7 +111,9 @@ var want = map[order.State]string{
 		ShipmentFailed               refuse raise attention
 		ShipmentDispatched           apply ship
 		ShipmentDelivered            apply deliver
-		ShipmentCancellationRejected refuse`,
+		ShipmentCancellationRejected refuse
+		ConfirmOrder                 duplicate
+		CancelOrder                  refuse raise attention`,
 	order.Shipped: `
 		RequestCancellation          refuse
 		PassDeadline                 duplicate
@@ -116,7 +126,9 @@ var want = map[order.State]string{
 		ShipmentFailed               refuse raise attention
 		ShipmentDispatched           duplicate
 		ShipmentDelivered            apply deliver
-		ShipmentCancellationRejected apply reject cancellation`,
+		ShipmentCancellationRejected apply reject cancellation
+		ConfirmOrder                 duplicate
+		CancelOrder                  refuse raise attention`,
 	order.Delivered: `
 		RequestCancellation          refuse
 		PassDeadline                 duplicate
@@ -129,7 +141,9 @@ var want = map[order.State]string{
 		ShipmentFailed               refuse raise attention
 		ShipmentDispatched           duplicate
 		ShipmentDelivered            duplicate
-		ShipmentCancellationRejected apply reject cancellation`,
+		ShipmentCancellationRejected apply reject cancellation
+		ConfirmOrder                 duplicate
+		CancelOrder                  refuse raise attention`,
 	order.Cancelling: `
 		RequestCancellation          duplicate
 		PassDeadline                 duplicate
@@ -142,7 +156,9 @@ var want = map[order.State]string{
 		ShipmentFailed               wait note failure
 		ShipmentDispatched           apply ship
 		ShipmentDelivered            apply deliver
-		ShipmentCancellationRejected apply reject cancellation`,
+		ShipmentCancellationRejected apply reject cancellation
+		ConfirmOrder                 refuse
+		CancelOrder                  apply cancel`,
 	order.Cancelled: `
 		RequestCancellation          duplicate
 		PassDeadline                 duplicate
@@ -155,7 +171,9 @@ var want = map[order.State]string{
 		ShipmentFailed               duplicate
 		ShipmentDispatched           refuse raise attention
 		ShipmentDelivered            refuse raise attention
-		ShipmentCancellationRejected refuse`,
+		ShipmentCancellationRejected refuse
+		ConfirmOrder                 refuse
+		CancelOrder                  duplicate`,
 }
 
 func TestDecideAnswersEveryPair(t *testing.T) {
@@ -177,7 +195,7 @@ func TestDecideAnswersEveryPair(t *testing.T) {
 			pairs++
 		}
 	}
-	if pairs != 9*12 {
+	if pairs != 9*14 {
 		t.Fatalf("%d pairs were compared", pairs)
 	}
 }
@@ -233,6 +251,12 @@ func TestEveryPair(t *testing.T) {
 		order.ShipmentCancellationRejected: {
 			order.None: refuse, order.Pending: refuse, order.Confirmed: refuse, order.Shipped: refuse,
 			order.Delivered: refuse, order.Cancelling: "apply OrderCancellationRejected", order.Cancelled: refuse},
+		order.ConfirmOrder: {
+			order.None: refuse, order.Pending: "apply OrderConfirmed", order.Confirmed: dup, order.Shipped: dup,
+			order.Delivered: dup, order.Cancelling: refuse, order.Cancelled: refuse},
+		order.CancelOrder: {
+			order.None: refuse, order.Pending: cancel, order.Confirmed: alarm, order.Shipped: alarm,
+			order.Delivered: alarm, order.Cancelling: cancel, order.Cancelled: dup},
 	}
 	for _, k := range order.Inputs() {
 		for _, s := range order.States() {

@@ -17,4 +17,7 @@
 // decision.go ([Action], [Effect], [Fact], [Decision]) and transitions.go ([Decide], the total
 // table). Only this aggregate has [State.Returning], which selects the payments that the worker
 // works on, and the field Attention of [Decision].
+//
+// The file command.go ([AnswerTo]) says how a command of the orchestrated saga is answered that emits no
+// event. Aggregates that take commands have it.
 package payment

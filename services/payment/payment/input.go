@@ -32,6 +32,13 @@ const (
 	RetryRefund   Input = "RetryRefund"   // an operator starts another round
 )
 
+// Commands of the orchestrated saga. The first says what OrderCreated says, the second what an event
+// that starts compensation says.
+const (
+	ChargePayment Input = "ChargePayment"
+	RefundPayment Input = "RefundPayment" // or void the charge
+)
+
 // Inputs lists all inputs.
 func Inputs() []Input {
 	return []Input{
@@ -39,5 +46,6 @@ func Inputs() []Input {
 		ChargeCaptured, ChargeDeclined, ChargeStopped,
 		VoidConfirmed, VoidDeclined, VoidTooLate, RefundMade,
 		AttemptsSpent, RetryRefund,
+		ChargePayment, RefundPayment,
 	}
 }

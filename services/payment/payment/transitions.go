@@ -43,7 +43,7 @@ func contradict(s State) Decision { return Decision{Action: Refuse, Next: s, Att
 
 func decideNone(in Input) Decision {
 	switch in {
-	case OrderCreated:
+	case OrderCreated, ChargePayment:
 		return Decision{Action: Apply, Next: None, Effect: Charge}
 	case ChargeCaptured:
 		return apply(Completed, PaymentCompleted)
@@ -53,7 +53,7 @@ func decideNone(in Input) Decision {
 		// This service moves to Voiding before it voids, so a person has voided the key at the
 		// gateway. No money is held, and the saga's deadline will end the order.
 		return Decision{Action: Wait, Next: None}
-	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled:
+	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, RefundPayment:
 		// A charge may be in progress, or a process may have made it and died before it recorded
 		// the answer. From now on the state refuses a charge, and the gateway knows whether there
 		// was one.
@@ -64,9 +64,9 @@ func decideNone(in Input) Decision {
 
 func decideCompleted(in Input) Decision {
 	switch in {
-	case OrderCreated, ChargeCaptured:
+	case OrderCreated, ChargePayment, ChargeCaptured:
 		return duplicate(Completed)
-	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled:
+	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, RefundPayment:
 		return compensate(Refunding)
 	case ChargeDeclined, ChargeStopped:
 		return contradict(Completed)
@@ -77,12 +77,12 @@ func decideCompleted(in Input) Decision {
 // decideNothingTaken decides in the two states in which no money was taken.
 func decideNothingTaken(s State, in Input) Decision {
 	switch in {
-	case OrderCreated:
+	case OrderCreated, ChargePayment:
 		if s == Voided {
 			return refuse(s) // the late step that the tombstone is for
 		}
 		return duplicate(s)
-	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, AttemptsSpent:
+	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, RefundPayment, AttemptsSpent:
 		return duplicate(s)
 	case ChargeDeclined, ChargeStopped, VoidConfirmed:
 		// This is no contradiction. A charge that the gateway refuses counts as declined once its
@@ -103,9 +103,9 @@ func decideNothingTaken(s State, in Input) Decision {
 
 func decideVoiding(in Input) Decision {
 	switch in {
-	case OrderCreated:
+	case OrderCreated, ChargePayment:
 		return refuse(Voiding) // the late step; only its amount is stored
-	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled:
+	case InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, RefundPayment:
 		return duplicate(Voiding)
 	case ChargeCaptured, VoidTooLate:
 		// PaymentCompleted is emitted although the capture will be refunded. The capture is a fact,
@@ -128,7 +128,7 @@ func decideVoiding(in Input) Decision {
 
 func decideRefunding(in Input) Decision {
 	switch in {
-	case OrderCreated, InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, ChargeCaptured, VoidTooLate:
+	case OrderCreated, ChargePayment, InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, RefundPayment, ChargeCaptured, VoidTooLate:
 		return duplicate(Refunding)
 	case ChargeDeclined, ChargeStopped, VoidConfirmed, VoidDeclined:
 		return contradict(Refunding)
@@ -146,7 +146,7 @@ func decideRefunding(in Input) Decision {
 
 func decideRefunded(in Input) Decision {
 	switch in {
-	case OrderCreated, InventoryReservationFailed, ShipmentFailed, ShipmentCancelled,
+	case OrderCreated, ChargePayment, InventoryReservationFailed, ShipmentFailed, ShipmentCancelled, RefundPayment,
 		ChargeCaptured, VoidTooLate, RefundMade, AttemptsSpent:
 		return duplicate(Refunded)
 	case ChargeDeclined, ChargeStopped, VoidConfirmed, VoidDeclined:
@@ -157,7 +157,7 @@ func decideRefunded(in Input) Decision {
 
 func decideRefundFailed(in Input) Decision {
 	switch in {
-	case OrderCreated, InventoryReservationFailed, ShipmentFailed, ShipmentCancelled,
+	case OrderCreated, ChargePayment, InventoryReservationFailed, ShipmentFailed, ShipmentCancelled,
 		ChargeCaptured, VoidTooLate, AttemptsSpent:
 		return duplicate(RefundFailed)
 	case ChargeDeclined, ChargeStopped, VoidConfirmed, VoidDeclined:
@@ -165,7 +165,8 @@ func decideRefundFailed(in Input) Decision {
 	case RefundMade:
 		// An attempt was in progress when the attempts were used up.
 		return apply(Refunded, PaymentRefunded)
-	case RetryRefund:
+	case RetryRefund, RefundPayment:
+		// The orchestrator repeats its command only when an operator asks for another round.
 		return apply(Refunding)
 	}
 	return refuse(RefundFailed)

@@ -25,7 +25,9 @@ var want = map[State]string{
 		VoidTooLate                refuse
 		RefundMade                 refuse
 		AttemptsSpent              refuse
-		RetryRefund                refuse`,
+		RetryRefund                refuse
+		ChargePayment              apply charge
+		RefundPayment              compensate VOIDING`,
 	Completed: `
 		OrderCreated               duplicate
 		InventoryReservationFailed compensate REFUNDING
@@ -39,7 +41,9 @@ var want = map[State]string{
 		VoidTooLate                refuse
 		RefundMade                 refuse
 		AttemptsSpent              refuse
-		RetryRefund                refuse`,
+		RetryRefund                refuse
+		ChargePayment              duplicate
+		RefundPayment              compensate REFUNDING`,
 	Failed: `
 		OrderCreated               duplicate
 		InventoryReservationFailed duplicate
@@ -53,7 +57,9 @@ var want = map[State]string{
 		VoidTooLate                compensate REFUNDING PaymentCompleted !
 		RefundMade                 refuse
 		AttemptsSpent              duplicate
-		RetryRefund                refuse`,
+		RetryRefund                refuse
+		ChargePayment              duplicate
+		RefundPayment              duplicate`,
 	Voiding: `
 		OrderCreated               refuse
 		InventoryReservationFailed duplicate
@@ -67,7 +73,9 @@ var want = map[State]string{
 		VoidTooLate                compensate REFUNDING PaymentCompleted
 		RefundMade                 refuse
 		AttemptsSpent              wait PaymentRefundFailed !
-		RetryRefund                apply`,
+		RetryRefund                apply
+		ChargePayment              refuse
+		RefundPayment              duplicate`,
 	Voided: `
 		OrderCreated               refuse
 		InventoryReservationFailed duplicate
@@ -81,7 +89,9 @@ var want = map[State]string{
 		VoidTooLate                compensate REFUNDING PaymentCompleted !
 		RefundMade                 refuse
 		AttemptsSpent              duplicate
-		RetryRefund                refuse`,
+		RetryRefund                refuse
+		ChargePayment              refuse
+		RefundPayment              duplicate`,
 	Refunding: `
 		OrderCreated               duplicate
 		InventoryReservationFailed duplicate
@@ -95,7 +105,9 @@ var want = map[State]string{
 		VoidTooLate                duplicate
 		RefundMade                 apply REFUNDED PaymentRefunded
 		AttemptsSpent              apply REFUND_FAILED PaymentRefundFailed !
-		RetryRefund                apply`,
+		RetryRefund                apply
+		ChargePayment              duplicate
+		RefundPayment              duplicate`,
 	Refunded: `
 		OrderCreated               duplicate
 		InventoryReservationFailed duplicate
@@ -109,7 +121,9 @@ var want = map[State]string{
 		VoidTooLate                duplicate
 		RefundMade                 duplicate
 		AttemptsSpent              duplicate
-		RetryRefund                refuse`,
+		RetryRefund                refuse
+		ChargePayment              duplicate
+		RefundPayment              duplicate`,
 	RefundFailed: `
 		OrderCreated               duplicate
 		InventoryReservationFailed duplicate
@@ -123,7 +137,9 @@ var want = map[State]string{
 		VoidTooLate                duplicate
 		RefundMade                 apply REFUNDED PaymentRefunded
 		AttemptsSpent              duplicate
-		RetryRefund                apply REFUNDING`,
+		RetryRefund                apply REFUNDING
+		ChargePayment              duplicate
+		RefundPayment              apply REFUNDING`,
 }
 
 // cell parses one line of the table after its input.
@@ -163,7 +179,7 @@ func TestDecideAnswersEveryPair(t *testing.T) {
 			pairs++
 		}
 	}
-	if pairs != 8*13 {
+	if pairs != 8*15 {
 		t.Fatalf("%d pairs were compared", pairs)
 	}
 }

@@ -17,4 +17,7 @@
 // decision.go ([Action], [Effect], [Fact], [Decision]) and transitions.go ([Decide], the total
 // table). Only this aggregate has [EmitDispatchOnce] and [DropRejection]. They remove facts from a
 // decision that the service has emitted before, which the state does not show.
+//
+// The file command.go ([AnswerTo]) says how a command of the orchestrated saga is answered that emits no
+// event. Aggregates that take commands have it.
 package shipping

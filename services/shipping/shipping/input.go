@@ -27,11 +27,19 @@ const (
 	ParcelDelivered  Input = "ParcelDelivered"
 )
 
+// Commands of the orchestrated saga. The first carries the address and says that the goods are
+// reserved, the second says what OrderCancellationRequested says.
+const (
+	ScheduleShipment Input = "ScheduleShipment"
+	CancelShipment   Input = "CancelShipment" // or forbid the booking
+)
+
 // Inputs lists all inputs.
 func Inputs() []Input {
 	return []Input{
 		OrderCreated, InventoryReserved, InventoryReservationFailed, PaymentFailed, OrderCancellationRequested,
 		CarrierAccepted, CarrierRefused, CarrierStopped, CarrierCancelled, CarrierDeparted,
 		ParcelDispatched, ParcelDelivered,
+		ScheduleShipment, CancelShipment,
 	}
 }

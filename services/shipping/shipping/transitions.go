@@ -14,7 +14,9 @@ func Decide(s State, in Input) Decision {
 		return onInventoryReserved(s)
 	case InventoryReservationFailed, PaymentFailed:
 		return onAbandoned(s)
-	case OrderCancellationRequested:
+	case ScheduleShipment:
+		return onScheduleShipment(s)
+	case OrderCancellationRequested, CancelShipment:
 		return onCancellationRequested(s)
 	case CarrierAccepted, CarrierRefused, CarrierStopped:
 		return onScheduleAnswer(s, in)
@@ -59,6 +61,17 @@ func onInventoryReserved(s State) Decision {
 	return duplicate(s)
 }
 
+// onScheduleShipment decides on the command that brings the address and the goods at once.
+func onScheduleShipment(s State) Decision {
+	switch s {
+	case None, AwaitingReservation, AwaitingAddress:
+		return Decision{Action: Apply, Next: s, Effect: Schedule}
+	case Cancelled:
+		return refuse(s)
+	}
+	return duplicate(s)
+}
+
 // onAbandoned decides when the saga ended before there was anything to ship. No service waits for
 // an answer of shipping, so nothing is emitted. Payment never emits PaymentFailed after
 // PaymentCompleted, and inventory emits either reserved or failed. So no parcel can exist, and the
@@ -88,7 +101,7 @@ func onCancellationRequested(s State) Decision {
 
 func onScheduleAnswer(s State, in Input) Decision {
 	switch s {
-	case AwaitingReservation, AwaitingAddress:
+	case None, AwaitingReservation, AwaitingAddress: // None: the command is the first that shipping learns of the order
 		switch in {
 		case CarrierAccepted:
 			return apply(Scheduled, ShipmentScheduled)

@@ -22,13 +22,15 @@ var want = map[State][]Decision{
 		{Action: Compensate, Next: Cancelled},
 		{Action: Compensate, Next: Cancelled},
 		ask(Compensate, None, Cancel),
-		none(None),
-		none(None),
-		none(None),
+		{Action: Apply, Next: Scheduled, Emit: []Fact{ShipmentScheduled}},
+		{Action: Compensate, Next: Failed, Emit: []Fact{ShipmentFailed}},
+		{Action: Compensate, Next: Cancelled, Emit: []Fact{ShipmentCancelled}},
 		{Action: Compensate, Next: Cancelled, Emit: []Fact{ShipmentCancelled}},
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentScheduled, ShipmentDispatched, ShipmentCancellationRejected}},
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentScheduled, ShipmentDispatched}},
 		{Action: Apply, Next: Delivered, Emit: []Fact{ShipmentScheduled, ShipmentDispatched, ShipmentDelivered}},
+		ask(Apply, None, Schedule),
+		ask(Compensate, None, Cancel),
 	},
 	AwaitingReservation: {
 		{Action: Duplicate, Next: AwaitingReservation},
@@ -43,6 +45,8 @@ var want = map[State][]Decision{
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentScheduled, ShipmentDispatched, ShipmentCancellationRejected}},
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentScheduled, ShipmentDispatched}},
 		{Action: Apply, Next: Delivered, Emit: []Fact{ShipmentScheduled, ShipmentDispatched, ShipmentDelivered}},
+		ask(Apply, AwaitingReservation, Schedule),
+		ask(Compensate, AwaitingReservation, Cancel),
 	},
 	AwaitingAddress: {
 		ask(Apply, AwaitingAddress, Schedule),
@@ -57,6 +61,8 @@ var want = map[State][]Decision{
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentScheduled, ShipmentDispatched, ShipmentCancellationRejected}},
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentScheduled, ShipmentDispatched}},
 		{Action: Apply, Next: Delivered, Emit: []Fact{ShipmentScheduled, ShipmentDispatched, ShipmentDelivered}},
+		ask(Apply, AwaitingAddress, Schedule),
+		ask(Compensate, AwaitingAddress, Cancel),
 	},
 	Scheduled: {
 		{Action: Duplicate, Next: Scheduled},
@@ -71,6 +77,8 @@ var want = map[State][]Decision{
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentDispatched, ShipmentCancellationRejected}},
 		{Action: Apply, Next: Dispatched, Emit: []Fact{ShipmentDispatched}},
 		{Action: Apply, Next: Delivered, Emit: []Fact{ShipmentDispatched, ShipmentDelivered}},
+		{Action: Duplicate, Next: Scheduled},
+		ask(Compensate, Scheduled, Cancel),
 	},
 	Failed: {
 		{Action: Duplicate, Next: Failed},
@@ -85,6 +93,8 @@ var want = map[State][]Decision{
 		none(Failed),
 		{Action: Refuse, Next: Failed, Emit: []Fact{ShipmentDispatched}},
 		{Action: Refuse, Next: Failed, Emit: []Fact{ShipmentDispatched}},
+		{Action: Duplicate, Next: Failed},
+		{Action: Duplicate, Next: Failed},
 	},
 	Dispatched: {
 		{Action: Duplicate, Next: Dispatched},
@@ -99,6 +109,8 @@ var want = map[State][]Decision{
 		{Action: Refuse, Next: Dispatched, Emit: []Fact{ShipmentCancellationRejected}},
 		{Action: Duplicate, Next: Dispatched},
 		{Action: Apply, Next: Delivered, Emit: []Fact{ShipmentDelivered}},
+		{Action: Duplicate, Next: Dispatched},
+		{Action: Refuse, Next: Dispatched, Emit: []Fact{ShipmentCancellationRejected}},
 	},
 	Delivered: {
 		{Action: Duplicate, Next: Delivered},
@@ -113,6 +125,8 @@ var want = map[State][]Decision{
 		{Action: Refuse, Next: Delivered, Emit: []Fact{ShipmentCancellationRejected}},
 		{Action: Duplicate, Next: Delivered},
 		{Action: Duplicate, Next: Delivered},
+		{Action: Duplicate, Next: Delivered},
+		{Action: Refuse, Next: Delivered, Emit: []Fact{ShipmentCancellationRejected}},
 	},
 	Cancelled: {
 		none(Cancelled),
@@ -127,6 +141,8 @@ var want = map[State][]Decision{
 		none(Cancelled),
 		{Action: Refuse, Next: Cancelled, Emit: []Fact{ShipmentDispatched}},
 		{Action: Refuse, Next: Cancelled, Emit: []Fact{ShipmentDispatched}},
+		none(Cancelled),
+		{Action: Duplicate, Next: Cancelled},
 	},
 }
 
@@ -143,7 +159,7 @@ func TestDecideAnswersEveryPair(t *testing.T) {
 			}
 		}
 	}
-	if pairs != 8*12 {
+	if pairs != 8*14 {
 		t.Fatalf("%d pairs were compared", pairs)
 	}
 }

@@ -1,0 +1,3 @@
+module eventshop.example/services/orchestrator
+
+go 1.26.0
