@@ -71,6 +71,16 @@ func TestMismatchesNameTheirPlace(t *testing.T) {
 		},
 		"size":  {fixed("f", "2", ""), fixed("f", "3", ""), []string{"f: 3 bytes cannot be read as 2 bytes"}},
 		"names": {fixed("f", "2", ""), fixed("g", "2", ""), []string{"f: fixed g cannot be read as fixed f"}},
+		"an alias without a namespace is the name in any": {
+			`{"type":"fixed","name":"n.g","aliases":["f"],"size":2}`, fixed("m.f", "2", ""), nil,
+		},
+		"an alias with a namespace is one name": {
+			`{"type":"fixed","name":"n.g","aliases":["n.f"],"size":2}`, fixed("m.f", "2", ""), []string{"n.g: fixed m.f cannot be read as fixed n.g"},
+		},
+		"precision": {
+			fixed("f", "2", `,"logicalType":"decimal","precision":3`), fixed("f", "2", `,"logicalType":"decimal","precision":4`),
+			[]string{"f: decimal(4,0) cannot be read as decimal(3,0)"},
+		},
 		"scale": {
 			fixed("f", "2", `,"logicalType":"decimal","precision":4,"scale":1`), fixed("f", "2", `,"logicalType":"decimal","precision":4`),
 			[]string{"f: decimal(4,0) cannot be read as decimal(4,1)"},

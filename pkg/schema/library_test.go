@@ -15,16 +15,18 @@ func TestComparisonAgreesWithTheLibrary(t *testing.T) {
 	t.Parallel()
 	agreed := map[bool]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		reader, writer := parseDrawn(rt), parseDrawn(rt)
-		if reader == nil || writer == nil {
-			return
+		for range 50 { // many: few pairs have a rule that decides alone
+			reader, writer := parseDrawn(rt), parseDrawn(rt)
+			if reader == nil || writer == nil {
+				continue
+			}
+			found := comparePairs(reader.root, writer.root, true).found
+			err := avro.CheckCompatibility(writer.library, reader.library)
+			if (len(found) == 0) != (err == nil) {
+				rt.Fatalf("reader %s\nwriter %s\nours %v\nthe library's %v", text(reader), text(writer), found, err)
+			}
+			agreed[err == nil]++
 		}
-		found := comparePairs(reader.root, writer.root, true).found
-		err := avro.CheckCompatibility(writer.library, reader.library)
-		if (len(found) == 0) != (err == nil) {
-			rt.Fatalf("reader %s\nwriter %s\nours %v\nthe library's %v", text(reader), text(writer), found, err)
-		}
-		agreed[err == nil]++
 	})
 	if agreed[true] == 0 || agreed[false] == 0 {
 		t.Errorf("only one verdict was seen: %v", agreed)
