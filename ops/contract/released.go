@@ -173,13 +173,15 @@ func writeSums(root string, sums map[string]string) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(f.Name()) //nolint:errcheck // the first error counts
+			os.Remove(f.Name())
 		}
 	}()
+	var b strings.Builder
 	for _, file := range files {
-		fmt.Fprintf(f, "%s  %s\n", sums[file], file)
+		fmt.Fprintf(&b, "%s  %s\n", sums[file], file)
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	_, err = f.WriteString(b.String())
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), filepath.Join(root, sumsFile))

@@ -44,6 +44,40 @@ func TestTheContractHolds(t *testing.T) {
 	}
 }
 
+// What is released is what records were written with: the golden records name their schema.
+func TestTheGoldenRecordsHaveReleasedSchemas(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for _, typ := range events.Catalogue().Types() {
+		files, err := filepath.Glob(filepath.Join(schemas, "released", typ.Subject, "*.avsc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) == 0 {
+			continue // a new type
+		}
+		checked++
+		text, err := os.ReadFile(filepath.Join("..", "..", "pkg", "events", "testdata", "golden", typ.Name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, _ := parsed(t, text)["Schema"].(string)
+		if !slices.ContainsFunc(files, func(file string) bool {
+			released, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			canonical, err := schema.Canonical(string(released))
+			return err == nil && canonical == written
+		}) {
+			t.Errorf("no released version of %s is the schema of its golden records:\n%s", typ.Subject, written)
+		}
+	}
+	if checked < 22 {
+		t.Errorf("only %d types were compared", checked)
+	}
+}
+
 // change is a mutation of one field of a schema. It returns false where it does not apply.
 type change struct {
 	name     string
