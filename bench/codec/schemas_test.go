@@ -261,6 +261,9 @@ func TestCompatibleIsWhatItWas(t *testing.T) {
 			if want == nil && err != nil && strings.Contains(err.Error(), "logical type") {
 				continue // this codec is stricter here
 			}
+			if want == nil && err != nil && strings.Contains(err.Error(), "it has no default") && strings.Contains(pair[0], `["null",`) {
+				continue // hamba takes null for the default of a union that begins with it; the specification does not
+			}
 			if errs.KindOf(err) == errs.Invalid && (strings.Contains(err.Error(), "duplicate union type") || strings.Contains(err.Error(), "collides")) {
 				continue // invalid by the specification: two longs in one union, a field's own name as alias
 			}

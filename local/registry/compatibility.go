@@ -1,63 +1,22 @@
 package registry
 
 import (
-	"fmt"
-
 	"eventshop.example/pkg/schema"
 )
 
-// Level states which data must stay readable when a subject gets a new version.
-type Level string
-
-// Levels of Confluent's registry. Those that are not transitive compare only with the latest
-// version.
-const (
-	None               Level = "NONE"
-	Backward           Level = "BACKWARD" // the new schema reads old data
-	BackwardTransitive Level = "BACKWARD_TRANSITIVE"
-	Forward            Level = "FORWARD" // old schemas read new data
-	ForwardTransitive  Level = "FORWARD_TRANSITIVE"
-	Full               Level = "FULL" // both
-	FullTransitive     Level = "FULL_TRANSITIVE"
-)
-
-func (l Level) valid() bool {
-	switch l {
-	case None, Backward, BackwardTransitive, Forward, ForwardTransitive, Full, FullTransitive:
-		return true
+// check returns the reasons why text may not follow the earlier versions, which are oldest first,
+// at a level. It returns none if text may follow.
+func check(level schema.Level, text string, earlier []version) (reasons []string) {
+	versions := make([]schema.Version, len(earlier))
+	for i, v := range earlier {
+		versions[i] = schema.Version{ID: v.ID, Version: v.Version, Schema: v.Schema}
 	}
-	return false
-}
-
-func (l Level) backward() bool {
-	return l == Backward || l == BackwardTransitive || l == Full || l == FullTransitive
-}
-
-func (l Level) forward() bool {
-	return l == Forward || l == ForwardTransitive || l == Full || l == FullTransitive
-}
-
-func (l Level) transitive() bool {
-	return l == BackwardTransitive || l == ForwardTransitive || l == FullTransitive
-}
-
-// check returns the reasons why text may not follow the earlier versions, which are oldest first.
-// It returns none if text may follow.
-func (l Level) check(text string, earlier []version) (reasons []string) {
-	if len(earlier) > 1 && !l.transitive() {
-		earlier = earlier[len(earlier)-1:]
+	violations, err := level.Check(text, versions)
+	if err != nil {
+		return []string{err.Error()}
 	}
-	for _, old := range earlier {
-		if l.backward() {
-			if err := schema.Compatible(text, old.Schema); err != nil {
-				reasons = append(reasons, fmt.Sprintf("the new schema cannot read data of version %d: %v", old.Version, err))
-			}
-		}
-		if l.forward() {
-			if err := schema.Compatible(old.Schema, text); err != nil {
-				reasons = append(reasons, fmt.Sprintf("version %d cannot read data of the new schema: %v", old.Version, err))
-			}
-		}
+	for _, v := range violations {
+		reasons = append(reasons, v.String())
 	}
 	return reasons
 }
@@ -85,5 +44,5 @@ func (r *Registry) tryVersion(subject, number, text string) (reasons []string, e
 	r.mu.RLock()
 	level := r.level(subject)
 	r.mu.RUnlock()
-	return level.check(text, earlier), nil
+	return check(level, text, earlier), nil
 }

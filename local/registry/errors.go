@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"eventshop.example/pkg/schema"
 )
 
 // Error codes of Confluent's registry API.
@@ -60,7 +62,7 @@ func invalidLevel(level string) error {
 		"BACKWARD_TRANSITIVE, FORWARD_TRANSITIVE and FULL_TRANSITIVE.", level)
 }
 
-func incompatible(subject string, level Level, reasons []string) error {
+func incompatible(subject string, level schema.Level, reasons []string) error {
 	return refuse(http.StatusConflict, "Schema being registered is incompatible with an earlier schema for subject %q at level %s: %s",
 		subject, level, strings.Join(reasons, "; "))
 }

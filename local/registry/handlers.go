@@ -3,6 +3,8 @@ package registry
 import (
 	"net/http"
 	"strconv"
+
+	"eventshop.example/pkg/schema"
 )
 
 // schemaBody is the body of requests that carry a schema.
@@ -135,11 +137,11 @@ func (r *Registry) postCompatibility(subject, number string, req *http.Request) 
 }
 
 type levelBody struct {
-	Compatibility Level `json:"compatibility"`
+	Compatibility schema.Level `json:"compatibility"`
 }
 
 type levelAnswer struct {
-	Level Level `json:"compatibilityLevel"`
+	Level schema.Level `json:"compatibilityLevel"`
 }
 
 func (r *Registry) getGlobalLevel() (any, error) {

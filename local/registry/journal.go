@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"eventshop.example/pkg/schema"
 )
 
 // journalName is the one file of a registry's folder.
@@ -26,12 +28,12 @@ const (
 
 // entry is one change of the registry.
 type entry struct {
-	Kind    string `json:"kind"`
-	Subject string `json:"subject,omitempty"` // empty for the global level
-	Version int    `json:"version,omitempty"`
-	ID      int    `json:"id,omitempty"`
-	Schema  string `json:"schema,omitempty"` // only if the id is new
-	Level   Level  `json:"level,omitempty"`
+	Kind    string       `json:"kind"`
+	Subject string       `json:"subject,omitempty"` // empty for the global level
+	Version int          `json:"version,omitempty"`
+	ID      int          `json:"id,omitempty"`
+	Schema  string       `json:"schema,omitempty"` // only if the id is new
+	Level   schema.Level `json:"level,omitempty"`
 
 	canonical string // of Schema; computed again when read
 }

@@ -50,11 +50,11 @@ type Registry struct {
 	// mu protects the following fields for readers, which do not have to wait for the disk. It is
 	// locked for writing only while writing is locked.
 	mu       sync.RWMutex
-	schemas  []string         // as first registered; the id is the index + 1
-	ids      map[string]int   // by canonical form
-	subjects map[string][]int // ids; the version is the index + 1
-	levels   map[string]Level // of subjects that have their own
-	global   Level
+	schemas  []string                // as first registered; the id is the index + 1
+	ids      map[string]int          // by canonical form
+	subjects map[string][]int        // ids; the version is the index + 1
+	levels   map[string]schema.Level // of subjects that have their own
+	global   schema.Level
 }
 
 // version is one version of a subject, in the API's JSON.
@@ -100,8 +100,8 @@ func empty() *Registry {
 	return &Registry{
 		ids:      map[string]int{},
 		subjects: map[string][]int{},
-		levels:   map[string]Level{},
-		global:   Backward,
+		levels:   map[string]schema.Level{},
+		global:   schema.Backward,
 	}
 }
 
@@ -116,7 +116,7 @@ func (r *Registry) Close() error {
 func (r *Registry) replay(e entry) error {
 	switch {
 	case e.Kind == kindLevel:
-		if !e.Level.valid() {
+		if !e.Level.Valid() {
 			return fmt.Errorf("unknown compatibility level %q", e.Level)
 		}
 	case e.Kind != kindVersion:
@@ -177,7 +177,7 @@ func (r *Registry) register(subject, text string) (int, error) {
 		return id, nil
 	}
 	level := r.level(subject)
-	if reasons := level.check(text, r.versionsOf(subject)); len(reasons) > 0 {
+	if reasons := check(level, text, r.versionsOf(subject)); len(reasons) > 0 {
 		return 0, incompatible(subject, level, reasons)
 	}
 	e := entry{Kind: kindVersion, Subject: subject, Version: len(r.subjects[subject]) + 1, ID: id, canonical: canonical}
@@ -274,7 +274,7 @@ func (r *Registry) subjectNames() []string {
 
 // level returns the level at which a subject's versions are checked. It requires a lock of mu or
 // writing.
-func (r *Registry) level(subject string) Level {
+func (r *Registry) level(subject string) schema.Level {
 	if own, ok := r.levels[subject]; ok {
 		return own
 	}
@@ -282,8 +282,8 @@ func (r *Registry) level(subject string) Level {
 }
 
 // setLevel sets the level of a subject, or the global level for the subject "".
-func (r *Registry) setLevel(subject string, level Level) error {
-	if !level.valid() {
+func (r *Registry) setLevel(subject string, level schema.Level) error {
+	if !level.Valid() {
 		return invalidLevel(string(level))
 	}
 	r.writing.Lock()

@@ -17,36 +17,67 @@ import (
 // here, though the Codec refuses to read one recursive record as another.
 //
 // The error is of kind errs.Conflict when they are incompatible and errs.Invalid when either is not
-// a schema.
+// a schema. It contains all that [Mismatches] returns.
 func Compatible(reader, writer string) error {
-	r, err := parse(reader)
+	found, err := Mismatches(reader, writer)
 	if err != nil {
-		return errs.New(errs.Invalid, "reader's schema: %w", err)
+		return err
 	}
-	w, err := parse(writer)
-	if err != nil {
-		return errs.New(errs.Invalid, "writer's schema: %w", err)
-	}
-	if err := compatible(r, w); err != nil {
+	if err := refused(found); err != nil {
 		return errs.New(errs.Conflict, "schemas are incompatible: %w", err)
 	}
 	return nil
+}
+
+// Mismatches returns every reason why data written with the writer's schema cannot be read with the
+// reader's, in the order of the reader's schema; none when they are [Compatible]. A type that is
+// used twice is compared once, at the first place. The error is of kind errs.Invalid when either is
+// not a schema.
+func Mismatches(reader, writer string) ([]Mismatch, error) {
+	r, err := parse(reader)
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "reader's schema: %w", err)
+	}
+	w, err := parse(writer)
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "writer's schema: %w", err)
+	}
+	return mismatches(r, w), nil
 }
 
 // Canonical returns a schema in one fixed form: names fully qualified, attributes in a
 // fixed order, no white space. Unlike Avro's "parsing canonical form" it keeps defaults,
 // aliases, docs and logical types, because schemas that differ in these are different
 // versions. The error is of kind errs.Invalid.
-func Canonical(schema string) (string, error) {
+func Canonical(schema string) (string, error) { return canonical(schema, true) }
+
+// Undocumented is [Canonical] without the docs. Two schemas with the same undocumented form have the
+// same data and the same readers. A registry still stores them as two versions.
+func Undocumented(schema string) (string, error) { return canonical(schema, false) }
+
+func canonical(schema string, docs bool) (string, error) {
 	s, err := parse(schema)
 	if err != nil {
 		return "", errs.New(errs.Invalid, "%w", err)
 	}
-	text, err := s.root.canonical()
+	text, err := s.root.canonical(docs)
 	if err != nil {
 		return "", errs.New(errs.Invalid, "write schema: %w", err)
 	}
 	return text, nil
+}
+
+// Subject returns the subject of a record's schema, which is the record's fully-qualified name. The
+// error is of kind errs.Invalid when the text is no schema, or not that of a record.
+func Subject(schema string) (string, error) {
+	s, err := parse(schema)
+	if err != nil {
+		return "", errs.New(errs.Invalid, "%w", err)
+	}
+	if s.root.kind != kindRecord {
+		return "", errs.New(errs.Invalid, "the schema is of kind %s, not a record", s.root.kind)
+	}
+	return s.root.name, nil
 }
 
 // parsed is a schema in two forms: as the Avro library compiled it, which fills and reads Go

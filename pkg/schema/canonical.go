@@ -8,16 +8,17 @@ import (
 	"strings"
 )
 
-// canonical returns the schema's one fixed form. The form may not change: a registry distinguishes
-// versions by it.
-func (n *node) canonical() (string, error) {
-	w := canonicalWriter{written: map[*node]bool{}}
+// canonical returns the schema's one fixed form, with or without docs. The form may not change: a
+// registry distinguishes versions by it.
+func (n *node) canonical(docs bool) (string, error) {
+	w := canonicalWriter{docs: docs, written: map[*node]bool{}}
 	w.schema(n, "")
 	return w.String(), w.err
 }
 
 type canonicalWriter struct {
 	strings.Builder
+	docs    bool
 	written map[*node]bool // named types: the next use is by name
 	err     error
 }
@@ -78,7 +79,7 @@ func (w *canonicalWriter) definition(n *node, namespace string) {
 	if len(n.aliases) > 0 {
 		w.json(`,"aliases":`, n.aliases)
 	}
-	if n.doc != "" {
+	if w.docs && n.doc != "" {
 		w.json(`,"doc":`, n.doc)
 	}
 	switch {
@@ -114,7 +115,7 @@ func (w *canonicalWriter) field(f field, namespace string) {
 	if len(f.aliases) > 0 {
 		w.json(`,"aliases":`, f.aliases)
 	}
-	if f.doc != "" {
+	if w.docs && f.doc != "" {
 		w.json(`,"doc":`, f.doc)
 	}
 	w.WriteString(`,"type":`)

@@ -33,12 +33,6 @@ const (
 // weekly for years, and the wanted version is among the newest.
 const maxSearched = 100
 
-// Levels of compatibility that a registry checks new versions of a schema for.
-const (
-	Backward       = "BACKWARD"
-	FullTransitive = "FULL_TRANSITIVE"
-)
-
 // Client is a client of a Confluent-compatible schema registry. It caches no schemas; the [Codec]
 // does. Errors: errs.Transient when the registry cannot be asked, does not answer in time, fails,
 // forbids the request, is read-only, or returns a response that no registry returns. errs.NotFound,
@@ -173,19 +167,19 @@ func (c *Client) Subjects(ctx context.Context) ([]string, error) {
 
 // Compatibility returns the level that new versions of a subject are checked for. errs.NotFound
 // when the subject has no level of its own.
-func (c *Client) Compatibility(ctx context.Context, subject string) (string, error) {
-	return call(ctx, c, "level of\x00"+subject, "look up compatibility of "+subject, func() (string, error) {
+func (c *Client) Compatibility(ctx context.Context, subject string) (Level, error) {
+	return call(ctx, c, "level of\x00"+subject, "look up compatibility of "+subject, func() (Level, error) {
 		level, err := c.registry.GetCompatibilityLevel(subject, false)
 		if err != nil {
 			return "", err
 		}
-		return string(*level), nil
+		return Level(*level), nil
 	})
 }
 
 // SetCompatibility sets the level that new versions of a subject are checked for.
-func (c *Client) SetCompatibility(ctx context.Context, subject, level string) error {
-	_, err := call(ctx, c, "level\x00"+subject+"\x00"+level, "set compatibility of "+subject,
+func (c *Client) SetCompatibility(ctx context.Context, subject string, level Level) error {
+	_, err := call(ctx, c, "level\x00"+subject+"\x00"+string(level), "set compatibility of "+subject,
 		func() (struct{}, error) {
 			_, err := c.registry.ChangeSubjectCompatibilityLevel(subject, srclient.CompatibilityLevel(level))
 			return struct{}{}, err

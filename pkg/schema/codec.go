@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -297,8 +296,3 @@ func unmarshal(dec resolution, body []byte, into event.Event) (err error) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// longLived reports whether a topic keeps its records for ever. Their schemas must stay compatible
-// in both directions with all versions: projections replay from the first record, and consumers
-// that were not updated yet read the newest.
-func longLived(topic string) bool { return strings.HasSuffix(topic, ".events") }

@@ -28,8 +28,9 @@
 //
 // # What it does not
 //
-// It does not guarantee that a decoded event makes sense. It does not guarantee compatibility,
-// which the registry checks when a schema is registered. A program that has cached no schema yet
+// It does not guarantee that a decoded event makes sense. The codec does not guarantee compatibility,
+// which the registry checks when a schema is registered; [Level.Check] and [Mismatches] decide about it
+// without a registry. A program that has cached no schema yet
 // does not notice a wrong registry, because it has nothing to compare.
 //
 // # How it fails

@@ -74,7 +74,10 @@ func TestLogicalTypesMayNotChange(t *testing.T) {
 		{"of a record in a union", `["null",` + record(micros) + `]`, `["null",` + record(millis) + `]`, false},
 		{"beside another record", `[` + record(micros) + `,"null"]`, `["null",` + record(micros) + `]`, true},
 		{"of records with the same fields", `[` + record(micros) + `,` + strings.Replace(record(millis), `"r"`, `"q"`, 1) + `]`, `[` + record(micros) + `,` + strings.Replace(record(millis), `"r"`, `"q"`, 1) + `]`, true},
-		{"an int that is read as a time", micros, `"int"`, true}, // 1970, give or take 36 minutes
+		{"an int that is read as a time", micros, `"int"`, false},
+		{"a time of day that is read in another unit", `{"type":"long","logicalType":"time-micros"}`, `{"type":"int","logicalType":"time-millis"}`, false},
+		{"a date that is read as a number", `"long"`, `{"type":"int","logicalType":"date"}`, false},
+		{"a decimal that is read as a text", `"string"`, `{"type":"bytes","logicalType":"decimal","precision":4}`, false},
 		{"one that has no meaning", `{"type":"long","logicalType":"timestamp-nanos"}`, `"long"`, true},
 		{"one that its type cannot have", `{"type":"int","logicalType":"timestamp-millis"}`, `"int"`, true},
 		{"duration", fixed(`,"logicalType":"duration"`), fixed(""), false},

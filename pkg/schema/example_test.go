@@ -69,3 +69,38 @@ func ExampleCodec() {
 	// &{Parcel:p-1 Locker:unknown} <nil>
 	// &{Parcel:p-2} <nil>
 }
+
+// Each reason why data cannot be read has its place in the reader's schema.
+func ExampleMismatches() {
+	const (
+		written = `{"type":"record","name":"lockers.v1.ParcelsMoved","fields":[
+			{"name":"parcels","type":{"type":"array","items":{"type":"record","name":"Parcel","fields":[
+				{"name":"weight","type":"long"}]}}}]}`
+		read = `{"type":"record","name":"lockers.v1.ParcelsMoved","fields":[
+			{"name":"parcels","type":{"type":"array","items":{"type":"record","name":"Parcel","fields":[
+				{"name":"weight","type":"int"},{"name":"sender","type":"string"}]}}}]}`
+	)
+	found, err := schema.Mismatches(read, written)
+	for _, m := range found {
+		fmt.Println(m)
+	}
+	fmt.Println(err)
+	// Output:
+	// lockers.v1.ParcelsMoved/parcels[]/weight: long cannot be read as int
+	// lockers.v1.ParcelsMoved/parcels[]/sender: the writer has no such field, and it has no default
+	// <nil>
+}
+
+// A topic that keeps its records for ever needs versions that read each other.
+func ExampleLevel_Check() {
+	earlier := []schema.Version{{Version: 1, Schema: schemaTwo}}
+	const next = `{"type":"record","name":"lockers.v1.ParcelStored","fields":[{"name":"locker","type":"string","default":"unknown"}]}`
+	for _, topic := range []string{"parcels", "parcels.events"} {
+		level := schema.LevelOf(topic)
+		violations, err := level.Check(next, earlier)
+		fmt.Println(level, violations, err)
+	}
+	// Output:
+	// BACKWARD [] <nil>
+	// FULL_TRANSITIVE [version 1 cannot read data of the new schema: lockers.v1.ParcelStored/parcel: the writer has no such field, and it has no default] <nil>
+}

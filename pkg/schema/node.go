@@ -49,6 +49,7 @@ type node struct {
 	logical          string // "" for none and for an unsupported one
 	precision, scale int    // of a decimal
 	aliases          []string
+	bareAliases      []string // the aliases that were declared without a namespace, as declared
 	doc              string
 	fields           []field
 	items            *node // of an array or a map
@@ -181,6 +182,9 @@ func (p nodeParser) define(a attributes, kind, namespace string) *node {
 	n := &node{kind: kind, name: qualified(a.text("name"), namespace), doc: a.text("doc")}
 	for _, alias := range a.texts("aliases") {
 		n.aliases = append(n.aliases, qualified(alias, n.namespace()))
+		if !strings.Contains(alias, ".") {
+			n.bareAliases = append(n.bareAliases, alias)
+		}
 	}
 	p[n.name] = n
 	return n

@@ -222,13 +222,14 @@ func (c *Codec) lookUp(ctx context.Context, t event.Type) (int, error) {
 
 // setLevel sets the level of a long-lived topic's subject, unless it has it.
 func (c *Codec) setLevel(ctx context.Context, t event.Type) error {
-	if !longLived(t.Topic) {
+	level := LevelOf(t.Topic)
+	if level == Backward {
+		return nil // the registry's default
+	}
+	if have, err := c.client.Compatibility(ctx, t.Subject); err == nil && have == level {
 		return nil
 	}
-	if level, err := c.client.Compatibility(ctx, t.Subject); err == nil && level == FullTransitive {
-		return nil
-	}
-	return c.client.SetCompatibility(ctx, t.Subject, FullTransitive)
+	return c.client.SetCompatibility(ctx, t.Subject, level)
 }
 
 // unsetLevels returns why levels could not be set; nil when all are set.

@@ -138,7 +138,7 @@ func TestAMissingSchemaThatIsRefusedIsWaitedFor(t *testing.T) {
 			if err := c.Ready(); err != nil {
 				t.Errorf("not ready: %v", err)
 			}
-			if level := r.levels[parcelCollected.Subject]; level != schema.FullTransitive {
+			if level := r.levels[parcelCollected.Subject]; level != string(schema.FullTransitive) {
 				t.Errorf("level %q", level)
 			}
 		})

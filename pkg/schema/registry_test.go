@@ -132,7 +132,7 @@ func (r *registry) register(w http.ResponseWriter, req *http.Request) {
 	defer r.mu.Unlock()
 	subject := req.PathValue("subject")
 	for _, id := range r.versions[subject] {
-		if r.levels[subject] != schema.FullTransitive {
+		if r.levels[subject] != string(schema.FullTransitive) {
 			break
 		}
 		old := r.schemas[id-1]

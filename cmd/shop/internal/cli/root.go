@@ -51,7 +51,7 @@ func Root(out, errOut *term.Out) *cobra.Command {
 	group("break", "Break it:", killCommand(e), startCommand(e), stopCommand(e), pauseCommand(e), resumeCommand(e),
 		scaleCommand(e), loadCommand(e), faultsCommand(e))
 	group("operate", "Operate it:", dlqCommand(e), parkedCommand(&operator{env: e}), consumerCommand(e), outboxCommand(e),
-		relayCommand(e), topicsCommand(e), projectionCommand(e))
+		relayCommand(e), topicsCommand(e), schemaCommand(e), projectionCommand(e))
 	root.AddCommand(awaitCommand(e), postgresBinariesCommand(e), serveCommand(e))
 	fit(root, term.Width(out)-1)
 	return root
