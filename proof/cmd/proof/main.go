@@ -1,0 +1,157 @@
+// Command proof explores the order saga within bounds and reports what it found. It exits with 1 when
+// an invariant is violated, and prints the run that violates it. See proof/README.md.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"eventshop.example/proof/check"
+	"eventshop.example/proof/diagram"
+	"eventshop.example/proof/mutation"
+	"eventshop.example/proof/shop"
+)
+
+func main() {
+	err := run(os.Args[1:], os.Stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "proof:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the program's flags.
+type options struct {
+	bounds    shop.Bounds
+	walks     int
+	seed      uint64
+	most      int
+	svg       string
+	mutation  string
+	mutations bool
+}
+
+func parse(args []string, out io.Writer) (options, error) {
+	o := options{bounds: shop.Bounds{Crashes: 1, Lost: 1}}
+	set := flag.NewFlagSet("proof", flag.ContinueOnError)
+	set.SetOutput(out)
+	for name, bound := range map[string]struct {
+		value *uint8
+		usage string
+	}{
+		"crashes":    {&o.bounds.Crashes, "how often a process can end at the worst moment"},
+		"duplicates": {&o.bounds.Duplicates, "how many records a relay can publish again"},
+		"forgotten":  {&o.bounds.Forgotten, "how often an inbox does not know a record that comes again"},
+		"lost":       {&o.bounds.Lost, "how many answers of the gateway and the carrier can get lost"},
+		"spent":      {&o.bounds.Spent, "how often the attempts to return money can be used up"},
+	} {
+		set.Func(name, fmt.Sprintf("%s, 0 to 9 (default %d)", bound.usage, *bound.value), func(s string) error {
+			if len(s) != 1 || s[0] < '0' || s[0] > '9' {
+				return errors.New("must be 0 to 9")
+			}
+			*bound.value = s[0] - '0'
+			return nil
+		})
+	}
+	set.IntVar(&o.walks, "walks", 0, "make this many random runs of two orders that want the last piece, in place of all runs of one order")
+	set.Uint64Var(&o.seed, "seed", 1, "of the random runs")
+	set.IntVar(&o.most, "limit", 0, "stop after this many states; 0: visit all (a million states need about 250 MB)")
+	set.StringVar(&o.svg, "svg", "", "draw the run that violates an invariant to this file")
+	set.StringVar(&o.mutation, "mutation", "", "explore a shop with this mistake, within the bounds that it shows in")
+	set.BoolVar(&o.mutations, "mutations", false, "look for each of the mistakes that are known")
+	err := set.Parse(args)
+	if err == nil && set.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	return o, err
+}
+
+func run(args []string, out io.Writer) error {
+	o, err := parse(args, out)
+	if err != nil {
+		return err
+	}
+	if o.mutations {
+		return findAll(out)
+	}
+	model, title := shop.New(shop.Real(), shop.Rules{}), "The order saga"
+	if o.mutation != "" {
+		m, err := named(o.mutation)
+		if err != nil {
+			return err
+		}
+		model, title, o.bounds = m.Model(), "Mistake: "+m.Text, m.Bounds
+	}
+	var found check.Result[shop.World, shop.Move]
+	if o.walks > 0 {
+		fmt.Fprintf(out, "%s: %d random runs of two orders, stock for one, %+v\n", title, o.walks, o.bounds)
+		found = check.Walk(model.System(2, o.bounds, 1), o.walks, o.seed)
+	} else {
+		fmt.Fprintf(out, "%s: all runs of one order, with stock and without, %+v\n", title, o.bounds)
+		found = check.Explore(model.System(1, o.bounds, 0, 1), o.most)
+	}
+	fmt.Fprintf(out, "%d states, %d transitions, %d at rest, %d steps at most, %.1f s\n",
+		found.States, found.Transitions, found.Ends, found.Depth, found.Took.Seconds())
+	if found.Breach == nil {
+		if !found.Complete {
+			return errors.New("stopped at the limit: no invariant was violated until then")
+		}
+		_, err := fmt.Fprintln(out, "no invariant is violated")
+		return err
+	}
+	return show(model, found, title, o.svg, out)
+}
+
+// show prints the run that violates an invariant, and returns the violation as an error.
+func show(model *shop.Model, found check.Result[shop.World, shop.Move], title, svg string, out io.Writer) error {
+	verdict := fmt.Sprintf("%s: %s", found.Breach.Invariant, found.Breach.Text)
+	lines := model.Lines(found.Path)
+	if err := diagram.Text(out, shop.Columns(), lines); err != nil {
+		return err
+	}
+	if svg != "" {
+		var picture bytes.Buffer
+		if err := diagram.SVG(&picture, title, verdict, shop.Columns(), lines); err != nil {
+			return err
+		}
+		if err := os.WriteFile(svg, picture.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("violated after %d steps: %s", len(lines), verdict)
+}
+
+func named(name string) (mutation.Mutation, error) {
+	for _, m := range mutation.List() {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return mutation.Mutation{}, fmt.Errorf("there is no mistake %q; --mutations lists them", name)
+}
+
+// findAll explores the shop with each mistake, and fails when one is not found.
+func findAll(out io.Writer) error {
+	missed := 0
+	for _, m := range mutation.List() {
+		found := check.Explore(m.Model().System(1, m.Bounds, 0, 1), 0)
+		if found.Breach == nil {
+			missed++
+			fmt.Fprintf(out, "%-27s not found in %d states\n", m.Name, found.States)
+			continue
+		}
+		fmt.Fprintf(out, "%-27s %-16s after %2d steps: %s\n", m.Name, found.Breach.Invariant, len(found.Path.Steps), found.Breach.Text)
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d of %d mistakes were not found", missed, len(mutation.List()))
+	}
+	_, err := fmt.Fprintf(out, "%d mistakes, each found\n", len(mutation.List()))
+	return err
+}

@@ -1,0 +1,256 @@
+package shop
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"eventshop.example/proof/check"
+	"eventshop.example/proof/diagram"
+	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/order/order"
+	"eventshop.example/services/payment/payment"
+	"eventshop.example/services/shipping/shipping"
+)
+
+// quick are bounds whose states a test visits in seconds. cmd/proof takes wider ones.
+func quick() []Bounds {
+	return []Bounds{
+		{},
+		{Crashes: 1, Lost: 1},
+		{Duplicates: 1, Forgotten: 1},
+		{Crashes: 1, Forgotten: 1, Lost: 1},
+		{Lost: 1, Spent: 1},
+		{Crashes: 1, Spent: 2},
+	}
+}
+
+// report fails with the run in words.
+func report(t *testing.T, m *Model, found check.Result[World, Move]) {
+	t.Helper()
+	t.Logf("%d states, %d transitions, %d at rest, %d steps deep, %s", found.States, found.Transitions, found.Ends, found.Depth, found.Took)
+	if found.Breach == nil {
+		if !found.Complete {
+			t.Fatal("not all states were visited")
+		}
+		return
+	}
+	if err := diagram.Text(t.Output(), Columns(), m.Lines(found.Path)); err != nil {
+		t.Error(err)
+	}
+	t.Fatalf("%s: %s", found.Breach.Invariant, found.Breach.Text)
+}
+
+// TestOneOrder visits all states of one order within the quick bounds, with stock and without.
+func TestOneOrder(t *testing.T) {
+	t.Parallel()
+	for _, b := range quick() {
+		t.Run(fmt.Sprintf("%+v", b), func(t *testing.T) {
+			t.Parallel()
+			m := New(Real(), Rules{})
+			report(t, m, check.Explore(m.System(1, b, 0, 1), 0))
+		})
+	}
+}
+
+// TestTwoOrdersShareStock runs two orders of the same SKU at random. There is stock for one of them.
+func TestTwoOrdersShareStock(t *testing.T) {
+	t.Parallel()
+	m := New(Real(), Rules{})
+	report(t, m, check.Walk(m.System(2, Bounds{Crashes: 2, Duplicates: 2, Forgotten: 1, Lost: 2, Spent: 1}, 1), 1000, 1))
+}
+
+// TestTwoOrdersOfWrongTables: the random walks find a mistake, too.
+func TestTwoOrdersOfWrongTables(t *testing.T) {
+	t.Parallel()
+	tables := Real()
+	tables.Inventory = func(s inventory.State, in inventory.Input) inventory.Decision {
+		if s == inventory.Reserved && in == inventory.ShipmentCancelled {
+			return inventory.Decision{Action: inventory.Compensate, Next: inventory.Released} // and moves no pieces
+		}
+		return inventory.Decide(s, in)
+	}
+	m := New(tables, Rules{})
+	found := check.Walk(m.System(2, Bounds{}, 1), 3000, 1)
+	if found.Breach == nil || found.Breach.Invariant != goods {
+		t.Errorf("found %+v, want a breach of %s", found.Breach, goods)
+	}
+}
+
+// reached collects what a run of the model uses of the tables and moves.
+type reached struct {
+	states, inputs map[string]bool
+	cells          map[string]bool
+	kinds          map[kind]bool
+	ends           map[string]bool
+}
+
+// observed returns the services' tables, and notes each cell that is used.
+func (r *reached) observed() Tables {
+	note := func(table, state, input string) {
+		r.states[table+" "+state], r.inputs[table+" "+input] = true, true
+		r.cells[table+" "+state+" "+input] = true
+	}
+	return Tables{
+		Order: func(o order.Order, m order.Message) order.Decision {
+			note("order", string(o.State), string(m.Input))
+			return o.Decide(m)
+		},
+		Payment: func(s payment.State, in payment.Input) payment.Decision {
+			note("payment", string(s), string(in))
+			return payment.Decide(s, in)
+		},
+		Inventory: func(s inventory.State, in inventory.Input) inventory.Decision {
+			note("inventory", string(s), string(in))
+			return inventory.Decide(s, in)
+		},
+		Shipping: func(s shipping.State, in shipping.Input) shipping.Decision {
+			note("shipping", string(s), string(in))
+			return shipping.Decide(s, in)
+		},
+	}
+}
+
+// TestTheModelReachesWhatItIsAbout: a model in which little happens violates nothing. Every state and
+// every input of the tables is used, every kind of move is made, and an order ends in every way.
+func TestTheModelReachesWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	r := &reached{map[string]bool{}, map[string]bool{}, map[string]bool{}, map[kind]bool{}, map[string]bool{}}
+	m := New(r.observed(), Rules{})
+	for _, b := range []Bounds{{Crashes: 1, Lost: 1}, {Duplicates: 1, Forgotten: 1}, {Spent: 2}} {
+		sys := m.System(1, b, 0, 1)
+		steps, rest := sys.Steps, sys.AtRest
+		sys.Steps = func(w World, into []step) []step {
+			into = steps(w, into)
+			for _, s := range into {
+				r.kinds[s.Move.kind] = true
+			}
+			return into
+		}
+		sys.AtRest = func(w World) *check.Breach {
+			s := w.sagas[0]
+			r.ends[fmt.Sprintf("%s %s %s %s", s.order.state, s.payment.state, s.inventory, s.shipping.state)] = true
+			return rest(w)
+		}
+		report(t, m, check.Explore(sys, 0))
+	}
+	for k := range feedLine + 1 {
+		// No real table needs another answer in the transaction than before it: the request depends on
+		// the input alone.
+		if !r.kinds[k] && k != triesAgain {
+			t.Errorf("no move %q", m.text(Move{kind: k}).Text)
+		}
+	}
+	cells := 0
+	// The states of drafts, and the end of one, are of no concern to other services.
+	drafts := []order.State{order.None, order.Draft, order.Discarded}
+	cells += expect(t, r, "order", without(order.States(), drafts...), order.Inputs())
+	cells += expect(t, r, "payment", payment.States(), payment.Inputs())
+	cells += expect(t, r, "inventory", inventory.States(), inventory.Inputs())
+	cells += expect(t, r, "shipping", shipping.States(), shipping.Inputs())
+	want := []string{
+		"DELIVERED COMPLETED SHIPPED DELIVERED",  // as it should be
+		"CANCELLED FAILED CANCELLED CANCELLED",   // the card was declined
+		"CANCELLED REFUNDED REJECTED CANCELLED",  // out of stock
+		"CANCELLED REFUNDED RELEASED FAILED",     // the carrier refused
+		"CANCELLED REFUNDED RELEASED CANCELLED",  // cancelled in time
+		"CANCELLED VOIDED CANCELLED CANCELLED",   // cancelled before the charge
+		"CANCELLED REFUNDED CANCELLED CANCELLED", // cancelled before the reservation
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(r.ends))); diff != "" {
+		t.Errorf("ways to end: order, payment, reservation, shipment (-want +got):\n%s", diff)
+	}
+	t.Logf("%d of %d cells are used", len(r.cells), cells)
+}
+
+func without[S comparable](all []S, these ...S) []S {
+	return slices.DeleteFunc(slices.Clone(all), func(s S) bool { return slices.Contains(these, s) })
+}
+
+// expect checks that all states and inputs of a table are used, and returns the number of its cells.
+func expect[S, I ~string](t *testing.T, r *reached, table string, states []S, inputs []I) int {
+	t.Helper()
+	for _, s := range states {
+		if !r.states[table+" "+string(s)] {
+			t.Errorf("%s is never asked in state %q", table, s)
+		}
+	}
+	for _, in := range inputs {
+		if !r.inputs[table+" "+string(in)] {
+			t.Errorf("%s never receives %s", table, in)
+		}
+	}
+	return len(states) * len(inputs)
+}
+
+// TestSubscribedFactsAreInputs: the record of an event and its input at a group have the same name,
+// which the model relies on, and every group receives something of the topics.
+func TestSubscribedFactsAreInputs(t *testing.T) {
+	t.Parallel()
+	m := New(Real(), Rules{})
+	received := [participants]int{}
+	for f, groups := range m.receives {
+		known := [participants]bool{
+			slices.Contains(order.Inputs(), order.Input(m.facts[f])), slices.Contains(payment.Inputs(), payment.Input(m.facts[f])),
+			slices.Contains(inventory.Inputs(), inventory.Input(m.facts[f])), slices.Contains(shipping.Inputs(), shipping.Input(m.facts[f])),
+		}
+		for group, name := range names {
+			if groups&(1<<group) == 0 {
+				continue
+			}
+			received[group]++
+			if !known[group] {
+				t.Errorf("%s receives %s, which is no input of its table", name, m.facts[f])
+			}
+		}
+	}
+	for group, n := range received {
+		if n == 0 {
+			t.Errorf("%s receives nothing", names[group])
+		}
+	}
+}
+
+// TestTheRowIsTheOrder: whatever has happened to an order, the row of the model decides as the order
+// does that is folded from all its events.
+func TestTheRowIsTheOrder(t *testing.T) {
+	t.Parallel()
+	m := New(Real(), Rules{})
+	start := m.System(1, Bounds{}, 1).Starts[0].sagas[0].order
+	type pair struct {
+		full order.Order
+		row  orderRow
+	}
+	seen, open := map[orderRow]bool{}, []pair{{start.whole(), start}}
+	for len(open) > 0 {
+		p := open[0]
+		open = open[1:]
+		for _, in := range order.Inputs() {
+			want, got := p.full.Decide(order.Message{Input: in}), p.row.whole().Decide(order.Message{Input: in})
+			if want.Action != got.Action || want.Effect != got.Effect || eventNames(want.Emit) != eventNames(got.Emit) {
+				t.Fatalf("%+v decides %+v about %s, its row %+v decides %+v", p.full, want, in, p.row, got)
+			}
+			next := pair{full: p.full.Fold(want.Emit...)}
+			next.row.project(p.row.whole().Fold(got.Emit...))
+			if !seen[next.row] {
+				seen[next.row] = true
+				open = append(open, next)
+			}
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("only %d rows were compared", len(seen))
+	}
+}
+
+func eventNames(events []order.Event) string {
+	var names []string
+	for _, e := range events {
+		names = append(names, e.Name())
+	}
+	return fmt.Sprint(names)
+}
