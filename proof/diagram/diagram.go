@@ -76,6 +76,9 @@ func SVG(w io.Writer, title, verdict string, columns []string, lines []Line) err
 	return err
 }
 
+// halo keeps a text readable where it crosses a line.
+const halo = ` stroke="white" stroke-width="4" paint-order="stroke"`
+
 // at is the middle of a column.
 func at(column int) int { return margin + columnWidth/2 + columnWidth*column }
 
@@ -99,8 +102,8 @@ func draw(b *strings.Builder, i int, l Line) {
 		fmt.Fprintf(b, `<path d="M %d %d l %d -4 v 8 z" fill="%s"/>`+"\n", to, y, -back, colour)
 	}
 	left := min(from, to) + letter
-	fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s">%d. %s</text>`+"\n", left, y-6, colour, i+1, html.EscapeString(l.Text))
+	fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s"%s>%d. %s</text>`+"\n", left, y-6, colour, halo, i+1, html.EscapeString(l.Text))
 	if l.Effect != "" {
-		fmt.Fprintf(b, `<text x="%d" y="%d" font-size="11" fill="#444">%s</text>`+"\n", left, y+15, html.EscapeString(l.Effect))
+		fmt.Fprintf(b, `<text x="%d" y="%d" font-size="11" fill="#444"%s>%s</text>`+"\n", left, y+15, halo, html.EscapeString(l.Effect))
 	}
 }

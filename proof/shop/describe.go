@@ -103,6 +103,7 @@ func outsideText(k kind) diagram.Line {
 		lateScheduleArrives: {From: shippingColumn, To: carrierColumn, Text: "a late schedule arrives"},
 		lateCancelArrives:   {From: shippingColumn, To: carrierColumn, Text: "a late cancel arrives"},
 		parcelMoves:         {From: carrierColumn, To: carrierColumn, Text: "the parcel moves"},
+		feedAgain:           {From: shippingColumn, To: shippingColumn, Text: "an operator sets the feed's cursor back by a line", Fault: true},
 		feedLine:            {From: carrierColumn, To: shippingColumn, Text: "tracking update"},
 	}[k]
 }
@@ -113,7 +114,7 @@ func (m *Model) changes(before, after World, i int) []string {
 	var out []string
 	add := func(what, from, to string) {
 		if from != to {
-			out = append(out, fmt.Sprintf("%s %s → %s", what, cmp.Or(from, "-"), cmp.Or(to, "-")))
+			out = append(out, fmt.Sprintf("%s %s → %s", what, cmp.Or(from, "none"), cmp.Or(to, "none")))
 		}
 	}
 	add("order", string(a.order.state), string(b.order.state))

@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"bytes"
 	"slices"
 
 	"eventshop.example/services/inventory/inventory"
@@ -47,13 +48,20 @@ func bits(flags ...bool) byte {
 }
 
 // encode implements [check.System]. What cannot matter any more is left out: which records an order
-// has recorded, when no record can come again.
+// has recorded, when no record can come again. Two orders want the same, so which of them is the
+// first does not matter either: the smaller encoding comes first.
 func encode(b []byte, w World) []byte {
 	l := w.left
 	b = append(b, w.orders, byte(w.stock), byte(w.available), byte(w.reserved), byte(w.shipped),
 		l.Crashes, l.Duplicates, l.Forgotten, l.Lost, l.Spent)
+	begin := len(b)
 	for i := range w.orders {
+		second := len(b)
 		b = encodeSaga(b, &w.sagas[i], l)
+		if i > 0 && bytes.Compare(b[second:], b[begin:second]) < 0 {
+			first := bytes.Clone(b[begin:second])
+			copy(b[begin+copy(b[begin:], b[second:]):], first)
+		}
 	}
 	return b
 }

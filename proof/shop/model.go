@@ -47,7 +47,7 @@ type Rules struct {
 type Bounds struct {
 	Crashes    uint8 // a process ends between a call and its transaction, or between the transaction and the offset
 	Duplicates uint8 // a relay publishes a record again; each record at most once
-	Forgotten  uint8 // the inbox does not know a record that comes again, since its row was dropped
+	Forgotten  uint8 // the inbox does not know a record that comes again, since its row was dropped; or a line of the carrier's feed comes again
 	Lost       uint8 // an answer of the gateway or carrier gets lost, or the request arrives after its caller gave up
 	Spent      uint8 // the allowed attempts to return money are used up
 }

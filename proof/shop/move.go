@@ -56,5 +56,6 @@ const (
 	lateScheduleArrives
 	lateCancelArrives
 	parcelMoves
-	feedLine
+	feedAgain
+	feedLine // the last one
 )

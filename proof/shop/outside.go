@@ -81,5 +81,11 @@ func (m *Model) outsideSteps(w World, i int, steps []step) []step {
 	if s.carrier.taken < s.carrier.updates {
 		steps = append(steps, m.follow(w, i, mv.as(feedLine)))
 	}
+	if w.left.Forgotten > 0 && s.carrier.taken > 0 {
+		back := w
+		back.left.Forgotten--
+		back.sagas[i].carrier.taken--
+		steps = append(steps, step{Move: mv.as(feedAgain), To: back})
+	}
 	return steps
 }

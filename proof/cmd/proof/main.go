@@ -30,6 +30,7 @@ func main() {
 // options are the program's flags.
 type options struct {
 	bounds    shop.Bounds
+	orders    int
 	walks     int
 	seed      uint64
 	most      int
@@ -60,15 +61,20 @@ func parse(args []string, out io.Writer) (options, error) {
 			return nil
 		})
 	}
-	set.IntVar(&o.walks, "walks", 0, "make this many random runs of two orders that want the last piece, in place of all runs of one order")
+	set.IntVar(&o.orders, "orders", 1, "1, or 2 that want the same SKU, with stock for one or none")
+	set.IntVar(&o.walks, "walks", 0, "make this many random runs in place of all runs")
 	set.Uint64Var(&o.seed, "seed", 1, "of the random runs")
 	set.IntVar(&o.most, "limit", 0, "stop after this many states; 0: visit all (a million states need about 250 MB)")
 	set.StringVar(&o.svg, "svg", "", "draw the run that violates an invariant to this file")
 	set.StringVar(&o.mutation, "mutation", "", "explore a shop with this mistake, within the bounds that it shows in")
 	set.BoolVar(&o.mutations, "mutations", false, "look for each of the mistakes that are known")
 	err := set.Parse(args)
-	if err == nil && set.NArg() > 0 {
+	switch {
+	case err != nil:
+	case set.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
+	case o.orders < 1 || o.orders > 2:
+		err = errors.New("--orders must be 1 or 2")
 	}
 	return o, err
 }
@@ -89,13 +95,14 @@ func run(args []string, out io.Writer) error {
 		}
 		model, title, o.bounds = m.Model(), "Mistake: "+m.Text, m.Bounds
 	}
+	system := model.System(o.orders, o.bounds, 0, 1)
 	var found check.Result[shop.World, shop.Move]
 	if o.walks > 0 {
-		fmt.Fprintf(out, "%s: %d random runs of two orders, stock for one, %+v\n", title, o.walks, o.bounds)
-		found = check.Walk(model.System(2, o.bounds, 1), o.walks, o.seed)
+		fmt.Fprintf(out, "%s: %d random runs, orders: %d, %+v\n", title, o.walks, o.orders, o.bounds)
+		found = check.Walk(system, o.walks, o.seed)
 	} else {
-		fmt.Fprintf(out, "%s: all runs of one order, with stock and without, %+v\n", title, o.bounds)
-		found = check.Explore(model.System(1, o.bounds, 0, 1), o.most)
+		fmt.Fprintf(out, "%s: all runs, orders: %d, %+v\n", title, o.orders, o.bounds)
+		found = check.Explore(system, o.most)
 	}
 	fmt.Fprintf(out, "%d states, %d transitions, %d at rest, %d steps at most, %.1f s\n",
 		found.States, found.Transitions, found.Ends, found.Depth, found.Took.Seconds())
