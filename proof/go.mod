@@ -9,6 +9,7 @@ require (
 	eventshop.example/services/order v0.0.0
 	eventshop.example/services/payment v0.0.0
 	eventshop.example/services/shipping v0.0.0
+	github.com/google/go-cmp v0.7.0
 )
 
 require (

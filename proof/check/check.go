@@ -10,7 +10,8 @@
 // states.
 //
 // It does not prove anything beyond the bounds of the system, and it fails by running out of memory:
-// it needs about 100 bytes per state. A limit ends it before, with [Result.Complete] false.
+// it needs about 100 bytes per state, and the states of two levels as they are. A limit ends it
+// before, with [Result.Complete] false.
 package check
 
 import (
@@ -120,7 +121,7 @@ func (e *explorer[S, M]) run(most int) {
 	}
 	var steps []Step[S, M]
 	for at := int32(0); len(level) > 0; e.found.Depth++ {
-		next = nil
+		next = next[:0]
 		for _, s := range level {
 			steps = e.sys.Steps(s, steps[:0])
 			progress := false
@@ -154,7 +155,7 @@ func (e *explorer[S, M]) run(most int) {
 				return
 			}
 		}
-		level = next
+		level, next = next, level
 	}
 	e.found.Depth--
 	e.found.Complete = true

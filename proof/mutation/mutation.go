@@ -68,7 +68,6 @@ func money() []Mutation {
 			tables: payments(func(s payment.State, in payment.Input) (payment.Decision, bool) {
 				return payment.Decision{Action: payment.Compensate, Next: payment.Refunding}, s == payment.Refunded && in == payment.ShipmentCancelled
 			}),
-			Bounds: shop.Bounds{Duplicates: 1, Forgotten: 1},
 		},
 		{
 			Name: "void-not-asked", Text: "payment says that nothing was taken without a void at the gateway", Finds: "I1",

@@ -1,6 +1,9 @@
 package mutation_test
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"eventshop.example/proof/check"
@@ -11,12 +14,20 @@ import (
 // TestEveryMutationIsFound: the check finds each mistake by the invariant that is written beside it.
 func TestEveryMutationIsFound(t *testing.T) {
 	t.Parallel()
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	names := map[string]bool{}
 	for _, m := range mutation.List() {
 		if names[m.Name] {
 			t.Errorf("two mutations have the name %s", m.Name)
 		}
 		names[m.Name] = true
+		row := fmt.Sprintf("| %s | %s | %s | %s |", m.Name, m.Text, m.Bounds, m.Finds)
+		if !strings.Contains(string(page), "\n"+row+"\n") {
+			t.Errorf("README.md does not have the line %s", row)
+		}
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
 			model := m.Model()

@@ -79,8 +79,8 @@ func encodeSaga(b []byte, s *saga, left Bounds) []byte {
 	b = code(b, keys, s.gateway.key)
 	b = code(b, keys, s.carrier.key)
 	b = append(b, bits(s.order.failure, s.order.requested, s.order.rejected, s.payment.attention, s.shipping.dispatched, s.shipping.rejected),
-		bits(s.gateway.late, s.carrier.lateSchedule, s.carrier.lateCancel, s.spent, s.contradiction),
-		byte(s.payment.attempt), s.gateway.refunds, s.carrier.updates, s.carrier.taken)
+		bits(s.gateway.late, s.carrier.lateSchedule, s.carrier.lateCancel, s.contradiction),
+		byte(s.payment.attempt), s.attempts, s.gateway.refunds, s.carrier.updates, s.carrier.taken)
 	for i := range s.topics {
 		t := &s.topics[i]
 		b = append(b, t.length, t.handled)

@@ -98,6 +98,7 @@ func stockBroken(w *World) *check.Breach {
 
 // endBroken is I3: an order ends once and does not leave its end, its parcel does not leave after a
 // cancellation, and a person is asked for one reason only: the attempts to return money were used up.
+// Then a person is asked at payment, and at the order unless it has ended or not heard of it yet.
 func (m *Model) endBroken(from, to *saga) *check.Breach {
 	left := to.carrier.key == dispatched || to.carrier.key == delivered
 	count := 0
@@ -113,11 +114,13 @@ func (m *Model) endBroken(from, to *saga) *check.Breach {
 		return breach(ends, "the order ended %d times", count)
 	case to.order.state == order.Cancelled && left:
 		return breach(ends, "the order is CANCELLED and its parcel has left")
-	case to.contradiction:
-		return breach(ends, "payment asks for attention: the gateway contradicts the table")
-	case to.payment.attention && !to.spent:
-		return breach(ends, "payment asks for attention without a cause")
-	case to.order.attention != "" && (!to.spent || to.order.attention != order.PaymentRefundFailed):
+	case to.contradiction || to.payment.attention && to.attempts == 0:
+		return breach(ends, "payment asks for attention, and its attempts are not used up")
+	case to.attempts > from.attempts && !to.payment.attention:
+		return breach(ends, "the attempts to return money are used up, and payment asks for no attention")
+	case to.payment.state == payment.RefundFailed && !to.order.state.Ended() && to.order.attention == "" && to.heard(paymentService, orderService):
+		return breach(ends, "the attempts to return money are used up, and the order asks for no attention")
+	case to.order.attention != "" && (to.attempts == 0 || to.order.attention != order.PaymentRefundFailed):
 		return breach(ends, "the order asks for attention because of %s", to.order.attention)
 	}
 	return nil
@@ -146,6 +149,8 @@ func (m *Model) atRest(w World) *check.Breach {
 			return breach(ends, "the order is at rest as %s", s.order.state)
 		case s.order.attention != "" || s.payment.attention:
 			return breach(ends, "the order has ended and asks for attention")
+		case s.order.state == order.Delivered && s.order.requested && !s.order.rejected:
+			return breach(ends, "the order is DELIVERED and the request to cancel it was not answered")
 		case !s.payment.state.Ended() && s.payment.state != payment.Completed:
 			return breach(money, "the payment is at rest as %s", s.payment.state)
 		case !agrees(s):

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"eventshop.example/ops/verify"
@@ -50,6 +51,23 @@ type Bounds struct {
 	Forgotten  uint8 // the inbox does not know a record that comes again, since its row was dropped; or a line of the carrier's feed comes again
 	Lost       uint8 // an answer of the gateway or carrier gets lost, or the request arrives after its caller gave up
 	Spent      uint8 // the allowed attempts to return money are used up
+}
+
+// String lists the faults that can happen, such as "crashes 1, lost 2", or "no faults".
+func (b Bounds) String() string {
+	var out []string
+	for _, bound := range []struct {
+		name string
+		most uint8
+	}{{"crashes", b.Crashes}, {"duplicates", b.Duplicates}, {"forgotten", b.Forgotten}, {"lost", b.Lost}, {"spent", b.Spent}} {
+		if bound.most > 0 {
+			out = append(out, fmt.Sprintf("%s %d", bound.name, bound.most))
+		}
+	}
+	if len(out) == 0 {
+		return "no faults"
+	}
+	return strings.Join(out, ", ")
 }
 
 // Model is the system. [New] creates it; it does not change and is safe for concurrent use.

@@ -85,7 +85,7 @@ func (m *Model) attempts(w World, i int, mv Move, steps []step) []step {
 	if w.left.Spent > 0 && p.attempt == noAttempt && p.state.Returning() && !(p.state == payment.Voiding && p.attention) {
 		spent := w
 		spent.left.Spent--
-		spent.sagas[i].spent = true
+		spent.sagas[i].attempts++
 		if m.decidePayment(&spent, i, payment.AttemptsSpent) {
 			steps = append(steps, step{Move: mv.as(givesUp), To: spent})
 		}

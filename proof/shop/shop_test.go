@@ -3,7 +3,9 @@ package shop
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -125,9 +127,18 @@ func TestOneOrder(t *testing.T) {
 	t.Parallel()
 	r := &reached{map[cell]bool{}, map[kind]bool{}, map[string]bool{}}
 	m := New(r.tables(), Rules{})
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, b := range quick() {
-		t.Logf("%+v", b)
-		report(t, m, check.Explore(r.watched(m.System(1, b, 0, 1)), 0))
+		t.Log(b)
+		found := check.Explore(r.watched(m.System(1, b, 0, 1)), 0)
+		report(t, m, found)
+		row := fmt.Sprintf("| %s | %s | %s | %d |", b, thousands(found.States), thousands(found.Transitions), found.Depth)
+		if !strings.Contains(string(page), "\n"+row+"\n") {
+			t.Errorf("README.md does not have the line %s", row)
+		}
 	}
 	for k := range feedLine + 1 {
 		// No real table needs another answer in the transaction than before it: the request depends on
@@ -142,7 +153,9 @@ func TestOneOrder(t *testing.T) {
 		expect(t, r, "payment", payment.States(), payment.Inputs()) +
 		expect(t, r, "inventory", inventory.States(), inventory.Inputs()) +
 		expect(t, r, "shipping", shipping.States(), shipping.Inputs())
-	t.Logf("%d of %d cells are used", len(r.cells), cells)
+	if used := fmt.Sprintf("%d of the %d cells", len(r.cells), cells); !strings.Contains(string(page), used) {
+		t.Errorf("README.md does not say %q", used)
+	}
 	want := []string{
 		"DELIVERED COMPLETED SHIPPED DELIVERED",  // as it should be
 		"CANCELLED FAILED CANCELLED CANCELLED",   // the card was declined
@@ -156,6 +169,14 @@ func TestOneOrder(t *testing.T) {
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(r.ends))); diff != "" {
 		t.Errorf("ways to end: order, payment, reservation, shipment (-want +got):\n%s", diff)
 	}
+}
+
+// thousands writes a number with commas.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
 func without[S comparable](all []S, these ...S) []S {

@@ -1,8 +1,6 @@
 package shop
 
 import (
-	"slices"
-
 	"eventshop.example/services/inventory/inventory"
 	"eventshop.example/services/order/order"
 	"eventshop.example/services/payment/payment"
@@ -39,8 +37,8 @@ type saga struct {
 	emitted [maxFacts]uint8 // how often each fact was emitted
 	again   uint32          // facts whose record was published again, one bit each
 
-	spent         bool // the attempts to return money were used up at least once
-	contradiction bool // a table asked for attention for another reason
+	attempts      uint8 // how often the attempts to return money were used up
+	contradiction bool  // a table asked for attention for another reason
 }
 
 // orderRow is the order without the data that no decision reads. [orderRow.whole] and project
@@ -155,6 +153,12 @@ func (t *topic) next(group int) (record, bool) {
 	return t.log[t.at[group]], true
 }
 
+// heard reports whether a group has handled all records of a topic.
+func (s *saga) heard(topic, group int) bool {
+	_, more := s.topics[topic].next(group)
+	return !more
+}
+
 // emit adds a fact to the topic of its participant.
 func (m *Model) emit(w *World, i int, fact string) {
 	s, f := &w.sagas[i], m.fact(fact)
@@ -197,9 +201,8 @@ func (m *Model) trim(t *topic) {
 	if first == 0 {
 		return
 	}
-	kept := slices.Clone(t.log[first:t.length])
-	t.log = [maxLog]record{}
-	copy(t.log[:], kept)
+	kept := copy(t.log[:], t.log[first:t.length])
+	clear(t.log[kept:])
 	t.length -= first
 	for group := range t.at {
 		t.at[group] -= first
