@@ -49,7 +49,7 @@ func (m *Model) deliverySteps(w World, i, topic, group int, steps []step) []step
 // handling appends the calls that a record needs, or its transaction.
 func (m *Model) handling(w World, i, topic, group int, mv Move, steps []step) []step {
 	fact, progress := mv.record.fact(), mv.kind == handles
-	called := false
+	called, before := false, len(steps)
 	switch {
 	case group == paymentService && m.input.payment[fact] == payment.OrderCreated:
 		steps, called = m.charging(w, i, mv, steps)
@@ -63,6 +63,9 @@ func (m *Model) handling(w World, i, topic, group int, mv Move, steps []step) []
 		steps = append(steps, step{Move: mv.as(crashesBefore), To: crashed})
 	}
 	if called {
+		for n := before; n < len(steps); n++ {
+			steps[n].Progress = steps[n].Progress && progress
+		}
 		return steps
 	}
 	done := w

@@ -44,7 +44,8 @@ type Rules struct {
 	Unsubscribed string
 }
 
-// Bounds limit a world. Each fault can happen as often as its field says, in one run.
+// Bounds limit a world. Each fault can happen as often as its field says, in one run: up to 3 times,
+// and Spent up to 2 times, which is what a world has room for.
 type Bounds struct {
 	Crashes    uint8 // a process ends between a call and its transaction, or between the transaction and the offset
 	Duplicates uint8 // a relay publishes a record again; each record at most once

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxFacts  = 24
-	maxLog    = 12
+	maxFacts  = 32 // as a record has bits for
+	maxLog    = 12 // an order has at most 6 records of one topic that no fault repeats
 	maxOrders = 2
 )
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"eventshop.example/proof/check"
 	"eventshop.example/proof/diagram"
@@ -45,19 +46,21 @@ func parse(args []string, out io.Writer) (options, error) {
 	set.SetOutput(out)
 	for name, bound := range map[string]struct {
 		value *uint8
+		most  uint8
 		usage string
 	}{
-		"crashes":    {&o.bounds.Crashes, "how often a process can end at the worst moment"},
-		"duplicates": {&o.bounds.Duplicates, "how many records a relay can publish again"},
-		"forgotten":  {&o.bounds.Forgotten, "how often an inbox does not know a record that comes again"},
-		"lost":       {&o.bounds.Lost, "how many answers of the gateway and the carrier can get lost"},
-		"spent":      {&o.bounds.Spent, "how often the attempts to return money can be used up"},
+		"crashes":    {&o.bounds.Crashes, 3, "how often a process can end at the worst moment"},
+		"duplicates": {&o.bounds.Duplicates, 3, "how many records a relay can publish again"},
+		"forgotten":  {&o.bounds.Forgotten, 3, "how often an inbox does not know a record that comes again"},
+		"lost":       {&o.bounds.Lost, 3, "how many answers of the gateway and the carrier can get lost"},
+		"spent":      {&o.bounds.Spent, 2, "how often the attempts to return money can be used up"},
 	} {
-		set.Func(name, fmt.Sprintf("%s, 0 to 9 (default %d)", bound.usage, *bound.value), func(s string) error {
-			if len(s) != 1 || s[0] < '0' || s[0] > '9' {
-				return errors.New("must be 0 to 9")
+		set.Func(name, fmt.Sprintf("%s, 0 to %d (default %d)", bound.usage, bound.most, *bound.value), func(s string) error {
+			n, err := strconv.ParseUint(s, 10, 8)
+			if err != nil || n > uint64(bound.most) {
+				return fmt.Errorf("must be 0 to %d", bound.most)
 			}
-			*bound.value = s[0] - '0'
+			*bound.value = uint8(n)
 			return nil
 		})
 	}

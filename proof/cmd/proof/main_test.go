@@ -9,11 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// golden compares with a file of testdata; UPDATE=1 writes the file.
+// golden compares with a file of testdata. WRITE_GOLDEN=1 writes the file.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
-	if os.Getenv("UPDATE") != "" {
+	if os.Getenv("WRITE_GOLDEN") != "" {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,8 @@ func TestRealTablesAreNotFound(t *testing.T) {
 func TestWhatCannotBeDoneIsAnError(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--crashes 10":       "must be 0 to 9",
+		"--crashes 4":        "must be 0 to 3",
+		"--spent -1":         "must be 0 to 2",
 		"--limit 100":        "stopped at the limit",
 		"--mutation unknown": "there is no mistake",
 		"--orders 3":         "must be 1 or 2",
