@@ -67,7 +67,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	set.IntVar(&o.orders, "orders", 1, "1, or 2 that want the same SKU, with stock for one or none")
 	set.IntVar(&o.walks, "walks", 0, "make this many random runs in place of all runs")
 	set.Uint64Var(&o.seed, "seed", 1, "of the random runs")
-	set.IntVar(&o.most, "limit", 0, "stop after this many states; 0: visit all (a million states need about 700 MB)")
+	set.IntVar(&o.most, "limit", 0, "stop after this many states; 0: visit all (a million states need about 600 MB)")
 	set.StringVar(&o.svg, "svg", "", "draw the run that violates an invariant to this file")
 	set.StringVar(&o.mutation, "mutation", "", "explore a shop with this mistake, within the bounds that it shows in")
 	set.BoolVar(&o.mutations, "mutations", false, "look for each of the mistakes that are known")
