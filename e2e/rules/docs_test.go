@@ -12,11 +12,11 @@ import (
 )
 
 // documents are the pages whose paths must exist.
-var documents = []string{"README.md", "ARCHITECTURE.md", "docs/glossary.md", "docs/copying.md", "docs/add-an-event.md", "docs/add-a-service.md", "docs/README.md", "docs/kafka-differences.md", "docs/deploy.md"}
+var documents = []string{"README.md", "ARCHITECTURE.md", "docs/glossary.md", "docs/copying.md", "docs/add-an-event.md", "docs/add-a-service.md", "docs/README.md", "docs/kafka-differences.md", "docs/deploy.md", "proof/README.md"}
 
 func TestDocumentsNamePathsThatExist(t *testing.T) {
 	dir := root(t)
-	path := regexp.MustCompile("`((?:schemas|pkg|services|sandbox|ops|local|lab|cmd|e2e|bench|scripts|tools|docs|deploy)/[A-Za-z0-9_./*-]*)`")
+	path := regexp.MustCompile("`((?:schemas|pkg|services|sandbox|ops|local|lab|proof|cmd|e2e|bench|scripts|tools|docs|deploy)/[A-Za-z0-9_./*-]*)`")
 	link := regexp.MustCompile(`\]\(([^)#:]+)\)`)
 	code := regexp.MustCompile("`[^`\n]*`")
 	for _, doc := range documents {

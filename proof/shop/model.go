@@ -1,0 +1,197 @@
+package shop
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"eventshop.example/ops/verify"
+	"eventshop.example/pkg/events"
+	"eventshop.example/proof/check"
+	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/order/order"
+	"eventshop.example/services/payment/payment"
+	"eventshop.example/services/shipping/shipping"
+)
+
+// Tables are the decisions of the services. [Real] returns their own. A test puts a wrong one in
+// their place to see that it is found.
+type Tables struct {
+	Order     func(order.Order, order.Message) order.Decision
+	Payment   func(payment.State, payment.Input) payment.Decision
+	Inventory func(inventory.State, inventory.Input) inventory.Decision
+	Shipping  func(shipping.State, shipping.Input) shipping.Decision
+}
+
+// Real returns the tables of the services.
+func Real() Tables {
+	return Tables{Order: order.Order.Decide, Payment: payment.Decide, Inventory: inventory.Decide, Shipping: shipping.Decide}
+}
+
+// Rules are the habits around the tables: what the services' app packages and pkg/consumer do. The
+// zero value is what they really do. Each field is one mistake.
+type Rules struct {
+	// LostChargeDeclines takes a charge without an answer for a declined one.
+	LostChargeDeclines bool
+	// RefundKeyPerAttempt gives each attempt to refund a key of its own.
+	RefundKeyPerAttempt bool
+	// VoidOpens makes the gateway forget a void, so that a later charge with its key takes money.
+	VoidOpens bool
+	// CancelOpens makes the carrier forget the cancellation of a key that it does not know, so that a
+	// later request ships a parcel.
+	CancelOpens bool
+	// Unsubscribed is a group and an event type that the group does not receive, joined by a space.
+	Unsubscribed string
+}
+
+// Bounds limit a world. Each fault can happen as often as its field says, in one run: up to 3 times,
+// and Spent up to 2 times, which is what a world has room for.
+type Bounds struct {
+	Crashes    uint8 // a process ends between a call and its transaction, or between the transaction and the offset
+	Duplicates uint8 // a relay publishes a record again; each record at most once
+	Forgotten  uint8 // the inbox does not know a record that comes again, since its row was dropped; or a line of the carrier's feed comes again
+	Lost       uint8 // an answer of the gateway or carrier gets lost, or the request arrives after its caller gave up
+	Spent      uint8 // the allowed attempts to return money are used up
+}
+
+// String lists the faults that can happen, such as "crashes 1, lost 2", or "no faults".
+func (b Bounds) String() string {
+	var out []string
+	for _, bound := range []struct {
+		name string
+		most uint8
+	}{{"crashes", b.Crashes}, {"duplicates", b.Duplicates}, {"forgotten", b.Forgotten}, {"lost", b.Lost}, {"spent", b.Spent}} {
+		if bound.most > 0 {
+			out = append(out, fmt.Sprintf("%s %d", bound.name, bound.most))
+		}
+	}
+	if len(out) == 0 {
+		return "no faults"
+	}
+	return strings.Join(out, ", ")
+}
+
+// Model is the system. [New] creates it; it does not change and is safe for concurrent use.
+type Model struct {
+	tables Tables
+	rules  Rules
+
+	facts    []string // event types on the topics of the participants, by number
+	topic    []uint8  // of each fact: the participant that emits it
+	receives []uint8  // of each fact: the groups that receive it, one bit each
+	ends     uint32   // the facts that end an order, one bit each
+	repeats  uint32   // the facts that an order can have more than once, one bit each
+	about    charge   // the facts about the charge
+	input    inputs
+}
+
+// The participants. Each is a consumer group with a topic of its own.
+const (
+	orderService = iota
+	paymentService
+	inventoryService
+	shippingService
+	participants
+)
+
+// names of the participants, as consumer groups and in the names of their topics.
+var names = [participants]string{"order", "payment", "inventory", "shipping"}
+
+// charge has the numbers of the facts about an order's charge.
+type charge struct{ completed, failed, voided, refunded uint8 }
+
+// New returns the model with these tables and rules.
+func New(tables Tables, rules Rules) *Model {
+	m := &Model{tables: tables, rules: rules}
+	for _, typ := range events.Catalogue().Types() {
+		for p, name := range names {
+			if typ.Topic == name+".events" {
+				m.addFact(typ.Name, uint8(p))
+			}
+		}
+	}
+	m.ends = m.bit("OrderCancelled") | m.bit("OrderDelivered")
+	m.about = charge{m.fact("PaymentCompleted"), m.fact("PaymentFailed"), m.fact("PaymentVoided"), m.fact("PaymentRefunded")}
+	// One per round of attempts. Every other fact is true once per order.
+	m.repeats = m.bit("PaymentRefundFailed")
+	return m
+}
+
+func (m *Model) addFact(name string, topic uint8) {
+	groups := uint8(0)
+	for _, group := range verify.Subscribers(name) {
+		for p, participant := range names {
+			if group == participant && m.rules.Unsubscribed != group+" "+name {
+				groups |= 1 << p
+			}
+		}
+	}
+	m.facts, m.topic, m.receives = append(m.facts, name), append(m.topic, topic), append(m.receives, groups)
+	m.input.add(name)
+	if len(m.facts) > maxFacts {
+		panic("shop: a World has no room for so many facts")
+	}
+}
+
+// fact returns the number of an event type.
+func (m *Model) fact(name string) uint8 {
+	for i, f := range m.facts {
+		if f == name {
+			return uint8(i)
+		}
+	}
+	panic(fmt.Sprintf("shop: %s is on no topic of a participant", name))
+}
+
+func (m *Model) bit(name string) uint32 { return 1 << m.fact(name) }
+
+// System returns the model as a system for package check, with one or two orders of one piece each
+// of the same SKU. It begins once per number of pieces in stock.
+func (m *Model) System(orders int, bounds Bounds, stock ...int8) check.System[World, Move] {
+	sys := check.System[World, Move]{Steps: m.steps, Encode: encode, Broken: m.broken, AtRest: m.atRest}
+	for _, pieces := range stock {
+		w := World{orders: uint8(orders), stock: pieces, available: pieces, left: bounds}
+		for i := range orders {
+			m.place(&w, i)
+		}
+		sys.Starts = append(sys.Starts, w)
+	}
+	return sys
+}
+
+// place accepts an order, by the order service's own command.
+func (m *Model) place(w *World, i int) {
+	placed, err := order.Place{
+		OrderID: "order", Customer: order.Customer{ID: "customer", Name: "Ada", Email: "ada@example.com"},
+		ShippingAddress: order.Address{Street: "1 Street", City: "London", PostalCode: "SW1A 1AA"},
+		Items:           []order.Item{{SKU: sku, Quantity: 1, UnitPrice: 100}}, TotalAmount: 100, Currency: "GBP",
+		At: time.Unix(0, 0), ConfirmWithin: time.Minute,
+	}.Events()
+	if err != nil {
+		panic(fmt.Sprintf("shop: the order is not accepted: %v", err))
+	}
+	s := &w.sagas[i]
+	s.payment.state, s.inventory, s.shipping.state = payment.None, inventory.None, shipping.None
+	m.record(w, i, order.Order{}.Fold(placed...), placed)
+}
+
+// sku is what every order wants one piece of.
+const sku = "SKU"
+
+// steps appends the steps from a world.
+func (m *Model) steps(w World, steps []step) []step {
+	for i := range int(w.orders) {
+		steps = m.orderSteps(w, i, steps)
+		for topic := range participants {
+			for group := range participants {
+				steps = m.deliverySteps(w, i, topic, group, steps)
+			}
+		}
+		steps = m.returnSteps(w, i, steps)
+		steps = m.outsideSteps(w, i, steps)
+		steps = m.againSteps(w, i, steps)
+	}
+	return steps
+}
+
+type step = check.Step[World, Move]
