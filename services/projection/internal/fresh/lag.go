@@ -83,14 +83,22 @@ func NewLag(cfg LagConfig) *Lag {
 		cfg.Log = slog.Default()
 	}
 	l := &Lag{cfg: cfg}
-	l.topic = prometheus.NewDesc("read_model_lag_seconds",
-		"Age of the oldest record of a topic that is published and not applied to the read models; 0 when all are.", []string{"topic"}, nil)
-	l.of = prometheus.NewDesc("projection_lag_seconds",
-		"Age of the oldest published record that a version of a projection does not contain; 0 when it contains all.", []string{"projection", "version"}, nil)
+	l.topic = described(prometheus.GaugeOpts{
+		Name: "read_model_lag_seconds",
+		Help: "Age of the oldest record of a topic that is published and not applied to the read models; 0 when all are.",
+	}, "topic")
+	l.of = described(prometheus.GaugeOpts{
+		Name: "projection_lag_seconds",
+		Help: "Age of the oldest published record that a version of a projection does not contain; 0 when it contains all.",
+	}, "projection", "version")
 	if cfg.Registerer != nil {
 		cfg.Registerer.MustRegister(l)
 	}
 	return l
+}
+
+func described(gauge prometheus.GaugeOpts, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(gauge.Name, gauge.Help, labels, nil)
 }
 
 // Describe implements prometheus.Collector.
