@@ -55,6 +55,10 @@ func (t *Reader) look(ctx context.Context, s *Story) (known bool, failed []error
 		s.Parcel, err = one[Parcel](ctx, t, "shipping", "/shipments/", s.OrderID)
 		return err
 	})
+	ask("notification", func() (err error) {
+		s.Mail, err = one[Mail](ctx, t, "notification", "/mails/", s.OrderID)
+		return err
+	})
 	ask("gateway", func() (err error) {
 		s.Money.Gateway, err = t.charge(ctx, s.OrderID)
 		return err

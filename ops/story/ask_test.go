@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -65,5 +66,31 @@ func TestTheGatewaysBooks(t *testing.T) {
 	}
 	if b, err := json.Marshal(captured); err != nil || string(b) != `{"status":"captured","amount":29.99,"refunded":5.00,"currency":"GBP"}` {
 		t.Errorf("%s %v", b, err)
+	}
+}
+
+// TestTheMail is asked of the notification service; an order without one has none.
+func TestTheMail(t *testing.T) {
+	t.Parallel()
+	answer := `{"orderId":"` + theOrder + `","status":"SENT","style":"state","attempts":2,"to":"ada@example.com","subject":"Your order","text":"Hello","endedAt":"2026-11-30T12:00:00Z"}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/mails/"+theOrder {
+			w.Write([]byte(answer))
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer server.Close()
+	reader := &Reader{src: Sources{URL: map[string]string{"notification": server.URL}}}
+	s := Story{OrderID: theOrder}
+	_, _ = reader.look(t.Context(), &s) // the other services have no address
+	ended := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	want := &Mail{Status: "SENT", Style: "state", Attempts: 2, To: "ada@example.com", Subject: "Your order", EndedAt: &ended}
+	if diff := cmp.Diff(want, s.Mail); diff != "" {
+		t.Error(diff)
+	}
+	another := Story{OrderID: "another"}
+	if _, _ = reader.look(t.Context(), &another); another.Mail != nil {
+		t.Errorf("%+v", another.Mail)
 	}
 }

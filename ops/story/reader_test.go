@@ -71,7 +71,7 @@ func newWorld(t *testing.T, placed time.Time) *world {
 	dsns := map[string]string{"order": dsn}
 	fleet := operators.NewFleet(map[string]string{"payment": w.payment.URL}, "ada")
 	w.src = Sources{
-		URL: map[string]string{"order": u, "payment": u, "inventory": u, "shipping": u, "gateway": gateway.URL, "registry": registry.URL},
+		URL: map[string]string{"order": u, "payment": u, "inventory": u, "shipping": u, "notification": u, "gateway": gateway.URL, "registry": registry.URL},
 		DSN: dsns, Kafka: kafka.Cluster{Brokers: w.brokers}, Topics: topics, Fleet: fleet,
 		Sagas: saga.New(saga.Endpoints{Order: u, Payment: u, Inventory: u, Databases: dsns}, fleet, nil),
 	}

@@ -18,8 +18,9 @@ type Story struct {
 	Money       Money               `json:"money"`
 	Stock       *Stock              `json:"stock,omitempty"`
 	Parcel      *Parcel             `json:"parcel,omitempty"`
-	Retries     []Retry             `json:"retries"`     // records that were retried, oldest first
-	DeadLetters []operators.Summary `json:"deadLetters"` // of any status, oldest first
+	Mail        *Mail               `json:"mail,omitempty"` // missing too if the customer gets none, or not yet
+	Retries     []Retry             `json:"retries"`        // records that were retried, oldest first
+	DeadLetters []operators.Summary `json:"deadLetters"`    // of any status, oldest first
 	WaitsFor    []Wait              `json:"waitsFor"`
 	HeldBy      []saga.Hold         `json:"heldBy"` // holds that are not among the reasons of WaitsFor
 	Missing     []string            `json:"missing,omitempty"`
@@ -143,6 +144,18 @@ type Parcel struct {
 	TrackingID string `json:"trackingId,omitempty"`
 	Reason     string `json:"reason,omitempty"`
 	Detail     string `json:"detail,omitempty"`
+}
+
+// Mail is the notification service's mail to the customer.
+type Mail struct {
+	Status   string     `json:"status"`          // AWAITING_ORDER_PLACED, AWAITING_ORDER_CREATED, TO_SEND, SENT, REFUSED
+	Style    string     `json:"style,omitempty"` // notification or state
+	To       string     `json:"to,omitempty"`
+	Subject  string     `json:"subject,omitempty"`
+	Attempts int        `json:"attempts"`
+	EndedAt  *time.Time `json:"endedAt,omitempty"` // when the mailbox confirmed or refused it
+	Reason   string     `json:"reason,omitempty"`  // why it was refused
+	Detail   string     `json:"detail,omitempty"`  // why the latest attempt failed
 }
 
 // Retry is a record that a group failed to handle and put on its retry topic.

@@ -55,6 +55,11 @@ type Config struct {
 	// does. Retries move no positions.
 	Advanced func(ctx context.Context, tx pgx.Tx, moves []position.Move) error
 
+	// Without is called with the error of a transaction that failed. It reports whether the same records
+	// can succeed without what failed, such as a read model that nothing reads; they are then tried again at
+	// once. It must not return true for ever. nil: nothing can be left out.
+	Without func(err error) bool
+
 	Retry    Retry // of records that fail, where their subscription sets none
 	MaxBatch int   // most records in one transaction, default 500; fewer where they take long
 	// Gather is the least time between the beginnings of two batches, so that records that come one by one

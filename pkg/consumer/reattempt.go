@@ -40,7 +40,7 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 	// its own reaction; without followers, to find whether it is their failure; and then with the head as a
 	// dead letter without its bytes.
 	solo := false
-	for range 4 {
+	for tries := 0; tries < 4; {
 		var l *unparking
 		err = postgres.InPipeline(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
 			l = &unparking{retries: r, tx: tx, now: time.Now(), head: h, solo: solo}
@@ -58,6 +58,10 @@ func (r *retries) attempt(ctx context.Context, it *retryItem) error {
 			}
 			return nil
 		}
+		if r.without(err) {
+			continue
+		}
+		tries++
 		_, own := errors.AsType[*recordError](err)
 		err = postgres.Settle(ctx, r.cfg.Pool, err)
 		if errs.KindOf(err) == errs.Transient || ctx.Err() != nil {

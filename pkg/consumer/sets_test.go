@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,5 +183,39 @@ func TestAnotherWriterWasFaster(t *testing.T) {
 	}
 	if n := f.deadLetters(); n != 0 {
 		t.Errorf("%d dead letters, want none", n)
+	}
+}
+
+// TestATransactionIsRepeatedWithoutWhatFailed: Config.Without has removed the cause, so the whole set is tried
+// again at once, whatever the kind of the error. Where it has not, the record fails as ever.
+func TestATransactionIsRepeatedWithoutWhatFailed(t *testing.T) {
+	t.Parallel()
+	aside := errs.New(errs.Invalid, "a reader that nothing needs")
+	for name, removable := range map[string]bool{"removed": true, "not removed": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			m := moves{write: aside}
+			f.together(f.moving(40, func(int) string { return "good" })...)
+			var asked atomic.Int64
+			f.run(consumer.Config{
+				Subscriptions: []consumer.Subscription{m.subscription()}, Retry: quickly(1), MaxBatch: 40,
+				Without: func(err error) bool {
+					asked.Add(1)
+					return removable && errors.Is(err, aside)
+				},
+			})
+			f.awaitEffects(40)
+			loaded, saved := m.diary()
+			if asked.Load() != 1 || !errors.Is(saved[0], aside) || errors.Join(saved[1:]...) != nil {
+				t.Errorf("asked %d times, saved %v", asked.Load(), saved)
+			}
+			if again := loaded[1] == loaded[0]; again != removable {
+				t.Errorf("transactions of %v records", loaded)
+			}
+			if n := f.deadLetters(); n != 0 {
+				t.Errorf("%d dead letters, want none", n)
+			}
+		})
 	}
 }

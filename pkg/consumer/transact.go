@@ -45,6 +45,9 @@ func (c *Consumer) transact(ctx context.Context, portions []portion, started tim
 			portions, s = c.rewind(portions, elsewhere), search{}
 			continue
 		}
+		if errors.Is(err, errWithout) {
+			continue
+		}
 		at, own := errors.AsType[*recordError](err)
 		if !own {
 			err = postgres.Settle(ctx, c.cfg.Pool, err)
@@ -138,11 +141,19 @@ func (c *Consumer) attempt(ctx context.Context, portions []portion) error {
 		}
 		return t.close(ctx)
 	})
+	if err != nil && c.without(err) {
+		return errWithout
+	}
 	if err != nil && ctx.Err() != nil {
 		return errs.New(errs.Transient, "the database took too long: %v", err) // no record is at fault
 	}
 	return err
 }
+
+// errWithout is the error of a transaction that can be repeated without what failed.
+var errWithout = errors.New("the transaction is repeated without what failed")
+
+func (c *Consumer) without(err error) bool { return c.cfg.Without != nil && c.cfg.Without(err) }
 
 // transaction is one attempt to commit a batch: what was received, the parked keys, the reactions of all
 // records as sets of steps, and then what was decided without a reaction.

@@ -130,14 +130,29 @@ func loadTails(ctx context.Context, q postgres.Querier, format int, until int64,
 // the last event's time always has the last version, and a later instant never has an earlier
 // version, whatever the clock did.
 func VersionAt(ctx context.Context, q postgres.Querier, streamID string, at time.Time) (version int64, err error) {
-	// Read from the end of the stream by its primary key, until the first row that is old enough.
-	err = q.QueryRow(ctx, `SELECT coalesce((SELECT version FROM events WHERE stream_id = $1 AND recorded_at <= $2 ORDER BY version DESC LIMIT 1), 0)`,
-		streamID, at).Scan(&version)
-	if err != nil {
+	if err = q.QueryRow(ctx, versionAt, streamID, at).Scan(&version); err != nil {
 		return 0, postgres.Classify(fmt.Errorf("find the version of stream %s at %s: %w", streamID, at.Format(time.RFC3339Nano), err))
 	}
 	return version, nil
 }
+
+// versionAt goes back from the end of the stream by hundreds of versions, with one look into the index
+// events_by_hundred per hundred, to the first one that has an event which is old enough. Of that hundred
+// it reads the rows. The first hundred has no entries there; its rows are read when no later one is found.
+// The full ORDER BYs keep the planner to the two indexes, whatever its statistics are.
+const versionAt = `
+	WITH RECURSIVE hundreds (n, found) AS (
+		SELECT (max(version) - 1) / 100 + 1, false FROM events WHERE stream_id = $1
+		UNION ALL
+		SELECT h.n - 1, (
+			SELECT e.recorded_at FROM events e WHERE e.stream_id = $1 AND e.version > 100 AND (e.version - 1) / 100 = h.n - 1
+			ORDER BY e.stream_id, (e.version - 1) / 100, e.recorded_at LIMIT 1) <= $2
+		FROM hundreds h WHERE NOT h.found AND h.n > 1
+	)
+	SELECT coalesce((
+		SELECT version FROM events
+		WHERE stream_id = $1 AND recorded_at <= $2 AND version <= (SELECT min(n) + 1 FROM hundreds) * 100
+		ORDER BY stream_id DESC, version DESC LIMIT 1), 0)`
 
 // Began returns the first instant at which [VersionAt] returns a version; ok is false when the stream
 // does not exist.

@@ -120,6 +120,10 @@ type Parts struct {
 	// consumer.Config. nil: nothing does.
 	Advanced func(ctx context.Context, tx pgx.Tx, moves []position.Move) error
 
+	// Without reports whether a transaction of the consumer can be repeated without what failed; see
+	// consumer.Config. nil: it cannot.
+	Without func(err error) bool
+
 	// Projections is what operators can do with the versions of the service's read models; nil for a
 	// service that has none.
 	Projections *projection.Control
@@ -171,7 +175,7 @@ func Run(ctx context.Context, cfg Config, spec Spec) error {
 		Group: spec.Name, Brokers: cfg.Brokers, KgoOpts: secured, Pool: kit.Pools.Work, Outbox: kit.Outbox,
 		Types: codec.Types(), Decode: codec.Decode, Encodable: codec.Encodable,
 		Subscriptions: parts.Subscriptions, Retry: cfg.Retry, Logger: kit.Log, Registerer: kit.Metrics,
-		Positions: spec.has(position.Component()), Advanced: parts.Advanced, Gather: parts.Gather,
+		Positions: spec.has(position.Component()), Advanced: parts.Advanced, Without: parts.Without, Gather: parts.Gather,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -27,6 +28,9 @@ func (l *later) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 	switch q := l.Querier.(type) {
 	case *pipeline:
 		return pgconn.CommandTag{}, q.later(queued{sql, args, l.failed})
+	case *named:
+		outer := &later{q.Tx, func(err error) error { return q.failed(l.failed(err)) }}
+		return outer.Exec(ctx, sql, args...)
 	case *later:
 		outer := &later{q.Querier, func(err error) error { return q.failed(l.failed(err)) }}
 		return outer.Exec(ctx, sql, args...)
@@ -36,4 +40,14 @@ func (l *later) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 		err = l.failed(err)
 	}
 	return tag, err
+}
+
+// Named returns tx for a part of the transaction whose statements that wait have to be told from those
+// of others: failed is applied to the error of each statement that [Later] makes of the result. Errors
+// that the statements return at once are unchanged; the caller of the part receives them anyway.
+func Named(tx pgx.Tx, failed func(error) error) pgx.Tx { return &named{tx, failed} }
+
+type named struct {
+	pgx.Tx
+	failed func(error) error
 }

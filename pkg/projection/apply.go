@@ -133,18 +133,19 @@ func (f *filler[F]) events(ctx context.Context, tx pgx.Tx, records []record) (ev
 
 // add adds the events that are new to the version.
 func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (applied int, refused []Failure, err error) {
-	fresh, err := f.fresh(ctx, tx, f.taken(f.v, events))
-	if err != nil || len(fresh) == 0 {
+	needed, unclear := taken(f.v, events)
+	fresh, err := f.fresh(ctx, tx, needed)
+	if err != nil {
 		return 0, nil, err
 	}
 	rows, failures, _ := foldAll(f.v, fresh)
-	if err := f.saveRows(ctx, tx, f.v, rows); err != nil {
+	if err := f.give(ctx, tx, f.v, false, fresh, rows); err != nil {
 		return 0, nil, err
 	}
 	if _, err := tx.Exec(ctx, `SET LOCAL search_path TO DEFAULT`); err != nil {
 		return 0, nil, fmt.Errorf("leave the schema of %s: %w", f.v.id(), err)
 	}
-	return len(fresh) - len(failures), failuresOf(failures), nil
+	return len(fresh) - len(failures), failuresOf(append(failures, unclear...)), nil
 }
 
 // fresh notes the facts and returns the events that are new. The facts are the largest part of a

@@ -90,7 +90,7 @@ func (c *Control) Status(ctx context.Context, projection string) ([]Status, erro
 		if s.Failures == 0 {
 			continue
 		}
-		if all[i].Listed, err = failuresIn(ctx, c.pool, id{s.Projection, s.Version}, settleAtOnce); err != nil {
+		if all[i].Listed, err = failuresIn(ctx, c.pool, id{s.Projection, s.Version}, byPlace, settleAtOnce); err != nil {
 			return nil, err
 		}
 	}

@@ -28,13 +28,30 @@
 // A fold must not depend on the order of events, because retries and repaired records come late. A
 // record that waits in the group's retry topic counts for the filler, although the live version does
 // not contain it yet; a comparison shows the difference until the retry is over. The tables of a
-// version that follows are written in the reader's transaction: a fold that fails is listed for that
-// version alone, but a statement that fails is the record's failure for all of them.
+// version that follows are written in the reader's transaction, which takes that much longer; a
+// statement that waits for a lock on them delays it until the consumer's time limit for a transaction.
+// A version must have no deferred constraints: they fail the commit, which no version is blamed for.
+//
+// # When a version fails
+//
+// A version that is not live never fails a record. When its fold or its selection fails, the record is
+// listed for that version with its place and the reason, and the transaction goes on. When one of its
+// statements fails, or the code that makes them, the transaction is rolled back and repeated at once
+// ([Set.Without]); the repetition writes this version behind savepoints, halves the set until the records
+// at fault are found, and lists them. The other versions get all records. Where the tables as a whole are
+// at fault (missing, locked, no privilege), all records of the set are listed.
+//
+// Listed records keep the version from going live. The filler tries them every few seconds, so they leave the
+// list when the tables or the program take them. A version for which the reader lists more than 1,000 records
+// is failed and not fed any longer; a rebuild begins again.
+//
+// A failure of a live version is the record's failure, as in any reaction: it is retried, and then a dead
+// letter for all versions.
 //
 // # Base versions
 //
 // A base version has its tables in the schema public, where an earlier release writes them as well.
-// It is always attached, has no positions and no facts here, and is not filled.
+// It is attached until it is dropped or failed, has no positions here, and is not filled.
 //
 // # How it fails
 //

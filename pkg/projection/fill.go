@@ -102,7 +102,7 @@ func (f *filler[F]) step(ctx context.Context) error {
 		return f.fill(ctx)
 	case st.Attached && st.Done < st.Total:
 		return f.detach(ctx)
-	case st.Failures > 0 && time.Since(f.settled) >= settleEvery:
+	case st.Attached && st.Failures > 0 && time.Since(f.settled) >= settleEvery:
 		f.settled = time.Now()
 		if err := f.settle(ctx); err != nil {
 			return err

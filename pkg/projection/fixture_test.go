@@ -230,16 +230,26 @@ func (c *collecting) Put(key string, s collected) {
 }
 func (c *collecting) Save(ctx context.Context, tx pgx.Tx) error { return c.save(ctx, tx, c.events) }
 
-// read runs the group's reader until stop is called. alone: as a release without versions does.
-func (f *fixture) read(set *projection.Set[fact], model *reaction.Model[collected, fact]) (stop func()) {
-	f.t.Helper()
+// reader returns the group's reader; without a set it is that of a release without versions.
+func (f *fixture) reader(set *projection.Set[fact], model *reaction.Model[collected, fact]) consumer.Config {
 	cfg := consumer.Config{
 		Group: group, Brokers: f.brokers, Pool: f.pool, Types: f.codec.Types(), Decode: f.codec.Decode, Outbox: f.outbox, Positions: true,
 		Subscriptions: []consumer.Subscription{consumer.On(model, onParcelAccepted)}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	if set != nil {
-		cfg.Advanced = set.Advanced
+		cfg.Advanced, cfg.Without = set.Advanced, set.Without
 	}
+	return cfg
+}
+
+// read runs the group's reader until stop is called.
+func (f *fixture) read(set *projection.Set[fact], model *reaction.Model[collected, fact]) (stop func()) {
+	f.t.Helper()
+	return f.run(f.reader(set, model))
+}
+
+func (f *fixture) run(cfg consumer.Config) (stop func()) {
+	f.t.Helper()
 	c, err := consumer.New(cfg)
 	if err != nil {
 		f.t.Fatal(err)

@@ -11,6 +11,7 @@ type metrics struct {
 	lag      *prometheus.GaugeVec
 	failures *prometheus.GaugeVec
 	live     *prometheus.GaugeVec
+	refusals *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -32,15 +33,23 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "projection_live",
 			Help: "1 for the version that queries read.",
 		}, labels),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "projection_refusals_total",
+			Help: "Transactions that the reader repeated without a version that is not live, because writing into it failed.",
+		}, labels),
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.lag, m.failures, m.live)
+		reg.MustRegister(m.events, m.lag, m.failures, m.live, m.refusals)
 	}
 	return m
 }
 
 func (m *metrics) applied(v id, n int) {
 	m.events.WithLabelValues(v.projection, strconv.Itoa(v.number)).Add(float64(n))
+}
+
+func (m *metrics) refused(v id) {
+	m.refusals.WithLabelValues(v.projection, strconv.Itoa(v.number)).Inc()
 }
 
 // seen stores what a filler has read about its version.

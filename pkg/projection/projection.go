@@ -118,6 +118,7 @@ type Set[F any] struct {
 	log      *slog.Logger
 	metrics  *metrics
 	versions []Version[F] // base versions first
+	refused  refusals
 	*Control
 }
 

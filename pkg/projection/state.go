@@ -17,7 +17,8 @@ import (
 //	waiting ──rebuild──▶ filling ──caught up──▶ following ◀──switch──▶ live
 //	                      │    ▲                    │
 //	                      ▼    └──── a gap ─────────┤
-//	                    failed                      └──drop──▶ dropped ──rebuild──▶ filling
+//	                    failed ◀─too many refusals──┤
+//	                                                └──drop──▶ dropped ──rebuild──▶ filling
 type State string
 
 const (
@@ -25,7 +26,7 @@ const (
 	Filling   State = "filling"   // the filler reads the topics
 	Following State = "following" // the reader feeds it, and no query reads it
 	Live      State = "live"      // queries read it; detached while it catches up with a gap
-	Failed    State = "failed"    // it cannot be filled; a rebuild begins again
+	Failed    State = "failed"    // it cannot be filled, or lists too much; a rebuild begins again
 	Dropped   State = "dropped"   // no one feeds it, and its tables are emptied
 )
 
@@ -120,7 +121,7 @@ func list(ctx context.Context, tx pgx.Tx, v id, failures ...Failure) error {
 	if _, err := later(tx, "list what failed").Exec(ctx, `
 		INSERT INTO public.projection_failures (projection, version, topic, record_partition, record_offset, reason)
 		SELECT $1, $2, n.* FROM unnest($3::text[], $4::int[], $5::bigint[], $6::text[]) AS n
-		ON CONFLICT (projection, version, topic, record_partition, record_offset) DO UPDATE SET reason = excluded.reason`,
+		ON CONFLICT (projection, version, topic, record_partition, record_offset) DO UPDATE SET reason = excluded.reason, failed_at = excluded.failed_at`,
 		v.projection, v.number, topics, partitions, offsets, reasons); err != nil {
 		return err
 	}

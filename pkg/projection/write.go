@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -13,8 +14,9 @@ import (
 )
 
 // Save adds events to all versions that the reader feeds. The reader's model calls it once per
-// transaction. Where all versions are base versions, it uses no table of this package. Besides the versions' own statements it takes two, whatever the number of events and of
-// versions, and one per version that is no base version.
+// transaction. Where all versions are base versions, it uses no table of this package. Besides the
+// versions' own statements it takes two, whatever the number of events and of versions, and one per
+// version that is no base version. Failures take more.
 //
 // A version that is not attached takes part in one case: the filler has passed the event's record. The
 // event then comes from a retry or from a repaired dead letter, and the filler does not see it.
@@ -31,27 +33,42 @@ func (s *Set[F]) Save(ctx context.Context, tx pgx.Tx, events []Event[F]) error {
 		fresh := noted.fresh[v.id()]
 		if v.Base {
 			fresh = noted.base
-			if noted.dropped[v.id()] {
+			if noted.idle[v.id()] {
 				continue
 			}
 		}
-		if fresh = s.taken(v, fresh); len(fresh) == 0 {
-			continue
+		live := !noted.listed[v.id()]
+		fresh, failures := taken(v, fresh)
+		if !live {
+			var refused []failure[F]
+			fresh, refused = s.without(v.id(), fresh)
+			unwritten, err := s.narrow(ctx, tx, v, refused)
+			if err != nil {
+				return err
+			}
+			failures = append(failures, unwritten...)
+			inSchema = inSchema || len(refused) > 0 && !v.Base
 		}
-		rows, failures, err := foldAll(v, fresh)
-		if len(failures) > 0 && !noted.listed[v.id()] {
-			return err
-		}
-		if err := list(ctx, tx, v.id(), failuresOf(failures)...); err != nil {
-			return err
+		rows, unfolded, err := foldAll(v, fresh)
+		failures = append(failures, unfolded...)
+		if len(failures) > 0 {
+			if live {
+				return cmp.Or(err, failures[0].err)
+			}
+			if err := list(ctx, tx, v.id(), failuresOf(failures)...); err != nil {
+				return err
+			}
+			if err := giveUp(ctx, tx, v.id(), failures[0].err); err != nil {
+				return err
+			}
 		}
 		if rows != nil && !v.Base {
 			inSchema = true
 		}
-		if err := s.saveRows(ctx, tx, v, rows); err != nil {
+		if err := s.give(ctx, tx, v, live, fresh, rows); err != nil {
 			return err
 		}
-		s.metrics.applied(v.id(), len(fresh)-len(failures))
+		s.metrics.applied(v.id(), len(fresh)-len(unfolded))
 	}
 	if inSchema {
 		return leaveSchema(ctx, tx)
@@ -70,17 +87,29 @@ func later(tx pgx.Tx, what string) postgres.Querier {
 	return postgres.Later(tx, func(err error) error { return postgres.Classify(fmt.Errorf("%s: %w", what, err)) })
 }
 
-func (s *Set[F]) taken(v Version[F], events []Event[F]) []Event[F] {
+// taken returns the events that the version needs, and those about which its code panics.
+func taken[F any](v Version[F], events []Event[F]) (needed []Event[F], failures []failure[F]) {
 	if v.Takes == nil {
-		return events
+		return events, nil
 	}
-	var taken []Event[F]
 	for _, e := range events {
-		if v.Takes(e.Fact) {
-			taken = append(taken, e)
+		switch takes, err := asked(v, e); {
+		case err != nil:
+			failures = append(failures, failure[F]{e, err})
+		case takes:
+			needed = append(needed, e)
 		}
 	}
-	return taken
+	return needed, failures
+}
+
+func asked[F any](v Version[F], e Event[F]) (takes bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errs.New(errs.Internal, "ask %s whether it takes the event: panic: %v\n%s", v.id(), p, debug.Stack())
+		}
+	}()
+	return v.Takes(e.Fact), nil
 }
 
 // failure is an event that a fold refused.
@@ -92,6 +121,9 @@ type failure[F any] struct {
 // foldAll folds events. When the fold fails, it folds each event alone to find the ones at fault, and
 // returns the rows of the others. err is the first failure.
 func foldAll[F any](v Version[F], events []Event[F]) (rows Rows, failures []failure[F], err error) {
+	if len(events) == 0 {
+		return nil, nil, nil
+	}
 	if rows, err = guarded(v, events); err == nil {
 		return rows, nil, nil
 	}
@@ -134,22 +166,6 @@ func guarded[F any](v Version[F], events []Event[F]) (rows Rows, err error) {
 	return rows, nil
 }
 
-// saveRows writes rows into the tables of their version.
-func (s *Set[F]) saveRows(ctx context.Context, tx pgx.Tx, v Version[F], rows Rows) error {
-	if rows == nil {
-		return nil
-	}
-	if !v.Base {
-		if err := enterSchema(ctx, tx, v.id()); err != nil {
-			return err
-		}
-	}
-	if err := rows.Save(ctx, tx); err != nil {
-		return fmt.Errorf("save %s: %w", v.id(), err)
-	}
-	return nil
-}
-
 // enterSchema makes unqualified names those of the version's schema. It does not wait with others:
 // what follows is planned before it is sent, and must find its tables.
 func enterSchema(ctx context.Context, tx pgx.Tx, v id) error {
@@ -168,10 +184,10 @@ func leaveSchema(ctx context.Context, tx pgx.Tx) error {
 
 // noted is what is new to the versions.
 type noted[F any] struct {
-	base    []Event[F]        // new to the base versions
-	fresh   map[id][]Event[F] // new to the others
-	dropped map[id]bool       // base versions that are not written
-	listed  map[id]bool       // versions that list a fold's failure instead of failing the record: all but live ones
+	base   []Event[F]        // new to the base versions
+	fresh  map[id][]Event[F] // new to the others
+	idle   map[id]bool       // versions that are not written
+	listed map[id]bool       // versions that list a failure instead of failing the record: all but live ones
 }
 
 // noteFacts notes the events in each version that takes part, and returns those that are new. It also
@@ -196,7 +212,7 @@ const noteFacts = `
 
 // note finds out which events are new to which version. Both questions go out in one round trip.
 func (s *Set[F]) note(ctx context.Context, tx pgx.Tx, events []Event[F]) (noted[F], error) {
-	n := noted[F]{fresh: map[id][]Event[F]{}, dropped: map[id]bool{}, listed: map[id]bool{}}
+	n := noted[F]{fresh: map[id][]Event[F]{}, idle: map[id]bool{}, listed: map[id]bool{}}
 	if s.onlyBase() { // none of them can be replaced, so they have no state
 		base, err := s.cfg.Base(ctx, tx, events)
 		n.base = base
@@ -216,7 +232,11 @@ func (s *Set[F]) note(ctx context.Context, tx pgx.Tx, events []Event[F]) (noted[
 		if v.Base {
 			continue
 		}
-		for _, e := range s.taken(v, events) {
+		needed, unclear := taken(v, events) // an unclear one fails below, where it is known whether the version is live
+		for _, f := range unclear {
+			needed = append(needed, f.event)
+		}
+		for _, e := range needed {
 			f := fact{v.id(), e.Key, e.ID}
 			if _, twice := waiting[f]; twice {
 				continue
@@ -237,7 +257,7 @@ func (s *Set[F]) note(ctx context.Context, tx pgx.Tx, events []Event[F]) (noted[
 		_, err := pgx.ForEachRow(rows, []any{&projection, &version, &state, &key, &event}, func() error {
 			v := id{projection, version}
 			if event == nil {
-				n.dropped[v], n.listed[v] = state == string(Dropped), state != string(Live)
+				n.idle[v], n.listed[v] = state == string(Dropped) || state == string(Failed), state != string(Live)
 				return nil
 			}
 			n.fresh[v] = append(n.fresh[v], waiting[fact{v, *key, *event}])

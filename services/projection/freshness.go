@@ -34,7 +34,8 @@ func freshness(cfg Config, kit *participant.Kit, models *app.App) (*fresh.Waitin
 		Positions: func(ctx context.Context) (map[position.Partition]int64, error) {
 			return position.Read(ctx, kit.Pools.Work, name)
 		},
-		Log: kit.Log, Registerer: kit.Metrics,
+		Versions: models.Projections.Reached,
+		Log:      kit.Log, Registerer: kit.Metrics,
 	})
 	return waiting, lag, nil
 }

@@ -149,3 +149,40 @@ func deliveredOrders(t *testing.T, codec *schema.Codec, n int) []*kgo.Record {
 	}
 	return records
 }
+
+// TestAVersionThatFollowsFailsAlone: the tables of version 2 of the revenue, which nothing reads, refuse an
+// order. It is listed for that version, and no other read model lacks it.
+func TestAVersionThatFollowsFailsAlone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.cfg.OperatorAddr, s.cfg.Addr = participanttest.Address(t), participanttest.Address(t)
+	codec := schema.NewCodec(schema.NewClient(s.cfg.RegistryURL), events.Catalogue())
+	serve(t, s.cfg)
+	s.becomes("revenue", 2, operatorapi.ProjectionVersionStateWaiting)
+	if _, status := operate[operatorapi.ProjectionVersion](t, s.cfg, "/projections/revenue/rebuild", map[string]any{}); status != 200 {
+		t.Fatalf("rebuild: %d", status)
+	}
+	s.becomes("revenue", 2, operatorapi.ProjectionVersionStateFollowing)
+	s.exec(`ALTER TABLE revenue_v2.revenue_shares ADD CONSTRAINT no_b CHECK (sku <> 'B') NOT VALID`)
+	kafkatest.Produce(t, s.brokers, deliveredOrders(t, codec, 1)...)
+	s.read(2)
+	s.nothingIn("dead_letters", "parked_keys")
+	kafkatest.Eventually(t, "the order in the read models", func() bool {
+		return participanttest.Get(s.cfg.Addr, "/customers/d/orders").Status == http.StatusOK
+	})
+	all, status := operate[operatorapi.Projections](t, s.cfg, "/projections/revenue", nil)
+	if status != 200 || len(all.Versions) != 2 || all.Versions[1].Failures != 1 || all.Versions[1].State != operatorapi.ProjectionVersionStateFollowing {
+		t.Errorf("status: %d %+v", status, all)
+	}
+	if _, status := operate[operatorapi.ProjectionVersion](t, s.cfg, "/projections/revenue/switch", map[string]any{"version": 2, "force": true}); status != http.StatusConflict {
+		t.Errorf("switch: %d", status)
+	}
+	s.exec(`ALTER TABLE revenue_v2.revenue_shares DROP CONSTRAINT no_b`)
+	kafkatest.Eventually(t, "the record to be settled", func() bool {
+		all, _ := operate[operatorapi.Projections](t, s.cfg, "/projections/revenue", nil)
+		return len(all.Versions) == 2 && all.Versions[1].Failures == 0
+	})
+	if d, status := operate[operatorapi.ProjectionDiff](t, s.cfg, "/projections/revenue/diff", nil); status != 200 || d.Compared[0].Differences != 0 || d.Compared[0].Rows != 1 {
+		t.Errorf("difference: %d %+v", status, d)
+	}
+}

@@ -56,7 +56,7 @@ func Run(ctx context.Context, cfg Config) error {
 			handler, err := api.NewHandler(openapi, models, waiting, lag, kit.Registry)
 			return participant.Parts{
 				Subscriptions: subscriptions(models), Handler: handler, Gather: gather,
-				Advanced: models.Projections.Advanced, Projections: models.Projections.Control,
+				Advanced: models.Projections.Advanced, Without: models.Projections.Without, Projections: models.Projections.Control,
 				Workers: []service.Component{
 					{Name: "projections", Run: models.Projections.Run},
 					{Name: "waiting reads", Run: waiting.Run}, {Name: "lag", Run: lag.Run},

@@ -31,8 +31,8 @@ func orderCommand(e *env) *cobra.Command {
 published it, what caused it (← and the number and type of the event, or request, deadline
 or carrier), and how long after its cause it came. An effect never stands above its cause;
 a delay below zero says that two services' clocks differ. What is in an outbox and on no topic
-yet is marked as not published. Then money, stock, parcel, records that failed, and what the
-order waits for. It shows orders that have ended, too.
+yet is marked as not published. Then money, stock, parcel, the mail to the customer, records
+that failed, and what the order waits for. It shows orders that have ended, too.
 
 ID is an order's id, its beginning (8 characters at least) where only one order has it, or
 the Idempotency-Key of a request that placed it within the last 24 hours.
@@ -45,7 +45,7 @@ then: at a time, or at a version of its stream. --diff lists the fields that dif
 versions. With --json these print the order service's answer.
 
 --json prints one document with the fields orderId, at, order, ended, events, money, stock,
-parcel, retries, deadLetters, waitsFor, heldBy and missing. With --follow it is JSON lines:
+parcel, mail, retries, deadLetters, waitsFor, heldBy and missing. With --follow it is JSON lines:
 {"event": …} for each event as it happens, and {"story": …} at the end. An event that is seen
 in an outbox first comes twice, then: with "published": false, and when it is on its topic
 with "published": true.`,

@@ -47,7 +47,7 @@ func (o *operator) printStory(s story.Story) error {
 		return err
 	}
 	fmt.Fprintln(o.out)
-	parts := [][]string{{"money", money(s.Money)}, {"stock", stock(s.Stock)}, {"parcel", parcel(s.Parcel)}}
+	parts := [][]string{{"money", money(s.Money)}, {"stock", stock(s.Stock)}, {"parcel", parcel(s.Parcel)}, {"mail", mail(s.Mail, began)}}
 	if err := term.Columns(o.out, []string{"", ""}, parts); err != nil {
 		return err
 	}
@@ -217,6 +217,29 @@ func stock(s *story.Stock) string {
 		return harmless(s.Status, 40)
 	}
 	return harmless(s.Status, 40) + ": " + strings.Join(items, ", ")
+}
+
+func mail(m *story.Mail, began time.Time) string {
+	if m == nil {
+		return "the customer has got no mail about this order"
+	}
+	text := harmless(m.Status, 40)
+	if m.To != "" {
+		text += " to " + harmless(m.To, 80)
+	}
+	if m.EndedAt != nil {
+		text += ", " + moment(*m.EndedAt, began)
+	}
+	if m.Attempts > 1 {
+		text += fmt.Sprintf(", after %d attempts", m.Attempts)
+	}
+	if m.Subject != "" {
+		text += ": " + harmless(m.Subject, 80)
+	}
+	if m.Reason != "" || m.Detail != "" {
+		text += " (" + harmless(m.Reason, 60) + detail(m.Detail) + ")"
+	}
+	return text
 }
 
 func parcel(p *story.Parcel) string {

@@ -84,6 +84,7 @@ func TestPrintStory(t *testing.T) {
 		"money gateway: charged 29.99 GBP, refunded 0.00; payment: COMPLETED, charged 29.99",
 		"stock RESERVED: 2 × A, 1 × B",
 		"parcel nothing known",
+		"mail the customer has got no mail about this order",
 		"FAILED SERVICE EVENT OUTCOME ERROR",
 		"12:00:01.000 payment OrderCreated retry after 1 failure not yet",
 		"12:00:02.000 projection OrderCreated dead letter d, resolved boom",
@@ -104,10 +105,13 @@ func TestPrintStoryOfAnEnd(t *testing.T) {
 	s.Order.Status, s.Order.Cancellation = "CANCELLED", &saga.Cause{Reason: "out_of_stock", Detail: "A"}
 	s.Money = story.Money{Gateway: &story.Charge{Status: "declined", DeclineCode: "stolen"}, Payment: &story.Payment{Status: "FAILED", DeclineCode: "stolen", Reason: "deadline", Refunded: "1.00"}}
 	s.Parcel = &story.Parcel{Status: "FAILED", TrackingID: "T", Carrier: "C", Reason: "refused", Detail: "no"}
+	ended := placed().Add(3 * time.Second)
+	s.Mail = &story.Mail{Status: "REFUSED", To: "ada@example.com", Subject: "Order", Attempts: 2, EndedAt: &ended, Reason: "bounced", Detail: "no such box"}
 	text := strings.Join(squeezed(printed(t, s)), "\n")
 	for _, part := range []string{
 		"cancellation: out_of_stock: A", "waits for: nothing, the order has ended", "gateway: declined: stolen",
 		"payment: FAILED, refunded 1.00 because of deadline, declined:\nstolen", "parcel FAILED, tracking T of C: refused: no",
+		"mail REFUSED to ada@example.com, 12:00:03.000, after 2 attempts: Order (bounced: no such box)",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is missing in:\n%s", part, text)

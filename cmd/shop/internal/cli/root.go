@@ -47,7 +47,7 @@ func Root(out, errOut *term.Out) *cobra.Command {
 		root.AddCommand(commands...)
 	}
 	group("run", "Run it:", demoCommand(e), upCommand(e), downCommand(e), statusCommand(e), settingsCommand(e), doctorCommand(e), wipeCommand(e))
-	group("look", "Look at it:", orderCommand(e), logsCommand(e), sagaCommand(e), verifyCommand(e))
+	group("look", "Look at it:", orderCommand(e), draftCommand(e), logsCommand(e), sagaCommand(e), verifyCommand(e))
 	group("break", "Break it:", killCommand(e), startCommand(e), stopCommand(e), pauseCommand(e), resumeCommand(e),
 		scaleCommand(e), loadCommand(e), faultsCommand(e))
 	group("operate", "Operate it:", dlqCommand(e), parkedCommand(&operator{env: e}), consumerCommand(e), outboxCommand(e),

@@ -207,7 +207,7 @@ func TestOrder(t *testing.T) {
 	u := s.services.URL
 	s.stateIs(map[string]any{
 		"ports": map[string]int{}, "operators": map[string]string{"order": s.order.URL, "payment": s.payment.URL}, "kafka": []string{"127.0.0.1:1"},
-		"urls": map[string]string{"order": u, "payment": u, "inventory": u, "shipping": u, "gateway": u, "registry": u},
+		"urls": map[string]string{"order": u, "payment": u, "inventory": u, "shipping": u, "notification": u, "gateway": u, "registry": u},
 	})
 	s.saga(1, "DELIVERED", time.Minute)
 	s.payment.Add(1, orderID(1))

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/position"
+	"eventshop.example/pkg/projection"
 )
 
 const (
@@ -35,7 +37,9 @@ type LagConfig struct {
 	KgoOpts []kgo.Opt
 	// Positions returns how far the read models contain each partition, whichever process applied
 	// its records.
-	Positions  func(ctx context.Context) (map[position.Partition]int64, error)
+	Positions func(ctx context.Context) (map[position.Partition]int64, error)
+	// Versions returns how far each version of each projection is; nil: there are none.
+	Versions   func(ctx context.Context) ([]projection.Reach, error)
 	Log        *slog.Logger
 	Now        func() time.Time // nil: time.Now
 	Registerer prometheus.Registerer
@@ -45,20 +49,29 @@ type LagConfig struct {
 // oldest record that is published and not yet applied, and 0 when all are applied. The age is the
 // time of this process's clock minus the record's timestamp, which is of the clock of the process
 // that published it. Of several partitions the lag is the longest. A record that failed and is
-// parked counts as applied.
+// parked counts as applied. A version of a projection that is being filled has a lag of its own; that of
+// any other version is the lag of all topics.
 //
 // It is measured once per second. When that fails, the age of the last measurement is added to what
 // it found: the lag is at most that.
 type Lag struct {
 	cfg    LagConfig
 	latest atomic.Pointer[measured]
-	desc   *prometheus.Desc
+	topic  *prometheus.Desc
+	of     *prometheus.Desc // a version
 }
 
 // measured is one measurement.
 type measured struct {
-	at     time.Time
-	topics map[string]time.Duration
+	at       time.Time
+	topics   map[string]time.Duration
+	versions map[version]time.Duration
+}
+
+// version names a version of a projection.
+type version struct {
+	projection string
+	number     int
 }
 
 // NewLag returns a Lag. It is unknown until [Lag.Run] has measured it.
@@ -70,19 +83,26 @@ func NewLag(cfg LagConfig) *Lag {
 		cfg.Log = slog.Default()
 	}
 	l := &Lag{cfg: cfg}
-	gauge := prometheus.GaugeOpts{
+	l.topic = described(prometheus.GaugeOpts{
 		Name: "read_model_lag_seconds",
 		Help: "Age of the oldest record of a topic that is published and not applied to the read models; 0 when all are.",
-	}
-	l.desc = prometheus.NewDesc(gauge.Name, gauge.Help, []string{"topic"}, nil)
+	}, "topic")
+	l.of = described(prometheus.GaugeOpts{
+		Name: "projection_lag_seconds",
+		Help: "Age of the oldest published record that a version of a projection does not contain; 0 when it contains all.",
+	}, "projection", "version")
 	if cfg.Registerer != nil {
 		cfg.Registerer.MustRegister(l)
 	}
 	return l
 }
 
+func described(gauge prometheus.GaugeOpts, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(gauge.Name, gauge.Help, labels, nil)
+}
+
 // Describe implements prometheus.Collector.
-func (l *Lag) Describe(descs chan<- *prometheus.Desc) { descs <- l.desc }
+func (l *Lag) Describe(descs chan<- *prometheus.Desc) { descs <- l.topic; descs <- l.of }
 
 // Collect implements prometheus.Collector. An unknown lag has no value.
 func (l *Lag) Collect(metrics chan<- prometheus.Metric) {
@@ -91,7 +111,10 @@ func (l *Lag) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	for topic, lag := range m.topics {
-		metrics <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, l.now(m, lag).Seconds(), topic)
+		metrics <- prometheus.MustNewConstMetric(l.topic, prometheus.GaugeValue, l.now(m, lag).Seconds(), topic)
+	}
+	for v, lag := range m.versions {
+		metrics <- prometheus.MustNewConstMetric(l.of, prometheus.GaugeValue, l.now(m, lag).Seconds(), v.projection, strconv.Itoa(v.number))
 	}
 }
 
@@ -101,10 +124,7 @@ func (l *Lag) Longest() (lag time.Duration, known bool) {
 	if m == nil {
 		return 0, false
 	}
-	for _, of := range m.topics {
-		lag = max(lag, of)
-	}
-	return l.now(m, lag), true
+	return l.now(m, longest(m.topics)), true
 }
 
 // now returns what a measured lag is at most by now.
@@ -173,11 +193,33 @@ func (l *Lag) measure(ctx context.Context, client *kgo.Client) (*measured, error
 	if err != nil {
 		return nil, err
 	}
-	missing := map[string]map[int32]kgo.Offset{}
-	m := &measured{at: at, topics: map[string]time.Duration{}}
-	for _, topic := range l.cfg.Topics {
-		m.topics[topic] = 0
+	m := &measured{at: at, versions: map[version]time.Duration{}}
+	if m.topics, err = l.behind(ctx, client, topics, ends, positions, at); err != nil || l.cfg.Versions == nil {
+		return m, err
 	}
+	versions, err := l.cfg.Versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		lags := m.topics
+		if v.Positions != nil { // one that is being filled; each takes a request of its own
+			if lags, err = l.behind(ctx, client, topics, ends, v.Positions, at); err != nil {
+				return nil, err
+			}
+		}
+		m.versions[version{v.Projection, v.Version}] = longest(lags)
+	}
+	return m, nil
+}
+
+// behind returns the age of the oldest record of each topic that is not behind the positions.
+func (l *Lag) behind(ctx context.Context, client *kgo.Client, topics kadm.TopicDetails, ends kadm.ListedOffsets, positions map[position.Partition]int64, at time.Time) (map[string]time.Duration, error) {
+	lags := map[string]time.Duration{}
+	for _, topic := range l.cfg.Topics {
+		lags[topic] = 0
+	}
+	missing := map[string]map[int32]kgo.Offset{}
 	ends.Each(func(end kadm.ListedOffset) {
 		p := position.Partition{Topic: end.Topic, TopicID: [16]byte(topics[end.Topic].ID), Number: end.Partition}
 		if positions[p] >= end.Offset {
@@ -190,9 +232,16 @@ func (l *Lag) measure(ctx context.Context, client *kgo.Client) (*measured, error
 	})
 	oldest, err := fetchFirst(ctx, client, missing)
 	for topic, published := range oldest {
-		m.topics[topic] = max(0, at.Sub(published))
+		lags[topic] = max(0, at.Sub(published))
 	}
-	return m, err
+	return lags, err
+}
+
+func longest(lags map[string]time.Duration) (lag time.Duration) {
+	for _, of := range lags {
+		lag = max(lag, of)
+	}
+	return lag
 }
 
 // fetchFirst returns the earliest timestamp, by topic, of the first records at or behind the given

@@ -18,6 +18,7 @@ import (
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/position"
+	"eventshop.example/pkg/projection"
 	"eventshop.example/services/projection/internal/fresh"
 )
 
@@ -32,6 +33,7 @@ type reader struct {
 	mu        sync.Mutex
 	now       time.Time
 	positions map[position.Partition]int64
+	versions  []projection.Reach
 	fails     error
 	measured  int
 }
@@ -57,6 +59,11 @@ func newReader(t *testing.T, parcels, trucks event.Topic) *reader {
 			r.measured++
 			return maps.Clone(r.positions), r.fails
 		},
+		Versions: func(context.Context) ([]projection.Reach, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return slices.Clone(r.versions), nil
+		},
 	})
 	return r
 }
@@ -79,7 +86,11 @@ func (r *reader) is(what string, longest time.Duration, topics ...string) {
 		var lines []string
 		for _, family := range families {
 			for _, m := range family.GetMetric() {
-				lines = append(lines, fmt.Sprint(family.GetName(), " ", m.GetLabel()[0].GetValue(), " ", m.GetGauge().GetValue()))
+				line := family.GetName()
+				for _, label := range m.GetLabel() {
+					line += " " + label.GetValue()
+				}
+				lines = append(lines, fmt.Sprint(line, " ", m.GetGauge().GetValue()))
 			}
 		}
 		return known && got == longest && slices.Equal(lines, topics)
@@ -136,6 +147,23 @@ func TestLag(t *testing.T) {
 	r.is("a position of a topic that was deleted", 65*time.Second, "read_model_lag_seconds parcel.events 65", none)
 	r.set(func() { r.positions[at(0)] = 1 })
 	r.is("all applied", 0, "read_model_lag_seconds parcel.events 0", none)
+
+	// Each version of a projection: one that the reader feeds, and one that is filled and contains two records.
+	r.set(func() {
+		r.versions = []projection.Reach{
+			{Projection: "parcels", Version: 1},
+			{Projection: "parcels", Version: 2, Positions: map[position.Partition]int64{at(0): 1, at(1): 2}},
+		}
+	})
+	r.is("a version that is filled", 0, "projection_lag_seconds parcels 1 0", "projection_lag_seconds parcels 2 70",
+		"read_model_lag_seconds parcel.events 0", none)
+	r.set(func() { r.versions[1].Positions = map[position.Partition]int64{} })
+	r.is("a version that contains nothing", 0, "projection_lag_seconds parcels 1 0", "projection_lag_seconds parcels 2 90",
+		"read_model_lag_seconds parcel.events 0", none)
+	r.set(func() { r.versions, r.positions = r.versions[:1], map[position.Partition]int64{at(0): 1, at(1): 2} })
+	r.is("a version that the reader feeds", 70*time.Second, "projection_lag_seconds parcels 1 70", "read_model_lag_seconds parcel.events 70", none)
+	r.set(func() { r.versions, r.positions[at(1)] = nil, 3 })
+	r.is("no versions", 0, "read_model_lag_seconds parcel.events 0", none)
 
 	r.set(func() { r.fails = errors.New("no database") })
 	measured = r.measurements()
