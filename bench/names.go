@@ -32,6 +32,7 @@ func benchmarks() []benchmark {
 		{"consumer", "inbox, effect and outbox by a consumer, against the same sets without Kafka and against a transaction per record", always, consume},
 		{"growth", "the relay beside many published rows, a backlog, and old snapshots, against an empty outbox", always, growth},
 		{"drain", "the relay publishes a backlog, against reading, producing and the cheapest mark", slowly, drain},
+		{"rebuild", "fills read models from the topics, against consuming and copying the same, and against a transaction per event", slowly, rebuilding},
 		{"eventstore", "append and load, against plain INSERT and SELECT on the same table", slowly, store},
 		{"states", "the state of a stream with snapshots, against folding the whole stream", slowly, states},
 		{"latency", "from accepted to CONFIRMED, hop by hop, at a fifth of what the shop sustains", slowly, late},
