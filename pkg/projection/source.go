@@ -21,6 +21,10 @@ import (
 // errBeginning is in the chain of an error about a topic that has lost records from its beginning.
 var errBeginning = errors.New("a filling needs every record from offset 0")
 
+// fetchBytes is how much of a partition one fetch returns: some hundred records, so that those of all
+// partitions fit into memory.
+const fetchBytes = 256 << 10
+
 // source reads topics without a consumer group.
 type source struct {
 	client *kgo.Client
@@ -120,6 +124,7 @@ func (s *Set[F]) open(ctx context.Context, from positions) (*source, error) {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // never skips what is gone
 		kgo.KeepControlRecords(),                    // so that a position can pass them, as the reader's does
 		kgo.FetchMaxWait(250 * time.Millisecond),
+		kgo.FetchMaxPartitionBytes(fetchBytes),
 	}, s.cfg.KgoOpts...)...)
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "Kafka client")
@@ -162,33 +167,57 @@ func (s *source) changed(reader positions) bool {
 	return false
 }
 
-// take returns up to most records below the bound, those of a partition in order and without a gap. It
-// returns none when it has reached the bound. It waits for the broker as long as ctx lasts, and then
-// returns what there is.
+// setsAhead is how many sets of records at hand suffice while a partition has none, so that a partition that
+// does not answer keeps the others waiting only when little is left of them.
+const setsAhead = 4
+
+// take returns up to most records below the bound, those of a partition in order and without a gap. Of
+// several partitions it returns the oldest records first. So what belongs together is mostly in one set,
+// although it is on several topics. It returns none when it has reached the bound. It waits for the broker
+// as long as ctx lasts, and then returns what there is.
 func (s *source) take(ctx context.Context, bound positions, most int) ([]*kgo.Record, error) {
 	for {
-		if s.waits(bound) && s.has < most {
-			if err := s.poll(ctx, most); err != nil {
+		for s.waits(bound) && s.has < setsAhead*most && ctx.Err() == nil {
+			if err := s.poll(ctx); err != nil {
 				return nil, err
 			}
 		}
-		var taken []*kgo.Record
-		for _, at := range s.sorted() {
-			queue := s.ahead[at]
-			n := 0
-			for n < len(queue) && queue[n].Offset < bound[at] && len(taken) < most {
-				taken = append(taken, queue[n])
-				n++
-			}
-			if n > 0 {
-				s.next[at], s.ahead[at] = queue[n-1].Offset+1, queue[n:]
-				s.has -= n
-			}
-		}
-		if len(taken) > 0 || s.next.behind(bound, s.counts) == 0 || ctx.Err() != nil {
+		if taken := s.oldest(bound, most); len(taken) > 0 || s.next.behind(bound, s.counts) == 0 || ctx.Err() != nil {
 			return taken, nil
 		}
 	}
+}
+
+// oldest takes up to most records below the bound from those at hand.
+func (s *source) oldest(bound positions, most int) []*kgo.Record {
+	type queue struct {
+		at      partition
+		records []*kgo.Record // below the bound
+	}
+	var queues []*queue
+	for _, at := range s.sorted() {
+		records := s.ahead[at]
+		n, _ := slices.BinarySearchFunc(records, bound[at], func(r *kgo.Record, offset int64) int { return cmp.Compare(r.Offset, offset) })
+		if n > 0 {
+			queues = append(queues, &queue{at, records[:n]})
+		}
+	}
+	var taken []*kgo.Record
+	for len(queues) > 0 && len(taken) < most {
+		first := 0
+		for i, q := range queues {
+			if q.records[0].Timestamp.Before(queues[first].records[0].Timestamp) {
+				first = i
+			}
+		}
+		q := queues[first]
+		taken = append(taken, q.records[0])
+		s.next[q.at], s.ahead[q.at], s.has = q.records[0].Offset+1, s.ahead[q.at][1:], s.has-1
+		if q.records = q.records[1:]; len(q.records) == 0 {
+			queues = slices.Delete(queues, first, first+1)
+		}
+	}
+	return taken
 }
 
 // waits reports whether a partition below the bound has no record at hand.
@@ -213,8 +242,8 @@ func (s *source) sorted() []partition {
 	})
 }
 
-func (s *source) poll(ctx context.Context, most int) error {
-	fetches := s.client.PollRecords(ctx, most)
+func (s *source) poll(ctx context.Context) error {
+	fetches := s.client.PollFetches(ctx)
 	var failed error
 	fetches.EachError(func(topic string, number int32, err error) {
 		switch {
