@@ -15,6 +15,13 @@ import (
 // oneByOne is the side of a filling that has a transaction per record.
 const oneByOne = "one by one"
 
+// Names of rows of the filling under load.
+const (
+	readErrors  = "  reads without an answer"
+	staleReads  = "  stale reads"
+	differences = "  differences to the live version"
+)
+
 // rebuilding measures how fast the projection service fills its read models from the beginning of the
 // topics. The limit consumes and decodes the same records, and then copies the rows of the filled tables to
 // empty ones and builds their indexes; the two rates are combined harmonically.
@@ -44,6 +51,66 @@ func rebuilding(ctx context.Context, e *env, r *report.Result) (err error) {
 	for round := range e.rounds {
 		if err := e.rebuildOnce(ctx, r, b, topics, sample, round); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+	}
+	if err := e.rebuildKilled(ctx, r, b, topics); err != nil {
+		return fmt.Errorf("with a kill: %w", err)
+	}
+	return e.rebuildLive(ctx, r, b)
+}
+
+// rebuildKilled kills the process when half of a filling is done.
+func (e *env) rebuildKilled(ctx context.Context, r *report.Result, b *rebuild.Bench, topics *rebuild.Topics) error {
+	v := rebuild.Versions()[0]
+	e.progress.Step("rebuild, the process is killed while it fills %s", v.Schema())
+	k, err := b.Kill(ctx, topics, v)
+	if err != nil {
+		return err
+	}
+	r.Row("kill -9 at half: records committed", "records", report.Count).Add(report.Ours, float64(k.Committed))
+	r.Row("  committed records that were read again", "records", report.Count).Add(report.Ours, float64(k.Again))
+	r.Row("  kill → the next process is ready", "s", report.Time).Add(report.Ours, k.Start.Seconds())
+	r.Row("  kill → all is filled", "s", report.Time).Add(report.Ours, k.Took.Seconds())
+	r.Note("after a kill the next process waits for the end of the lease, up to 15 s")
+	return nil
+}
+
+// rebuildLive fills a version while events are published and clients read.
+func (e *env) rebuildLive(ctx context.Context, r *report.Result, b *rebuild.Bench) (err error) {
+	e.progress.Step("rebuild under load, publishing histories")
+	topics, err := rebuild.Fill(ctx, b.In, e.size(10_000, 200_000), func(n int) { e.progress.Note("%d events published", n) })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, topics.Close(ctx)) }()
+	l, err := b.Live(ctx, topics, func(what string) { e.progress.Step("rebuild under load, %s", what) })
+	if err != nil {
+		return fmt.Errorf("under load: %w", err)
+	}
+	for _, row := range []struct {
+		what, unit string
+		kind       report.Kind
+		value      float64
+	}{
+		{"under load: filled within", "s", report.Time, l.Filled.Seconds()},
+		{"  events published meanwhile", "events", report.Time, float64(l.Published)},
+		{"  compared and switched within", "s", report.Time, l.Switched.Seconds()},
+		{"  oldest event that was not applied, before the switch", "ms", report.Time, measure.Milliseconds(l.Lag)},
+		{"  reads", "reads", report.Time, float64(l.Reads)},
+		{"  longest read", "ms", report.Time, measure.Milliseconds(l.Longest)},
+		{readErrors, "reads", report.Count, float64(l.Errors)},
+		{staleReads, "reads", report.Count, float64(l.Stale)},
+		{"  rows compared", "rows", report.Time, float64(l.Compared)},
+		{differences, "rows", report.Count, float64(l.Differences)},
+	} {
+		r.Row(row.what, row.unit, row.kind).Add(report.Ours, row.value)
+	}
+	for _, wrong := range []struct {
+		what string
+		n    int64
+	}{{"reads failed", l.Errors}, {"reads were stale", l.Stale}, {"rows differed", l.Differences}} {
+		if wrong.n > 0 {
+			r.Withhold("%d %s", wrong.n, wrong.what)
 		}
 	}
 	return nil

@@ -47,7 +47,7 @@ type Settings struct {
 // env returns the environment of a process.
 func (s Settings) env(more ...string) []string {
 	all := append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "SCHEMA_REGISTRY_URL="+s.Registry,
-		"KAFKA_BROKERS="+strings.Join(s.Brokers, ","), "LOG_LEVEL=warn")
+		"KAFKA_BROKERS="+strings.Join(s.Brokers, ","), "LOG_LEVEL=info")
 	if s.FillSet > 0 {
 		all = append(all, "FILL_SET="+strconv.Itoa(s.FillSet))
 	}
@@ -135,33 +135,77 @@ func (p *Process) Operate(ctx context.Context, projection, change string, versio
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Operator", "bench")
-	return do(req, nil)
+	_, err = do(req, nil)
+	return err
+}
+
+// becomes waits until a version of a projection has a state.
+func (p *Process) becomes(ctx context.Context, projection string, version int, state string) error {
+	return infra.Until(ctx, func() error {
+		var all struct {
+			Versions []struct {
+				Version int
+				State   string
+			}
+		}
+		if err := get(ctx, p.operator+"/projections/"+projection, &all); err != nil {
+			return err
+		}
+		for _, v := range all.Versions {
+			if v.Version == version && v.State == state {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s version %d is not %s yet", projection, version, state)
+	})
+}
+
+// handled waits until the consumer has handled all records of the topics.
+func (p *Process) handled(ctx context.Context, t *Topics) error {
+	return infra.Until(ctx, func() error {
+		var all struct {
+			Versions []struct{ Total int64 }
+		}
+		if err := get(ctx, p.operator+"/projections/orders", &all); err != nil {
+			return err
+		}
+		if len(all.Versions) == 0 || all.Versions[0].Total != t.Events {
+			return fmt.Errorf("the consumer has not handled all of %d records", t.Events)
+		}
+		return nil
+	})
 }
 
 func get(ctx context.Context, url string, into any) error {
+	_, err := getWith(ctx, url, into)
+	return err
+}
+
+// getWith returns the headers of the answer as well.
+func getWith(ctx context.Context, url string, into any) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return do(req, into)
 }
 
 // do sends a request and decodes the answer, which must be 200.
-func do(req *http.Request, into any) error {
+func do(req *http.Request, into any) (http.Header, error) {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %d %s", req.Method, req.URL.Path, res.StatusCode, text)
+		return res.Header, fmt.Errorf("%s %s: %d %s", req.Method, req.URL.Path, res.StatusCode, text)
 	}
 	if into == nil {
-		return nil
+		return res.Header, nil
 	}
-	return json.Unmarshal(text, into)
+	return res.Header, json.Unmarshal(text, into)
 }

@@ -143,6 +143,11 @@ func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (appl
 		return 0, nil, err
 	}
 	rows, failures, _ := foldAll(f.v, fresh)
+	// The tables grow faster than the server gathers statistics about them. Without these, it takes a few
+	// hundred keys for all that there are, and would scan whole tables for each set.
+	if _, err := tx.Exec(ctx, `SET LOCAL enable_seqscan = off`); err != nil {
+		return 0, nil, fmt.Errorf("have indexes used: %w", err)
+	}
 	if err := f.saveRows(ctx, tx, f.v, rows); err != nil {
 		return 0, nil, err
 	}

@@ -21,9 +21,13 @@ import (
 // errBeginning is in the chain of an error about a topic that has lost records from its beginning.
 var errBeginning = errors.New("a filling needs every record from offset 0")
 
-// fetchBytes is how much of a partition one fetch returns: some hundred records, so that those of all
-// partitions fit into memory.
-const fetchBytes = 256 << 10
+const (
+	// fetchBytes is how much of a partition one fetch returns, compressed: some hundred records, so that
+	// those of all partitions fit into memory.
+	fetchBytes = 64 << 10
+	// fetchWait is how long the broker waits for records.
+	fetchWait = 250 * time.Millisecond
+)
 
 // source reads topics without a consumer group.
 type source struct {
@@ -123,7 +127,7 @@ func (s *Set[F]) open(ctx context.Context, from positions) (*source, error) {
 		kgo.SeedBrokers(s.cfg.Brokers...), kgo.ClientID(s.cfg.Group + ".filler"),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // never skips what is gone
 		kgo.KeepControlRecords(),                    // so that a position can pass them, as the reader's does
-		kgo.FetchMaxWait(250 * time.Millisecond),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxPartitionBytes(fetchBytes),
 	}, s.cfg.KgoOpts...)...)
 	if err != nil {
@@ -167,19 +171,28 @@ func (s *source) changed(reader positions) bool {
 	return false
 }
 
-// setsAhead is how many sets of records at hand suffice while a partition has none, so that a partition that
-// does not answer keeps the others waiting only when little is left of them.
-const setsAhead = 4
+// atHand is how many records at hand suffice while a partition has none.
+const atHand = 100_000
 
 // take returns up to most records below the bound, those of a partition in order and without a gap. Of
 // several partitions it returns the oldest records first. So what belongs together is mostly in one set,
 // although it is on several topics. It returns none when it has reached the bound. It waits for the broker
-// as long as ctx lasts, and then returns what there is.
+// as long as ctx lasts, and then returns what there is. While there is a set, it does not wait long for a
+// partition that does not answer.
 func (s *source) take(ctx context.Context, bound positions, most int) ([]*kgo.Record, error) {
 	for {
-		for s.waits(bound) && s.has < setsAhead*most && ctx.Err() == nil {
-			if err := s.poll(ctx); err != nil {
+		for s.waits(bound) && s.has < max(atHand, most) && ctx.Err() == nil {
+			has, within, cancel := s.has, ctx, func() {}
+			if has >= most {
+				within, cancel = context.WithTimeout(ctx, 2*fetchWait)
+			}
+			err := s.poll(within)
+			cancel()
+			if err != nil {
 				return nil, err
+			}
+			if s.has == has {
+				break
 			}
 		}
 		if taken := s.oldest(bound, most); len(taken) > 0 || s.next.behind(bound, s.counts) == 0 || ctx.Err() != nil {
