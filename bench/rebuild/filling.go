@@ -70,7 +70,7 @@ type Filled struct {
 
 // Close drops the database.
 func (f *Filled) Close(ctx context.Context) error {
-	return errors.Join(f.Conn.Close(ctx), f.bench.In.Server.Drop(context.WithoutCancel(ctx), f.Name))
+	return errors.Join(f.Conn.Close(context.WithoutCancel(ctx)), f.bench.In.Server.Drop(context.WithoutCancel(ctx), f.Name))
 }
 
 // prepare creates a database whose consumer has handled all records, and whose versions are not filled.
@@ -81,13 +81,18 @@ func (b *Bench) prepare(ctx context.Context, t *Topics, set int) (f *Filled, s S
 	if s.DatabaseURL, err = b.In.Server.Create(ctx, f.Name); err != nil {
 		return nil, s, err
 	}
-	if err := b.Program.Migrate(ctx, s); err != nil {
-		return nil, s, err
+	err = b.Program.Migrate(ctx, s)
+	if err == nil {
+		f.Conn, err = pgx.Connect(ctx, s.DatabaseURL)
 	}
-	if f.Conn, err = pgx.Connect(ctx, s.DatabaseURL); err != nil {
-		return nil, s, err
+	if err != nil {
+		return nil, s, errors.Join(err, b.In.Server.Drop(context.WithoutCancel(ctx), f.Name))
 	}
-	if _, err := f.Conn.Exec(ctx, t.atEnds()); err != nil {
+	_, err = f.Conn.Exec(ctx, t.atEnds())
+	if err == nil {
+		err = t.handle(ctx)
+	}
+	if err != nil {
 		return nil, s, errors.Join(err, f.Close(ctx))
 	}
 	for _, v := range Versions() { // as after a drop
@@ -100,35 +105,37 @@ func (b *Bench) prepare(ctx context.Context, t *Topics, set int) (f *Filled, s S
 }
 
 // Fill fills a version, in sets of up to so many records; 0 is the service's default.
-func (b *Bench) Fill(ctx context.Context, t *Topics, v Version, set int) (f *Filled, err error) {
+func (b *Bench) Fill(ctx context.Context, t *Topics, v Version, set int) (*Filled, error) {
 	f, settings, err := b.prepare(ctx, t, set)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(ctx))
-		}
-	}()
-	process, err := b.Program.Start(ctx, settings)
+	if err := f.fill(ctx, t, v, settings); err != nil {
+		return nil, errors.Join(err, f.Close(ctx))
+	}
+	return f, nil
+}
+
+func (f *Filled) fill(ctx context.Context, t *Topics, v Version, s Settings) (err error) {
+	process, err := f.bench.Program.Start(ctx, s)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, process.Stop()) }()
-	m, err := b.In.Server.Meter(ctx, map[string]int{Service: process.PID})
+	m, err := f.bench.In.Server.Meter(ctx, map[string]int{Service: process.PID})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := process.Operate(ctx, v.Projection, "rebuild", v.Number); err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.await(ctx, v, process); err != nil {
-		return nil, err
+		return err
 	}
 	if f.Usage, err = m.Read(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return f, f.check(ctx, t.Sums, v)
+	return f.check(ctx, t.Sums, v)
 }
 
 // await waits until the consumer feeds the version.

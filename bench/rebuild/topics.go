@@ -66,8 +66,25 @@ func Fill(ctx context.Context, in *infra.Infra, n int, note func(done int)) (t *
 	if err := t.produce(ctx, client, n, note); err != nil {
 		return t, err
 	}
-	t.ends, err = endsOf(ctx, client)
-	return t, err
+	if t.ends, err = endsOf(ctx, client); err != nil {
+		return t, err
+	}
+	return t, nil
+}
+
+// handle commits the ends of the partitions for the consumer of the service, as if it had handled all.
+func (t *Topics) handle(ctx context.Context) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(t.run.Brokers...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var offsets kadm.Offsets
+	for _, e := range t.ends {
+		offsets.Add(kadm.Offset{Topic: e.topic, Partition: e.partition, At: e.offset, LeaderEpoch: -1})
+	}
+	committed, err := kadm.NewClient(client).CommitOffsets(ctx, group, offsets)
+	return errors.Join(err, committed.Error())
 }
 
 // Brokers returns the addresses of the broker.
@@ -79,6 +96,7 @@ func (t *Topics) Close(ctx context.Context) error { return t.run.Close(ctx) }
 // produce publishes n further events.
 func (t *Topics) produce(ctx context.Context, client *kgo.Client, n int, note func(done int)) error {
 	const at = 5000
+	began := time.Now().Add(-time.Duration(n) * time.Millisecond) // one per millisecond
 	var records []*kgo.Record
 	send := func() error {
 		err := client.ProduceSync(ctx, records...).FirstErr()
@@ -91,6 +109,8 @@ func (t *Topics) produce(ctx context.Context, client *kgo.Client, n int, note fu
 		if err != nil {
 			return err
 		}
+		began = began.Add(time.Millisecond)
+		r.Timestamp = began
 		if records = append(records, r); len(records) == at {
 			if err := send(); err != nil {
 				return err

@@ -136,6 +136,12 @@ func (f *filler[F]) events(ctx context.Context, tx pgx.Tx, records []record[F]) 
 	return events, failures, nil
 }
 
+// probing has the statements of a set probe indexes. The tables grow faster than the server gathers
+// statistics about them. Without these, it takes a few hundred keys for all that there are, and would read
+// whole tables for each set, or compile the statement for the rows that it expects.
+const probing = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+	set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`
+
 // add adds the events that are new to the version.
 func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (applied int, refused []Failure, err error) {
 	fresh, err := f.fresh(ctx, tx, f.taken(f.v, events))
@@ -143,9 +149,7 @@ func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (appl
 		return 0, nil, err
 	}
 	rows, failures, _ := foldAll(f.v, fresh)
-	// The tables grow faster than the server gathers statistics about them. Without these, it takes a few
-	// hundred keys for all that there are, and would scan whole tables for each set.
-	if _, err := tx.Exec(ctx, `SET LOCAL enable_seqscan = off`); err != nil {
+	if _, err := tx.Exec(ctx, probing); err != nil {
 		return 0, nil, fmt.Errorf("have indexes used: %w", err)
 	}
 	if err := f.saveRows(ctx, tx, f.v, rows); err != nil {

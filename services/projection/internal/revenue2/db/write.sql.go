@@ -49,16 +49,14 @@ WITH moved AS (
     UPDATE revenue_money m SET shared = true FROM revenue_orders o
     WHERE o.order_id = m.order_id AND o.region IS NOT NULL AND NOT m.shared AND m.order_id = ANY($1::text[])
     RETURNING m.order_id, m.day, m.currency, m.amount, m.payment, o.region
-), lines AS (
-    SELECT s.order_id, s.line, s.sku, s.up_to,
-        coalesce(lag(s.up_to) OVER (PARTITION BY s.order_id ORDER BY s.line), 0) AS since,
-        max(s.up_to) OVER (PARTITION BY s.order_id) AS total
-    FROM revenue_shares s WHERE s.order_id = ANY($1::text[])
 ), changes AS (
     SELECT m.day, m.currency, m.region, l.sku, m.payment, 1 AS events,
         CASE WHEN l.total > 0 THEN div(m.amount * l.up_to, l.total) - div(m.amount * l.since, l.total)
             WHEN l.line = 1 THEN m.amount ELSE 0 END AS amount
-    FROM moved m JOIN lines l ON l.order_id = m.order_id
+    FROM moved m CROSS JOIN LATERAL (
+        SELECT s.line, s.sku, s.up_to, coalesce(lag(s.up_to) OVER (ORDER BY s.line), 0) AS since, max(s.up_to) OVER () AS total
+        FROM revenue_shares s WHERE s.order_id = m.order_id
+    ) l
     UNION ALL
     SELECT m.day, m.currency, '', '', m.payment, -1, -m.amount FROM moved m
     UNION ALL
