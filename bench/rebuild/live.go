@@ -40,6 +40,9 @@ func (b *Bench) Live(ctx context.Context, t *Topics, note func(string)) (l *Live
 	if s.DatabaseURL, err = b.In.Server.Create(ctx, f.Name); err != nil {
 		return nil, err
 	}
+	if err := t.forget(ctx); err != nil {
+		return nil, err
+	}
 	process, err := b.Program.Start(ctx, s)
 	if err != nil {
 		return nil, err
@@ -223,12 +226,16 @@ func (r *reading) sums(ctx context.Context, s Sums) error {
 }
 
 // trickle publishes events until ctx ends, and calls wrote after each order's own event.
-func (t *Topics) trickle(ctx context.Context, wrote func(order string, version int64)) error {
+func (t *Topics) trickle(ctx context.Context, wrote func(order string, version int64)) (err error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(t.run.Brokers...))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	defer func() {
+		ends, failed := endsOf(context.WithoutCancel(ctx), client)
+		t.ends, err = ends, errors.Join(err, failed)
+	}()
 	tick := time.NewTicker(time.Second * 10 / perSecond)
 	defer tick.Stop()
 	var records []*kgo.Record

@@ -47,7 +47,7 @@ type Settings struct {
 // env returns the environment of a process.
 func (s Settings) env(more ...string) []string {
 	all := append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "SCHEMA_REGISTRY_URL="+s.Registry,
-		"KAFKA_BROKERS="+strings.Join(s.Brokers, ","), "LOG_LEVEL=info")
+		"KAFKA_BROKERS="+strings.Join(s.Brokers, ","), "LOG_LEVEL=info", "READ_WAIT=5s")
 	if s.FillSet > 0 {
 		all = append(all, "FILL_SET="+strconv.Itoa(s.FillSet))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/bench/infra"
@@ -177,6 +178,20 @@ func (t *Topics) decode(ctx context.Context, r *kgo.Record) error {
 		return fmt.Errorf("no event is named %s", envelope.Type)
 	}
 	_, err = t.codec.Decode(ctx, typ, r.Value)
+	return err
+}
+
+// forget deletes the consumer group of the service with its offsets.
+func (t *Topics) forget(ctx context.Context) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(t.run.Brokers...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	gone, err := kadm.NewClient(client).DeleteGroups(ctx, group)
+	if err = errors.Join(err, gone.Error()); errors.Is(err, kerr.GroupIDNotFound) {
+		return nil
+	}
 	return err
 }
 

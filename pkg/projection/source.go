@@ -172,7 +172,7 @@ func (s *source) changed(reader positions) bool {
 }
 
 // atHand is how many records at hand suffice while a partition has none.
-const atHand = 100_000
+const atHand = 50_000
 
 // take returns up to most records below the bound, those of a partition in order and without a gap. Of
 // several partitions it returns the oldest records first. So what belongs together is mostly in one set,
