@@ -29,12 +29,12 @@ func (f *filler[F]) fresh(ctx context.Context, tx pgx.Tx, events []Event[F]) ([]
 	if len(events) == 0 {
 		return nil, nil
 	}
-	once := make(map[fact]Event[F], len(events))
+	once := make(map[fact]int, len(events)) // their places in first
 	first := make([]Event[F], 0, len(events))
 	for _, e := range events {
 		n := fact{e.Key, e.ID}
 		if _, twice := once[n]; !twice {
-			once[n] = e
+			once[n] = len(first)
 			first = append(first, e)
 		}
 	}
@@ -52,7 +52,11 @@ func (f *filler[F]) fresh(ctx context.Context, tx pgx.Tx, events []Event[F]) ([]
 // copyFacts notes the facts when all of them are new, and reports whether they were. It notes them in the
 // order in which the reader does, so that the two cannot wait for each other.
 func (f *filler[F]) copyFacts(ctx context.Context, tx pgx.Tx, events []Event[F]) (all bool, err error) {
-	sorted := slices.SortedFunc(slices.Values(events), func(a, b Event[F]) int {
+	sorted := make([]*Event[F], len(events))
+	for i := range events {
+		sorted[i] = &events[i]
+	}
+	slices.SortFunc(sorted, func(a, b *Event[F]) int {
 		return cmp.Or(bytes.Compare(a.ID[:], b.ID[:]), cmp.Compare(a.Key, b.Key))
 	})
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { // a savepoint
@@ -75,7 +79,7 @@ func (f *filler[F]) copyFacts(ctx context.Context, tx pgx.Tx, events []Event[F])
 }
 
 // mergeFacts notes the facts that are new, and returns their events.
-func (f *filler[F]) mergeFacts(ctx context.Context, tx pgx.Tx, events []Event[F], once map[fact]Event[F]) ([]Event[F], error) {
+func (f *filler[F]) mergeFacts(ctx context.Context, tx pgx.Tx, events []Event[F], once map[fact]int) ([]Event[F], error) {
 	keys, ids := make([]string, len(events)), make([]uuid.UUID, len(events))
 	for i, e := range events {
 		keys[i], ids[i] = e.Key, e.ID
@@ -88,7 +92,7 @@ func (f *filler[F]) mergeFacts(ctx context.Context, tx pgx.Tx, events []Event[F]
 	if err == nil {
 		var n fact
 		_, err = pgx.ForEachRow(found, []any{&n.key, &n.id}, func() error {
-			fresh = append(fresh, once[n])
+			fresh = append(fresh, events[once[n]])
 			return nil
 		})
 	}
