@@ -70,6 +70,9 @@ func (e *env) rebuildLive(ctx context.Context, r *report.Result, b *rebuild.Benc
 	} {
 		r.Row(row.what, row.unit, row.kind).Add(report.Ours, row.value)
 	}
+	if l.First != nil {
+		r.Note("the first read without an answer: %v", l.First)
+	}
 	for _, wrong := range []struct {
 		what string
 		n    int64

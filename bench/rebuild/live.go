@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type Live struct {
 	Lag         time.Duration // the oldest event that was not applied, at the latest read before the switch
 	Reads       int64
 	Errors      int64 // reads whose answer was not 200
+	First       error // the first of them
 	Stale       int64 // reads whose answer had less than the client had written or read before
 	Longest     time.Duration
 	Compared    int64 // rows that a comparison of the versions had, before the switch and at the end
@@ -147,6 +149,7 @@ func (r *reading) read(ctx context.Context, path string, into any) (h http.Heade
 	r.live.Longest = max(r.live.Longest, time.Since(began))
 	if err != nil {
 		r.live.Errors++
+		r.live.First = cmp.Or(r.live.First, err)
 		return h, false, nil
 	}
 	ms, err := strconv.ParseInt(h.Get("X-Projection-Lag"), 10, 64)
