@@ -119,7 +119,7 @@ func (p *Process) Kill() error {
 	if err := p.cmd.Process.Kill(); err != nil {
 		return err
 	}
-	<-p.ended
+	<-p.ended //nolint:errcheck // it says that the process was killed
 	return nil
 }
 
