@@ -24,7 +24,8 @@ func fillingRow(projection, what string) string { return "  " + projection + ": 
 func rebuilding(ctx context.Context, e *env, r *report.Result) error {
 	r.Sides = []string{report.Ours, limit, oneByOne}
 	return e.filling(ctx, e.size(20_000, 1_000_000), func(b *rebuild.Bench, topics *rebuild.Topics) (err error) {
-		sample, err := rebuild.Fill(ctx, b.In, e.size(500, 5_000), func(int) {})
+		// So many that orders are paid in it.
+		sample, err := rebuild.Fill(ctx, b.In, e.size(2*rebuild.Open, 5_000), func(int) {})
 		if err != nil {
 			return err
 		}

@@ -14,8 +14,8 @@ import (
 	"eventshop.example/pkg/schema"
 )
 
-// open is how many orders are under way at the same time: the events of so many are mixed on the topics.
-const open = 500
+// Open is how many orders are under way at the same time: the events of so many are mixed on the topics.
+const Open = 500
 
 // step returns the next event of an order.
 type step func(o *order) event.Event
@@ -84,7 +84,7 @@ func Histories(n, from int, s *Sums) iter.Seq2[event.Event, int64] {
 					return
 				}
 			}
-			for len(under) < open {
+			for len(under) < Open {
 				under = append(under, place(next))
 				next++
 			}

@@ -43,7 +43,7 @@ func TestHistories(t *testing.T) {
 	if ended["OrderDelivered"] == 0 || ended["OrderCancelled"] == 0 || got.Refunds == 0 {
 		t.Errorf("orders end as %v, with %d refunds", ended, got.Refunds)
 	}
-	if under := got.Orders - int64(ended["OrderDelivered"]+ended["OrderCancelled"]); under > open {
+	if under := got.Orders - int64(ended["OrderDelivered"]+ended["OrderCancelled"]); under > Open {
 		t.Errorf("%d orders are under way at the end", under)
 	}
 }
