@@ -38,5 +38,11 @@ func limits() []report.Limit {
 		{Bench: "growth", What: emptyPoll("5000 published under a held snapshot"), Most: 20, Why: "13.0 measured; 2,587 before"},
 		{Bench: "growth", What: emptyPoll("a long writer in another database"), Most: 20, Why: "13.2 measured; 2,587 before"},
 		{Bench: "growth", What: otherIdle("5000 published under a held snapshot"), Most: 120, Why: "58 to 63 measured: versions of the leases that the snapshot keeps"},
+
+		// A filling of 20,000 events, in sets of 5,000.
+		{Bench: "rebuild", What: fillingRow("revenue", statementsRow), Most: 40, Why: "6 measured, of which most are what an idle service polls; a statement per event is 1,000"},
+		{Bench: "rebuild", What: fillingRow("customer_orders", statementsRow), Most: 40, Why: "6 to 10 measured, for the same reason"},
+		{Bench: "rebuild", What: fillingRow("customer_activity", statementsRow), Most: 40, Why: "6 to 10 measured, for the same reason"},
+		{Bench: "rebuild", What: fillingRow("customer_activity", walRow), Most: 1, Why: "0.74 kB measured; 1.3 before the events of an order were in one set"},
 	}
 }

@@ -33,8 +33,9 @@ import (
 
 // Infra is the parts that all runs share. [Open] creates it.
 type Infra struct {
-	Server *database.Server
-	Codec  *schema.Codec
+	Server   *database.Server
+	Registry string // URL
+	Codec    *schema.Codec
 
 	stop  context.CancelFunc
 	ended errgroup.Group
@@ -62,7 +63,8 @@ func Open(ctx context.Context, dir string, types ...event.Type) (in *Infra, err 
 	own.ended.Go(func() error {
 		return registry.Run(serving, registry.Config{Addr: addr, DataDir: filepath.Join(dir, "registry")})
 	})
-	own.Codec = schema.NewCodec(schema.NewClient("http://"+addr), events.Catalogue())
+	own.Registry = "http://" + addr
+	own.Codec = schema.NewCodec(schema.NewClient(own.Registry), events.Catalogue())
 	if err := Until(ctx, func() error { return own.Codec.Register(ctx, types...) }); err != nil {
 		return nil, err
 	}

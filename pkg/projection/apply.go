@@ -18,18 +18,19 @@ import (
 var errMoved = errs.New(errs.Transient, "another process moves the version's positions")
 
 // record is a record of a set.
-type record struct {
+type record[F any] struct {
 	*kgo.Record
-	refused error // why the database does not take it; it is listed
+	reading *reading[F] // what it is, when it was read ahead of its transaction; nil: it was not
+	refused error       // why the database does not take it; it is listed
 }
 
-func (r record) place() retry.Place {
+func (r record[F]) place() retry.Place {
 	return retry.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 }
 
 // apply adds records to the version, in one transaction. When the database refuses the set, halving
 // finds the record at fault, which is listed.
-func (f *filler[F]) apply(ctx context.Context, records []record) error {
+func (f *filler[F]) apply(ctx context.Context, records []record[F]) error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -55,7 +56,7 @@ func (f *filler[F]) apply(ctx context.Context, records []record) error {
 }
 
 // at returns the partition of a record.
-func (f *filler[F]) at(r record) partition {
+func (f *filler[F]) at(r record[F]) partition {
 	for id, name := range f.src.names {
 		if name == r.Topic {
 			return partition{id, r.Partition}
@@ -65,7 +66,7 @@ func (f *filler[F]) at(r record) partition {
 }
 
 // applyIn adds records to the version within a transaction that ends with it.
-func (f *filler[F]) applyIn(ctx context.Context, tx pgx.Tx, records []record) error {
+func (f *filler[F]) applyIn(ctx context.Context, tx pgx.Tx, records []record[F]) error {
 	if _, _, err := f.lease(ctx, tx, f.run); err != nil { // locks the version's row
 		return err
 	}
@@ -83,14 +84,14 @@ func (f *filler[F]) applyIn(ctx context.Context, tx pgx.Tx, records []record) er
 	if err := list(ctx, tx, f.v.id(), append(failures, refused...)...); err != nil {
 		return err
 	}
-	f.read += int64(len(records))
+	f.passed += int64(len(records))
 	f.metrics.applied(f.v.id(), applied)
 	return nil
 }
 
 // events returns what the records mean to the version, and the records that mean nothing that could be
 // known. What operators decided about the group's dead letters replaces the records.
-func (f *filler[F]) events(ctx context.Context, tx pgx.Tx, records []record) (events []Event[F], failures []Failure, err error) {
+func (f *filler[F]) events(ctx context.Context, tx pgx.Tx, records []record[F]) (events []Event[F], failures []Failure, err error) {
 	originals := make([]retry.Record, len(records))
 	for i, r := range records {
 		originals[i] = original(r.Record)
@@ -104,7 +105,8 @@ func (f *filler[F]) events(ctx context.Context, tx pgx.Tx, records []record) (ev
 		failed := func(why error) {
 			failures = append(failures, Failure{Place: r.place(), Reason: reasonOf(why)})
 		}
-		switch d, given := decisions[r.place()]; {
+		d, given := decisions[r.place()]
+		switch {
 		case given && d.Discarded:
 			continue
 		case given && d.Open != "":
@@ -117,19 +119,28 @@ func (f *filler[F]) events(ctx context.Context, tx pgx.Tx, records []record) (ev
 			failed(r.refused)
 			continue
 		}
-		e, ok, err := f.cfg.Read(ctx, read)
+		is := r.reading
+		if is == nil || given {
+			if is, err = f.read(ctx, read); err != nil {
+				return nil, nil, fmt.Errorf("record %s: %w", originals[i].Place(), err)
+			}
+		}
 		switch {
-		case err != nil && errs.KindOf(err) == errs.Transient:
-			return nil, nil, fmt.Errorf("record %s: %w", originals[i].Place(), err)
-		case err != nil:
-			failed(err)
-		case ok:
-			e.Topic, e.Partition, e.Offset = r.Topic, r.Partition, r.Offset
-			events = append(events, e)
+		case is.err != nil:
+			failed(is.err)
+		case is.ok:
+			is.event.Topic, is.event.Partition, is.event.Offset = r.Topic, r.Partition, r.Offset
+			events = append(events, is.event)
 		}
 	}
 	return events, failures, nil
 }
+
+// probing has the statements of a set probe indexes. The tables grow faster than the server gathers
+// statistics about them. Without these, it takes a few hundred keys for all that there are, and would read
+// whole tables for each set, or compile the statement for the rows that it expects.
+const probing = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+	set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`
 
 // add adds the events that are new to the version.
 func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (applied int, refused []Failure, err error) {
@@ -139,6 +150,9 @@ func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (appl
 		return 0, nil, err
 	}
 	rows, failures, _ := foldAll(f.v, fresh)
+	if _, err := tx.Exec(ctx, probing); err != nil {
+		return 0, nil, fmt.Errorf("have indexes used: %w", err)
+	}
 	if err := f.give(ctx, tx, f.v, false, fresh, rows); err != nil {
 		return 0, nil, err
 	}
@@ -148,52 +162,8 @@ func (f *filler[F]) add(ctx context.Context, tx pgx.Tx, events []Event[F]) (appl
 	return len(fresh) - len(failures), failuresOf(append(failures, unclear...)), nil
 }
 
-// fresh notes the facts and returns the events that are new. The facts are the largest part of a
-// filling; COPY takes them.
-func (f *filler[F]) fresh(ctx context.Context, tx pgx.Tx, events []Event[F]) ([]Event[F], error) {
-	if len(events) == 0 {
-		return nil, nil
-	}
-	type fact struct {
-		key string
-		id  uuid.UUID
-	}
-	waiting := make(map[fact]Event[F], len(events))
-	rows := make([][]any, 0, len(events))
-	for _, e := range events {
-		n := fact{e.Key, e.ID}
-		if _, twice := waiting[n]; !twice {
-			waiting[n] = e
-			rows = append(rows, []any{e.Key, e.ID})
-		}
-	}
-	if _, err := tx.Exec(ctx, `CREATE TEMP TABLE IF NOT EXISTS incoming_facts (key text, event_id uuid) ON COMMIT DROP`); err != nil {
-		return nil, fmt.Errorf("make room for facts: %w", err)
-	}
-	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"incoming_facts"}, []string{"key", "event_id"}, pgx.CopyFromRows(rows)); err != nil {
-		return nil, fmt.Errorf("copy facts: %w", err)
-	}
-	found, err := tx.Query(ctx, `
-		WITH incoming AS (DELETE FROM incoming_facts RETURNING key, event_id)
-		INSERT INTO public.projection_facts (projection, version, key, event_id)
-		SELECT $1, $2, key, event_id FROM incoming ORDER BY event_id, key
-		ON CONFLICT DO NOTHING RETURNING key, event_id`, f.v.Projection, f.v.Number)
-	var fresh []Event[F]
-	if err == nil {
-		var n fact
-		_, err = pgx.ForEachRow(found, []any{&n.key, &n.id}, func() error {
-			fresh = append(fresh, waiting[n])
-			return nil
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("note facts: %w", err)
-	}
-	return fresh, nil
-}
-
 // move moves the version's positions behind the records. They must be where this filler left them.
-func (f *filler[F]) move(ctx context.Context, tx pgx.Tx, records []record) error {
+func (f *filler[F]) move(ctx context.Context, tx pgx.Tx, records []record[F]) error {
 	stored, err := ofVersion(ctx, tx, f.v.id())
 	if err != nil {
 		return err

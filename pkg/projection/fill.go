@@ -14,12 +14,8 @@ import (
 	"eventshop.example/pkg/postgres"
 )
 
-const (
-	// attachWithin bounds how long the reader waits while a version catches up with it.
-	attachWithin = 5 * time.Second
-	// settleEvery is the pause between tries of the records that failed.
-	settleEvery = 5 * time.Second
-)
+// settleEvery is the pause between tries of the records that failed.
+const settleEvery = 5 * time.Second
 
 // errOver is the error of a filler whose version another process fills, or that was dropped.
 var errOver = errors.New("this filling is over")
@@ -33,10 +29,12 @@ type filler[F any] struct {
 
 	src *source
 
+	repeats bool // the latest set had facts that were there
+
 	exact bool // attaches without a record left: the last attempt met one that the tables refuse
 
 	since   time.Time // for the rate
-	read    int64
+	passed  int64     // records
 	settled time.Time
 }
 
@@ -133,14 +131,14 @@ func (f *filler[F]) lease(ctx context.Context, q postgres.Querier, run int) (got
 
 func (f *filler[F]) rate() float64 {
 	if took := time.Since(f.since).Seconds(); !f.since.IsZero() && took > 0 {
-		return float64(f.read) / took
+		return float64(f.passed) / took
 	}
 	return 0
 }
 
 // fill reads the topics until the version is attached.
 func (f *filler[F]) fill(ctx context.Context) error {
-	f.since, f.read = time.Time{}, 0
+	f.since, f.passed = time.Time{}, 0
 	run, cleared, err := f.lease(ctx, f.cfg.Pool, 0)
 	if err != nil {
 		return err
@@ -161,6 +159,20 @@ func (f *filler[F]) fill(ctx context.Context) error {
 	defer f.src.close()
 	f.since = time.Now()
 	f.log.InfoContext(ctx, "projection is being filled", "projection", f.v.Projection, "version", f.v.Number)
+	return f.pass(ctx)
+}
+
+// pass adds the records of the source until the version is attached. While a set is written, the next one
+// is read.
+func (f *filler[F]) pass(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var next <-chan set[F]
+	defer func() {
+		cancel()
+		if next != nil {
+			<-next // the source is closed after it
+		}
+	}()
 	for {
 		bound, err := f.bound(ctx, f.cfg.Pool)
 		if err != nil {
@@ -169,26 +181,38 @@ func (f *filler[F]) fill(ctx context.Context) error {
 		if f.src.changed(bound) {
 			return nil // the next step opens the topics again
 		}
-		// One set more or less takes the reader no notable time. While it goes on, the filler may never
-		// be exactly where it is.
-		if left := f.src.next.behind(bound, f.src.counts); left == 0 || left <= int64(f.cfg.FillSet) && !f.exact {
-			err := f.attach(ctx)
-			f.exact = err != nil && !errors.Is(err, errOver) && errs.KindOf(err) != errs.Transient
+		if next == nil {
+			if f.near(bound) {
+				err := f.attach(ctx)
+				f.exact = err != nil && !errors.Is(err, errOver) && errs.KindOf(err) != errs.Transient
+				return err
+			}
+			next = f.ahead(ctx, bound)
+		}
+		now := <-next
+		next = nil
+		if now.err != nil {
+			return now.err
+		}
+		if !f.near(bound) {
+			next = f.ahead(ctx, bound)
+		}
+		if err := f.apply(ctx, now.records); err != nil {
 			return err
 		}
-		records, err := f.take(ctx, bound)
-		if err != nil {
-			return err
-		}
-		if err := f.apply(ctx, records); err != nil {
-			return err
-		}
-		if len(records) == 0 {
+		if len(now.records) == 0 {
 			if _, _, err := f.lease(ctx, f.cfg.Pool, f.run); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// near reports whether so little is left that the version is attached. One set more or less takes the
+// reader no notable time. While it goes on, the filler may never be exactly where it is.
+func (f *filler[F]) near(bound positions) bool {
+	left := f.src.next.behind(bound, f.src.counts)
+	return left == 0 || left <= int64(f.cfg.FillSet) && !f.exact
 }
 
 // bound returns how far the reader is: its positions, and for partitions without one the offset that the
@@ -223,98 +247,15 @@ func (f *filler[F]) detach(ctx context.Context) error {
 }
 
 // take waits for records for a part of the lease.
-func (f *filler[F]) take(ctx context.Context, bound positions) ([]record, error) {
+func (f *filler[F]) take(ctx context.Context, bound positions) ([]record[F], error) {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Lease/3)
 	defer cancel()
 	taken, err := f.src.take(ctx, bound, f.cfg.FillSet)
-	records := make([]record, len(taken))
+	records := make([]record[F], len(taken))
 	for i, r := range taken {
-		records[i] = record{Record: r}
+		records[i] = record[F]{Record: r}
 	}
 	return records, err
-}
-
-// attach hands the version over to the reader, when it contains what the reader has handled. What is
-// missing by then is read while the reader waits.
-func (f *filler[F]) attach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*attachWithin)
-	defer cancel()
-	err := postgres.InTx(ctx, f.cfg.Pool, func(tx pgx.Tx) error {
-		if err := alone(ctx, tx); err != nil {
-			return err
-		}
-		if _, _, err := f.lease(ctx, tx, f.run); err != nil {
-			return err
-		}
-		bound, err := f.bound(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if f.src.changed(bound) {
-			return errOver
-		}
-		within, cancel := context.WithTimeout(ctx, attachWithin)
-		defer cancel()
-		for f.src.next.behind(bound, f.src.counts) > 0 {
-			records, err := f.take(within, bound)
-			if err != nil {
-				return err
-			}
-			if within.Err() != nil {
-				return errs.New(errs.Transient, "the records that are missing were not read in time")
-			}
-			if err := f.applyIn(ctx, tx, records); err != nil {
-				return err
-			}
-		}
-		// Positions of partitions that no longer exist count as reached.
-		_, err = tx.Exec(ctx, `
-			INSERT INTO public.projection_positions AS p (projection, version, topic_id, topic_partition, topic, next_offset)
-			SELECT $1, $2, topic_id, topic_partition, topic, next_offset FROM public.consumer_positions WHERE consumer_group = $3
-			ON CONFLICT (projection, version, topic_id, topic_partition) DO UPDATE SET next_offset = greatest(p.next_offset, excluded.next_offset)`,
-			f.v.Projection, f.v.Number, f.cfg.Group)
-		if err == nil {
-			_, err = tx.Exec(ctx, `
-				UPDATE public.projection_versions SET attached = true, state = CASE state WHEN 'live' THEN 'live' ELSE 'following' END,
-					attached_at = clock_timestamp(), filler = '', filler_until = NULL, reason = ''
-				WHERE projection = $1 AND version = $2`, f.v.Projection, f.v.Number)
-		}
-		if err != nil {
-			return fmt.Errorf("attach %s: %w", f.v.id(), err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	f.log.InfoContext(ctx, "projection follows", "projection", f.v.Projection, "version", f.v.Number, "records", f.read)
-	return f.goLive(ctx)
-}
-
-// alone takes the lock that the reader's transactions share. The reader waits behind it, so it does not
-// wait long itself.
-func alone(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', '5s', true)`); err != nil {
-		return fmt.Errorf("bound the wait for the reader: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(`+lockKey+`)`); err != nil {
-		return errs.New(errs.Transient, "wait for the reader's transactions: %w", err)
-	}
-	return nil
-}
-
-// goLive makes the first version of a projection live, once it contains everything.
-func (f *filler[F]) goLive(ctx context.Context) error {
-	_, err := f.cfg.Pool.Exec(ctx, `
-		UPDATE public.projection_versions v SET state = 'live', live_at = clock_timestamp()
-		WHERE v.projection = $1 AND v.version = $2 AND v.state = 'following' AND v.attached
-		  AND NOT EXISTS (SELECT FROM public.projection_versions o WHERE o.projection = $1 AND o.state = 'live')
-		  AND NOT EXISTS (SELECT FROM public.projection_failures x WHERE x.projection = $1 AND x.version = $2)`,
-		f.v.Projection, f.v.Number)
-	if err != nil {
-		return postgres.Classify(fmt.Errorf("make %s live: %w", f.v.id(), err))
-	}
-	return nil
 }
 
 // fails ends a filling that cannot succeed. A live version stays live, with the reason.

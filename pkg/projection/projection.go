@@ -106,10 +106,13 @@ type Config[F any] struct {
 	Logger     *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: metrics are kept but not exported
 
-	FillSet int           // most records in one transaction of a filling, default 5000
+	FillSet int           // most records in one transaction of a filling, default [DefaultFillSet]
 	Every   time.Duration // how often fillers look for work, default 500ms
 	Lease   time.Duration // how long a filler that died keeps others from going on, default 15s
 }
+
+// DefaultFillSet shares the costs of a transaction between so many records that they no longer show.
+const DefaultFillSet = 5000
 
 // Set is the projections of a service, in all their versions. [New] creates it. It is safe for
 // concurrent use.
@@ -128,7 +131,7 @@ func New[F any](cfg Config[F]) (*Set[F], error) {
 		cfg.Logger = slog.Default()
 	}
 	if cfg.FillSet <= 0 {
-		cfg.FillSet = 5000
+		cfg.FillSet = DefaultFillSet
 	}
 	if cfg.Lease <= 0 {
 		cfg.Lease = 15 * time.Second

@@ -30,7 +30,7 @@ func (f *filler[F]) settle(ctx context.Context) error {
 		if !ok {
 			continue // only a rebuild can help, and it says why it cannot
 		}
-		err = postgres.InTx(ctx, f.cfg.Pool, func(tx pgx.Tx) error { return f.settleOne(ctx, tx, record{Record: r}) })
+		err = postgres.InTx(ctx, f.cfg.Pool, func(tx pgx.Tx) error { return f.settleOne(ctx, tx, record[F]{Record: r}) })
 		if err = postgres.Settle(ctx, f.cfg.Pool, err); err == nil {
 			continue
 		}
@@ -55,7 +55,7 @@ func (f *filler[F]) stays(ctx context.Context, at retry.Place, why error) error 
 	return nil
 }
 
-func (f *filler[F]) settleOne(ctx context.Context, tx pgx.Tx, r record) error {
+func (f *filler[F]) settleOne(ctx context.Context, tx pgx.Tx, r record[F]) error {
 	if err := share(ctx, tx); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (f *filler[F]) settleOne(ctx context.Context, tx pgx.Tx, r record) error {
 	if tag.RowsAffected() == 0 {
 		return nil // another process was faster, or the version was dropped
 	}
-	events, failures, err := f.events(ctx, tx, []record{r})
+	events, failures, err := f.events(ctx, tx, []record[F]{r})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package projection
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,14 +20,23 @@ import (
 // errBeginning is in the chain of an error about a topic that has lost records from its beginning.
 var errBeginning = errors.New("a filling needs every record from offset 0")
 
-// source reads topics without a consumer group.
+const (
+	// fetchBytes is how much of a partition one fetch returns, compressed: some hundred records, so that
+	// those of all partitions fit into memory.
+	fetchBytes = 64 << 10
+	// fetchWait is how long the broker waits for records.
+	fetchWait = 250 * time.Millisecond
+)
+
+// source reads topics without a consumer group. Each topic has a client of its own, which fetches when there
+// is need: what is at hand of a topic does not grow with the records of another one.
 type source struct {
-	client *kgo.Client
-	names  map[uuid.UUID]string
-	counts map[partition]bool // the partitions that there are
-	ahead  map[partition][]*kgo.Record
-	next   positions // behind the last record that was taken
-	has    int       // records in ahead
+	clients map[uuid.UUID]*kgo.Client
+	names   map[uuid.UUID]string
+	counts  map[partition]bool // the partitions that there are
+	ahead   map[partition][]*kgo.Record
+	next    positions // behind the last record that was taken
+	has     int       // records in ahead
 
 	committed positions // by the group, in Kafka, when the source was opened
 }
@@ -115,42 +123,54 @@ func (s *Set[F]) begins(ctx context.Context) error {
 
 // open returns a source that continues at the positions.
 func (s *Set[F]) open(ctx context.Context, from positions) (*source, error) {
-	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(s.cfg.Brokers...), kgo.ClientID(s.cfg.Group + ".filler"),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // never skips what is gone
-		kgo.KeepControlRecords(),                    // so that a position can pass them, as the reader's does
-		kgo.FetchMaxWait(250 * time.Millisecond),
-	}, s.cfg.KgoOpts...)...)
+	admin, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(s.cfg.Brokers...)}, s.cfg.KgoOpts...)...)
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "Kafka client")
 	}
-	names, starts, err := described(ctx, client, s.cfg.Topics)
+	defer admin.Close()
+	names, starts, err := described(ctx, admin, s.cfg.Topics)
 	var committed positions
 	if err == nil {
 		err = complete(names, starts, from)
 	}
 	if err == nil {
-		committed, err = committedBy(ctx, client, s.cfg.Group, names)
+		committed, err = committedBy(ctx, admin, s.cfg.Group, names)
 	}
 	if err != nil {
-		client.Close()
 		return nil, err
 	}
-	src := &source{committed: committed, client: client, names: names, counts: map[partition]bool{}, ahead: map[partition][]*kgo.Record{}, next: positions{}}
-	consume := map[string]map[int32]kgo.Offset{}
+	src := &source{committed: committed, clients: map[uuid.UUID]*kgo.Client{}, names: names, counts: map[partition]bool{}, ahead: map[partition][]*kgo.Record{}, next: positions{}}
+	consume := map[uuid.UUID]map[int32]kgo.Offset{}
 	for at := range starts {
 		src.counts[at], src.next[at] = true, from[at]
-		name := names[at.topic]
-		if consume[name] == nil {
-			consume[name] = map[int32]kgo.Offset{}
+		if consume[at.topic] == nil {
+			consume[at.topic] = map[int32]kgo.Offset{}
 		}
-		consume[name][at.number] = kgo.NewOffset().At(from[at])
+		consume[at.topic][at.number] = kgo.NewOffset().At(from[at])
 	}
-	client.AddConsumePartitions(consume)
+	for topic, offsets := range consume {
+		src.clients[topic], err = kgo.NewClient(append([]kgo.Opt{
+			kgo.SeedBrokers(s.cfg.Brokers...), kgo.ClientID(s.cfg.Group + ".filler"),
+			kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{names[topic]: offsets}),
+			kgo.ConsumeResetOffset(kgo.NoResetOffset()), // never skips what is gone
+			kgo.KeepControlRecords(),                    // so that a position can pass them, as the reader's does
+			kgo.FetchMaxWait(fetchWait),
+			kgo.FetchMaxPartitionBytes(fetchBytes),
+		}, s.cfg.KgoOpts...)...)
+		if err != nil {
+			delete(src.clients, topic)
+			src.close()
+			return nil, errs.Wrap(errs.Invalid, err, "Kafka client")
+		}
+	}
 	return src, nil
 }
 
-func (s *source) close() { s.client.Close() }
+func (s *source) close() {
+	for _, client := range s.clients {
+		client.Close()
+	}
+}
 
 // changed reports whether the reader knows a partition of the topics that the source does not.
 func (s *source) changed(reader positions) bool {
@@ -160,90 +180,6 @@ func (s *source) changed(reader positions) bool {
 		}
 	}
 	return false
-}
-
-// take returns up to most records below the bound, those of a partition in order and without a gap. It
-// returns none when it has reached the bound. It waits for the broker as long as ctx lasts, and then
-// returns what there is.
-func (s *source) take(ctx context.Context, bound positions, most int) ([]*kgo.Record, error) {
-	for {
-		if s.waits(bound) && s.has < most {
-			if err := s.poll(ctx, most); err != nil {
-				return nil, err
-			}
-		}
-		var taken []*kgo.Record
-		for _, at := range s.sorted() {
-			queue := s.ahead[at]
-			n := 0
-			for n < len(queue) && queue[n].Offset < bound[at] && len(taken) < most {
-				taken = append(taken, queue[n])
-				n++
-			}
-			if n > 0 {
-				s.next[at], s.ahead[at] = queue[n-1].Offset+1, queue[n:]
-				s.has -= n
-			}
-		}
-		if len(taken) > 0 || s.next.behind(bound, s.counts) == 0 || ctx.Err() != nil {
-			return taken, nil
-		}
-	}
-}
-
-// waits reports whether a partition below the bound has no record at hand.
-func (s *source) waits(bound positions) bool {
-	for at := range s.counts {
-		if s.next[at] < bound[at] && len(s.ahead[at]) == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *source) sorted() []partition {
-	return slices.SortedFunc(func(yield func(partition) bool) {
-		for at := range s.ahead {
-			if !yield(at) {
-				return
-			}
-		}
-	}, func(a, b partition) int {
-		return cmp.Or(slices.Compare(a.topic[:], b.topic[:]), cmp.Compare(a.number, b.number))
-	})
-}
-
-func (s *source) poll(ctx context.Context, most int) error {
-	fetches := s.client.PollRecords(ctx, most)
-	var failed error
-	fetches.EachError(func(topic string, number int32, err error) {
-		switch {
-		case ctx.Err() != nil:
-		case errors.Is(err, kerr.OffsetOutOfRange):
-			failed = errs.New(errs.Conflict, "%w: %s/%d lost records while they were read", errBeginning, topic, number)
-		case failed == nil:
-			failed = errs.New(errs.Transient, "read %s/%d: %w", topic, number, err)
-		}
-	})
-	if failed != nil {
-		return failed
-	}
-	for _, f := range fetches {
-		for _, t := range f.Topics {
-			for _, p := range t.Partitions {
-				if len(p.Records) == 0 {
-					continue
-				}
-				if _, known := s.names[uuid.UUID(t.TopicID)]; !known {
-					return errs.New(errs.Transient, "topic %s was created again", t.Topic)
-				}
-				at := partition{uuid.UUID(t.TopicID), p.Partition}
-				s.ahead[at] = append(s.ahead[at], p.Records...)
-				s.has += len(p.Records)
-			}
-		}
-	}
-	return nil
 }
 
 // recordAt reads one record. ok is false when it is gone.

@@ -28,10 +28,24 @@ func (s *Store) Decisions(ctx context.Context, q postgres.Querier, records []Rec
 		return nil, nil
 	}
 	of := make(map[Place]Record, len(records))
-	topics, partitions, offsets := make([]string, len(records)), make([]int32, len(records)), make([]int64, len(records))
-	for i, r := range records {
-		topics[i], partitions[i], offsets[i] = r.Topic, r.Partition, r.Offset
+	// Records that follow each other are looked for as one range of offsets.
+	type span struct{ first, last int64 }
+	spans := map[Place]span{} // by the place of offset 0
+	for _, r := range records {
 		of[r.Place()] = r
+		at := Place{Topic: r.Topic, Partition: r.Partition}
+		s, known := spans[at]
+		if !known {
+			s = span{r.Offset, r.Offset}
+		}
+		spans[at] = span{min(s.first, r.Offset), max(s.last, r.Offset)}
+	}
+	var topics []string
+	var partitions []int32
+	var first, last []int64
+	for at, s := range spans {
+		topics, partitions = append(topics, at.Topic), append(partitions, at.Partition)
+		first, last = append(first, s.first), append(last, s.last)
 	}
 	type row struct {
 		place    Place
@@ -40,9 +54,9 @@ func (s *Store) Decisions(ctx context.Context, q postgres.Querier, records []Rec
 		letter   *uuid.UUID
 	}
 	rows, err := q.Query(ctx, `SELECT g.topic, g.record_partition, g.record_offset, g.record_time, g.decision, g.dead_letter FROM given_up g
-		JOIN unnest($2::text[], $3::int[], $4::bigint[]) AS r (topic, record_partition, record_offset)
-			USING (topic, record_partition, record_offset)
-		WHERE g.consumer_group = $1`, s.group, topics, partitions, offsets)
+		JOIN unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS r (topic, record_partition, first_offset, last_offset)
+			ON r.topic = g.topic AND r.record_partition = g.record_partition AND g.record_offset BETWEEN r.first_offset AND r.last_offset
+		WHERE g.consumer_group = $1`, s.group, topics, partitions, first, last)
 	var found []row
 	if err == nil {
 		found, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (w row, err error) {
@@ -55,10 +69,11 @@ func (s *Store) Decisions(ctx context.Context, q postgres.Querier, records []Rec
 	}
 	decisions := make(map[Place]Decision, len(found))
 	for _, w := range found {
-		if w.at != nil && w.at.UnixMilli() != of[w.place].Time.UnixMilli() {
-			continue // of a topic that was created again since
+		r, asked := of[w.place]
+		if !asked || w.at != nil && w.at.UnixMilli() != r.Time.UnixMilli() {
+			continue // it lies between the records, or is of a topic that was created again since
 		}
-		if decisions[w.place], err = s.decision(ctx, q, of[w.place], w.decision, w.letter); err != nil {
+		if decisions[w.place], err = s.decision(ctx, q, r, w.decision, w.letter); err != nil {
 			return nil, err
 		}
 	}

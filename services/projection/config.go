@@ -6,6 +6,7 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/participant"
+	"eventshop.example/pkg/projection"
 	"eventshop.example/pkg/service"
 	"eventshop.example/services/projection/internal/fresh"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	participant.Config
 	ReadWait     time.Duration // 0: the default
 	ReadsWaiting int           // 0: the default
+	FillSet      int           // 0: the default
 }
 
 // Settings declares the environment variables.
@@ -25,6 +27,7 @@ func (c *Config) Settings() []service.Setting {
 	return append(c.Config.Settings(),
 		service.Duration("READ_WAIT", &c.ReadWait, fresh.DefaultWait, "longest wait of a read with `minVersion`; at most 5s"),
 		service.Int("READS_WAITING", &c.ReadsWaiting, fresh.DefaultMost, 1, 100_000, "most reads that wait at the same time; others get 503"),
+		service.Int("FILL_SET", &c.FillSet, projection.DefaultFillSet, 1, 100_000, "most records in one transaction of a filling of a read model"),
 	)
 }
 

@@ -26,11 +26,11 @@ func versions() []projection.Version[app.Fact] {
 }
 
 // assemble returns the read models in all their versions.
-func assemble(kit *participant.Kit) (*app.App, error) {
+func assemble(cfg Config, kit *participant.Kit) (*app.App, error) {
 	var replay *consumer.Replay[app.Order, app.Fact]
 	models, err := app.Assemble(kit.Pools.Reads, projection.Config[app.Fact]{
 		Group: name, Versions: versions(), Pool: kit.Pools.Work, Failed: kit.Failed, Logger: kit.Log, Registerer: kit.Metrics,
-		Brokers: kit.Brokers, KgoOpts: kit.KgoOpts,
+		Brokers: kit.Brokers, KgoOpts: kit.KgoOpts, FillSet: cfg.FillSet,
 		Topics: []string{events.TopicOrderEvents, events.TopicPaymentEvents, events.TopicInventoryEvents, events.TopicShippingEvents},
 		Read: func(ctx context.Context, r *kgo.Record) (e projection.Event[app.Fact], ok bool, err error) {
 			read, ok, err := replay.Read(ctx, r)

@@ -44,7 +44,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return participant.Run(ctx, cfg.Config, participant.Spec{
 		Name: name, Source: "/eventshop/" + name, MetricsPrefix: "eventshop_", Components: Components(), Types: events.Catalogue(),
 		Build: func(kit *participant.Kit) (participant.Parts, error) {
-			models, err := assemble(kit)
+			models, err := assemble(cfg, kit)
 			if err != nil {
 				return participant.Parts{}, err
 			}

@@ -50,7 +50,7 @@ func TestConfigFromEnv(t *testing.T) {
 			DatabaseURL: "postgres://db", Brokers: []string{"a:1", "b:2"},
 			RegistryURL: "http://registry",
 		},
-		ReadWait: 2 * time.Second, ReadsWaiting: 1000,
+		ReadWait: 2 * time.Second, ReadsWaiting: 1000, FillSet: 5000,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

@@ -101,7 +101,7 @@ func (r *rows) addMoney(orderID string, f app.Fact) {
 	m.OrderIds, m.EventIds, m.Days = append(m.OrderIds, orderID), append(m.EventIds, f.EventID), append(m.Days, app.Day(f.At))
 	m.Currencies, m.Amounts = append(m.Currencies, moved.Currency), append(m.Amounts, moved.Amount)
 	m.Payment = append(m.Payment, f.Captured != nil)
-	r.revenue.Days, r.revenue.Currencies = m.Days, m.Currencies
+	r.revenue.MoneyOrders, r.revenue.Days, r.revenue.Currencies = m.OrderIds, m.Days, m.Currencies
 	r.revenue.Amounts, r.revenue.Payment = m.Amounts, m.Payment
 }
 

@@ -14,8 +14,9 @@ import (
 )
 
 const addMoney = `-- name: AddMoney :exec
-INSERT INTO revenue_money (order_id, event_id, day, currency, amount, payment)
-SELECT n.order_id, n.event_id, n.day, n.currency, n.amount, n.payment
+INSERT INTO revenue_money (order_id, event_id, day, currency, amount, payment, shared)
+SELECT n.order_id, n.event_id, n.day, n.currency, n.amount, n.payment,
+    EXISTS (SELECT FROM revenue_orders o WHERE o.order_id = n.order_id AND o.region IS NOT NULL)
 FROM (SELECT
     unnest($1::text[]) AS order_id, unnest($2::uuid[]) AS event_id, unnest($3::date[]) AS day,
     unnest($4::text[]) AS currency, unnest($5::bigint[]) AS amount, unnest($6::boolean[]) AS payment
@@ -32,6 +33,7 @@ type AddMoneyParams struct {
 	Payment    []bool
 }
 
+// Money whose order is known is shared between its SKUs at once, by AddRevenue.
 func (q *Queries) AddMoney(ctx context.Context, arg AddMoneyParams) error {
 	_, err := q.db.Exec(ctx, addMoney,
 		arg.OrderIds,
@@ -49,23 +51,28 @@ WITH moved AS (
     UPDATE revenue_money m SET shared = true FROM revenue_orders o
     WHERE o.order_id = m.order_id AND o.region IS NOT NULL AND NOT m.shared AND m.order_id = ANY($1::text[])
     RETURNING m.order_id, m.day, m.currency, m.amount, m.payment, o.region
-), lines AS (
-    SELECT s.order_id, s.line, s.sku, s.up_to,
-        coalesce(lag(s.up_to) OVER (PARTITION BY s.order_id ORDER BY s.line), 0) AS since,
-        max(s.up_to) OVER (PARTITION BY s.order_id) AS total
-    FROM revenue_shares s WHERE s.order_id = ANY($1::text[])
+), added AS (
+    SELECT n.order_id, n.day, n.currency, n.amount, n.payment, o.region
+    FROM (SELECT
+        unnest($2::text[]) AS order_id, unnest($3::date[]) AS day, unnest($4::text[]) AS currency,
+        unnest($5::bigint[]) AS amount, unnest($6::boolean[]) AS payment
+    ) n JOIN revenue_orders o ON o.order_id = n.order_id
+), known AS (
+    SELECT order_id, day, currency, amount, payment, region FROM moved
+    UNION ALL
+    SELECT order_id, day, currency, amount, payment, region FROM added WHERE region IS NOT NULL
 ), changes AS (
     SELECT m.day, m.currency, m.region, l.sku, m.payment, 1 AS events,
         CASE WHEN l.total > 0 THEN div(m.amount * l.up_to, l.total) - div(m.amount * l.since, l.total)
             WHEN l.line = 1 THEN m.amount ELSE 0 END AS amount
-    FROM moved m JOIN lines l ON l.order_id = m.order_id
+    FROM known m CROSS JOIN LATERAL (
+        SELECT s.line, s.sku, s.up_to, coalesce(lag(s.up_to) OVER (ORDER BY s.line), 0) AS since, max(s.up_to) OVER () AS total
+        FROM revenue_shares s WHERE s.order_id = m.order_id
+    ) l
     UNION ALL
     SELECT m.day, m.currency, '', '', m.payment, -1, -m.amount FROM moved m
     UNION ALL
-    SELECT n.day, n.currency, '', '', n.payment, 1, n.amount
-    FROM (SELECT
-        unnest($2::date[]) AS day, unnest($3::text[]) AS currency, unnest($4::bigint[]) AS amount, unnest($5::boolean[]) AS payment
-    ) n
+    SELECT a.day, a.currency, '', '', a.payment, 1, a.amount FROM added a WHERE a.region IS NULL
 )
 INSERT INTO revenue_items AS r (day, currency, region, sku, captured, refunded, payments, refunds)
 SELECT c.day, c.currency, c.region, c.sku,
@@ -82,18 +89,21 @@ ON CONFLICT (day, currency, region, sku) DO UPDATE SET
 `
 
 type AddRevenueParams struct {
-	Orders     []string
-	Days       []time.Time
-	Currencies []string
-	Amounts    []int64
-	Payment    []bool
+	Orders      []string
+	MoneyOrders []string
+	Days        []time.Time
+	Currencies  []string
+	Amounts     []int64
+	Payment     []bool
 }
 
-// Adds the new money under an empty SKU and region. Then it moves the money of orders whose items are
-// known to their SKUs, in parts that add up to the amount. Rows are locked in order.
+// Adds the new money to the SKUs of its order, in parts that add up to the amount, or under an empty SKU and
+// region while the order's items are not known. It moves the money from there when they are. Rows are locked
+// in order.
 func (q *Queries) AddRevenue(ctx context.Context, arg AddRevenueParams) error {
 	_, err := q.db.Exec(ctx, addRevenue,
 		arg.Orders,
+		arg.MoneyOrders,
 		arg.Days,
 		arg.Currencies,
 		arg.Amounts,
