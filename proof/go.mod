@@ -6,6 +6,7 @@ require (
 	eventshop.example/ops v0.0.0
 	eventshop.example/pkg v0.0.0
 	eventshop.example/services/inventory v0.0.0
+	eventshop.example/services/orchestrator v0.0.0
 	eventshop.example/services/order v0.0.0
 	eventshop.example/services/payment v0.0.0
 	eventshop.example/services/shipping v0.0.0
@@ -50,6 +51,8 @@ replace eventshop.example/pkg => ../pkg
 replace eventshop.example/ops => ../ops
 
 replace eventshop.example/services/inventory => ../services/inventory
+
+replace eventshop.example/services/orchestrator => ../services/orchestrator
 
 replace eventshop.example/services/order => ../services/order
 

@@ -4,6 +4,8 @@
 package mutation
 
 import (
+	"slices"
+
 	"eventshop.example/proof/check"
 	"eventshop.example/proof/shop"
 	"eventshop.example/services/inventory/inventory"
@@ -17,6 +19,7 @@ type Mutation struct {
 	Name   string // in one word with hyphens
 	Text   string // what is wrong, in one line
 	Bounds shop.Bounds
+	Style  shop.Style // of the order
 	// Finds is the invariant that the shortest run violates.
 	Finds string
 
@@ -33,9 +36,10 @@ func (m Mutation) Model() *shop.Model {
 	return shop.New(tables, m.rules)
 }
 
-// List returns all mutations: first those of the tables, then those of the code around them.
+// List returns all mutations: those of the choreographed style, first of the tables, then of the code
+// around them, and those of the orchestrated style.
 func List() []Mutation {
-	return append(append(money(), parcels()...), append(orders(), around()...)...)
+	return slices.Concat(money(), parcels(), orders(), around(), orchestrated())
 }
 
 // payments replaces cells of payment's table.

@@ -31,14 +31,14 @@ func TestEveryMutationIsFound(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
 			model := m.Model()
-			found := check.Explore(model.System(1, m.Bounds, 0, 1), 0)
+			found := check.Explore(model.System([]shop.Style{m.Style}, m.Bounds, 0, 1), 0)
 			if found.Breach == nil {
 				t.Fatalf("not found in %d states", found.States)
 			}
 			t.Logf("%s after %d steps and %d states: %s", found.Breach.Invariant, len(found.Path.Steps), found.States, found.Breach.Text)
 			if found.Breach.Invariant != m.Finds {
 				for _, l := range model.Lines(found.Path) {
-					t.Logf("  %s -> %s: %s   [%s]", shop.Columns()[l.From], shop.Columns()[l.To], l.Text, l.Effect)
+					t.Logf("  %s -> %s: %s   [%s]", shop.Columns(found.Path)[l.From], shop.Columns(found.Path)[l.To], l.Text, l.Effect)
 				}
 				t.Errorf("found by %s, want %s", found.Breach.Invariant, m.Finds)
 			}

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/orchestrator/orchestrator"
 	"eventshop.example/services/order/order"
 	"eventshop.example/services/payment/payment"
 	"eventshop.example/services/shipping/shipping"
@@ -10,10 +11,11 @@ import (
 // inputs has the name of each fact as an input of each table. A record has the name of its event
 // type, and so has the input.
 type inputs struct {
-	order     []order.Input
-	payment   []payment.Input
-	inventory []inventory.Input
-	shipping  []shipping.Input
+	order       []order.Input
+	payment     []payment.Input
+	inventory   []inventory.Input
+	shipping    []shipping.Input
+	coordinator []orchestrator.Input
 }
 
 func (in *inputs) add(fact string) {
@@ -21,21 +23,19 @@ func (in *inputs) add(fact string) {
 	in.payment = append(in.payment, payment.Input(fact))
 	in.inventory = append(in.inventory, inventory.Input(fact))
 	in.shipping = append(in.shipping, shipping.Input(fact))
+	in.coordinator = append(in.coordinator, orchestrator.Input(fact))
 }
 
-// deliverySteps appends what a group does with its next record of a topic.
+// deliverySteps appends what a group does with its next record of a topic, which there is.
 func (m *Model) deliverySteps(w World, i, topic, group int, steps []step) []step {
 	t := &w.sagas[i].topics[topic]
-	r, ok := t.next(group)
-	if !ok {
-		return steps
-	}
+	r, _ := t.next(group)
 	mv := Move{kind: handles, order: uint8(i), topic: uint8(topic), group: uint8(group), record: r}
 	// The group has handled the first record of an event before it reads a second one.
 	if r.isCopy() || t.handled&(1<<group) != 0 {
 		passed := w
 		m.forget(&passed, i, topic, group)
-		m.acknowledge(&passed.sagas[i].topics[topic], group)
+		m.acknowledge(&passed.sagas[i], topic, group)
 		steps = append(steps, step{Move: mv.as(recognises), Progress: true, To: passed})
 		if w.left.Forgotten == 0 {
 			return steps
@@ -51,8 +51,8 @@ func (m *Model) handling(w World, i, topic, group int, mv Move, steps []step) []
 	fact, progress := mv.record.fact(), mv.kind == handles
 	called, before := false, len(steps)
 	switch {
-	case group == paymentService && m.input.payment[fact] == payment.OrderCreated:
-		steps, called = m.charging(w, i, mv, steps)
+	case group == paymentService && asksToCharge(m.input.payment[fact]):
+		steps, called = m.charging(w, i, m.input.payment[fact], mv, steps)
 	case group == shippingService:
 		steps, called = m.asking(w, i, topic, m.input.shipping[fact], mv, steps)
 	}
@@ -79,7 +79,7 @@ func (m *Model) handling(w World, i, topic, group int, mv Move, steps []step) []
 		crashed.sagas[i].topics[topic].handled |= 1 << group
 		steps = append(steps, step{Move: mv.as(crashesAfter), To: crashed})
 	}
-	m.acknowledge(&done.sagas[i].topics[topic], group)
+	m.acknowledge(&done.sagas[i], topic, group)
 	return append(steps, step{Move: mv, Progress: progress, To: done})
 }
 
@@ -87,13 +87,15 @@ func (m *Model) handling(w World, i, topic, group int, mv Move, steps []step) []
 func (m *Model) handle(w *World, i, topic, group int, r record) bool {
 	switch fact := r.fact(); group {
 	case orderService:
-		m.decideOrder(w, i, m.input.order[fact], r, true)
+		m.handleOrder(w, i, m.input.order[fact], r)
 	case paymentService:
 		return m.handlePayment(w, i, m.input.payment[fact])
 	case inventoryService:
-		m.decideInventory(w, i, m.input.inventory[fact])
+		m.handleInventory(w, i, m.input.inventory[fact])
 	case shippingService:
 		return m.handleShipping(w, i, topic, m.input.shipping[fact])
+	case coordinator:
+		m.decideSaga(w, i, m.input.coordinator[fact])
 	}
 	return true
 }
@@ -103,7 +105,7 @@ func (m *Model) handle(w *World, i, topic, group int, r record) bool {
 func (m *Model) waits(w World, i, topic, group int) bool {
 	switch group {
 	case paymentService:
-		return topic == orderService && w.sagas[i].payment.charge != ""
+		return topic == chargeTopic[w.sagas[i].style] && w.sagas[i].payment.charge != ""
 	case shippingService:
 		return w.sagas[i].shipping.answers[topic] != ""
 	}
@@ -115,7 +117,7 @@ func (m *Model) waits(w World, i, topic, group int) bool {
 func (m *Model) forget(w *World, i, topic, group int) {
 	switch group {
 	case paymentService:
-		if s := &w.sagas[i]; topic == orderService {
+		if s := &w.sagas[i]; topic == chargeTopic[s.style] {
 			s.gateway.late = s.gateway.late || s.payment.charge == sent
 			s.payment.charge = ""
 		}
@@ -130,7 +132,7 @@ func (m *Model) againSteps(w World, i int, steps []step) []step {
 		return steps
 	}
 	for f, n := range w.sagas[i].emitted {
-		if n == 0 || m.receives[f] == 0 || w.sagas[i].again&(1<<f) != 0 {
+		if n == 0 || m.receives[w.sagas[i].style][f] == 0 || w.sagas[i].again&(1<<f) != 0 {
 			continue
 		}
 		next := w

@@ -9,9 +9,16 @@ import (
 	"eventshop.example/proof/diagram"
 )
 
-// Columns are the participants of a run and the outside, as a [diagram.Line] numbers them.
-func Columns() []string {
-	return []string{"customer", "order", "payment", "gateway", "inventory", "shipping", "carrier"}
+// Columns returns the participants of a run and the outside, as a [diagram.Line] numbers them. The
+// orchestrator is among them if an order has need of it.
+func Columns(run check.Path[World, Move]) []string {
+	columns := []string{"customer", "order", "payment", "gateway", "inventory", "shipping", "carrier"}
+	for _, s := range run.Start.sagas[:run.Start.orders] {
+		if s.style == Orchestrated {
+			return append(columns, "orchestrator")
+		}
+	}
+	return columns
 }
 
 const (
@@ -22,10 +29,19 @@ const (
 	inventoryColumn
 	shippingColumn
 	carrierColumn
+	coordinatorColumn
 )
 
 // columnOf has the column of each participant.
-var columnOf = [participants]int{orderColumn, paymentColumn, inventoryColumn, shippingColumn}
+var columnOf = [participants]int{orderColumn, paymentColumn, inventoryColumn, shippingColumn, coordinatorColumn}
+
+// senderOf returns the column of the participant that writes to a topic.
+func senderOf(topic uint8) int {
+	if topic >= services {
+		return coordinatorColumn
+	}
+	return columnOf[topic]
+}
 
 // Lines returns a run in words.
 func (m *Model) Lines(run check.Path[World, Move]) []diagram.Line {
@@ -54,7 +70,7 @@ var requests = map[kind]string{
 
 // text names a move. Its columns follow from its kind.
 func (m *Model) text(mv Move) diagram.Line {
-	from, to, fact := columnOf[mv.topic], columnOf[mv.group], m.facts[mv.record.fact()]
+	from, to, fact := senderOf(mv.topic), columnOf[mv.group], m.facts[mv.record.fact()]
 	outside := map[int]int{paymentColumn: gatewayColumn, shippingColumn: carrierColumn}[to]
 	about := map[int]string{paymentColumn: "charge", shippingColumn: "request"}[to]
 	switch mv.kind {
@@ -99,6 +115,8 @@ func outsideText(k kind) diagram.Line {
 		crashesReturning:    {From: paymentColumn, To: paymentColumn, Text: "crashes before it records the answer", Fault: true},
 		givesUp:             {From: paymentColumn, To: paymentColumn, Text: "the attempts are used up", Fault: true},
 		operatorRetries:     {From: customerColumn, To: paymentColumn, Text: "an operator starts new attempts"},
+		passesDue:           {From: coordinatorColumn, To: coordinatorColumn, Text: "the time limit passes", Fault: true},
+		retriesCommand:      {From: customerColumn, To: coordinatorColumn, Text: "an operator has the command sent again"},
 		lateChargeArrives:   {From: paymentColumn, To: gatewayColumn, Text: "a late charge arrives"},
 		lateScheduleArrives: {From: shippingColumn, To: carrierColumn, Text: "a late schedule arrives"},
 		lateCancelArrives:   {From: shippingColumn, To: carrierColumn, Text: "a late cancel arrives"},
@@ -117,6 +135,7 @@ func (m *Model) changes(before, after World, i int) []string {
 			out = append(out, fmt.Sprintf("%s %s → %s", what, cmp.Or(from, "none"), cmp.Or(to, "none")))
 		}
 	}
+	add("saga", string(a.coordinator.state), string(b.coordinator.state))
 	add("order", string(a.order.state), string(b.order.state))
 	add("payment", string(a.payment.state), string(b.payment.state))
 	add("reservation", string(a.inventory), string(b.inventory))
@@ -128,8 +147,15 @@ func (m *Model) changes(before, after World, i int) []string {
 	if b.order.attention != "" {
 		add("attention", string(a.order.attention), string(b.order.attention))
 	}
+	if b.coordinator.attention != "" {
+		add("attention of the saga", string(a.coordinator.attention), string(b.coordinator.attention))
+	}
 	for f, n := range b.emitted {
-		if n > a.emitted[f] {
+		switch {
+		case n <= a.emitted[f]:
+		case m.commands&(1<<f) != 0:
+			out = append(out, "sends "+m.facts[f])
+		default:
 			out = append(out, "emits "+m.facts[f])
 		}
 	}

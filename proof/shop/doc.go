@@ -25,6 +25,6 @@
 // model.go has the [Model], world.go its states and encode.go their encoding. order.go, payment.go,
 // returns.go, inventory.go and shipping.go are the participants, deliver.go their consumers, and
 // outside.go the gateway and the carrier. invariants.go says what must hold, and move.go and
-// describe.go put a run into words. A second way to coordinate a saga is one more participant with a
-// topic for its commands.
+// describe.go put a run into words. orchestrated.go has the rules of the orchestrated style and the
+// orchestrator, and ends.go the ends of both styles, to compare them.
 package shop

@@ -2,9 +2,11 @@ package shop
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 
 	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/orchestrator/orchestrator"
 	"eventshop.example/services/order/order"
 	"eventshop.example/services/payment/payment"
 	"eventshop.example/services/shipping/shipping"
@@ -22,10 +24,13 @@ var codes = struct {
 	inventories []inventory.State
 	shipments   []shipping.State
 	answers     []shipping.Input
+	sagas       []orchestrator.State
+	late        []orchestrator.Input
 }{
 	order.States(), append([]order.Input{""}, order.Inputs()...),
 	payment.States(), append([]payment.Input{"", sent}, payment.Inputs()...),
 	inventory.States(), shipping.States(), append([]shipping.Input{"", scheduleSent, cancelSent}, shipping.Inputs()...),
+	orchestrator.States(), append([]orchestrator.Input{""}, orchestrator.Inputs()...),
 }
 
 // code is the position of a value in its list. A value that a wrong table invented has no position,
@@ -53,7 +58,7 @@ func bits(flags ...bool) byte {
 func encode(b []byte, w World) []byte {
 	l := w.left
 	b = append(b, w.orders, byte(w.stock), byte(w.available), byte(w.reserved), byte(w.shipped),
-		l.Crashes, l.Duplicates, l.Forgotten, l.Lost, l.Spent)
+		l.Crashes, l.Duplicates, l.Forgotten, l.Lost, l.Spent, l.Late, l.Retries)
 	begin := len(b)
 	for i := range w.orders {
 		second := len(b)
@@ -67,6 +72,11 @@ func encode(b []byte, w World) []byte {
 }
 
 func encodeSaga(b []byte, s *saga, left Bounds) []byte {
+	b = append(b, byte(s.style))
+	if s.style == Orchestrated {
+		b = code(b, codes.sagas, s.coordinator.state)
+		b = code(b, codes.late, s.coordinator.attention)
+	}
 	b = code(b, codes.orders, s.order.state)
 	b = code(b, codes.attention, s.order.attention)
 	b = code(b, codes.payments, s.payment.state)
@@ -79,14 +89,17 @@ func encodeSaga(b []byte, s *saga, left Bounds) []byte {
 	b = code(b, keys, s.gateway.key)
 	b = code(b, keys, s.carrier.key)
 	b = append(b, bits(s.order.failure, s.order.requested, s.order.rejected, s.payment.attention, s.shipping.dispatched, s.shipping.rejected),
-		bits(s.gateway.late, s.carrier.lateSchedule, s.carrier.lateCancel, s.contradiction),
-		byte(s.payment.attempt), s.attempts, s.gateway.refunds, s.carrier.updates, s.carrier.taken)
+		bits(s.gateway.late, s.carrier.lateSchedule, s.carrier.lateCancel, s.contradiction, s.coordinator.retried),
+		byte(s.payment.attempt), s.attempts, s.gateway.refunds, s.gateway.second, s.carrier.updates, s.carrier.taken)
 	for i := range s.topics {
 		t := &s.topics[i]
-		b = append(b, t.length, t.handled)
-		b = append(b, t.at[:]...)
+		b = append(b, t.length)
+		if t.length == 0 {
+			continue
+		}
+		b = append(append(b, t.handled), t.at[:]...)
 		for _, r := range t.log[:t.length] {
-			b = append(b, byte(r))
+			b = append(b, byte(r), byte(r>>8))
 		}
 	}
 	for i := 0; i < maxFacts; i += 4 {
@@ -94,12 +107,10 @@ func encodeSaga(b []byte, s *saga, left Bounds) []byte {
 		b = append(b, e[0]|e[1]<<2|e[2]<<4|e[3]<<6)
 	}
 	if left.Duplicates > 0 {
-		b = append(b, byte(s.again), byte(s.again>>8), byte(s.again>>16), byte(s.again>>24))
+		b = binary.LittleEndian.AppendUint64(b, s.again)
 	}
 	if left.Forgotten > 0 {
-		for shift := 0; shift < 64; shift += 8 {
-			b = append(b, byte(s.order.known>>shift))
-		}
+		b = binary.LittleEndian.AppendUint64(b, s.order.known)
 	}
 	return b
 }

@@ -5,6 +5,7 @@ import (
 
 	"eventshop.example/proof/check"
 	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/orchestrator/orchestrator"
 	"eventshop.example/services/order/order"
 	"eventshop.example/services/payment/payment"
 	"eventshop.example/services/shipping/shipping"
@@ -37,6 +38,9 @@ func (m *Model) broken(from, to World) *check.Breach {
 		if b := m.repeated(s); b != nil {
 			return b
 		}
+		if b := m.coordinationBroken(&from.sagas[i], s); b != nil {
+			return b
+		}
 	}
 	return nil
 }
@@ -48,6 +52,8 @@ func (m *Model) moneyBroken(s *saga) *check.Breach {
 	has := func(fact uint8) bool { return s.emitted[fact] > 0 }
 	left := s.carrier.key == dispatched || s.carrier.key == delivered
 	switch {
+	case s.gateway.second > 0:
+		return breach(money, "the money was captured %d times", s.gateway.second+1)
 	case s.gateway.refunds > 1:
 		return breach(money, "the money was refunded %d times", s.gateway.refunds)
 	case s.gateway.refunds > 0 && !took:
@@ -133,8 +139,36 @@ func (m *Model) repeated(s *saga) *check.Breach {
 	}
 	for f, n := range s.emitted {
 		if n > 1 && m.repeats&(1<<f) == 0 {
-			invariant := [participants]string{ends, money, goods, ends}[m.topic[f]]
+			invariant := [services]string{ends, money, goods, ends}[m.topic[f]]
 			return breach(invariant, "%s is emitted %d times", m.facts[f], n)
+		}
+	}
+	return nil
+}
+
+// coordinationBroken is the orchestrator's part of I3: a person is asked for two reasons only, that the
+// attempts to return money are used up, or that the time limit passed. A command is sent once, unless
+// an operator has it sent again; only a request to cancel that comes again after the dispatch is
+// answered again.
+func (m *Model) coordinationBroken(from, to *saga) *check.Breach {
+	row := &to.coordinator
+	if to.style != Orchestrated {
+		return nil
+	}
+	switch {
+	case row.attention == orchestrator.PaymentRefundFailed && to.attempts > 0, row.attention == "", row.attention == orchestrator.DuePassed:
+	default:
+		return breach(ends, "the saga asks for attention because of %s in %s", row.attention, row.state)
+	}
+	if from.coordinator.state.Ended() && row.state != from.coordinator.state {
+		return breach(ends, "the saga was %s and is %s", from.coordinator.state, row.state)
+	}
+	if to.payment.state == payment.RefundFailed && row.attention == "" && to.heard(paymentService, coordinator) {
+		return breach(ends, "the attempts to return money are used up, and the saga asks for no attention")
+	}
+	for f, n := range to.emitted {
+		if n > 1 && m.commands&(1<<f) != 0 && !row.retried && m.facts[f] != string(orchestrator.CancelShipment) {
+			return breach(ends, "%s is sent %d times", m.facts[f], n)
 		}
 	}
 	return nil
@@ -155,9 +189,9 @@ func (m *Model) atRest(w World) *check.Breach {
 			return breach(money, "the payment is at rest as %s", s.payment.state)
 		case !agrees(s):
 			return breach(money, "payment says %s, the gateway has %q and %d refunds", s.payment.state, s.gateway.key, s.gateway.refunds)
-		case !s.inventory.Ended():
+		case !s.inventory.Ended() && !s.untouched(string(s.inventory)):
 			return breach(goods, "the reservation is at rest as %q", s.inventory)
-		case !s.shipping.state.Ended():
+		case !s.shipping.state.Ended() && !s.untouched(string(s.shipping.state)):
 			return breach(ends, "the shipment is at rest as %q", s.shipping.state)
 		case (s.order.state == order.Delivered) != (s.payment.state == payment.Completed):
 			return breach(money, "the order is %s and its payment %s", s.order.state, s.payment.state)
@@ -166,8 +200,31 @@ func (m *Model) atRest(w World) *check.Breach {
 		case (s.order.state == order.Delivered) != (s.shipping.state == shipping.Delivered):
 			return breach(ends, "the order is %s and its shipment %s", s.order.state, s.shipping.state)
 		}
+		if b := restBroken(s); b != nil {
+			return b
+		}
 	}
 	return nil
+}
+
+// restBroken says what is wrong with an orchestrated saga at rest.
+func restBroken(s *saga) *check.Breach {
+	switch {
+	case s.style != Orchestrated:
+	case !s.coordinator.state.Ended():
+		return breach(ends, "the saga is at rest as %s", s.coordinator.state)
+	case s.coordinator.attention != "":
+		return breach(ends, "the saga has ended and asks for attention")
+	case (s.order.state == order.Delivered) != (s.coordinator.state == orchestrator.Delivered):
+		return breach(ends, "the order is %s and its saga %s", s.order.state, s.coordinator.state)
+	}
+	return nil
+}
+
+// untouched reports whether a service has no row of an orchestrated order that was cancelled: it got no
+// command.
+func (s *saga) untouched(state string) bool {
+	return s.style == Orchestrated && s.order.state == order.Cancelled && state == ""
 }
 
 // agrees reports whether the payment's row at rest is what the ledger has.

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"eventshop.example/ops/verify"
 	"eventshop.example/pkg/events"
 	"eventshop.example/proof/check"
 	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/orchestrator/orchestrator"
 	"eventshop.example/services/order/order"
 	"eventshop.example/services/payment/payment"
 	"eventshop.example/services/shipping/shipping"
@@ -21,11 +21,19 @@ type Tables struct {
 	Payment   func(payment.State, payment.Input) payment.Decision
 	Inventory func(inventory.State, inventory.Input) inventory.Decision
 	Shipping  func(shipping.State, shipping.Input) shipping.Decision
+	// Orchestrator is the table of the newest definition.
+	Orchestrator func(orchestrator.State, orchestrator.Input) orchestrator.Decision
 }
 
 // Real returns the tables of the services.
 func Real() Tables {
-	return Tables{Order: order.Order.Decide, Payment: payment.Decide, Inventory: inventory.Decide, Shipping: shipping.Decide}
+	definition := newest()
+	return Tables{
+		Order: order.Order.Decide, Payment: payment.Decide, Inventory: inventory.Decide, Shipping: shipping.Decide,
+		Orchestrator: func(s orchestrator.State, in orchestrator.Input) orchestrator.Decision {
+			return orchestrator.Decide(definition, s, in)
+		},
+	}
 }
 
 // Rules are the habits around the tables: what the services' app packages and pkg/consumer do. The
@@ -42,6 +50,11 @@ type Rules struct {
 	CancelOpens bool
 	// Unsubscribed is a group and an event type that the group does not receive, joined by a space.
 	Unsubscribed string
+	// BothStyles is a group and an event type that the group does not ignore in the orchestrated
+	// style, joined by a space.
+	BothStyles string
+	// ChargeKeyPerCommand gives each command to charge a key of its own.
+	ChargeKeyPerCommand bool
 }
 
 // Bounds limit a world. Each fault can happen as often as its field says, in one run: up to 3 times,
@@ -52,6 +65,8 @@ type Bounds struct {
 	Forgotten  uint8 // the inbox does not know a record that comes again, since its row was dropped; or a line of the carrier's feed comes again
 	Lost       uint8 // an answer of the gateway or carrier gets lost, or the request arrives after its caller gave up
 	Spent      uint8 // the allowed attempts to return money are used up
+	Late       uint8 // the time limit of a state of the orchestrator passes
+	Retries    uint8 // an operator has the orchestrator's last command sent again
 }
 
 // String lists the faults that can happen, such as "crashes 1, lost 2", or "no faults".
@@ -60,7 +75,7 @@ func (b Bounds) String() string {
 	for _, bound := range []struct {
 		name string
 		most uint8
-	}{{"crashes", b.Crashes}, {"duplicates", b.Duplicates}, {"forgotten", b.Forgotten}, {"lost", b.Lost}, {"spent", b.Spent}} {
+	}{{"crashes", b.Crashes}, {"duplicates", b.Duplicates}, {"forgotten", b.Forgotten}, {"lost", b.Lost}, {"spent", b.Spent}, {"late", b.Late}, {"retries", b.Retries}} {
 		if bound.most > 0 {
 			out = append(out, fmt.Sprintf("%s %d", bound.name, bound.most))
 		}
@@ -76,26 +91,32 @@ type Model struct {
 	tables Tables
 	rules  Rules
 
-	facts    []string // event types on the topics of the participants, by number
-	topic    []uint8  // of each fact: the participant that emits it
-	receives []uint8  // of each fact: the groups that receive it, one bit each
-	ends     uint32   // the facts that end an order, one bit each
-	repeats  uint32   // the facts that an order can have more than once, one bit each
-	about    charge   // the facts about the charge
+	facts    []string        // types of records, by number: events, then commands, then the answers to them
+	topic    []uint8         // of each fact
+	receives [styles][]uint8 // of each fact in each style: the groups that receive it, one bit each
+	ends     uint64          // the facts that end an order, one bit each
+	repeats  uint64          // the facts that an order can have more than once, one bit each
+	commands uint64          // the facts that are commands, one bit each
+	about    charge          // the facts about the charge
 	input    inputs
 }
 
-// The participants. Each is a consumer group with a topic of its own.
+// The participants. Each is a consumer group. The services have a topic for their events, and in the
+// orchestrated style one for their commands.
 const (
 	orderService = iota
 	paymentService
 	inventoryService
 	shippingService
+	coordinator
 	participants
+
+	services = coordinator
+	topics   = 2 * services // events of each service, then commands to each
 )
 
 // names of the participants, as consumer groups and in the names of their topics.
-var names = [participants]string{"order", "payment", "inventory", "shipping"}
+var names = [participants]string{"order", "payment", "inventory", "shipping", "orchestrator"}
 
 // charge has the numbers of the facts about an order's charge.
 type charge struct{ completed, failed, voided, refunded uint8 }
@@ -104,29 +125,31 @@ type charge struct{ completed, failed, voided, refunded uint8 }
 func New(tables Tables, rules Rules) *Model {
 	m := &Model{tables: tables, rules: rules}
 	for _, typ := range events.Catalogue().Types() {
-		for p, name := range names {
+		for p, name := range names[:services] {
 			if typ.Topic == name+".events" {
-				m.addFact(typ.Name, uint8(p))
+				m.addFact(typ.Name, p)
 			}
 		}
 	}
+	m.addCommands()
 	m.ends = m.bit("OrderCancelled") | m.bit("OrderDelivered")
 	m.about = charge{m.fact("PaymentCompleted"), m.fact("PaymentFailed"), m.fact("PaymentVoided"), m.fact("PaymentRefunded")}
 	// One per round of attempts. Every other fact is true once per order.
-	m.repeats = m.bit("PaymentRefundFailed")
+	m.repeats |= m.bit("PaymentRefundFailed")
 	return m
 }
 
-func (m *Model) addFact(name string, topic uint8) {
-	groups := uint8(0)
-	for _, group := range verify.Subscribers(name) {
-		for p, participant := range names {
-			if group == participant && m.rules.Unsubscribed != group+" "+name {
+func (m *Model) addFact(name string, topic int) {
+	m.facts, m.topic = append(m.facts, name), append(m.topic, uint8(topic))
+	for style := range styles {
+		groups := uint8(0)
+		for p, group := range names {
+			if m.subscribes(Style(style), p, topic, name) && m.rules.Unsubscribed != group+" "+name {
 				groups |= 1 << p
 			}
 		}
+		m.receives[style] = append(m.receives[style], groups)
 	}
-	m.facts, m.topic, m.receives = append(m.facts, name), append(m.topic, topic), append(m.receives, groups)
 	m.input.add(name)
 	if len(m.facts) > maxFacts {
 		panic("shop: a World has no room for so many facts")
@@ -143,15 +166,16 @@ func (m *Model) fact(name string) uint8 {
 	panic(fmt.Sprintf("shop: %s is on no topic of a participant", name))
 }
 
-func (m *Model) bit(name string) uint32 { return 1 << m.fact(name) }
+func (m *Model) bit(name string) uint64 { return 1 << m.fact(name) }
 
 // System returns the model as a system for package check, with one or two orders of one piece each
-// of the same SKU. It begins once per number of pieces in stock.
-func (m *Model) System(orders int, bounds Bounds, stock ...int8) check.System[World, Move] {
+// of the same SKU, in these styles. It begins once per number of pieces in stock.
+func (m *Model) System(orders []Style, bounds Bounds, stock ...int8) check.System[World, Move] {
 	sys := check.System[World, Move]{Steps: m.steps, Encode: encode, Broken: m.broken, AtRest: m.atRest}
 	for _, pieces := range stock {
-		w := World{orders: uint8(orders), stock: pieces, available: pieces, left: bounds}
-		for i := range orders {
+		w := World{orders: uint8(len(orders)), stock: pieces, available: pieces, left: bounds}
+		for i, style := range orders {
+			w.sagas[i].style = style
 			m.place(&w, i)
 		}
 		sys.Starts = append(sys.Starts, w)
@@ -182,12 +206,15 @@ const sku = "SKU"
 func (m *Model) steps(w World, steps []step) []step {
 	for i := range int(w.orders) {
 		steps = m.orderSteps(w, i, steps)
-		for topic := range participants {
+		for topic := range topics {
 			for group := range participants {
-				steps = m.deliverySteps(w, i, topic, group, steps)
+				if !w.sagas[i].heard(topic, group) { // here, because a call copies the world
+					steps = m.deliverySteps(w, i, topic, group, steps)
+				}
 			}
 		}
 		steps = m.returnSteps(w, i, steps)
+		steps = m.coordinatorSteps(w, i, steps)
 		steps = m.outsideSteps(w, i, steps)
 		steps = m.againSteps(w, i, steps)
 	}

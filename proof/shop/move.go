@@ -51,6 +51,10 @@ const (
 	givesUp
 	operatorRetries
 
+	// The orchestrator's clock, and operators.
+	passesDue
+	retriesCommand
+
 	// The outside.
 	lateChargeArrives
 	lateScheduleArrives

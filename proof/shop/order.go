@@ -24,6 +24,13 @@ func (m *Model) orderSteps(w World, i int, steps []step) []step {
 	return steps
 }
 
+// handleOrder handles a record, and answers a command.
+func (m *Model) handleOrder(w *World, i int, in order.Input, r record) {
+	if !m.decideOrder(w, i, in, r, true) {
+		m.answer(w, i, string(in), string(order.AnswerTo(in, w.sagas[i].order.state)))
+	}
+}
+
 // decideOrder applies an input to an order. cause is the record that it comes from, if byRecord. It
 // reports whether the order has new events.
 func (m *Model) decideOrder(w *World, i int, in order.Input, cause record, byRecord bool) bool {

@@ -1,5 +1,7 @@
 package shop
 
+import "eventshop.example/services/payment/payment"
+
 // The states of a key at the gateway and at the carrier.
 const (
 	captured = "captured"
@@ -17,6 +19,9 @@ const (
 // for ever; the gateway chooses it when the key is new.
 func (m *Model) chargeArrives(w World, i int) []World {
 	key := &w.sagas[i].gateway.key
+	if m.rules.ChargeKeyPerCommand && *key == captured && w.sagas[i].payment.state == payment.Completed {
+		w.sagas[i].gateway.second++ // the call for another command
+	}
 	if *key != "" && !(*key == voided && m.rules.VoidOpens) {
 		return []World{w}
 	}

@@ -7,9 +7,14 @@ import (
 // sent is a charge that is under way: its request has not reached the gateway.
 const sent payment.Input = "sent"
 
-// decidePayment applies inputs to the payment as one step. It reports false when the table needs the
-// gateway first: the step then has no effect and is tried again.
-func (m *Model) decidePayment(w *World, i int, inputs ...payment.Input) bool {
+// asksToCharge reports whether an input asks for the charge, in either style.
+func asksToCharge(in payment.Input) bool {
+	return in == payment.OrderCreated || in == payment.ChargePayment
+}
+
+// decidePayment applies inputs to the payment as one step, and returns the number of events. It reports
+// false when the table needs the gateway first: the step then has no effect and is tried again.
+func (m *Model) decidePayment(w *World, i int, inputs ...payment.Input) (emitted int, ok bool) {
 	s := &w.sagas[i]
 	before := s.payment
 	var facts []payment.Fact
@@ -17,7 +22,7 @@ func (m *Model) decidePayment(w *World, i int, inputs ...payment.Input) bool {
 		d := m.tables.Payment(s.payment.state, in)
 		if d.Effect == payment.Charge {
 			s.payment = before
-			return false
+			return 0, false
 		}
 		s.payment.move(in, d)
 		facts = append(facts, d.Emit...)
@@ -28,7 +33,7 @@ func (m *Model) decidePayment(w *World, i int, inputs ...payment.Input) bool {
 	for _, f := range facts {
 		m.emit(w, i, string(f))
 	}
-	return true
+	return len(facts), true
 }
 
 // move changes the row, as the service's app does.
@@ -50,11 +55,11 @@ func (p *paymentRow) move(in payment.Input, d payment.Decision) {
 
 // charging appends what happens to the call that charges the order, which comes before the
 // transaction. It reports false when the row needs no call, or the answer is there.
-func (m *Model) charging(w World, i int, mv Move, steps []step) ([]step, bool) {
+func (m *Model) charging(w World, i int, in payment.Input, mv Move, steps []step) ([]step, bool) {
 	s := &w.sagas[i]
 	switch s.payment.charge {
 	case "":
-		if m.tables.Payment(s.payment.state, payment.OrderCreated).Effect != payment.Charge {
+		if m.tables.Payment(s.payment.state, in).Effect != payment.Charge {
 			return steps, false
 		}
 		w.sagas[i].payment.charge = sent
@@ -99,9 +104,13 @@ func (m *Model) unanswered(w World, i int) World {
 
 // handlePayment handles a record in a transaction. false: it has no effect and is tried again.
 func (m *Model) handlePayment(w *World, i int, in payment.Input) bool {
-	row := &w.sagas[i].payment
-	if in == payment.OrderCreated && row.charge != "" {
-		in, row.charge = row.charge, ""
+	row, decided := &w.sagas[i].payment, in
+	if asksToCharge(in) && row.charge != "" {
+		decided, row.charge = row.charge, ""
 	}
-	return m.decidePayment(w, i, in)
+	emitted, ok := m.decidePayment(w, i, decided)
+	if ok && emitted == 0 {
+		m.answer(w, i, string(in), string(payment.AnswerTo(in, row.state)))
+	}
+	return ok
 }

@@ -24,7 +24,7 @@ func (m *Model) returnSteps(w World, i int, steps []step) []step {
 	case p.attempt != noAttempt:
 		recorded := w
 		recorded.sagas[i].payment.attempt = noAttempt
-		if m.decidePayment(&recorded, i, inputsOf[p.attempt]...) {
+		if _, ok := m.decidePayment(&recorded, i, inputsOf[p.attempt]...); ok {
 			steps = append(steps, step{Move: mv.as(recordsReturn), Progress: true, To: recorded})
 		}
 	case p.state == payment.Voiding:
@@ -86,13 +86,13 @@ func (m *Model) attempts(w World, i int, mv Move, steps []step) []step {
 		spent := w
 		spent.left.Spent--
 		spent.sagas[i].attempts++
-		if m.decidePayment(&spent, i, payment.AttemptsSpent) {
+		if _, ok := m.decidePayment(&spent, i, payment.AttemptsSpent); ok {
 			steps = append(steps, step{Move: mv.as(givesUp), To: spent})
 		}
 	}
 	if p.state == payment.RefundFailed || p.state == payment.Voiding && p.attention {
 		retried := w
-		if m.decidePayment(&retried, i, payment.RetryRefund) {
+		if _, ok := m.decidePayment(&retried, i, payment.RetryRefund); ok {
 			steps = append(steps, step{Move: mv.as(operatorRetries), Progress: p.state == payment.RefundFailed, To: retried})
 		}
 	}

@@ -111,15 +111,17 @@ func (m *Model) handleShipping(w *World, i, topic int, in shipping.Input) bool {
 	default:
 		d = m.tables.Shipping(row.state, answer)
 	}
-	m.decideShipping(w, i, in, d)
+	if !m.decideShipping(w, i, in, d) {
+		m.answer(w, i, string(in), string(shipping.AnswerTo(in, row.state)))
+	}
 	return true
 }
 
-// decideShipping records a decision.
-func (m *Model) decideShipping(w *World, i int, in shipping.Input, d shipping.Decision) {
+// decideShipping records a decision. It reports whether it emits an event.
+func (m *Model) decideShipping(w *World, i int, in shipping.Input, d shipping.Decision) bool {
 	row := &w.sagas[i].shipping
 	d = shipping.EmitDispatchOnce(d, row.dispatched)
-	if in == shipping.OrderCancellationRequested && row.rejected {
+	if (in == shipping.OrderCancellationRequested || in == shipping.CancelShipment) && row.rejected {
 		d = shipping.DropRejection(d) // an order has one request
 	}
 	row.state = d.Next
@@ -128,6 +130,7 @@ func (m *Model) decideShipping(w *World, i int, in shipping.Input, d shipping.De
 	for _, f := range d.Emit {
 		m.emit(w, i, string(f))
 	}
+	return len(d.Emit) > 0
 }
 
 // follow takes in the next line of the carrier's feed, in one transaction with the feed's cursor.

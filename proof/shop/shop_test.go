@@ -13,6 +13,7 @@ import (
 	"eventshop.example/proof/check"
 	"eventshop.example/proof/diagram"
 	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/orchestrator/orchestrator"
 	"eventshop.example/services/order/order"
 	"eventshop.example/services/payment/payment"
 	"eventshop.example/services/shipping/shipping"
@@ -40,7 +41,7 @@ func report(t *testing.T, m *Model, found check.Result[World, Move]) {
 		}
 		return
 	}
-	if err := diagram.Text(t.Output(), Columns(), m.Lines(found.Path)); err != nil {
+	if err := diagram.Text(t.Output(), Columns(found.Path), m.Lines(found.Path)); err != nil {
 		t.Error(err)
 	}
 	t.Fatalf("%s: %s", found.Breach.Invariant, found.Breach.Text)
@@ -50,7 +51,7 @@ func report(t *testing.T, m *Model, found check.Result[World, Move]) {
 func TestTwoOrdersShareStock(t *testing.T) {
 	t.Parallel()
 	m := New(Real(), Rules{})
-	report(t, m, check.Walk(m.System(2, Bounds{Crashes: 2, Duplicates: 2, Forgotten: 1, Lost: 2, Spent: 1}, 1), 1000, 1))
+	report(t, m, check.Walk(m.System([]Style{Choreographed, Choreographed}, Bounds{Crashes: 2, Duplicates: 2, Forgotten: 1, Lost: 2, Spent: 1}, 1), 1000, 1))
 }
 
 // TestTwoOrdersOfWrongTables: the random walks find a mistake, too.
@@ -64,7 +65,7 @@ func TestTwoOrdersOfWrongTables(t *testing.T) {
 		return inventory.Decide(s, in)
 	}
 	m := New(tables, Rules{})
-	found := check.Walk(m.System(2, Bounds{}, 1), 3000, 1)
+	found := check.Walk(m.System([]Style{Choreographed, Choreographed}, Bounds{}, 1), 3000, 1)
 	if found.Breach == nil || found.Breach.Invariant != goods {
 		t.Errorf("found %+v, want a breach of %s", found.Breach, goods)
 	}
@@ -99,6 +100,10 @@ func (r *reached) tables() Tables {
 			r.cells[cell{"shipping", string(s), string(in)}] = true
 			return shipping.Decide(s, in)
 		},
+		Orchestrator: func(s orchestrator.State, in orchestrator.Input) orchestrator.Decision {
+			r.cells[cell{"orchestrator", string(s), string(in)}] = true
+			return Real().Orchestrator(s, in)
+		},
 	}
 }
 
@@ -127,23 +132,11 @@ func TestOneOrder(t *testing.T) {
 	t.Parallel()
 	r := &reached{map[cell]bool{}, map[kind]bool{}, map[string]bool{}}
 	m := New(r.tables(), Rules{})
-	page, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range quick() {
-		t.Log(b)
-		found := check.Explore(r.watched(m.System(1, b, 0, 1)), 0)
-		report(t, m, found)
-		row := fmt.Sprintf("| %s | %s | %s | %d |", b, thousands(found.States), thousands(found.Transitions), found.Depth)
-		if !strings.Contains(string(page), "\n"+row+"\n") {
-			t.Errorf("README.md does not have the line %s", row)
-		}
-	}
+	page := r.visit(t, m, Choreographed, quick())
 	for k := range feedLine + 1 {
 		// No real table needs another answer in the transaction than before it: the request depends on
 		// the input alone.
-		if !r.kinds[k] && k != triesAgain {
+		if !r.kinds[k] && k != triesAgain && k != passesDue && k != retriesCommand {
 			t.Errorf("no move %q", m.text(Move{kind: k}).Text)
 		}
 	}
@@ -154,7 +147,7 @@ func TestOneOrder(t *testing.T) {
 		expect(t, r, "payment", payment.States(), without(payment.Inputs(), payment.ChargePayment, payment.RefundPayment)) +
 		expect(t, r, "inventory", inventory.States(), without(inventory.Inputs(), inventory.ReserveInventory, inventory.ReleaseInventory)) +
 		expect(t, r, "shipping", shipping.States(), without(shipping.Inputs(), shipping.ScheduleShipment, shipping.CancelShipment))
-	if used := fmt.Sprintf("%d of the %d cells", len(r.cells), cells); !strings.Contains(string(page), used) {
+	if used := fmt.Sprintf("%d of the %d cells", len(r.cells), cells); !strings.Contains(page, used) {
 		t.Errorf("README.md does not say %q", used)
 	}
 	want := []string{
@@ -170,6 +163,26 @@ func TestOneOrder(t *testing.T) {
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(r.ends))); diff != "" {
 		t.Errorf("ways to end: order, payment, reservation, shipment (-want +got):\n%s", diff)
 	}
+}
+
+// visit visits all states of one order within each of the bounds, and compares with the figures of
+// README.md, which it returns.
+func (r *reached) visit(t *testing.T, m *Model, style Style, bounds []Bounds) string {
+	t.Helper()
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range bounds {
+		t.Log(b)
+		found := check.Explore(r.watched(m.System([]Style{style}, b, 0, 1)), 0)
+		report(t, m, found)
+		row := fmt.Sprintf("| %s | %s | %s | %d |", b, thousands(found.States), thousands(found.Transitions), found.Depth)
+		if !strings.Contains(string(page), "\n"+row+"\n") {
+			t.Errorf("README.md does not have the line %s", row)
+		}
+	}
+	return string(page)
 }
 
 // thousands writes a number with commas.
@@ -211,25 +224,28 @@ func expect[S, I ~string](t *testing.T, r *reached, table string, states []S, in
 func TestSubscribedFactsAreInputs(t *testing.T) {
 	t.Parallel()
 	m := New(Real(), Rules{})
-	received := [participants]int{}
-	for f, groups := range m.receives {
-		known := [participants]bool{
-			slices.Contains(order.Inputs(), order.Input(m.facts[f])), slices.Contains(payment.Inputs(), payment.Input(m.facts[f])),
-			slices.Contains(inventory.Inputs(), inventory.Input(m.facts[f])), slices.Contains(shipping.Inputs(), shipping.Input(m.facts[f])),
-		}
-		for group, name := range names {
-			if groups&(1<<group) == 0 {
-				continue
+	for style, receives := range m.receives {
+		received := [participants]int{}
+		for f, groups := range receives {
+			known := [participants]bool{
+				slices.Contains(order.Inputs(), order.Input(m.facts[f])), slices.Contains(payment.Inputs(), payment.Input(m.facts[f])),
+				slices.Contains(inventory.Inputs(), inventory.Input(m.facts[f])), slices.Contains(shipping.Inputs(), shipping.Input(m.facts[f])),
+				slices.Contains(orchestrator.Inputs(), orchestrator.Input(m.facts[f])),
 			}
-			received[group]++
-			if !known[group] {
-				t.Errorf("%s receives %s, which is no input of its table", name, m.facts[f])
+			for group, name := range names {
+				if groups&(1<<group) == 0 {
+					continue
+				}
+				received[group]++
+				if !known[group] {
+					t.Errorf("%s receives %s, which is no input of its table", name, m.facts[f])
+				}
 			}
 		}
-	}
-	for group, n := range received {
-		if n == 0 {
-			t.Errorf("%s receives nothing", names[group])
+		for group, n := range received {
+			if (n == 0) != (group == coordinator && Style(style) == Choreographed) {
+				t.Errorf("%s: %s receives %d types", Style(style), names[group], n)
+			}
 		}
 	}
 }
@@ -239,7 +255,7 @@ func TestSubscribedFactsAreInputs(t *testing.T) {
 func TestTheRowIsTheOrder(t *testing.T) {
 	t.Parallel()
 	m := New(Real(), Rules{})
-	start := m.System(1, Bounds{}, 1).Starts[0].sagas[0].order
+	start := m.System([]Style{Choreographed}, Bounds{}, 1).Starts[0].sagas[0].order
 	type pair struct {
 		full order.Order
 		row  orderRow

@@ -2,13 +2,14 @@ package shop
 
 import (
 	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/orchestrator/orchestrator"
 	"eventshop.example/services/order/order"
 	"eventshop.example/services/payment/payment"
 	"eventshop.example/services/shipping/shipping"
 )
 
 const (
-	maxFacts  = 32 // as a record has bits for
+	maxFacts  = 48 // events, commands and answers; a record has bits for 64
 	maxLog    = 12 // an order has at most 6 records of one topic that no fault repeats
 	maxOrders = 2
 )
@@ -26,6 +27,9 @@ type World struct {
 
 // saga is what the shop holds of one order.
 type saga struct {
+	style       Style
+	coordinator coordinatorRow // of an orchestrated order
+
 	order     orderRow
 	payment   paymentRow
 	inventory inventory.State
@@ -33,12 +37,19 @@ type saga struct {
 	gateway   gateway
 	carrier   carrier
 
-	topics  [participants]topic
+	topics  [topics]topic
 	emitted [maxFacts]uint8 // how often each fact was emitted
-	again   uint32          // facts whose record was published again, one bit each
+	again   uint64          // facts whose record was published again, one bit each
 
 	attempts      uint8 // how often the attempts to return money were used up
 	contradiction bool  // a table asked for attention for another reason
+}
+
+// coordinatorRow is the row of an orchestrated order at the orchestrator.
+type coordinatorRow struct {
+	state     orchestrator.State
+	attention orchestrator.Input // why a person has to look; "": no reason
+	retried   bool               // an operator had a command sent again
 }
 
 // orderRow is the order without the data that no decision reads. [orderRow.whole] and project
@@ -100,9 +111,9 @@ const (
 // shippingRow is the shipment's row and the calls that wait for their transactions.
 type shippingRow struct {
 	state      shipping.State
-	dispatched bool                         // it has a time of dispatch
-	rejected   bool                         // the cancellation request was rejected
-	answers    [participants]shipping.Input // the call for the next record of each topic, in the same way
+	dispatched bool                   // it has a time of dispatch
+	rejected   bool                   // the cancellation request was rejected
+	answers    [topics]shipping.Input // the call for the next record of each topic, in the same way
 }
 
 // gateway is the card gateway's ledger of one order.
@@ -110,6 +121,7 @@ type gateway struct {
 	key     string // of the charge: "" not used, or captured, declined, voided
 	late    bool   // a charge that its caller has given up can still arrive
 	refunds uint8  // that were made
+	second  uint8  // captures with another key; a mistake
 }
 
 // carrier is the carrier's book of one order.
@@ -120,23 +132,25 @@ type carrier struct {
 	updates, taken uint8 // of the feed: all, and those that shipping has taken in
 }
 
-// record is a record of a topic: a fact, and which one of its kind.
-type record uint8
+// record is a record of a topic: a fact, and which one of its kind. Commands and the answers to them
+// are facts in this sense.
+type record uint16
 
 const (
-	factBits    = 5
-	repeatShift = factBits     // two bits: how many records of this fact came before
-	copyBit     = record(0x80) // it is published again
+	factBits    = 6
+	repeatShift = factBits      // two bits: how many records of this fact came before
+	copyBit     = record(0x100) // it is published again
 )
 
-func (r record) fact() uint8   { return uint8(r) & (1<<factBits - 1) }
-func (r record) repeat() uint8 { return uint8(r&^copyBit) >> repeatShift }
+func (r record) fact() uint8   { return uint8(r & (1<<factBits - 1)) }
+func (r record) repeat() uint8 { return uint8(r &^ copyBit >> repeatShift) }
 func (r record) isCopy() bool  { return r&copyBit != 0 }
 
-// number identifies the event of a record, as its id does: below 2·maxFacts.
+// number identifies the event of a record, as its id does. It is below 64 for the records that the
+// order receives.
 func (r record) number() uint8 { return 2*r.fact() + min(r.repeat(), 1) }
 
-// topic is the log of one participant's topic for one order, from the first record that a group has
+// topic is the log of one topic for one order, from the first record that a group has
 // not acknowledged. Records that no group handles are left out.
 type topic struct {
 	log     [maxLog]record
@@ -159,17 +173,17 @@ func (s *saga) heard(topic, group int) bool {
 	return !more
 }
 
-// emit adds a fact to the topic of its participant.
+// emit adds a fact to its topic.
 func (m *Model) emit(w *World, i int, fact string) {
 	s, f := &w.sagas[i], m.fact(fact)
-	r := record(f | min(s.emitted[f], 3)<<repeatShift)
+	r := record(f) | record(min(s.emitted[f], 3))<<repeatShift
 	s.emitted[f] = min(s.emitted[f]+1, 3)
 	m.publish(s, r)
 }
 
 // publish appends a record that a group handles.
 func (m *Model) publish(s *saga, r record) {
-	if m.receives[r.fact()] == 0 {
+	if m.receives[s.style][r.fact()] == 0 {
 		return
 	}
 	t := &s.topics[m.topic[r.fact()]]
@@ -178,22 +192,23 @@ func (m *Model) publish(s *saga, r record) {
 	}
 	t.log[t.length] = r
 	t.length++
-	m.trim(t)
+	m.trim(s.style, t)
 }
 
 // acknowledge moves a group past its next record.
-func (m *Model) acknowledge(t *topic, group int) {
+func (m *Model) acknowledge(s *saga, topic, group int) {
+	t := &s.topics[topic]
 	t.at[group]++
 	t.handled &^= 1 << group
-	m.trim(t)
+	m.trim(s.style, t)
 }
 
 // trim moves each group past records that it does not handle, and drops the records that all groups
 // have passed. So equal futures have equal logs.
-func (m *Model) trim(t *topic) {
+func (m *Model) trim(style Style, t *topic) {
 	first := t.length
 	for group := range participants {
-		for t.at[group] < t.length && m.receives[t.log[t.at[group]].fact()]&(1<<group) == 0 {
+		for t.at[group] < t.length && m.receives[style][t.log[t.at[group]].fact()]&(1<<group) == 0 {
 			t.at[group]++
 		}
 		first = min(first, t.at[group])

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"eventshop.example/proof/check"
@@ -32,6 +33,7 @@ func main() {
 type options struct {
 	bounds    shop.Bounds
 	orders    int
+	style     string
 	walks     int
 	seed      uint64
 	most      int
@@ -54,6 +56,8 @@ func parse(args []string, out io.Writer) (options, error) {
 		"forgotten":  {&o.bounds.Forgotten, 3, "how often an inbox does not know a record that comes again"},
 		"lost":       {&o.bounds.Lost, 3, "how many answers of the gateway and the carrier can get lost"},
 		"spent":      {&o.bounds.Spent, 2, "how often the attempts to return money can be used up"},
+		"late":       {&o.bounds.Late, 3, "how often a time limit of the orchestrator can pass"},
+		"retries":    {&o.bounds.Retries, 3, "how often an operator can have the orchestrator's last command sent again"},
 	} {
 		set.Func(name, fmt.Sprintf("%s, 0 to %d (default %d)", bound.usage, bound.most, *bound.value), func(s string) error {
 			n, err := strconv.ParseUint(s, 10, 8)
@@ -65,6 +69,7 @@ func parse(args []string, out io.Writer) (options, error) {
 		})
 	}
 	set.IntVar(&o.orders, "orders", 1, "1, or 2 that want the same SKU, with stock for one or none")
+	set.StringVar(&o.style, "style", "choreographed", "choreographed, orchestrated or both: one order of either, or two orders, one of each")
 	set.IntVar(&o.walks, "walks", 0, "make this many random runs in place of all runs")
 	set.Uint64Var(&o.seed, "seed", 1, "of the random runs")
 	set.IntVar(&o.most, "limit", 0, "stop after this many states; 0: visit all (a million states need about 600 MB)")
@@ -78,8 +83,24 @@ func parse(args []string, out io.Writer) (options, error) {
 		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case o.orders < 1 || o.orders > 2:
 		err = errors.New("--orders must be 1 or 2")
+	case len(o.styles()) == 0:
+		err = errors.New("--style must be choreographed, orchestrated or both")
 	}
 	return o, err
+}
+
+// styles returns the styles of the orders, once per exploration.
+func (o options) styles() [][]shop.Style {
+	one := map[string][]shop.Style{"choreographed": {shop.Choreographed}, "orchestrated": {shop.Orchestrated}}[o.style]
+	switch {
+	case o.style == "both" && o.orders == 1:
+		return [][]shop.Style{{shop.Choreographed}, {shop.Orchestrated}}
+	case o.style == "both":
+		return [][]shop.Style{{shop.Choreographed, shop.Orchestrated}}
+	case one == nil:
+		return nil
+	}
+	return [][]shop.Style{slices.Repeat(one, o.orders)}
 }
 
 func run(args []string, out io.Writer) error {
@@ -96,15 +117,25 @@ func run(args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		model, title, o.bounds = m.Model(), "Mistake: "+m.Text, m.Bounds
+		model, title, o.bounds, o.style, o.orders = m.Model(), "Mistake: "+m.Text, m.Bounds, m.Style.String(), 1
 	}
-	system := model.System(o.orders, o.bounds, 0, 1)
+	for _, styles := range o.styles() {
+		if err := explore(o, model, title, styles, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explore makes all runs, or random ones, of orders in these styles.
+func explore(o options, model *shop.Model, title string, styles []shop.Style, out io.Writer) error {
+	system := model.System(styles, o.bounds, 0, 1)
 	var found check.Result[shop.World, shop.Move]
 	if o.walks > 0 {
-		fmt.Fprintf(out, "%s: %d random runs, orders: %d, %v\n", title, o.walks, o.orders, o.bounds)
+		fmt.Fprintf(out, "%s: %d random runs, orders: %d, %v, %v\n", title, o.walks, o.orders, styles, o.bounds)
 		found = check.Walk(system, o.walks, o.seed)
 	} else {
-		fmt.Fprintf(out, "%s: all runs, orders: %d, %v\n", title, o.orders, o.bounds)
+		fmt.Fprintf(out, "%s: all runs, orders: %d, %v, %v\n", title, o.orders, styles, o.bounds)
 		found = check.Explore(system, o.most)
 	}
 	fmt.Fprintf(out, "%d states, %d transitions, %d at rest, %d steps at most, %.1f s\n",
@@ -123,12 +154,12 @@ func run(args []string, out io.Writer) error {
 func show(model *shop.Model, found check.Result[shop.World, shop.Move], title, svg string, out io.Writer) error {
 	verdict := fmt.Sprintf("%s: %s", found.Breach.Invariant, found.Breach.Text)
 	lines := model.Lines(found.Path)
-	if err := diagram.Text(out, shop.Columns(), lines); err != nil {
+	if err := diagram.Text(out, shop.Columns(found.Path), lines); err != nil {
 		return err
 	}
 	if svg != "" {
 		var picture bytes.Buffer
-		if err := diagram.SVG(&picture, title, verdict, shop.Columns(), lines); err != nil {
+		if err := diagram.SVG(&picture, title, verdict, shop.Columns(found.Path), lines); err != nil {
 			return err
 		}
 		if err := os.WriteFile(svg, picture.Bytes(), 0o644); err != nil {
@@ -151,7 +182,7 @@ func named(name string) (mutation.Mutation, error) {
 func findAll(out io.Writer) error {
 	missed := 0
 	for _, m := range mutation.List() {
-		found := check.Explore(m.Model().System(1, m.Bounds, 0, 1), 0)
+		found := check.Explore(m.Model().System([]shop.Style{m.Style}, m.Bounds, 0, 1), 0)
 		if found.Breach == nil {
 			missed++
 			fmt.Fprintf(out, "%-27s not found in %d states\n", m.Name, found.States)

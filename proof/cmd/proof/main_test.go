@@ -47,7 +47,10 @@ func TestACounterexample(t *testing.T) {
 
 func TestRealTablesAreNotFound(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"--crashes 0 --lost 0", "--orders 2 --walks 20 --seed 7"} {
+	for _, args := range []string{
+		"--crashes 0 --lost 0", "--orders 2 --walks 20 --seed 7",
+		"--style both --crashes 0 --lost 0", "--style both --orders 2 --walks 20", "--style orchestrated --lost 0 --crashes 0 --late 1",
+	} {
 		var out strings.Builder
 		if err := run(strings.Fields(args), &out); err != nil || !strings.Contains(out.String(), "no invariant is violated") {
 			t.Errorf("%s: %v\n%s", args, err, out.String())
@@ -63,6 +66,8 @@ func TestWhatCannotBeDoneIsAnError(t *testing.T) {
 		"--limit 100":        "stopped at the limit",
 		"--mutation unknown": "there is no mistake",
 		"--orders 3":         "must be 1 or 2",
+		"--style mixed":      "must be choreographed",
+		"--retries 4":        "must be 0 to 3",
 		"something":          "unexpected argument",
 	} {
 		var out strings.Builder

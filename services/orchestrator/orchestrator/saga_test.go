@@ -18,6 +18,7 @@ type world struct {
 	held    map[string]bool    // steps that have an effect, as far as the outside knows
 	asked   bool               // the cancellation was requested
 	gone    bool               // the parcel has left
+	knows   bool               // and the order knows, which then accepts no cancellation
 	shipped bool               // and the saga knows
 	trace   []string
 }
@@ -34,7 +35,7 @@ func (w world) copy() world {
 
 // key identifies what can still happen: everything but the trace.
 func (w world) key() string {
-	return fmt.Sprint(w.state, w.sent, w.answers, w.held, w.asked, w.gone, w.shipped)
+	return fmt.Sprint(w.state, w.sent, w.answers, w.held, w.asked, w.gone, w.knows, w.shipped)
 }
 
 // participant returns which service answers a command.
@@ -85,6 +86,9 @@ func (w world) replies(d Definition, c Effect) []func(*world) {
 		case step.Command:
 			// Each outcome, and none: the answer of the outside was lost.
 			replies := []func(*world){send(step.Name, true, step.Done...)}
+			if c == ConfirmOrder && w.knows {
+				return []func(*world){send(step.Name, true, Unchanged(c))}
+			}
 			for _, failed := range step.Failed {
 				replies = append(replies, send(step.Name, false, failed))
 			}
@@ -130,7 +134,7 @@ func (w world) moves(t *testing.T, d Definition) []world {
 			}
 		}
 	}
-	if !w.asked && !w.state.Ended() && !w.shipped {
+	if !w.asked && !w.state.Ended() && !w.shipped && !w.knows {
 		next := w.copy()
 		next.asked = true
 		next.trace = append(next.trace, "the customer cancels")
@@ -138,11 +142,18 @@ func (w world) moves(t *testing.T, d Definition) []world {
 		out = append(out, next)
 	}
 	booked := slices.Contains(w.sent, ScheduleShipment) && w.held["schedule"]
-	if booked && !w.gone && len(w.answers["Shipment"]) == 0 && slices.Contains(w.sent, ConfirmOrder) {
+	if booked && !w.gone {
 		next := w.copy()
 		next.gone = true
 		next.trace = append(next.trace, "the parcel leaves")
-		next.answers["Shipment"] = append(next.answers["Shipment"], ShipmentDispatched, ShipmentDelivered)
+		next.answers["Shipment"] = append(next.answers["Shipment"], ShipmentScheduled, ShipmentDispatched, ShipmentDelivered)
+		out = append(out, next)
+	}
+	if w.gone && !w.knows && !w.asked && !slices.Contains(w.sent, ConfirmOrder) {
+		next := w.copy()
+		next.knows = true
+		next.trace = append(next.trace, "the order learns that the parcel has left, and confirms itself")
+		next.answers["Order"] = append(next.answers["Order"], OrderConfirmed)
 		out = append(out, next)
 	}
 	return out

@@ -74,6 +74,8 @@ func (d Definition) decideWaiting(i int, in Input) Decision {
 		return d.back(Compensate, i)
 	case gone(in) && d.mayLeave(i):
 		return Decision{Action: Apply, Next: after(in)} // the order service confirms what has left
+	case in == OrderConfirmed && d.mayLeave(i):
+		return Decision{Action: Wait, Next: step.Waits} // the order knows of the dispatch, which follows on another topic
 	case in == DuePassed:
 		return late(step.Waits)
 	case in == Retry:
@@ -135,12 +137,13 @@ func (d Definition) decideGone(s State, in Input) Decision {
 	return contradict(s)
 }
 
-// decideClosing decides when everything is undone and the order is not cancelled yet.
+// decideClosing decides when everything is undone and the order is not cancelled yet. A refund that
+// failed is an old event that comes again: the money was returned after it, on the same topic.
 func (d Definition) decideClosing(in Input) Decision {
 	switch {
 	case in == OrderCancelled, in == Unchanged(CancelOrder):
 		return Decision{Action: Apply, Next: Cancelled}
-	case gone(in), in == Refused(CancelOrder), in == ShipmentCancellationRejected, in == PaymentRefundFailed:
+	case gone(in), in == Refused(CancelOrder), in == ShipmentCancellationRejected:
 		return contradict(Closing)
 	case in == DuePassed:
 		return late(Closing)
@@ -151,7 +154,7 @@ func (d Definition) decideClosing(in Input) Decision {
 }
 
 func decideCancelled(in Input) Decision {
-	if gone(in) || in == ShipmentCancellationRejected || in == PaymentRefundFailed {
+	if gone(in) || in == ShipmentCancellationRejected {
 		return contradict(Cancelled)
 	}
 	return duplicate(Cancelled)

@@ -1,0 +1,139 @@
+package shop
+
+import (
+	"slices"
+	"strings"
+
+	"eventshop.example/ops/verify"
+	"eventshop.example/services/orchestrator/orchestrator"
+)
+
+// Style is how an order's saga is coordinated. It is fixed when the order is accepted.
+type Style uint8
+
+// The styles. In the choreographed style the services react to each other's events. In the orchestrated
+// style the orchestrator receives the events and sends commands.
+const (
+	Choreographed Style = iota
+	Orchestrated
+	styles int = iota
+)
+
+// String returns the name of the style, as --style has it.
+func (s Style) String() string { return [styles]string{"choreographed", "orchestrated"}[s] }
+
+// ignored has the events that a service subscribes to and ignores for an order in the orchestrated
+// style, because a command tells it the same. What the outside does (the parcel leaves and arrives,
+// a cancellation came too late, the attempts to return money are used up) means the same in both styles.
+var ignored = map[string][]string{
+	"payment": {"OrderCreated", "InventoryReservationFailed", "ShipmentFailed", "ShipmentCancelled"},
+	"inventory": {
+		"OrderCreated", "PaymentCompleted", "PaymentFailed", "PaymentVoided", "ShipmentFailed", "ShipmentCancelled",
+	},
+	"shipping": {
+		"OrderCreated", "InventoryReserved", "InventoryReservationFailed", "PaymentFailed", "OrderCancellationRequested",
+	},
+	"order": {
+		"PaymentFailed", "PaymentRefunded", "PaymentVoided", "InventoryReservationFailed", "ShipmentScheduled", "ShipmentFailed",
+	},
+}
+
+// receivers has the service that each command goes to, by what the command acts on.
+var receivers = map[string]int{
+	"Payment": paymentService, "Inventory": inventoryService, "Shipment": shippingService, "Order": orderService,
+}
+
+// receiver returns the service that a command goes to.
+func receiver(command orchestrator.Effect) int {
+	for object, service := range receivers {
+		if strings.HasSuffix(string(command), object) {
+			return service
+		}
+	}
+	panic("shop: no service takes " + string(command))
+}
+
+// chargeTopic is the topic of the record that payment charges an order for.
+var chargeTopic = [styles]int{Choreographed: orderService, Orchestrated: services + paymentService}
+
+// addCommands adds the commands, each on its service's topic for commands, and the answers to them, on
+// the topic of the service's events.
+func (m *Model) addCommands() {
+	for _, c := range orchestrator.Effects() {
+		m.addFact(string(c), services+receiver(c))
+		m.commands |= m.bit(string(c))
+	}
+	m.repeats |= m.commands // coordinationBroken has them
+	for _, c := range orchestrator.Effects() {
+		for _, answer := range []orchestrator.Input{orchestrator.Unchanged(c), orchestrator.Refused(c)} {
+			m.addFact(string(answer), receiver(c))
+			m.repeats |= m.bit(string(answer))
+		}
+	}
+}
+
+// subscribes reports whether a group receives a type of record from a topic in a style.
+func (m *Model) subscribes(style Style, group, topic int, name string) bool {
+	switch {
+	case topic >= services:
+		return style == Orchestrated && topic == services+group
+	case group == coordinator:
+		return style == Orchestrated && slices.Contains(orchestrator.Inputs(), orchestrator.Input(name))
+	case style == Orchestrated && slices.Contains(ignored[names[group]], name) && m.rules.BothStyles != names[group]+" "+name:
+		return false
+	}
+	return slices.Contains(verify.Subscribers(name), names[group])
+}
+
+// answer emits the answer of a service to a command that had no event. The events that are no commands
+// have no answer, and neither has a command whose event is still to come.
+func (m *Model) answer(w *World, i int, command, answer string) {
+	if answer != "" {
+		m.emit(w, i, command+": "+answer)
+	}
+}
+
+// decideSaga applies an input to the orchestrator's row, and sends the command that it leads to.
+func (m *Model) decideSaga(w *World, i int, in orchestrator.Input) {
+	row := &w.sagas[i].coordinator
+	d := m.tables.Orchestrator(row.state, in)
+	if d.Next != row.state {
+		row.attention = "" // another state ends it
+	}
+	row.state = d.Next
+	if d.Attention && row.attention == "" {
+		row.attention = in
+	}
+	if d.Effect != orchestrator.NoEffect {
+		m.emit(w, i, string(d.Effect))
+	}
+}
+
+// coordinatorSteps appends that the time limit of the state passes, and that an operator has the command
+// of the state sent again.
+func (m *Model) coordinatorSteps(w World, i int, steps []step) []step {
+	s := &w.sagas[i]
+	if s.style != Orchestrated {
+		return steps
+	}
+	if w.left.Late > 0 && newest().Due(s.coordinator.state) > 0 {
+		late := w
+		late.left.Late--
+		m.decideSaga(&late, i, orchestrator.DuePassed)
+		steps = append(steps, step{Move: Move{kind: passesDue, order: uint8(i)}, To: late})
+	}
+	if w.left.Retries > 0 && m.tables.Orchestrator(s.coordinator.state, orchestrator.Retry).Effect != orchestrator.NoEffect {
+		again := w
+		again.left.Retries--
+		again.sagas[i].coordinator.retried = true
+		m.decideSaga(&again, i, orchestrator.Retry)
+		steps = append(steps, step{Move: Move{kind: retriesCommand, order: uint8(i)}, To: again})
+	}
+	return steps
+}
+
+// newest returns the definition that new sagas begin under.
+func newest() orchestrator.Definition {
+	all := orchestrator.Definitions()
+	return all[len(all)-1]
+}

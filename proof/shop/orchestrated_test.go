@@ -1,0 +1,146 @@
+package shop
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"eventshop.example/proof/check"
+	"eventshop.example/services/inventory/inventory"
+	"eventshop.example/services/orchestrator/orchestrator"
+	"eventshop.example/services/order/order"
+	"eventshop.example/services/payment/payment"
+	"eventshop.example/services/shipping/shipping"
+)
+
+// quickOrchestrated and wideOrchestrated are the bounds of quick, without one that has a million states
+// here, and those of the orchestrator.
+func quickOrchestrated() []Bounds {
+	return []Bounds{{}, {Lost: 1, Spent: 1}, {Crashes: 1, Spent: 2}, {Late: 1}, {Retries: 1}}
+}
+
+func wideOrchestrated() []Bounds {
+	return []Bounds{{Crashes: 1, Lost: 1}, {Duplicates: 1, Forgotten: 1}}
+}
+
+// TestOneOrchestratedOrder visits all states of one orchestrated order within the quick bounds, and
+// checks what the model reaches, as TestOneOrder does.
+func TestOneOrchestratedOrder(t *testing.T) {
+	t.Parallel()
+	r := &reached{map[cell]bool{}, map[kind]bool{}, map[string]bool{}}
+	m := New(r.tables(), Rules{})
+	page := r.visit(t, m, Orchestrated, quickOrchestrated())
+	r.visit(t, New(Real(), Rules{}), Orchestrated, wideOrchestrated()) // noting cells takes half of the time
+	// Both commands of a service are on one topic, in order. So the charge is known before it is to be
+	// returned, and no void is needed.
+	impossible := []kind{voids, lostVoid, triesAgain}
+	for k := range feedLine + 1 {
+		if r.kinds[k] == slices.Contains(impossible, k) {
+			t.Errorf("move %q: %t", m.text(Move{kind: k}).Text, r.kinds[k])
+		}
+	}
+	want := []string{
+		"DELIVERED COMPLETED SHIPPED DELIVERED", // as it should be
+		"CANCELLED FAILED  ",                    // the card was declined
+		"CANCELLED REFUNDED REJECTED ",          // out of stock
+		"CANCELLED REFUNDED RELEASED FAILED",    // the carrier refused
+		"CANCELLED REFUNDED RELEASED CANCELLED", // cancelled after it was scheduled, and in time
+		"CANCELLED REFUNDED RELEASED ",          // cancelled before it was scheduled
+		"CANCELLED REFUNDED  ",                  // cancelled before the reservation
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(r.ends))); diff != "" {
+		t.Errorf("ways to end: order, payment, reservation, shipment (-want +got):\n%s", diff)
+	}
+	sagas := len(orchestrator.States()) * len(orchestrator.Inputs())
+	used := 0
+	for c := range r.cells {
+		if c.table != "orchestrator" {
+			continue
+		}
+		used++
+		d := Real().Orchestrator(orchestrator.State(c.state), orchestrator.Input(c.input))
+		if own := strings.Contains(c.input, ": "); own && (d.Action != orchestrator.Duplicate) != (c.input == "ConfirmOrder: unchanged" && c.state == "CONFIRMING") {
+			t.Errorf("README.md says of which answers one is awaited: %s in %s: %s", c.input, c.state, d.Action)
+		}
+	}
+	if says := fmt.Sprintf("%d of the %d cells of the orchestrator's table", used, sagas); !strings.Contains(page, says) {
+		t.Errorf("README.md does not say %q", says)
+	}
+	// Not used of the services' tables: what drafts and the other style have, and what a command that
+	// overtakes another one would lead to.
+	for _, table := range []struct {
+		name           string
+		states, inputs []string
+	}{
+		{"orchestrator", nil, []string{"CancelOrder: refused", "PaymentVoided", "RefundPayment: refused", "ReleaseInventory: refused"}},
+		{"order", []string{"", "DISCARDED", "DRAFT"}, ignored["order"]},
+		{"payment", []string{"VOIDED", "VOIDING"}, append(ignored["payment"], "ChargeStopped", "VoidConfirmed", "VoidDeclined", "VoidTooLate")},
+		{"inventory", []string{"AWAITING_ITEMS", "AWAITING_PAYMENT", "CANCELLED"}, ignored["inventory"]},
+		{"shipping", []string{"AWAITING_ADDRESS", "AWAITING_RESERVATION"}, append(ignored["shipping"], "CarrierStopped")},
+	} {
+		states, inputs := r.unused(table.name)
+		if diff := cmp.Diff(table.states, states); diff != "" {
+			t.Errorf("%s: states that are not used (-want +got):\n%s", table.name, diff)
+		}
+		if diff := cmp.Diff(slices.Sorted(slices.Values(table.inputs)), inputs); diff != "" {
+			t.Errorf("%s: inputs that are not used (-want +got):\n%s", table.name, diff)
+		}
+	}
+}
+
+// table lists the states and inputs of a table.
+func table(name string) (states, inputs []string) {
+	switch name {
+	case "order":
+		return texts(order.States()), texts(order.Inputs())
+	case "payment":
+		return texts(payment.States()), texts(payment.Inputs())
+	case "inventory":
+		return texts(inventory.States()), texts(inventory.Inputs())
+	case "shipping":
+		return texts(shipping.States()), texts(shipping.Inputs())
+	}
+	return texts(orchestrator.States()), texts(orchestrator.Inputs())
+}
+
+func texts[T ~string](all []T) []string {
+	var out []string
+	for _, v := range all {
+		out = append(out, string(v))
+	}
+	return out
+}
+
+// unused lists the states and inputs of a table that no run uses, sorted.
+func (r *reached) unused(name string) (states, inputs []string) {
+	allStates, allInputs := table(name)
+	usedStates, usedInputs := map[string]bool{}, map[string]bool{}
+	for c := range r.cells {
+		if c.table == name {
+			usedStates[c.state], usedInputs[c.input] = true, true
+		}
+	}
+	states = slices.DeleteFunc(allStates, func(s string) bool { return usedStates[s] })
+	inputs = slices.DeleteFunc(allInputs, func(in string) bool { return usedInputs[in] })
+	slices.Sort(states)
+	slices.Sort(inputs)
+	if len(states) == 0 {
+		states = nil
+	}
+	return states, inputs
+}
+
+// TestOneOrderOfEachStyle runs two orders of the same SKU at random, one of each style. There is stock
+// for one of them.
+func TestOneOrderOfEachStyle(t *testing.T) {
+	t.Parallel()
+	m := New(Real(), Rules{})
+	bounds := Bounds{Crashes: 2, Duplicates: 2, Forgotten: 1, Lost: 2, Spent: 1, Late: 1, Retries: 1}
+	report(t, m, check.Walk(m.System([]Style{Choreographed, Orchestrated}, bounds, 1), 1000, 1))
+	report(t, m, check.Walk(m.System([]Style{Orchestrated, Orchestrated}, bounds, 1), 500, 1))
+}
