@@ -82,11 +82,12 @@ type Consumer struct {
 	topics        []string                // of the subscriptions
 	client        *member                 // created by Run; used by the loop only
 	backlog       *backlog
-	receipts      bool   // with Positions: the inbox may know records that the loop reads
-	canCall       bool   // some subscription has a call, and Run's context has not ended
-	calls         *calls // to the outside
-	pace          pace   // how many records a batch contains
-	order         []any  // the models of the subscriptions, in the order of the table
+	joined        chan struct{} // closed when client is set
+	receipts      bool          // with Positions: the inbox may know records that the loop reads
+	canCall       bool          // some subscription has a call, and Run's context has not ended
+	calls         *calls        // to the outside
+	pace          pace          // how many records a batch contains
+	order         []any         // the models of the subscriptions, in the order of the table
 
 	mu           sync.Mutex
 	running      []*member // the clients, for Ready: new records first, then retries; empty before Run
@@ -181,7 +182,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.cfg.StopGrace, stop) })()
 
-	client, err := join(c.options(), c.log, c.watchCommits(c.cfg.Group), c.cfg.StopGrace, func(tp topicPartition) {
+	options := c.options()
+	if c.cfg.Positions {
+		options = append(options, kgo.AdjustFetchOffsetsFn(c.goOn))
+	}
+	c.joined = make(chan struct{})
+	client, err := join(options, c.log, c.watchCommits(c.cfg.Group), c.cfg.StopGrace, func(tp topicPartition) {
 		c.metrics.lag.DeleteLabelValues(tp.topic, strconv.Itoa(int(tp.partition)))
 	})
 	if err != nil {
@@ -193,6 +199,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return err
 	}
 	c.client = client
+	close(c.joined)
 	c.mu.Lock()
 	c.running = []*member{client, second}
 	c.mu.Unlock()

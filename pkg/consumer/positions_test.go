@@ -318,6 +318,23 @@ func TestThePositionDecidesWhereToGoOn(t *testing.T) {
 	}
 }
 
+// TestThePositionDecidesWithoutNewRecords: the records between a restored backup and the group's offset are
+// handled again although no record comes that would show that they are missing.
+func TestThePositionDecidesWithoutNewRecords(t *testing.T) {
+	f := newPositioned(t)
+	cfg := consumer.Config{Subscriptions: []consumer.Subscription{on(onDelivered)}}
+	f.together(f.record(collected("a"), 1), f.record(collected("b"), 1), f.record(collected("c"), 1))
+	stop := f.run(cfg)
+	f.awaitEffects(3)
+	stop()
+	f.exec(`DELETE FROM effects WHERE n > 1`)
+	f.exec(`UPDATE consumer_positions SET next_offset = 1`)
+	f.run(cfg)
+	if diff := cmp.Diff([]string{"a delivered", "b delivered", "c delivered"}, f.awaitEffects(3)); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
 // TestAPositionBelowTheLogsStart: the records at the position are gone, by retention. The first
 // record that exists is the next one.
 func TestAPositionBelowTheLogsStart(t *testing.T) {

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -100,11 +101,6 @@ func (t *transaction) advance(ctx context.Context, portions []portion, items []*
 		// A queue that has committed nothing may be of a partition that another process has owned.
 		asked = asked || s.q.reached.left < 0
 	}
-	if t.cfg.Advanced != nil {
-		if err := t.cfg.Advanced(ctx, t.tx, movesOf(portions, before)); err != nil {
-			return nil, nil, err
-		}
-	}
 	if asked && !t.receipts {
 		if t.Consumer.receipts, err = inbox.Any(ctx, t.tx, t.cfg.Group); err != nil {
 			return nil, nil, err
@@ -116,24 +112,32 @@ func (t *transaction) advance(ctx context.Context, portions []portion, items []*
 		fresh[m.ID] = true
 		ids = append(ids, m.ID)
 	}
-	if !t.receipts {
-		return fresh, before, nil
+	if t.receipts {
+		received, err := inbox.Seen(ctx, t.tx, t.cfg.Group, ids)
+		if err != nil {
+			return nil, nil, err
+		}
+		for id := range received {
+			fresh[id] = false
+		}
 	}
-	received, err := inbox.Seen(ctx, t.tx, t.cfg.Group, ids)
-	for id := range received {
-		fresh[id] = false
+	if t.cfg.Advanced != nil {
+		err = t.cfg.Advanced(ctx, t.tx, movesOf(portions, before, fresh))
 	}
 	return fresh, before, err
 }
 
 // movesOf returns how far the batch moves the positions of its partitions.
-func movesOf(portions []portion, before map[position.Partition]int64) []position.Move {
+func movesOf(portions []portion, before map[position.Partition]int64, fresh map[uuid.UUID]bool) []position.Move {
 	moves := make([]position.Move, len(portions))
 	for i, s := range portions {
 		m := position.Move{Partition: s.q.position(), From: s.q.items[0].record.Offset, To: s.q.items[s.n-1].record.Offset + 1}
 		if stored, ok := before[m.Partition]; ok {
 			m.From = stored
 		}
+		m.Received = slices.ContainsFunc(s.q.items[:s.n], func(it *item) bool {
+			return it.kind != foreign && !fresh[it.id] && it.record.Offset >= m.From
+		})
 		moves[i] = m
 	}
 	return moves

@@ -57,6 +57,9 @@ type Move struct {
 	Partition
 	From int64 // the position before; without one, the offset of the first record that the transaction handles
 	To   int64 // the offset behind the last record that the transaction handles
+	// Received reports that the move passes records that the group has receipts of, so that their effect is
+	// not made again: they failed, or an earlier release handled them, which stored no positions.
+	Received bool
 }
 
 // Advance moves the group's positions to the given offsets, each the offset behind the last record

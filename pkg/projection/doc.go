@@ -17,7 +17,8 @@
 //   - Versions that are attached contain the same records: a snapshot of the database has all of them
 //     at equal offsets, so they can be compared while the reader goes on.
 //   - No gap stays unnoticed. A position that does not continue where the version's own ended (an
-//     earlier release was the reader in between) detaches the version, and the filler closes the gap.
+//     earlier release was the reader in between) detaches the version, and so do records that the reader
+//     passes because it has receipts of them (an earlier release handled them). The filler closes the gap.
 //   - A filling goes on where it was after kill -9, in this process or another.
 //   - A switch is one transaction. Queries that began before it end on the version they began with.
 //   - A version with a record that it does not contain never goes live. Decisions of operators about

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"eventshop.example/pkg/kafkatest"
@@ -172,4 +173,57 @@ func TestAnEventAtTwoOffsets(t *testing.T) {
 	if a, b := f.count("public"), f.count("totals_v2"); a != 2 || b != 2 {
 		t.Errorf("%d and %d parcels, want 2", a, b)
 	}
+}
+
+// TestReceiptsOfAnEarlierReleaseLeaveNoGap: the earlier release stores a receipt per event and no
+// positions, so the next reader passes its events without making their effects again.
+func TestReceiptsOfAnEarlierReleaseLeaveNoGap(t *testing.T) {
+	// receipts lets the earlier release handle what is there.
+	receipts := func(t *testing.T, f *fixture, n int64) {
+		t.Helper()
+		_, model := f.set(func(c *projection.Config[fact]) { c.Versions = c.Versions[:1] })
+		cfg := f.reader(nil, model)
+		cfg.Positions = false
+		stop := f.run(cfg)
+		kafkatest.Eventually(t, "the earlier release", func() bool { return f.number(`SELECT count(*) FROM inbox`) == n })
+		stop()
+	}
+	closed := func(t *testing.T, f *fixture, n int64) {
+		t.Helper()
+		kafkatest.Eventually(t, "the gap to be closed", func() bool { return f.count("totals_v2") == n })
+	}
+	t.Run("it was the reader in between, and no record comes after it", func(t *testing.T) {
+		f := newFixture(t)
+		set, model := f.set()
+		stop := f.read(set, model)
+		f.start(set.Run)
+		f.becomes(set, 2, projection.Waiting)
+		f.accept(30, "London")
+		f.handled()
+		f.rebuild(set)
+		f.becomes(set, 2, projection.Following)
+		stop()
+		f.accept(30, "Paris")
+		receipts(t, f, 30)
+		f.read(set, model)
+		closed(t, f, 60)
+		f.handled()
+	})
+	t.Run("its last offsets were not committed", func(t *testing.T) {
+		f := newFixture(t)
+		set, model := f.set()
+		f.accept(30, "London")
+		receipts(t, f, 30)
+		client := kadm.NewClient(kafkatest.NewClient(t, f.brokers))
+		if _, err := client.DeleteGroup(t.Context(), group); err != nil {
+			t.Fatal(err)
+		}
+		f.start(set.Run)
+		f.becomes(set, 2, projection.Waiting)
+		f.rebuild(set)
+		f.becomes(set, 2, projection.Following)
+		f.read(set, model)
+		closed(t, f, 30)
+		f.handled()
+	})
 }
