@@ -206,8 +206,7 @@ func TestReceiptsOfAnEarlierReleaseLeaveNoGap(t *testing.T) {
 		f.accept(30, "Paris")
 		receipts(t, f, 30)
 		f.read(set, model)
-		closed(t, f, 60)
-		f.handled()
+		closed(t, f, 60) // the reader stores no position of a partition that had none and gets no record
 	})
 	t.Run("its last offsets were not committed", func(t *testing.T) {
 		f := newFixture(t)

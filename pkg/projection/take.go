@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -90,13 +91,7 @@ func (s *source) waits(bound positions) (at partition, ok bool) {
 }
 
 func (s *source) sorted() []partition {
-	return slices.SortedFunc(func(yield func(partition) bool) {
-		for at := range s.ahead {
-			if !yield(at) {
-				return
-			}
-		}
-	}, func(a, b partition) int {
+	return slices.SortedFunc(maps.Keys(s.ahead), func(a, b partition) int {
 		return cmp.Or(slices.Compare(a.topic[:], b.topic[:]), cmp.Compare(a.number, b.number))
 	})
 }
