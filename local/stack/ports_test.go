@@ -99,9 +99,9 @@ func TestARunningProcessKeepsItsPort(t *testing.T) {
 	}
 }
 
-// TestDrawnPortsAreNobodyElses: stacks that draw concurrently, and long before they listen, get
+// TestDrawnPortsAreUsedByNoOtherStack: stacks that draw concurrently, and long before they listen, get
 // different ports. The ports of a wiped stack can be drawn again.
-func TestDrawnPortsAreNobodyElses(t *testing.T) {
+func TestDrawnPortsAreUsedByNoOtherStack(t *testing.T) {
 	t.Parallel()
 	const stacks = 20
 	var mu sync.Mutex

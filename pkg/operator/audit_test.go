@@ -79,9 +79,9 @@ func TestEveryChangeIsLoggedOnceWithItsAuthor(t *testing.T) {
 	}
 }
 
-// TestNobodyActsWithoutAName also covers a name that could end a line of the log or be invisible in
+// TestNoOperatorActsWithoutAName also covers a name that could end a line of the log or be invisible in
 // it.
-func TestNobodyActsWithoutAName(t *testing.T) {
+func TestNoOperatorActsWithoutAName(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	id := f.failed("o-1")

@@ -18,10 +18,10 @@ import (
 	"eventshop.example/services/order/order"
 )
 
-// TestEverybodyAtOnce makes HTTP, the deadline worker and the consumer change one order at the same
+// TestEveryWriterAtOnce makes HTTP, the deadline worker and the consumer change one order at the same
 // time, repeatedly. None conflicts, none deadlocks, the stream has no gap, and the outbox rows are
 // in version order.
-func TestEverybodyAtOnce(t *testing.T) {
+func TestEveryWriterAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	soon := cart()

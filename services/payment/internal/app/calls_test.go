@@ -67,8 +67,8 @@ func TestNoTransactionIsOpenDuringACall(t *testing.T) {
 	}
 }
 
-// TestACompensationCallsNobody: it records what has to be done, and the worker calls the gateway.
-func TestACompensationCallsNobody(t *testing.T) {
+// TestACompensationMakesNoCall: it records what has to be done, and the worker calls the gateway.
+func TestACompensationMakesNoCall(t *testing.T) {
 	t.Parallel()
 	for reason, compensate := range compensations() {
 		t.Run(reason, func(t *testing.T) {

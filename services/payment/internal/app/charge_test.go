@@ -211,9 +211,9 @@ func TestTwoProcessesCloseAKey(t *testing.T) {
 	f.expectEmitted(id, "PaymentVoided@1")
 }
 
-// TestWhatConcernsEverybodyIsNoFaultOfTheRecord: otherwise a wrong credential or too many requests
+// TestWhatConcernsEveryRequestIsNoFaultOfTheRecord: otherwise a wrong credential or too many requests
 // would decline or drop every order.
-func TestWhatConcernsEverybodyIsNoFaultOfTheRecord(t *testing.T) {
+func TestWhatConcernsEveryRequestIsNoFaultOfTheRecord(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests} {
 		t.Run(http.StatusText(status), func(t *testing.T) {

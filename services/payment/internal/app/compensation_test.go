@@ -295,9 +295,9 @@ func TestWorkersShareTheAttempts(t *testing.T) {
 	}
 }
 
-// TestOneBadRefundKeepsNobodyWaiting: it delays neither the compensations nor the refunds of other
+// TestOneBadRefundDelaysNoOther: it delays neither the compensations nor the refunds of other
 // orders.
-func TestOneBadRefundKeepsNobodyWaiting(t *testing.T) {
+func TestOneBadRefundDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	arrived, release := make(chan struct{}), make(chan struct{})

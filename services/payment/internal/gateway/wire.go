@@ -177,15 +177,15 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte) 
 	if err != nil {
 		return reply{}, noAnswer{fmt.Errorf("read answer %d: %w", res.StatusCode, err)}
 	}
-	if concernsEverybody(res.StatusCode) {
+	if concernsEveryRequest(res.StatusCode) {
 		return reply{}, noAnswer{fmt.Errorf("the gateway answered %d", res.StatusCode)}
 	}
 	return read(res.StatusCode, raw)
 }
 
-// concernsEverybody reports whether a status says nothing about the single request. The gateway is
+// concernsEveryRequest reports whether a status says nothing about the single request. The gateway is
 // then in trouble, or it rejects the caller.
-func concernsEverybody(status int) bool {
+func concernsEveryRequest(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
 		http.StatusRequestTimeout, http.StatusTooManyRequests:
