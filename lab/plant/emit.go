@@ -29,12 +29,12 @@ func Emit(ctx context.Context, dsn string, e Emitted) error {
 	}
 	err := run(ctx, dsn, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO outbox (id, shard, aggregate_type, aggregate_id, event_type, topic, key, payload,
-				ce_specversion, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid, content_type, traceparent, tracestate)
-			VALUES ($1, 0, 'planted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+				ce_specversion, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid, content_type, traceparent, tracestate, ce_sagastyle)
+			VALUES ($1, 0, 'planted', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 			e.Envelope.ID, e.Envelope.Subject, e.Envelope.Type, e.Topic, e.Key, e.Value,
 			header[event.HeaderSpecVersion], header[event.HeaderSource], header[event.HeaderTime], e.Envelope.AggregateVersion,
 			header[event.HeaderCorrelationID], header[event.HeaderCausationID], header[event.HeaderContentType],
-			header[event.HeaderTraceParent], header[event.HeaderTraceState])
+			header[event.HeaderTraceParent], header[event.HeaderTraceState], header[event.HeaderStyle])
 		return err
 	})
 	if err != nil {

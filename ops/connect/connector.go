@@ -51,6 +51,7 @@ var headers = []struct{ column, header string }{
 	{"ce_time", event.HeaderTime},
 	{"ce_aggregateversion", event.HeaderAggregateVersion},
 	{"content_type", event.HeaderContentType},
+	{"ce_sagastyle", event.HeaderStyle},
 	{"ce_correlationid", event.HeaderCorrelationID},
 	{"ce_causationid", event.HeaderCausationID},
 	{"traceparent", event.HeaderTraceParent},
@@ -105,7 +106,9 @@ func (c Connector) Settings() map[string]string {
 		"transforms.outbox.route.by.field":                    "topic",
 		"transforms.outbox.route.topic.replacement":           "${routedByValue}",
 		"transforms.outbox.table.fields.additional.placement": strings.Join(placement, ","),
-		"transforms.outbox.table.op.invalid.behavior":         "fatal",
+		// A row from before a column was added is read from the log without it.
+		"transforms.outbox.table.fields.additional.error.on.missing": "false",
+		"transforms.outbox.table.op.invalid.behavior":                "fatal",
 		// ce_id under the router's own name.
 		"transforms.id.type":    "org.apache.kafka.connect.transforms.DropHeaders",
 		"transforms.id.headers": "id",

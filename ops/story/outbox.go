@@ -20,7 +20,7 @@ const outboxWithin = 10 * time.Second
 
 // outboxRows selects an outbox's rows of a key. Raw rows are retries and dead letters, not events.
 const outboxRows = `SELECT id::text, topic, event_type, aggregate_id, payload, ce_source, ce_time, ce_aggregateversion,
-		coalesce(ce_correlationid, ''), coalesce(ce_causationid, ''), coalesce(traceparent, ''), created_at,
+		coalesce(ce_correlationid, ''), coalesce(ce_causationid, ''), coalesce(traceparent, ''), ce_sagastyle, created_at,
 		NOT EXISTS (SELECT FROM outbox_queue q WHERE q.shard = o.shard AND q.seq = o.seq)
 	FROM outbox o WHERE key = $1 AND ce_specversion IS NOT NULL AND `
 
@@ -78,13 +78,13 @@ func rowsOf(ctx context.Context, service, dsn, key string, rows which) ([]record
 	}
 	return pgx.CollectRows(found, func(row pgx.CollectableRow) (record, error) {
 		r := record{outbox: service}
-		var id, eventType, subject, source, at, correlation, causation, trace string
+		var id, eventType, subject, source, at, correlation, causation, trace, style string
 		var version int64
-		err := row.Scan(&id, &r.topic, &eventType, &subject, &r.value, &source, &at, &version, &correlation, &causation, &trace, &r.time, &r.published)
+		err := row.Scan(&id, &r.topic, &eventType, &subject, &r.value, &source, &at, &version, &correlation, &causation, &trace, &style, &r.time, &r.published)
 		for _, h := range []struct{ name, value string }{
 			{event.HeaderID, id}, {event.HeaderType, eventType}, {event.HeaderSubject, subject},
 			{event.HeaderSource, source}, {event.HeaderTime, at}, {event.HeaderAggregateVersion, strconv.FormatInt(version, 10)},
-			{event.HeaderCorrelationID, correlation}, {event.HeaderCausationID, causation}, {event.HeaderTraceParent, trace},
+			{event.HeaderCorrelationID, correlation}, {event.HeaderCausationID, causation}, {event.HeaderTraceParent, trace}, {event.HeaderStyle, style},
 		} {
 			if h.value != "" {
 				r.headers = append(r.headers, event.Header{Key: h.name, Value: []byte(h.value)})

@@ -18,8 +18,10 @@ import (
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/event/sample"
 	"eventshop.example/pkg/kafkatest"
+	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/schema"
 )
 
@@ -231,6 +233,56 @@ func TestUnsubscribedEventsAreCountedAsIgnored(t *testing.T) {
 	kafkatest.Eventually(t, "the ignored one", func() bool {
 		return counter(t, reg, "consumer_records_total", "outcome", "ignored") == 1
 	})
+}
+
+// TestTheOtherStyleIsIgnored: what starts a step in one style of the saga has no effect in the other,
+// and is counted as such. A subscription that names no style takes the events of both. An event that
+// a handler appends has the style of its cause.
+func TestTheOtherStyleIsIgnored(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	reg := prometheus.NewRegistry()
+	styled := func(r *kgo.Record, style event.Style) *kgo.Record {
+		r.Headers = slices.DeleteFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == event.HeaderStyle })
+		if style != "" {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: event.HeaderStyle, Value: []byte(style)})
+		}
+		return r
+	}
+	undecodable := styled(f.record(collected("o-4"), 1), event.Orchestrated)
+	undecodable.Value = []byte("no event")
+	kafkatest.Produce(t, f.brokers,
+		styled(f.record(collected("o-1"), 1), event.Orchestrated),
+		undecodable, // whether its bytes are an event is for the readers of its style to find out
+		styled(f.record(collected("o-2"), 1), event.Choreographed),
+		styled(f.record(collected("o-3"), 1), ""), // of an earlier release
+		styled(f.record(confirmed("o-1"), 2), event.Orchestrated),
+	)
+	causes := make(chan outbox.Cause, 3)
+	f.run(consumer.Config{Registerer: reg, Subscriptions: []consumer.Subscription{
+		on(func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelCollected]) error {
+			return effect(ctx, tx, e.Data.ParcelID, "collected "+string(e.Cause().Style))
+		}).Of(event.Choreographed),
+		on(func(ctx context.Context, tx pgx.Tx, e consumer.Event[sample.ParcelLabelled]) error {
+			causes <- e.Cause()
+			return effect(ctx, tx, e.Data.ParcelID, "labelled "+string(e.Cause().Style))
+		}),
+	}})
+	want := []string{"o-1 labelled orchestrated", "o-2 collected choreographed", "o-3 collected choreographed"}
+	got := f.awaitEffects(len(want))
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	if c := <-causes; c.Style != event.Orchestrated {
+		t.Errorf("what follows has the style %q", c.Style)
+	}
+	kafkatest.Eventually(t, "the ignored ones", func() bool {
+		return counter(t, reg, "consumer_records_total", "outcome", "other_style") == 2
+	})
+	if n := f.deadLetters(); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
 }
 
 func TestOffsetsFollowTheDatabase(t *testing.T) {

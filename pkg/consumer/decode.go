@@ -24,7 +24,7 @@ type kind int
 const (
 	undecoded  kind = iota // not decoded yet, or waiting for the registry
 	subscribed             // an event with a line in the subscription table
-	foreign                // an event without one, or the end of a Kafka transaction
+	foreign                // an event without one, one of the other style, or the end of a Kafka transaction
 	poison                 // a record that is no event of this group and can never be handled
 )
 
@@ -35,6 +35,7 @@ const (
 	handled    outcome = "handled"     // its handler's effect is in the database
 	duplicate  outcome = "duplicate"   // the inbox had its id: no effect this time
 	ignored    outcome = "ignored"     // not in the subscription table
+	otherStyle outcome = "other_style" // ignored, because its saga has the other style: see Subscription.Of
 	retrying   outcome = "retrying"    // failed: its retry record is written and its key is parked
 	parked     outcome = "parked"      // waits behind a record of its key that failed
 	deadLetter outcome = "dead_letter" // given up
@@ -70,6 +71,14 @@ type item struct {
 
 	step      step                  // of the present transaction
 	committed func(context.Context) // what its latest try left to do after the commit; nil: nothing
+}
+
+// ignored returns how a foreign record is counted.
+func (it *item) ignored() outcome {
+	if it.sub.style != "" {
+		return otherStyle
+	}
+	return ignored
 }
 
 // awaits reports whether the record cannot be handled yet: it is not known whether a call is due for it, or
@@ -113,6 +122,10 @@ func (c *Consumer) decode(ctx context.Context, it *item) error {
 	it.sub = sub
 	if sub.Type.Topic != r.Topic {
 		it.condemn(poisonID(r), errs.New(errs.Hopeless, "a %s belongs on topic %s", env.Type, sub.Type.Topic))
+		return nil
+	}
+	if sub.style != "" && sub.style != env.Style {
+		it.kind = foreign
 		return nil
 	}
 	data, err := c.cfg.Decode(ctx, sub.Type, r.Value)

@@ -34,8 +34,8 @@
 //     order need (id, type, subject, version) decides. Wrong tracing, correlation, time or source
 //     is counted and replaced ([event.ReadEnvelope]). A record with a wrong identity parks its key
 //     if its bytes are an event of that key.
-//   - An event that the subscription table does not list is counted as ignored. It is never dropped
-//     without a trace.
+//   - An event that the subscription table does not list is counted as ignored, and one whose saga has
+//     the other style ([Subscription.Of]) as of the other style. None is dropped without a trace.
 //
 // # What it does not guarantee
 //

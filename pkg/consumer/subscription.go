@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -23,7 +24,7 @@ type Event[T event.Event] struct {
 	span string // traceparent of this attempt, a child of the envelope's
 }
 
-// Cause returns what the events that a handler appends carry on. They inherit the correlation id,
+// Cause returns what the events that a handler appends carry on. They inherit the saga's style and the correlation id,
 // their causation id is this event's id, and the trace continues. Their parent in the trace is the
 // attempt that handles this event, not the event's own parent, because the event causes them and
 // they are not its siblings. For an event that no consumer has read, each call of Cause creates an
@@ -34,6 +35,7 @@ func (e Event[T]) Cause() outbox.Cause {
 		span = telemetry.ChildTraceParent(e.TraceParent)
 	}
 	return outbox.Cause{
+		Style:         cmp.Or(e.Style, event.Choreographed),
 		CorrelationID: e.CorrelationID,
 		CausationID:   e.ID.String(),
 		TraceParent:   span,
@@ -50,6 +52,7 @@ type Subscription struct {
 	// Retry applies to records of this type that fail. Zero fields take the values of [Config].
 	Retry Retry
 
+	style  event.Style // of the events that it is to; "": of both
 	typeIn func(event.Catalogue) event.Type
 	emits  []event.Type                                                              // what the handler may append: see Emits
 	look   func(ctx context.Context, q postgres.Querier, keys []string) (any, error) // the states that calls see; nil with On
@@ -64,6 +67,16 @@ func (s Subscription) WithRetry(r Retry) Subscription {
 	s.Retry = r
 	return s
 }
+
+// Of returns the subscription to events whose saga has the style. The consumer ignores events of the
+// other style, and counts them as such: there, something else starts the step.
+func (s Subscription) Of(style event.Style) Subscription {
+	s.style = style
+	return s
+}
+
+// Style returns the style given to [Subscription.Of], or "" when the subscription is to events of both.
+func (s Subscription) Style() event.Style { return s.style }
 
 // received is an event before its Go type is known.
 type received struct {

@@ -207,7 +207,7 @@ func (t *transaction) prepare(ctx context.Context, it *item) error {
 		it.outcome = skipped
 		return t.store.Skipped(ctx, t.tx, it.place())
 	case it.kind == foreign:
-		it.outcome = ignored
+		it.outcome = it.ignored()
 		return nil
 	case !it.fresh:
 		it.outcome = duplicate

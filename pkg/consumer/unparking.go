@@ -81,7 +81,7 @@ func (l *unparking) handle(ctx context.Context, it *item) (failure, err error) {
 func (l *unparking) settle(it *item) (failure error, settled bool) {
 	switch {
 	case it.kind == foreign: // its subscription was removed
-		it.outcome = ignored
+		it.outcome = it.ignored()
 		return nil, true
 	case it.cause != nil: // still undecodable, or its call failed
 		return it.cause, true

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -8,11 +9,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"eventshop.example/pkg/errs"
 )
 
 // Names of the Kafka headers of an event. Those with the prefix "ce_" are attributes of CloudEvents
-// 1.0 in the binary mode of its Kafka protocol binding. aggregateversion, correlationid and
-// causationid are extension attributes. traceparent and tracestate are those of W3C Trace Context.
+// 1.0 in the binary mode of its Kafka protocol binding. aggregateversion, sagastyle, correlationid
+// and causationid are extension attributes. traceparent and tracestate are those of W3C Trace Context.
 const (
 	HeaderSpecVersion      = "ce_specversion"
 	HeaderID               = "ce_id"
@@ -21,6 +24,7 @@ const (
 	HeaderSubject          = "ce_subject"
 	HeaderTime             = "ce_time"
 	HeaderAggregateVersion = "ce_aggregateversion"
+	HeaderStyle            = "ce_sagastyle"
 	HeaderCorrelationID    = "ce_correlationid"
 	HeaderCausationID      = "ce_causationid"
 	HeaderContentType      = "content-type"
@@ -41,6 +45,26 @@ const (
 	// (tracestate may have 512). Longer ones only fill logs and columns.
 	maxAttribute = 4096
 )
+
+// Style is how the saga that an event belongs to is coordinated. Everything that an event causes has
+// the event's style.
+type Style string
+
+// The styles. An event of an earlier release has no header for it and is Choreographed.
+const (
+	Choreographed Style = "choreographed" // the services react to each other's events
+	Orchestrated  Style = "orchestrated"  // a coordinator reacts to the events and sends commands
+)
+
+// ParseStyle returns the style of a name. An empty name is that of an event of an earlier release.
+// The error is of kind errs.Invalid.
+func ParseStyle(name string) (Style, error) {
+	switch s := cmp.Or(Style(name), Choreographed); s {
+	case Choreographed, Orchestrated:
+		return s, nil
+	}
+	return "", errs.New(errs.Invalid, "%q is no style of a saga: it is %q or %q", name, Choreographed, Orchestrated)
+}
 
 // Header is one Kafka record header.
 type Header struct {
@@ -95,6 +119,9 @@ type Envelope struct {
 	AggregateVersion int64
 	// Time is when the event was recorded. UTC, microseconds.
 	Time time.Time
+	// Style is that of the event's saga. It is identity and not advice: it decides whether a
+	// participant acts on the event. The zero value is written as [Choreographed].
+	Style Style
 	// CorrelationID is the same for all events that follow from one request. May be empty.
 	CorrelationID string
 	// CausationID is the ID of the event that caused this one, or the event's own ID when a request
@@ -120,6 +147,7 @@ func (e Envelope) Headers() []Header {
 		{HeaderTime, []byte(e.Time.UTC().Format(timeLayout))},
 		{HeaderAggregateVersion, strconv.AppendInt(nil, e.AggregateVersion, 10)},
 		{HeaderContentType, []byte(e.ContentType)},
+		{HeaderStyle, []byte(cmp.Or(e.Style, Choreographed))},
 	}
 	for _, optional := range []struct{ key, value string }{
 		{HeaderCorrelationID, e.CorrelationID},

@@ -26,7 +26,7 @@ func ParseEnvelope(headers []Header) (Envelope, error) {
 
 // ReadEnvelope reads the envelope of a record as a consumer does: what identity and order need
 // decides, and everything else is advisory. Required are ce_id, ce_type, ce_subject and
-// ce_aggregateversion, each well-formed and of one value. Any other attribute that is missing,
+// ce_aggregateversion, each well-formed and of one value. ce_sagastyle may be missing, but not wrong. Any other attribute that is missing,
 // malformed, too long or given twice with different values is replaced: ce_time by the record's own
 // time, given in recorded; content-type by [ContentTypeAvro]; the others by nothing. An attribute
 // given twice with one value has that value.
@@ -89,7 +89,7 @@ type reading struct {
 func (r *reading) fault(name string, err error) {
 	r.repeated(name, err)
 	switch name {
-	case HeaderID, HeaderType, HeaderSubject, HeaderAggregateVersion:
+	case HeaderID, HeaderType, HeaderSubject, HeaderAggregateVersion, HeaderStyle:
 		r.identity = cmp.Or(r.identity, err)
 	}
 }
@@ -151,6 +151,14 @@ func read(headers []Header) *reading {
 			r.envelope.AggregateVersion = version
 		}
 	}
+	style, given := attributes[HeaderStyle]
+	if parsed, err := ParseStyle(style); err != nil || given && style == "" {
+		if !r.wrong[HeaderStyle] {
+			r.fault(HeaderStyle, errs.New(errs.Hopeless, "header %s is %q, not the name of a style", HeaderStyle, style))
+		}
+	} else {
+		r.envelope.Style = parsed
+	}
 	if r.wrong[HeaderTraceParent] && r.envelope.TraceParent == "" {
 		r.envelope.TraceState = "" // it means nothing without its parent
 	}
@@ -160,11 +168,11 @@ func read(headers []Header) *reading {
 // collect selects the envelope's headers from all headers of a record. It leaves out headers that
 // cannot be used.
 func (r *reading) collect(headers []Header) map[string]string {
-	attributes := make(map[string]string, 12)
+	attributes := make(map[string]string, 13)
 	for _, h := range headers {
 		switch h.Key {
 		case HeaderSpecVersion, HeaderID, HeaderSource, HeaderType, HeaderSubject, HeaderTime,
-			HeaderAggregateVersion, HeaderCorrelationID, HeaderCausationID, HeaderContentType,
+			HeaderAggregateVersion, HeaderStyle, HeaderCorrelationID, HeaderCausationID, HeaderContentType,
 			HeaderTraceParent, HeaderTraceState:
 		default:
 			continue

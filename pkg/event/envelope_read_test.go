@@ -79,6 +79,7 @@ func TestIdentityCondemns(t *testing.T) {
 		{event.HeaderType, "a\nb"}, {event.HeaderType, strings.Repeat("t", 5000)},
 		{event.HeaderSubject, ""}, {event.HeaderSubject, "\xff"},
 		{event.HeaderAggregateVersion, "0"}, {event.HeaderAggregateVersion, "9223372036854775808"},
+		{event.HeaderStyle, "danced"}, {event.HeaderStyle, ""}, {event.HeaderStyle, strings.Repeat("s", 5000)},
 	} {
 		env, _, err := event.ReadEnvelope(with(envelope().Headers(), c.header, c.value), recorded)
 		wantHopeless(t, err, c.header)

@@ -22,6 +22,7 @@ func envelope() event.Envelope {
 		Subject:          "o-1",
 		AggregateVersion: 3,
 		Time:             time.Date(2024, 2, 29, 23, 59, 59, 123456000, time.UTC),
+		Style:            event.Orchestrated,
 		CorrelationID:    "c-1",
 		CausationID:      "01890a5d-ac96-774b-bcce-b302099a8056",
 		ContentType:      event.ContentTypeAvro,
@@ -44,6 +45,7 @@ func TestEnvelopeHeaders(t *testing.T) {
 		"ce_subject":          "o-1",
 		"ce_time":             "2024-02-29T23:59:59.123456Z",
 		"ce_aggregateversion": "3",
+		"ce_sagastyle":        "orchestrated",
 		"ce_correlationid":    "c-1",
 		"ce_causationid":      "01890a5d-ac96-774b-bcce-b302099a8056",
 		"content-type":        "application/avro",
@@ -71,6 +73,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 			Subject:          text.Draw(t, "subject"),
 			AggregateVersion: rapid.Int64Min(1).Draw(t, "version"),
 			Time:             time.UnixMicro(rapid.Int64Range(0, 253402300799999999).Draw(t, "time")).UTC(),
+			Style:            rapid.SampledFrom([]event.Style{event.Choreographed, event.Orchestrated}).Draw(t, "style"),
 			CorrelationID:    optional.Draw(t, "correlation"),
 			CausationID:      optional.Draw(t, "causation"),
 			ContentType:      event.ContentTypeAvro,
@@ -103,7 +106,7 @@ func TestTimeOfAnotherZoneIsReadAsUTCMicroseconds(t *testing.T) {
 func TestMissingHeaders(t *testing.T) {
 	t.Parallel()
 	optional := []string{
-		event.HeaderCorrelationID, event.HeaderCausationID, event.HeaderTraceParent, event.HeaderTraceState,
+		event.HeaderStyle, event.HeaderCorrelationID, event.HeaderCausationID, event.HeaderTraceParent, event.HeaderTraceState,
 	}
 	for _, h := range envelope().Headers() {
 		_, err := event.ParseEnvelope(without(envelope().Headers(), h.Key))
@@ -138,6 +141,9 @@ func TestBadHeaders(t *testing.T) {
 		{"NUL", event.HeaderSubject, "o\x00"},
 		{"line break", event.HeaderSource, "a\nb"},
 		{"invalid UTF-8", event.HeaderCorrelationID, "\xff"},
+		{"style is unknown", event.HeaderStyle, "danced"},
+		{"style is empty", event.HeaderStyle, ""},
+		{"style is in upper case", event.HeaderStyle, "Orchestrated"},
 		{"too long", event.HeaderTraceState, strings.Repeat("x", 5000)},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
@@ -145,6 +151,23 @@ func TestBadHeaders(t *testing.T) {
 			_, err := event.ParseEnvelope(with(envelope().Headers(), bad.key, bad.value))
 			wantHopeless(t, err, bad.key)
 		})
+	}
+}
+
+// TestEventsOfBeforeAreChoreographed: an earlier release wrote no style, and every saga was
+// choreographed.
+func TestEventsOfBeforeAreChoreographed(t *testing.T) {
+	t.Parallel()
+	headers := without(envelope().Headers(), event.HeaderStyle)
+	parsed, err := event.ParseEnvelope(headers)
+	read, replaced, err2 := event.ReadEnvelope(headers, time.Now())
+	if err != nil || err2 != nil || parsed.Style != event.Choreographed || read.Style != event.Choreographed || replaced != nil {
+		t.Errorf("parsed %q, %v; read %q, replaced %v, %v", parsed.Style, err, read.Style, replaced, err2)
+	}
+	for _, h := range (event.Envelope{}).Headers() {
+		if h.Key == event.HeaderStyle && string(h.Value) != "choreographed" {
+			t.Errorf("the zero style is written as %q", h.Value)
+		}
 	}
 }
 

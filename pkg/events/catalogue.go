@@ -11,6 +11,13 @@ func Catalogue() event.Catalogue {
 	notifications := event.Family{Topic: TopicOrderNotifications, AggregateType: "Order", Namespace: "eventshop.order.v1"}
 	snapshots := event.Family{Topic: TopicOrderSnapshots, AggregateType: "Order", Namespace: "eventshop.order.v1"}
 
+	// Commands of the orchestrated saga carry the version of the saga and have the namespace of the
+	// service that they are for.
+	orderCommands := event.Family{Topic: TopicOrderCommands, AggregateType: "Saga", Namespace: "eventshop.order.v1"}
+	paymentCommands := event.Family{Topic: TopicPaymentCommands, AggregateType: "Saga", Namespace: "eventshop.payment.v1"}
+	inventoryCommands := event.Family{Topic: TopicInventoryCommands, AggregateType: "Saga", Namespace: "eventshop.inventory.v1"}
+	shippingCommands := event.Family{Topic: TopicShippingCommands, AggregateType: "Saga", Namespace: "eventshop.shipping.v1"}
+
 	return event.NewCatalogue(
 		event.Describe[OrderCreated](order),
 		event.Describe[OrderConfirmed](order),
@@ -18,16 +25,19 @@ func Catalogue() event.Catalogue {
 		event.Describe[OrderCancelled](order),
 		event.Describe[OrderShipped](order),
 		event.Describe[OrderDelivered](order),
+		event.Describe[OrderCommandAnswered](order),
 
 		event.Describe[PaymentCompleted](payment),
 		event.Describe[PaymentFailed](payment),
 		event.Describe[PaymentRefunded](payment),
 		event.Describe[PaymentVoided](payment),
 		event.Describe[PaymentRefundFailed](payment),
+		event.Describe[PaymentCommandAnswered](payment),
 
 		event.Describe[InventoryReserved](inventory),
 		event.Describe[InventoryReservationFailed](inventory),
 		event.Describe[InventoryReleased](inventory),
+		event.Describe[InventoryCommandAnswered](inventory),
 
 		event.Describe[ShipmentScheduled](shipping),
 		event.Describe[ShipmentFailed](shipping),
@@ -35,9 +45,19 @@ func Catalogue() event.Catalogue {
 		event.Describe[ShipmentDelivered](shipping),
 		event.Describe[ShipmentCancelled](shipping),
 		event.Describe[ShipmentCancellationRejected](shipping),
+		event.Describe[ShipmentCommandAnswered](shipping),
 
 		event.Describe[OrderPlaced](notifications),
 		event.Describe[OrderSnapshot](snapshots),
+
+		event.Describe[ConfirmOrder](orderCommands),
+		event.Describe[CancelOrder](orderCommands),
+		event.Describe[ChargePayment](paymentCommands),
+		event.Describe[RefundPayment](paymentCommands),
+		event.Describe[ReserveInventory](inventoryCommands),
+		event.Describe[ReleaseInventory](inventoryCommands),
+		event.Describe[ScheduleShipment](shippingCommands),
+		event.Describe[CancelShipment](shippingCommands),
 	)
 }
 

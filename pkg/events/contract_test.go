@@ -21,16 +21,21 @@ func TestWhereEventsGo(t *testing.T) {
 		got[key] = append(got[key], typ.Name)
 	}
 	want := map[string][]string{
-		"order.events of Order": {"OrderCreated", "OrderConfirmed", "OrderCancellationRequested", "OrderCancelled", "OrderShipped", "OrderDelivered"},
+		"order.events of Order": {"OrderCreated", "OrderConfirmed", "OrderCancellationRequested", "OrderCancelled", "OrderShipped", "OrderDelivered", "OrderCommandAnswered"},
 		"payment.events of Payment": {
-			"PaymentCompleted", "PaymentFailed", "PaymentRefunded", "PaymentVoided", "PaymentRefundFailed",
+			"PaymentCompleted", "PaymentFailed", "PaymentRefunded", "PaymentVoided", "PaymentRefundFailed", "PaymentCommandAnswered",
 		},
-		"inventory.events of Reservation": {"InventoryReserved", "InventoryReservationFailed", "InventoryReleased"},
+		"inventory.events of Reservation": {"InventoryReserved", "InventoryReservationFailed", "InventoryReleased", "InventoryCommandAnswered"},
 		"shipping.events of Shipment": {
 			"ShipmentScheduled", "ShipmentFailed", "ShipmentDispatched", "ShipmentDelivered", "ShipmentCancelled", "ShipmentCancellationRejected",
+			"ShipmentCommandAnswered",
 		},
 		"order.notifications of Order": {"OrderPlaced"},
 		"order.snapshots of Order":     {"OrderSnapshot"},
+		"order.commands of Saga":       {"ConfirmOrder", "CancelOrder"},
+		"payment.commands of Saga":     {"ChargePayment", "RefundPayment"},
+		"inventory.commands of Saga":   {"ReserveInventory", "ReleaseInventory"},
+		"shipping.commands of Saga":    {"ScheduleShipment", "CancelShipment"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -51,6 +56,7 @@ func TestHowLongTopicsKeepRecords(t *testing.T) {
 	want := map[string]map[string]string{
 		"order.events": forever, "payment.events": forever, "inventory.events": forever, "shipping.events": forever,
 		"order.notifications": days(7), "order.snapshots": {"cleanup.policy": "compact"},
+		"order.commands": days(30), "payment.commands": days(30), "inventory.commands": days(30), "shipping.commands": days(30),
 		"t.g.dlq": days(30), "t.g.retry": days(14),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -6,6 +6,31 @@ import (
 	"time"
 )
 
+// InventoryCommandAnswered is the answer of the inventory service to a command that led to no event of its own, so that no command stays without an answer.
+type InventoryCommandAnswered struct {
+	// Order this fact belongs to: the aggregate id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Name of the command's record, for example "ReserveInventory".
+	Command string `avro:"command"`
+	// "unchanged" when what the command asks for was there already, "refused" when it never will be.
+	Outcome string `avro:"outcome"`
+	// State of the service's aggregate, which the command left as it was. For people.
+	State string `avro:"state"`
+	// When the command was decided about. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "InventoryCommandAnswered", the value of the ce_type header.
+func (InventoryCommandAnswered) EventType() string { return "InventoryCommandAnswered" }
+
+// AvroSchema returns the schema InventoryCommandAnswered is written with.
+func (InventoryCommandAnswered) AvroSchema() string { return schemaInventoryCommandAnswered }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e InventoryCommandAnswered) AggregateKey() string { return e.OrderID }
+
+const schemaInventoryCommandAnswered = `{"name":"eventshop.inventory.v1.InventoryCommandAnswered","doc":"InventoryCommandAnswered is the answer of the inventory service to a command that led to no event of its own, so that no command stays without an answer.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"command","doc":"Name of the command's record, for example \"ReserveInventory\".","type":"string"},{"name":"outcome","doc":"\"unchanged\" when what the command asks for was there already, \"refused\" when it never will be.","type":"string"},{"name":"state","doc":"State of the service's aggregate, which the command left as it was. For people.","type":"string"},{"name":"occurredAt","doc":"When the command was decided about. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
 // ReservedItem is stock set aside for an order.
 type ReservedItem struct {
 	// Stock keeping unit set aside.
@@ -95,6 +120,100 @@ func (e InventoryReserved) AggregateKey() string { return e.OrderID }
 
 const schemaInventoryReserved = `{"name":"eventshop.inventory.v1.InventoryReserved","doc":"InventoryReserved says that the stock of every line of a paid order is set aside.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reservationId","doc":"Identifier of the reservation at the inventory service.","type":"string"},{"name":"items","doc":"Stock set aside, one entry a unit.","type":{"type":"array","items":{"name":"eventshop.inventory.v1.ReservedItem","doc":"ReservedItem is stock set aside for an order.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit set aside.","type":"string"},{"name":"quantity","doc":"Pieces set aside, at least 1.","type":"int"}]}}},{"name":"occurredAt","doc":"When the stock was set aside. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
+// ReleaseInventory tells the inventory service to release the pieces of an order, and to refuse a reservation that comes later. Answers: InventoryReleased, InventoryReservationFailed, InventoryCommandAnswered.
+type ReleaseInventory struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// What the release compensates: "payment_failed", "out_of_stock", "unknown_sku", "shipment_failed", "customer" or "deadline".
+	Reason string `avro:"reason"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "ReleaseInventory", the value of the ce_type header.
+func (ReleaseInventory) EventType() string { return "ReleaseInventory" }
+
+// AvroSchema returns the schema ReleaseInventory is written with.
+func (ReleaseInventory) AvroSchema() string { return schemaReleaseInventory }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e ReleaseInventory) AggregateKey() string { return e.OrderID }
+
+const schemaReleaseInventory = `{"name":"eventshop.inventory.v1.ReleaseInventory","doc":"ReleaseInventory tells the inventory service to release the pieces of an order, and to refuse a reservation that comes later. Answers: InventoryReleased, InventoryReservationFailed, InventoryCommandAnswered.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"reason","doc":"What the release compensates: \"payment_failed\", \"out_of_stock\", \"unknown_sku\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// ItemToReserve is one unit and how many pieces of it to set aside.
+type ItemToReserve struct {
+	// Stock keeping unit.
+	SKU string `avro:"sku"`
+	// Pieces, at least 1.
+	Quantity int32 `avro:"quantity"`
+}
+
+// ReserveInventory tells the inventory service to set all pieces of an order aside, or none. Answers: InventoryReserved, InventoryReservationFailed, InventoryCommandAnswered.
+type ReserveInventory struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// What to set aside, at least one entry, each unit at most once.
+	Items []ItemToReserve `avro:"items"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "ReserveInventory", the value of the ce_type header.
+func (ReserveInventory) EventType() string { return "ReserveInventory" }
+
+// AvroSchema returns the schema ReserveInventory is written with.
+func (ReserveInventory) AvroSchema() string { return schemaReserveInventory }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e ReserveInventory) AggregateKey() string { return e.OrderID }
+
+const schemaReserveInventory = `{"name":"eventshop.inventory.v1.ReserveInventory","doc":"ReserveInventory tells the inventory service to set all pieces of an order aside, or none. Answers: InventoryReserved, InventoryReservationFailed, InventoryCommandAnswered.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"items","doc":"What to set aside, at least one entry, each unit at most once.","type":{"type":"array","items":{"name":"eventshop.inventory.v1.ItemToReserve","doc":"ItemToReserve is one unit and how many pieces of it to set aside.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit.","type":"string"},{"name":"quantity","doc":"Pieces, at least 1.","type":"int"}]}}},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// CancelOrder tells the order service that everything is undone and no money is kept. Answers: OrderCancelled, OrderCommandAnswered.
+type CancelOrder struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Why: "payment_failed", "out_of_stock", "unknown_sku", "shipment_failed", "customer" or "deadline".
+	Reason string `avro:"reason"`
+	// Explanation for people, not to be parsed. Empty when there is nothing to add.
+	Detail string `avro:"detail"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "CancelOrder", the value of the ce_type header.
+func (CancelOrder) EventType() string { return "CancelOrder" }
+
+// AvroSchema returns the schema CancelOrder is written with.
+func (CancelOrder) AvroSchema() string { return schemaCancelOrder }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e CancelOrder) AggregateKey() string { return e.OrderID }
+
+const schemaCancelOrder = `{"name":"eventshop.order.v1.CancelOrder","doc":"CancelOrder tells the order service that everything is undone and no money is kept. Answers: OrderCancelled, OrderCommandAnswered.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"reason","doc":"Why: \"payment_failed\", \"out_of_stock\", \"unknown_sku\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"detail","doc":"Explanation for people, not to be parsed. Empty when there is nothing to add.","type":"string","default":""},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// ConfirmOrder tells the order service that every step before the dispatch is done. Answers: OrderConfirmed, OrderCommandAnswered.
+type ConfirmOrder struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Identifier of the parcel at the carrier.
+	TrackingID string `avro:"trackingId"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "ConfirmOrder", the value of the ce_type header.
+func (ConfirmOrder) EventType() string { return "ConfirmOrder" }
+
+// AvroSchema returns the schema ConfirmOrder is written with.
+func (ConfirmOrder) AvroSchema() string { return schemaConfirmOrder }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e ConfirmOrder) AggregateKey() string { return e.OrderID }
+
+const schemaConfirmOrder = `{"name":"eventshop.order.v1.ConfirmOrder","doc":"ConfirmOrder tells the order service that every step before the dispatch is done. Answers: OrderConfirmed, OrderCommandAnswered.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"trackingId","doc":"Identifier of the parcel at the carrier.","type":"string"},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
 // OrderCancellationRequested says that the order is to be cancelled. Shipping decides whether it still can be, because dispatch is the saga's pivot.
 type OrderCancellationRequested struct {
 	// Order this fact belongs to: the aggregate id and the Kafka key.
@@ -140,6 +259,31 @@ func (OrderCancelled) AvroSchema() string { return schemaOrderCancelled }
 func (e OrderCancelled) AggregateKey() string { return e.OrderID }
 
 const schemaOrderCancelled = `{"name":"eventshop.order.v1.OrderCancelled","doc":"OrderCancelled says that the order ended without a delivery and that no money is kept for it. Terminal.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"Why: \"payment_failed\", \"out_of_stock\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"detail","doc":"Explanation for people, not to be parsed. Empty when there is nothing to add.","type":"string","default":""},{"name":"occurredAt","doc":"When the order was cancelled. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// OrderCommandAnswered is the answer of the order service to a command that led to no event of its own, so that no command stays without an answer.
+type OrderCommandAnswered struct {
+	// Order this fact belongs to: the aggregate id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Name of the command's record, for example "ConfirmOrder".
+	Command string `avro:"command"`
+	// "unchanged" when what the command asks for was there already, "refused" when it never will be.
+	Outcome string `avro:"outcome"`
+	// State of the service's aggregate, which the command left as it was. For people.
+	State string `avro:"state"`
+	// When the command was decided about. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "OrderCommandAnswered", the value of the ce_type header.
+func (OrderCommandAnswered) EventType() string { return "OrderCommandAnswered" }
+
+// AvroSchema returns the schema OrderCommandAnswered is written with.
+func (OrderCommandAnswered) AvroSchema() string { return schemaOrderCommandAnswered }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e OrderCommandAnswered) AggregateKey() string { return e.OrderID }
+
+const schemaOrderCommandAnswered = `{"name":"eventshop.order.v1.OrderCommandAnswered","doc":"OrderCommandAnswered is the answer of the order service to a command that led to no event of its own, so that no command stays without an answer.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"command","doc":"Name of the command's record, for example \"ConfirmOrder\".","type":"string"},{"name":"outcome","doc":"\"unchanged\" when what the command asks for was there already, \"refused\" when it never will be.","type":"string"},{"name":"state","doc":"State of the service's aggregate, which the command left as it was. For people.","type":"string"},{"name":"occurredAt","doc":"When the command was decided about. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
 // OrderConfirmed says that the order is paid, its stock is reserved and its shipment is scheduled.
 type OrderConfirmed struct {
@@ -210,6 +354,8 @@ type OrderCreated struct {
 	Currency string `avro:"currency"`
 	// Saga deadline: an order that is not confirmed by then is cancelled. UTC, microseconds since the Unix epoch.
 	ConfirmBy time.Time `avro:"confirmBy"`
+	// How the order's saga is coordinated: "choreographed" or "orchestrated". It never changes. The header ce_sagastyle says the same.
+	SagaStyle string `avro:"sagaStyle"`
 	// When the order was accepted. UTC, microseconds since the Unix epoch.
 	OccurredAt time.Time `avro:"occurredAt"`
 }
@@ -223,7 +369,7 @@ func (OrderCreated) AvroSchema() string { return schemaOrderCreated }
 // AggregateKey returns orderId, the record's Kafka key.
 func (e OrderCreated) AggregateKey() string { return e.OrderID }
 
-const schemaOrderCreated = `{"name":"eventshop.order.v1.OrderCreated","doc":"OrderCreated says that a customer placed an order. It carries the whole order (event-carried state transfer), so that no consumer has to ask the order service back. It starts the saga.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"customer","doc":"Customer who placed the order.","type":{"name":"eventshop.order.v1.Customer","doc":"Customer is who placed the order, as known when it was placed.","type":"record","fields":[{"name":"id","doc":"Identifier of the customer.","type":"string"},{"name":"name","doc":"Full name.","type":"string"},{"name":"email","doc":"Address for messages about the order.","type":"string"}]}},{"name":"shippingAddress","doc":"Where the parcel goes.","type":{"name":"eventshop.order.v1.Address","doc":"Address is where a parcel is sent to.","type":"record","fields":[{"name":"street","doc":"Street and house number.","type":"string"},{"name":"city","doc":"City or locality.","type":"string"},{"name":"postalCode","doc":"Postal code as written in the country.","type":"string"},{"name":"country","doc":"ISO 3166-1 alpha-2 code, for example DE.","type":"string"}]}},{"name":"items","doc":"Lines of the order, at least one, each unit at most once.","type":{"type":"array","items":{"name":"eventshop.order.v1.OrderItem","doc":"OrderItem is one line of an order.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit ordered.","type":"string"},{"name":"quantity","doc":"Pieces ordered, at least 1.","type":"int"},{"name":"unitPrice","doc":"Price of one piece in minor units of the order's currency.","type":"long"}]}}},{"name":"totalAmount","doc":"Sum of quantity times unit price over all lines, in minor units of the currency.","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of every amount of the order, for example EUR.","type":"string"},{"name":"confirmBy","doc":"Saga deadline: an order that is not confirmed by then is cancelled. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"occurredAt","doc":"When the order was accepted. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+const schemaOrderCreated = `{"name":"eventshop.order.v1.OrderCreated","doc":"OrderCreated says that a customer placed an order. It carries the whole order (event-carried state transfer), so that no consumer has to ask the order service back. It starts the saga.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"customer","doc":"Customer who placed the order.","type":{"name":"eventshop.order.v1.Customer","doc":"Customer is who placed the order, as known when it was placed.","type":"record","fields":[{"name":"id","doc":"Identifier of the customer.","type":"string"},{"name":"name","doc":"Full name.","type":"string"},{"name":"email","doc":"Address for messages about the order.","type":"string"}]}},{"name":"shippingAddress","doc":"Where the parcel goes.","type":{"name":"eventshop.order.v1.Address","doc":"Address is where a parcel is sent to.","type":"record","fields":[{"name":"street","doc":"Street and house number.","type":"string"},{"name":"city","doc":"City or locality.","type":"string"},{"name":"postalCode","doc":"Postal code as written in the country.","type":"string"},{"name":"country","doc":"ISO 3166-1 alpha-2 code, for example DE.","type":"string"}]}},{"name":"items","doc":"Lines of the order, at least one, each unit at most once.","type":{"type":"array","items":{"name":"eventshop.order.v1.OrderItem","doc":"OrderItem is one line of an order.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit ordered.","type":"string"},{"name":"quantity","doc":"Pieces ordered, at least 1.","type":"int"},{"name":"unitPrice","doc":"Price of one piece in minor units of the order's currency.","type":"long"}]}}},{"name":"totalAmount","doc":"Sum of quantity times unit price over all lines, in minor units of the currency.","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of every amount of the order, for example EUR.","type":"string"},{"name":"confirmBy","doc":"Saga deadline: an order that is not confirmed by then is cancelled. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"sagaStyle","doc":"How the order's saga is coordinated: \"choreographed\" or \"orchestrated\". It never changes. The header ce_sagastyle says the same.","type":"string","default":"choreographed"},{"name":"occurredAt","doc":"When the order was accepted. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
 // OrderDelivered says that the parcel reached the customer. Terminal.
 type OrderDelivered struct {
@@ -312,6 +458,56 @@ func (OrderSnapshot) AvroSchema() string { return schemaOrderSnapshot }
 func (e OrderSnapshot) AggregateKey() string { return e.OrderID }
 
 const schemaOrderSnapshot = `{"name":"eventshop.order.v1.OrderSnapshot","doc":"OrderSnapshot is the latest state of one order for the compacted topic: the newest record of a key replaces all before it.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"version","doc":"Version of the order's event stream this state is as of, counted from 1.","type":"long"},{"name":"status","doc":"PENDING, CONFIRMED, SHIPPED, DELIVERED, CANCELLING or CANCELLED.","type":"string"},{"name":"customerId","doc":"Identifier of the customer who placed the order.","type":"string"},{"name":"totalAmount","doc":"Total of the order in minor units of the currency.","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the total, for example EUR.","type":"string"},{"name":"occurredAt","doc":"When the order reached this state. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// ChargePayment tells the payment service to take the money for an order. Answers: PaymentCompleted, PaymentFailed, PaymentCommandAnswered.
+type ChargePayment struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Identifier of the customer who pays.
+	CustomerID string `avro:"customerId"`
+	// Amount to take. Minor units of the currency (cents for EUR, yen for JPY).
+	Amount int64 `avro:"amount"`
+	// ISO 4217 alphabetic code of the amount, for example EUR.
+	Currency string `avro:"currency"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "ChargePayment", the value of the ce_type header.
+func (ChargePayment) EventType() string { return "ChargePayment" }
+
+// AvroSchema returns the schema ChargePayment is written with.
+func (ChargePayment) AvroSchema() string { return schemaChargePayment }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e ChargePayment) AggregateKey() string { return e.OrderID }
+
+const schemaChargePayment = `{"name":"eventshop.payment.v1.ChargePayment","doc":"ChargePayment tells the payment service to take the money for an order. Answers: PaymentCompleted, PaymentFailed, PaymentCommandAnswered.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"customerId","doc":"Identifier of the customer who pays.","type":"string"},{"name":"amount","doc":"Amount to take. Minor units of the currency (cents for EUR, yen for JPY).","type":"long"},{"name":"currency","doc":"ISO 4217 alphabetic code of the amount, for example EUR.","type":"string"},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// PaymentCommandAnswered is the answer of the payment service to a command that led to no event of its own, so that no command stays without an answer.
+type PaymentCommandAnswered struct {
+	// Order this fact belongs to: the aggregate id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Name of the command's record, for example "ChargePayment".
+	Command string `avro:"command"`
+	// "unchanged" when what the command asks for was there already, "refused" when it never will be.
+	Outcome string `avro:"outcome"`
+	// State of the service's aggregate, which the command left as it was. For people.
+	State string `avro:"state"`
+	// When the command was decided about. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "PaymentCommandAnswered", the value of the ce_type header.
+func (PaymentCommandAnswered) EventType() string { return "PaymentCommandAnswered" }
+
+// AvroSchema returns the schema PaymentCommandAnswered is written with.
+func (PaymentCommandAnswered) AvroSchema() string { return schemaPaymentCommandAnswered }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e PaymentCommandAnswered) AggregateKey() string { return e.OrderID }
+
+const schemaPaymentCommandAnswered = `{"name":"eventshop.payment.v1.PaymentCommandAnswered","doc":"PaymentCommandAnswered is the answer of the payment service to a command that led to no event of its own, so that no command stays without an answer.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"command","doc":"Name of the command's record, for example \"ChargePayment\".","type":"string"},{"name":"outcome","doc":"\"unchanged\" when what the command asks for was there already, \"refused\" when it never will be.","type":"string"},{"name":"state","doc":"State of the service's aggregate, which the command left as it was. For people.","type":"string"},{"name":"occurredAt","doc":"When the command was decided about. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
 // PaymentCompleted says that the gateway captured the order's total.
 type PaymentCompleted struct {
@@ -440,6 +636,93 @@ func (e PaymentVoided) AggregateKey() string { return e.OrderID }
 
 const schemaPaymentVoided = `{"name":"eventshop.payment.v1.PaymentVoided","doc":"PaymentVoided says that the charge was stopped before any capture: no money moved and none will.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"reason","doc":"What the void compensates: \"out_of_stock\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the void became known. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
+// RefundPayment tells the payment service to see to it that no money is kept for an order: to return it, or to stop a charge whose outcome is unknown. Answers: PaymentRefunded, PaymentVoided, PaymentFailed, PaymentCommandAnswered; PaymentRefundFailed when a person has to look.
+type RefundPayment struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// What the refund compensates: "payment_failed", "out_of_stock", "unknown_sku", "shipment_failed", "customer" or "deadline".
+	Reason string `avro:"reason"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "RefundPayment", the value of the ce_type header.
+func (RefundPayment) EventType() string { return "RefundPayment" }
+
+// AvroSchema returns the schema RefundPayment is written with.
+func (RefundPayment) AvroSchema() string { return schemaRefundPayment }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e RefundPayment) AggregateKey() string { return e.OrderID }
+
+const schemaRefundPayment = `{"name":"eventshop.payment.v1.RefundPayment","doc":"RefundPayment tells the payment service to see to it that no money is kept for an order: to return it, or to stop a charge whose outcome is unknown. Answers: PaymentRefunded, PaymentVoided, PaymentFailed, PaymentCommandAnswered; PaymentRefundFailed when a person has to look.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"reason","doc":"What the refund compensates: \"payment_failed\", \"out_of_stock\", \"unknown_sku\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// CancelShipment tells the shipping service to cancel the parcel of an order, or to forbid its booking. After the dispatch it is refused. Answers: ShipmentCancelled, ShipmentFailed, ShipmentCancellationRejected, ShipmentDispatched, ShipmentCommandAnswered.
+type CancelShipment struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Why: "payment_failed", "out_of_stock", "unknown_sku", "shipment_failed", "customer" or "deadline".
+	Reason string `avro:"reason"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "CancelShipment", the value of the ce_type header.
+func (CancelShipment) EventType() string { return "CancelShipment" }
+
+// AvroSchema returns the schema CancelShipment is written with.
+func (CancelShipment) AvroSchema() string { return schemaCancelShipment }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e CancelShipment) AggregateKey() string { return e.OrderID }
+
+const schemaCancelShipment = `{"name":"eventshop.shipping.v1.CancelShipment","doc":"CancelShipment tells the shipping service to cancel the parcel of an order, or to forbid its booking. After the dispatch it is refused. Answers: ShipmentCancelled, ShipmentFailed, ShipmentCancellationRejected, ShipmentDispatched, ShipmentCommandAnswered.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"reason","doc":"Why: \"payment_failed\", \"out_of_stock\", \"unknown_sku\", \"shipment_failed\", \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// DeliveryAddress is where a parcel is sent to.
+type DeliveryAddress struct {
+	// Street and house number.
+	Street string `avro:"street"`
+	// City or locality.
+	City string `avro:"city"`
+	// Postal code as written in the country.
+	PostalCode string `avro:"postalCode"`
+	// ISO 3166-1 alpha-2 code, for example DE.
+	Country string `avro:"country"`
+}
+
+// ParcelItem is one unit and how many pieces of it to pack.
+type ParcelItem struct {
+	// Stock keeping unit.
+	SKU string `avro:"sku"`
+	// Pieces, at least 1.
+	Quantity int32 `avro:"quantity"`
+}
+
+// ScheduleShipment tells the shipping service to book the parcel of an order with the carrier. Answers: ShipmentScheduled, ShipmentFailed, ShipmentCancelled, ShipmentCommandAnswered.
+type ScheduleShipment struct {
+	// Order this command belongs to: the saga's id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Identifier of the customer who gets the parcel.
+	CustomerID string `avro:"customerId"`
+	// Where the parcel goes.
+	Address DeliveryAddress `avro:"address"`
+	// What the parcel holds, at least one entry.
+	Items []ParcelItem `avro:"items"`
+	// When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "ScheduleShipment", the value of the ce_type header.
+func (ScheduleShipment) EventType() string { return "ScheduleShipment" }
+
+// AvroSchema returns the schema ScheduleShipment is written with.
+func (ScheduleShipment) AvroSchema() string { return schemaScheduleShipment }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e ScheduleShipment) AggregateKey() string { return e.OrderID }
+
+const schemaScheduleShipment = `{"name":"eventshop.shipping.v1.ScheduleShipment","doc":"ScheduleShipment tells the shipping service to book the parcel of an order with the carrier. Answers: ShipmentScheduled, ShipmentFailed, ShipmentCancelled, ShipmentCommandAnswered.","type":"record","fields":[{"name":"orderId","doc":"Order this command belongs to: the saga's id and the Kafka key.","type":"string"},{"name":"customerId","doc":"Identifier of the customer who gets the parcel.","type":"string"},{"name":"address","doc":"Where the parcel goes.","type":{"name":"eventshop.shipping.v1.DeliveryAddress","doc":"DeliveryAddress is where a parcel is sent to.","type":"record","fields":[{"name":"street","doc":"Street and house number.","type":"string"},{"name":"city","doc":"City or locality.","type":"string"},{"name":"postalCode","doc":"Postal code as written in the country.","type":"string"},{"name":"country","doc":"ISO 3166-1 alpha-2 code, for example DE.","type":"string"}]}},{"name":"items","doc":"What the parcel holds, at least one entry.","type":{"type":"array","items":{"name":"eventshop.shipping.v1.ParcelItem","doc":"ParcelItem is one unit and how many pieces of it to pack.","type":"record","fields":[{"name":"sku","doc":"Stock keeping unit.","type":"string"},{"name":"quantity","doc":"Pieces, at least 1.","type":"int"}]}}},{"name":"occurredAt","doc":"When the orchestrator decided on the command. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
 // ShipmentCancellationRejected says that the parcel has left and the order goes on to its delivery.
 type ShipmentCancellationRejected struct {
 	// Order this fact belongs to: the aggregate id and the Kafka key.
@@ -485,6 +768,31 @@ func (ShipmentCancelled) AvroSchema() string { return schemaShipmentCancelled }
 func (e ShipmentCancelled) AggregateKey() string { return e.OrderID }
 
 const schemaShipmentCancelled = `{"name":"eventshop.shipping.v1.ShipmentCancelled","doc":"ShipmentCancelled says that no parcel will leave for the order: a scheduled shipment was called off, or it was refused before it was scheduled.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"shipmentId","doc":"Identifier of the shipment at the carrier. Empty when none had been scheduled.","type":"string","default":""},{"name":"reason","doc":"Reason of the cancellation request: \"customer\" or \"deadline\".","type":"string"},{"name":"occurredAt","doc":"When the shipment was called off. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
+
+// ShipmentCommandAnswered is the answer of the shipping service to a command that led to no event of its own, so that no command stays without an answer.
+type ShipmentCommandAnswered struct {
+	// Order this fact belongs to: the aggregate id and the Kafka key.
+	OrderID string `avro:"orderId"`
+	// Name of the command's record, for example "ScheduleShipment".
+	Command string `avro:"command"`
+	// "unchanged" when what the command asks for was there already, "refused" when it never will be.
+	Outcome string `avro:"outcome"`
+	// State of the service's aggregate, which the command left as it was. For people.
+	State string `avro:"state"`
+	// When the command was decided about. UTC, microseconds since the Unix epoch.
+	OccurredAt time.Time `avro:"occurredAt"`
+}
+
+// EventType returns "ShipmentCommandAnswered", the value of the ce_type header.
+func (ShipmentCommandAnswered) EventType() string { return "ShipmentCommandAnswered" }
+
+// AvroSchema returns the schema ShipmentCommandAnswered is written with.
+func (ShipmentCommandAnswered) AvroSchema() string { return schemaShipmentCommandAnswered }
+
+// AggregateKey returns orderId, the record's Kafka key.
+func (e ShipmentCommandAnswered) AggregateKey() string { return e.OrderID }
+
+const schemaShipmentCommandAnswered = `{"name":"eventshop.shipping.v1.ShipmentCommandAnswered","doc":"ShipmentCommandAnswered is the answer of the shipping service to a command that led to no event of its own, so that no command stays without an answer.","type":"record","fields":[{"name":"orderId","doc":"Order this fact belongs to: the aggregate id and the Kafka key.","type":"string"},{"name":"command","doc":"Name of the command's record, for example \"ScheduleShipment\".","type":"string"},{"name":"outcome","doc":"\"unchanged\" when what the command asks for was there already, \"refused\" when it never will be.","type":"string"},{"name":"state","doc":"State of the service's aggregate, which the command left as it was. For people.","type":"string"},{"name":"occurredAt","doc":"When the command was decided about. UTC, microseconds since the Unix epoch.","type":{"type":"long","logicalType":"timestamp-micros"}}]}`
 
 // ShipmentDelivered says that the parcel was handed over to the customer.
 type ShipmentDelivered struct {

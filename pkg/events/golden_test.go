@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,32 +38,43 @@ type goldenRecord struct {
 	Object json.RawMessage // what DecodeJSON returns
 }
 
-func goldenFile(typ event.Type) string {
-	return filepath.Join("testdata", "golden", typ.Name+".json")
+// goldenFile returns the file of a version of a type's schema, from 1.
+func goldenFile(typ event.Type, version int) string {
+	name := typ.Name
+	if version > 1 {
+		name += "." + strconv.Itoa(version)
+	}
+	return filepath.Join("testdata", "golden", name+".json")
 }
 
-func readGolden(t *testing.T, typ event.Type) golden {
+// readGolden returns the records of a type, one golden per version of its schema, the oldest first.
+func readGolden(t *testing.T, typ event.Type) []golden {
 	t.Helper()
-	content, err := os.ReadFile(goldenFile(typ))
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("WRITE_GOLDEN") != "" {
-		writeGolden(t, typ)
-		content, err = os.ReadFile(goldenFile(typ))
+	var all []golden
+	for len(all) == 0 || all[len(all)-1].Schema != typ.Schema {
+		file := goldenFile(typ, len(all)+1)
+		content, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) && os.Getenv("WRITE_GOLDEN") != "" {
+			writeGolden(t, typ, file)
+			content, err = os.ReadFile(file)
+		}
+		if err != nil {
+			t.Fatalf("%v: no golden file has the present schema. Run this test with WRITE_GOLDEN=1 once a type or a version is new", err)
+		}
+		var g golden
+		if err := json.Unmarshal(content, &g); err != nil {
+			t.Fatal(err)
+		}
+		if len(g.Records) < 8 {
+			t.Fatalf("%s has %d records", file, len(g.Records))
+		}
+		all = append(all, g)
 	}
-	if err != nil {
-		t.Fatalf("%v: run this test with WRITE_GOLDEN=1 once a type is new", err)
-	}
-	var g golden
-	if err := json.Unmarshal(content, &g); err != nil {
-		t.Fatal(err)
-	}
-	if len(g.Records) < 8 {
-		t.Fatalf("%s has %d records", goldenFile(typ), len(g.Records))
-	}
-	return g
+	return all
 }
 
-// writeGolden writes the file of a type that has none.
-func writeGolden(t *testing.T, typ event.Type) {
+// writeGolden writes the file of a version that has none.
+func writeGolden(t *testing.T, typ event.Type, file string) {
 	t.Helper()
 	c := newRegistry(t).codec()
 	all := eventtest.Edges(typ)
@@ -93,7 +106,7 @@ func writeGolden(t *testing.T, typ event.Type) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(goldenFile(typ), append(content, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(file, append(content, '\n'), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -106,7 +119,8 @@ func TestGoldenSchemasAreRegisteredUnchanged(t *testing.T) {
 	}
 	registered := r.schemas()
 	for _, typ := range events.Catalogue().Types() {
-		if want := readGolden(t, typ).Schema; !slices.Contains(registered, want) || typ.Schema != want {
+		versions := readGolden(t, typ)
+		if want := versions[len(versions)-1].Schema; !slices.Contains(registered, want) {
 			t.Errorf("%s is registered with another schema than before, which makes a new version:\n%s\nwant\n%s", typ.Name, typ.Schema, want)
 		}
 	}
@@ -115,46 +129,59 @@ func TestGoldenSchemasAreRegisteredUnchanged(t *testing.T) {
 func TestGoldenRecordsDecodeToEqualValues(t *testing.T) {
 	t.Parallel()
 	for _, typ := range events.Catalogue().Types() {
-		t.Run(typ.Name, func(t *testing.T) {
-			t.Parallel()
-			r := newRegistry(t)
-			c := r.codec()
-			g := readGolden(t, typ)
-			id := r.add(typ.Subject, g.Schema)
-			for _, record := range g.Records {
-				body, err := hex.DecodeString(record.Body)
-				if err != nil {
-					t.Fatal(err)
-				}
-				value := append([]byte{0, 0, 0, 0, byte(id)}, body...)
-				got, err := c.Decode(t.Context(), typ, value)
-				if err != nil {
-					t.Fatalf("%s: %v", record.Name, err)
-				}
-				want := typ.New()
-				if err := json.Unmarshal(record.Event, want); err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("%s (-want +got):\n%s", record.Name, diff)
-				}
-				object, subject, err := c.DecodeJSON(t.Context(), value)
-				var compact bytes.Buffer
-				if err := errors.Join(err, json.Compact(&compact, record.Object)); err != nil {
-					t.Fatalf("%s: %v", record.Name, err)
-				}
-				if subject != typ.Subject || !bytes.Equal(object, compact.Bytes()) {
-					t.Errorf("%s as JSON is of %s\n%s\nwant\n%s", record.Name, subject, object, compact.Bytes())
-				}
-				again, err := c.Encode(t.Context(), got)
-				if err != nil {
-					t.Fatalf("%s: %v", record.Name, err)
-				}
-				if want := singleBlocks(t, g.Schema, body); !bytes.Equal(singleBlocks(t, g.Schema, again[5:]), want) {
-					t.Errorf("%s is encoded as\n%x, which differs in more than its blocks from\n%x", record.Name, again[5:], body)
-				}
-			}
-		})
+		for i, g := range readGolden(t, typ) {
+			t.Run(fmt.Sprintf("%s version %d", typ.Name, i+1), func(t *testing.T) {
+				t.Parallel()
+				g.check(t, typ)
+			})
+		}
+	}
+}
+
+// check decodes the records of one version with the present schema, and encodes them again if the two
+// are the same.
+func (g golden) check(t *testing.T, typ event.Type) {
+	r := newRegistry(t)
+	c := r.codec()
+	id := r.add(typ.Subject, g.Schema)
+	for _, record := range g.Records {
+		body, err := hex.DecodeString(record.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := append([]byte{0, 0, 0, 0, byte(id)}, body...)
+		got, err := c.Decode(t.Context(), typ, value)
+		if err != nil {
+			t.Fatalf("%s: %v", record.Name, err)
+		}
+		want := typ.New()
+		if err := json.Unmarshal(record.Event, want); err != nil {
+			t.Fatal(err)
+		}
+		if created, ok := want.(*events.OrderCreated); ok && created.SagaStyle == "" && g.Schema != typ.Schema {
+			created.SagaStyle = "choreographed" // version 1 lacks the field
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", record.Name, diff)
+		}
+		object, subject, err := c.DecodeJSON(t.Context(), value)
+		var compact bytes.Buffer
+		if err := errors.Join(err, json.Compact(&compact, record.Object)); err != nil {
+			t.Fatalf("%s: %v", record.Name, err)
+		}
+		if subject != typ.Subject || !bytes.Equal(object, compact.Bytes()) {
+			t.Errorf("%s as JSON is of %s\n%s\nwant\n%s", record.Name, subject, object, compact.Bytes())
+		}
+		if g.Schema != typ.Schema {
+			continue
+		}
+		again, err := c.Encode(t.Context(), got)
+		if err != nil {
+			t.Fatalf("%s: %v", record.Name, err)
+		}
+		if want := singleBlocks(t, g.Schema, body); !bytes.Equal(singleBlocks(t, g.Schema, again[5:]), want) {
+			t.Errorf("%s is encoded as\n%x, which differs in more than its blocks from\n%x", record.Name, again[5:], body)
+		}
 	}
 }
 

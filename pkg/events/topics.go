@@ -14,11 +14,19 @@ const (
 	TopicShippingEvents     = "shipping.events"
 	TopicOrderNotifications = "order.notifications"
 	TopicOrderSnapshots     = "order.snapshots"
+	TopicOrderCommands      = "order.commands"
+	TopicPaymentCommands    = "payment.commands"
+	TopicInventoryCommands  = "inventory.commands"
+	TopicShippingCommands   = "shipping.commands"
 )
 
 // notificationRetention: a reader that missed a notification for a week asks the order service
 // instead.
 const notificationRetention = 7 * 24 * time.Hour
+
+// commandRetention is far beyond the longest time limit of a saga. A participant that was away for
+// longer finds its commands gone, and an operator has them sent again.
+const commandRetention = 30 * 24 * time.Hour
 
 // Topics returns the topics that the producers write to, without the retry and dead-letter topics,
 // which belong to consumer groups.
@@ -38,5 +46,9 @@ func Topics() []event.Topic {
 		event.NewTopic(TopicShippingEvents, forever),
 		event.NewTopic(TopicOrderNotifications, event.Expiring(notificationRetention)),
 		event.NewTopic(TopicOrderSnapshots, map[string]string{"cleanup.policy": "compact"}),
+		event.NewTopic(TopicOrderCommands, event.Expiring(commandRetention)),
+		event.NewTopic(TopicPaymentCommands, event.Expiring(commandRetention)),
+		event.NewTopic(TopicInventoryCommands, event.Expiring(commandRetention)),
+		event.NewTopic(TopicShippingCommands, event.Expiring(commandRetention)),
 	}
 }

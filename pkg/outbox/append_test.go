@@ -92,8 +92,9 @@ func TestAppendedEventsArriveDecodableAndInOrder(t *testing.T) {
 			t.Errorf("key %q, want the parcel id", records[i].Key)
 		}
 	}
+	cause.Style = event.Choreographed // of a cause that does not say
 	a, b := envelopes[0], envelopes[1]
-	if got := (outbox.Cause{a.CorrelationID, a.CausationID, a.TraceParent, a.TraceState}); got != cause {
+	if got := (outbox.Cause{a.Style, a.CorrelationID, a.CausationID, a.TraceParent, a.TraceState}); got != cause {
 		t.Errorf("cause %+v, want %+v", got, cause)
 	}
 	if a.Source != "/lockers/parcel" || a.Subject != "o-1" || a.AggregateVersion != 3 || b.Subject != "agg" {
@@ -103,7 +104,7 @@ func TestAppendedEventsArriveDecodableAndInOrder(t *testing.T) {
 		t.Errorf("an event without a cause starts a conversation and a trace, got %+v", b)
 	}
 	for i, r := range records {
-		if len(r.Headers) != 12 {
+		if len(r.Headers) != 13 {
 			t.Errorf("event %d has %d headers, and no outbox row may lack one: %v", i, len(r.Headers), r.Headers)
 		}
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -83,8 +84,9 @@ func New(cfg Config) *Outbox { return &Outbox{cfg: cfg, wake: make(chan struct{}
 // Cause describes what led to an event: the ids that connect the events of a saga, and the W3C
 // trace context. With an empty CorrelationID the event starts its own conversation. With an empty
 // CausationID the event is its own cause. Without a valid TraceParent the event starts a trace. An
-// event therefore always has all headers.
+// event therefore always has all headers. Without a Style the event is choreographed.
 type Cause struct {
+	Style                                               event.Style // of the saga
 	CorrelationID, CausationID, TraceParent, TraceState string
 }
 
@@ -172,6 +174,7 @@ func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
 			Subject:          e.AggregateID,
 			AggregateVersion: e.Version,
 			Time:             time.Now().UTC().Truncate(time.Microsecond),
+			Style:            cmp.Or(e.Cause.Style, event.Choreographed),
 			CorrelationID:    e.Cause.CorrelationID,
 			CausationID:      e.Cause.CausationID,
 			ContentType:      event.ContentTypeAvro,

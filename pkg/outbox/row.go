@@ -45,16 +45,16 @@ const insertRows = `
 WITH appended AS (
 	INSERT INTO outbox (id, shard, aggregate_type, aggregate_id, event_type, topic, key, payload,
 		ce_specversion, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid,
-		content_type, traceparent, tracestate, headers, published_at)
+		content_type, traceparent, tracestate, ce_sagastyle, headers, published_at)
 	SELECT id, shard, aggregate_type, aggregate_id, event_type, topic, key, payload,
 		ce_specversion, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid,
-		content_type, traceparent, tracestate, headers::jsonb, 'epoch'
+		content_type, traceparent, tracestate, ce_sagastyle, headers::jsonb, 'epoch'
 	FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[],
 		$9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[],
-		$15::text[], $16::text[], $17::text[], $18::text[]) WITH ORDINALITY
+		$15::text[], $16::text[], $17::text[], $18::text[], $19::text[]) WITH ORDINALITY
 		AS r (id, shard, aggregate_type, aggregate_id, event_type, topic, key, payload,
 		ce_specversion, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid,
-		content_type, traceparent, tracestate, headers, position)
+		content_type, traceparent, tracestate, ce_sagastyle, headers, position)
 	ORDER BY position
 	RETURNING seq, id, shard, ce_specversion IS NULL AS raw
 )
@@ -70,6 +70,7 @@ func insert(ctx context.Context, tx pgx.Tx, rows []row) error {
 	key, payload := make([][]byte, n), make([][]byte, n)
 	spec, source, at, correlation, causation := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
 	content, parent, state, extra := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+	style := make([]string, n)
 	columns := map[string][]*string{
 		event.HeaderSpecVersion: spec, event.HeaderSource: source, event.HeaderTime: at,
 		event.HeaderCorrelationID: correlation, event.HeaderCausationID: causation,
@@ -77,9 +78,9 @@ func insert(ctx context.Context, tx pgx.Tx, rows []row) error {
 	}
 	for i, r := range rows {
 		ids[i], shard[i], topic[i], key[i], payload[i] = pgtype.UUID{Bytes: r.id, Valid: true}, ShardOf(r.key), r.topic, r.key, r.payload
-		aggregateType[i] = r.aggregateType
+		aggregateType[i], style[i] = r.aggregateType, string(event.Choreographed) // a raw row's headers say it
 		if e := r.envelope; e != nil {
-			aggregateID[i], eventType[i], version[i] = e.Subject, e.Type, &e.AggregateVersion
+			aggregateID[i], eventType[i], version[i], style[i] = e.Subject, e.Type, &e.AggregateVersion, string(e.Style)
 			// The columns take their text from the headers, so that every relay that sends the
 			// columns sends the same bytes.
 			for _, header := range e.Headers() {
@@ -100,6 +101,6 @@ func insert(ctx context.Context, tx pgx.Tx, rows []row) error {
 	}
 	failed := func(err error) error { return fmt.Errorf("insert %d outbox rows: %w", n, postgres.Classify(err)) }
 	_, err := postgres.Later(tx, failed).Exec(ctx, insertRows, ids, shard, aggregateType, aggregateID, eventType, topic, key, payload,
-		spec, source, at, version, correlation, causation, content, parent, state, extra)
+		spec, source, at, version, correlation, causation, content, parent, state, style, extra)
 	return err
 }

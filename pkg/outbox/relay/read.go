@@ -33,14 +33,14 @@ const readRest = readFrom + `NOT q.captured` + readOn + `'debezium'` + readTo
 const readFrom = `
 SELECT seq, publication, id, shard, topic, key, payload, created_at, size,
 	event_type, aggregate_id, ce_source, ce_time, ce_aggregateversion, ce_correlationid, ce_causationid,
-	content_type, traceparent, tracestate, headers
+	content_type, traceparent, tracestate, ce_sagastyle, headers
 FROM (
 	SELECT r.*, sum(r.size) OVER (ORDER BY r.seq) - r.size AS before
 	FROM unnest($1::smallint[], $2::bigint[]) AS led (shard, bound) CROSS JOIN LATERAL (
 		SELECT * FROM (
 			SELECT q.seq, q.publication, o.id, o.shard, o.topic, o.key, o.payload, o.created_at,
 				o.event_type, o.aggregate_id, o.ce_source, o.ce_time, o.ce_aggregateversion, o.ce_correlationid, o.ce_causationid,
-				o.content_type, o.traceparent, o.tracestate, o.headers,
+				o.content_type, o.traceparent, o.tracestate, o.ce_sagastyle, o.headers,
 				coalesce(octet_length(o.payload), 0) + coalesce(octet_length(o.key), 0)
 					+ coalesce(pg_column_size(o.headers), 0) AS size
 			FROM outbox_queue q JOIN outbox o ON o.id = q.id

@@ -41,7 +41,7 @@ func (c *column) ScanBytes(b []byte) error {
 }
 
 // envelopeHeaders is the largest number of headers that an event's columns become.
-const envelopeHeaders = 12
+const envelopeHeaders = 13
 
 // scanRecord never fails because of a row's content. A row that cannot become a record is treated
 // like one that the broker refused, and delays only its key. Scanning was a third of the relay's
@@ -53,17 +53,17 @@ func scanRecord(row pgx.CollectableRow) (*record, error) {
 		topic, key, payload, headers                column
 		eventType, subject                          column
 		source, at, correlation, causation, content column
-		parent, state                               column
+		parent, state, style                        column
 		version                                     pgtype.Int8
 	)
 	err := row.Scan(&rec.seq, &rec.publication, &id, &rec.shard, &topic, &key, &payload, &rec.created, &rec.size,
-		&eventType, &subject, &source, &at, &version, &correlation, &causation, &content, &parent, &state, &headers)
+		&eventType, &subject, &source, &at, &version, &correlation, &causation, &content, &parent, &state, &style, &headers)
 	if err != nil {
 		return nil, err
 	}
 	rec.id = id.Bytes
 	size := len(key) + len(payload)
-	for _, c := range []column{eventType, subject, source, at, correlation, causation, content, parent, state} {
+	for _, c := range []column{eventType, subject, source, at, correlation, causation, content, parent, state, style} {
 		size += len(c)
 	}
 	own := make(copier, 0, size+len(event.SpecVersion)+len(uuid.Nil.String())+len("-9223372036854775808"))
@@ -87,6 +87,7 @@ func scanRecord(row pgx.CollectableRow) (*record, error) {
 			kgo.RecordHeader{Key: event.HeaderTime, Value: own.bytes(written)},
 			kgo.RecordHeader{Key: event.HeaderAggregateVersion, Value: own.number(version.Int64)},
 			kgo.RecordHeader{Key: event.HeaderContentType, Value: own.bytes(content)},
+			kgo.RecordHeader{Key: event.HeaderStyle, Value: own.bytes(style)},
 		)
 		add := func(name string, value column, always bool) {
 			if len(value) > 0 || always {
