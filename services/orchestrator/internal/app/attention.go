@@ -25,8 +25,8 @@ func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[
 		return fmt.Sprintf("the money was not returned (%s): repair the cause, and have the payment service try again "+
 			"with its POST /payments/%s/refund-retry; the saga goes on by itself", in.Reason, row.OrderID)
 	case command != orchestrator.NoEffect && in.Kind == orchestrator.Refused(command):
-		return fmt.Sprintf("%s was refused (%s): what it undoes may still be in force; settle it with the participant by hand, "+
-			"and then send the command again with POST /sagas/%s/retry", command, in.Detail, row.OrderID)
+		return fmt.Sprintf("%s: what it undoes may still be in force; settle it with the participant by hand, "+
+			"and then send the command again with POST /sagas/%s/retry", in.Detail, row.OrderID)
 	}
 	return fmt.Sprintf("%s came while the saga was %s, which no command of it can have led to: "+
 		"compare what the services have of the order, and settle money and goods by hand", in.Kind, row.State)
