@@ -14,6 +14,7 @@ import (
 	"eventshop.example/ops/jsonhttp"
 	"eventshop.example/ops/operators"
 	"eventshop.example/ops/verify"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 )
 
@@ -52,7 +53,7 @@ func poisonPayload(ctx context.Context, t *trial) error {
 		return err
 	}
 	began := time.Now()
-	groups := verify.Subscribers("OrderCreated")
+	groups := verify.SubscribersOf("OrderCreated", event.Choreographed)
 	for _, group := range groups {
 		if err := t.deadLetter(ctx, group, id); err != nil {
 			return err

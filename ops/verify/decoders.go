@@ -108,8 +108,11 @@ func (d *decoder) subject(ctx context.Context, id int) (string, error) {
 	}
 }
 
-// producer returns the service whose outbox a topic's events come from.
+// producer returns the service whose outbox a topic's records come from.
 func producer(topic string) string {
-	service, _, _ := strings.Cut(topic, ".")
+	service, kind, _ := strings.Cut(topic, ".")
+	if kind == "commands" {
+		return coordinator // to that service
+	}
 	return service
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"eventshop.example/pkg/event"
 )
 
 // Facts is everything that the checks read, as of one moment of rest.
@@ -33,13 +35,15 @@ type Facts struct {
 	Undecoded    []Undecoded
 	Failures               // the groups' failed records
 	Answers      []Answer  // stored answers to idempotent POST /orders
+	Sagas        []Saga    // of the orchestrator
 	Mails        []Mail    // of the notification service
 	MailsSince   time.Time // since when orders get mails
 	Mailbox      []string  // the orders of the delivered mails, one entry per mail
 	Projection   Projection
 	Rebuilt      Projection // the same read models, folded from the records that the projection has received
 
-	positioned []string // the groups that store positions
+	positioned   []string // the groups that store positions
+	orchestrator bool     // there is one: a shop of the release before has none
 }
 
 // Order is one order's stream in the order service's event store.
@@ -109,6 +113,7 @@ type Record struct {
 	ID        uuid.UUID // zero for a record that is not an event
 	Type      string
 	Version   int64
+	Style     event.Style // of its saga; zero for a record that is not an event
 	Causation string
 	Event     any  // decoded, nil if that is not possible
 	Strayed   bool // it is on another partition than its key's, where no service writes it
@@ -186,14 +191,14 @@ func (f Finding) OK() bool { return len(f.Breaches) == 0 && !f.NotChecked }
 func Check(f Facts) []Finding {
 	findings := []Finding{
 		money(f), stock(f), terminal(f), published(f), effects(f), versions(f),
-		settled(f), answers(f), streams(f), projection(f), resubmissions(f),
+		settled(f), answers(f), streams(f), projection(f), resubmissions(f), sagas(f),
 	}
 	if len(f.Undecoded) == 0 {
 		return findings
 	}
 	for i, r := range findings {
 		switch r.Invariant {
-		case "I4", "I6", "I7", "I10":
+		case "I4", "I6", "I7", "I10", "I12":
 			findings[i] = Finding{Invariant: r.Invariant, Title: r.Title, NotChecked: true,
 				Counted: fmt.Sprintf("not checked: %d events could not be decoded", len(f.Undecoded))}
 		}

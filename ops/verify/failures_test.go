@@ -231,7 +231,7 @@ func TestOrdersOnlyTheReadModelsWaitFor(t *testing.T) {
 		r := w.event(stuck, "OrderCreated")
 		r.Event = nil
 		again := w.record(r)
-		for _, group := range Subscribers("OrderCreated") {
+		for _, group := range SubscribersOf("OrderCreated", event.Choreographed) {
 			l := w.letter(group, again, "dead_lettered", "discarded")
 			l.InboxID, l.Parks = w.id(), false
 		}
@@ -365,8 +365,10 @@ func TestI7CountsEachEventOncePerGroup(t *testing.T) {
 	w.Records = []Record{created, again, later}
 	w.hear(created.ID, created.Type)
 	w.hear(later.ID, later.Type)
-	done := len(Subscribers(created.Type)) + len(Subscribers(later.Type))
-	want := fmt.Sprintf("%d done, 0 retrying, 0 dead letters, %d of types not subscribed to, 0 discarded", done, 2*len(Readers(created.Topic))-done)
+	done := len(SubscribersOf(created.Type, event.Choreographed)) + len(SubscribersOf(later.Type, event.Choreographed))
+	const styled = 2 // the orchestrator's
+	want := fmt.Sprintf("%d done, 0 retrying, 0 dead letters, %d of types not subscribed to, %d of the other style, 0 discarded",
+		done, 2*len(Readers(created.Topic))-done-styled, styled)
 	if r := settled(w.Facts); !r.OK() || r.Counted != want {
 		t.Errorf("%q, want %q; %v", r.Counted, want, r.Breaches)
 	}

@@ -108,7 +108,7 @@ func received(f Facts) map[receipt]bool {
 	for _, reader := range readers() {
 		for _, rec := range f.Records {
 			if rec.Offset < next[partitionOf{reader.group, partition{rec.Topic, rec.Partition}}] &&
-				reader.types[rec.Type] && sound(rec) && !failed[placeOf{reader.group, rec.Place()}] {
+				reader.takes(rec.Type, rec.Style) && sound(rec) && !failed[placeOf{reader.group, rec.Place()}] {
 				got[receipt{reader.group, rec.ID}] = true
 			}
 		}

@@ -54,7 +54,7 @@ func settleAndRead(ctx context.Context, src Sources, conns map[string]*pgx.Conn,
 // moves a parked key on.
 func progress(ctx context.Context, conns map[string]*pgx.Conn) (string, error) {
 	all := ""
-	for _, group := range groups() {
+	for _, group := range installed(conns) {
 		var at string
 		err := conns[group].QueryRow(ctx, `SELECT concat_ws(' ',
 			(SELECT concat_ws(' ', max(seq), count(*), (SELECT concat_ws(' ', count(*), sum(publication)) FROM outbox_queue)) FROM outbox),
@@ -79,6 +79,7 @@ func read(ctx context.Context, src Sources, conns map[string]*pgx.Conn, d *decod
 		{"payments", func() (err error) { f.Payments, err = payments(ctx, conns["payment"]); return }},
 		{"stock", func() (err error) { f.Stock, err = stockRows(ctx, conns["inventory"]); return }},
 		{"reservations", func() (err error) { f.Reservations, err = reservations(ctx, conns["inventory"]); return }},
+		{"sagas", func() error { return f.readSagas(ctx, conns) }},
 		{"mails", func() (err error) { f.Mails, f.MailsSince, err = mailRows(ctx, conns[mailer]); return }},
 		{"outboxes", func() (err error) { f.Outbox, err = outboxes(ctx, conns); return }},
 		{"inboxes", func() (err error) { f.Inbox, err = inboxes(ctx, conns); return }},

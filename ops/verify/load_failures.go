@@ -19,7 +19,7 @@ import (
 // failures reads what every service stores about records that it failed to handle. For records that
 // were repaired and then handled, it lists what cannot be decoded here.
 func failures(ctx context.Context, conns map[string]*pgx.Conn, d *decoders) (f Failures, undecoded []Undecoded, err error) {
-	for _, service := range groups() {
+	for _, service := range installed(conns) {
 		c := conns[service]
 		for _, load := range []func(context.Context, string, *pgx.Conn) error{
 			f.parkedKeys, f.parkedRecords, f.deadLetters(d, &undecoded), f.givenUp, f.actions, f.unpublished,

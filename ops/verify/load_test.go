@@ -121,12 +121,12 @@ func (s *shop) consume(t *testing.T, group string, fails func(typ, order string)
 	if handled("OrderCreated") {
 		cfg.Subscriptions = append(cfg.Subscriptions, consumer.On(failing(), func(e consumer.Event[events.OrderCreated]) error {
 			return fails(e.Type, e.Data.OrderID)
-		}))
+		}).Of(subscriptions()[group]["OrderCreated"]))
 	}
 	if handled("OrderCancellationRequested") {
 		cfg.Subscriptions = append(cfg.Subscriptions, consumer.On(failing(), func(e consumer.Event[events.OrderCancellationRequested]) error {
 			return fails(e.Type, e.Data.OrderID)
-		}))
+		}).Of(subscriptions()[group]["OrderCancellationRequested"]))
 	}
 	// The test produces neither of these. Without them, some groups would have no subscription, or
 	// would not read order.events.
@@ -202,6 +202,7 @@ func TestWhatConsumersLeaveIsSettled(t *testing.T) {
 		return nil
 	})
 
+	const choreographed = event.Choreographed
 	event := func(e event.Event, spoil func(*kgo.Record)) *kgo.Record {
 		r := kafkatest.Record(t, s.codec, e)
 		spoil(r)
@@ -243,7 +244,7 @@ func TestWhatConsumersLeaveIsSettled(t *testing.T) {
 	// Four records have no type, so every group that reads the topic gives them up; one of the four
 	// is so large that its copy has no payload. Two are no OrderCreated. Shipping gives one event up.
 	readers := len(Readers(events.TopicOrderEvents))
-	letters := 4*readers + 2*len(Subscribers("OrderCreated")) + 1
+	letters := 4*readers + 2*len(SubscribersOf("OrderCreated", choreographed)) + 1
 	read := func() bool {
 		f := s.facts(t)
 		return len(f.DeadLetters) == letters && settled(f).OK()

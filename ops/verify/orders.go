@@ -67,12 +67,15 @@ func integer(v any) int64 {
 func text(v any) string { s, _ := v.(string); return s }
 
 // terminal is I3: every order reaches exactly one terminal state and never leaves it, or needs
-// attention, or is held: a group of the saga has one of its events parked or as a dead letter, or
+// attention, by itself or by its saga, or is held: a group of the saga has one of its events parked or as a dead letter, or
 // an operator has discarded one. Failures in the read models do not count as holding an order.
 func terminal(f Facts) Finding {
 	r := Finding{Invariant: "I3", Title: "each order ends once, or asks for attention"}
 	ended, asking, waiting, drafts := 0, 0, 0, 0
-	held := holding(f)
+	held, asks := holding(f), map[string]bool{}
+	for _, saga := range f.Sagas {
+		asks[saga.OrderID] = saga.Attention != ""
+	}
 	for _, o := range f.Orders {
 		s := fold(o.Events)
 		switch {
@@ -82,7 +85,7 @@ func terminal(f Facts) Finding {
 			r.breach("order %s went on after its end: %v", o.ID, s.after)
 		case len(s.ends) == 1:
 			ended++
-		case s.attention:
+		case s.attention, s.status != "DRAFT" && asks[o.ID]:
 			asking++
 		case s.status == "DRAFT": // nothing happens to it before it is placed
 			drafts++

@@ -12,7 +12,7 @@ import (
 
 // positions reads what the groups that store positions have handled. The others have no such table.
 func (f *Facts) positions(ctx context.Context, conns map[string]*pgx.Conn) error {
-	for _, service := range groups() {
+	for _, service := range installed(conns) {
 		c := conns[service]
 		var there bool
 		if err := c.QueryRow(ctx, `SELECT to_regclass('consumer_positions') IS NOT NULL`).Scan(&there); err != nil {

@@ -23,8 +23,8 @@ const (
 	calmTicksHeld = 12
 )
 
-// rest waits until nothing moves: every order of the event store has ended, needs attention or is
-// held by a failed event; every outbox is drained; every group has read its topics and retry topics
+// rest waits until nothing moves: every order of the event store has ended, needs attention, has a
+// saga that needs it, or is held by a failed event; every outbox is drained; every group has read its topics and retry topics
 // to the end; no mail is to be sent; no retry is due before the wait ends. When settle is over, rest returns nil all the
 // same: the checks report what still moves.
 func rest(ctx context.Context, src Sources, conns map[string]*pgx.Conn, settle time.Duration) error {
@@ -64,10 +64,10 @@ func rest(ctx context.Context, src Sources, conns map[string]*pgx.Conn, settle t
 }
 
 // atRest checks once. held reports whether some orders have not ended because a failed event holds
-// them.
+// them, or because their sagas ask for attention.
 func atRest(ctx context.Context, src Sources, adm *kadm.Client, conns map[string]*pgx.Conn, deadline time.Time) (calm, held bool, err error) {
 	waiting := false // there are retries due after the end of this wait
-	for _, service := range groups() {
+	for _, service := range installed(conns) {
 		var unpublished, due, later int
 		err := conns[service].QueryRow(ctx, `SELECT (SELECT count(*) FROM outbox_queue),
 			count(*) FILTER (WHERE not_before < $1), count(*) FILTER (WHERE not_before >= $1)
@@ -95,9 +95,9 @@ func atRest(ctx context.Context, src Sources, adm *kadm.Client, conns map[string
 	if err != nil || moving > 0 {
 		return false, false, err
 	}
-	read := groups()
+	read := installed(conns)
 	if !waiting { // otherwise a retry topic is not read to its end
-		for _, group := range groups() {
+		for _, group := range installed(conns) {
 			read = append(read, consumer.RetryGroup(group))
 		}
 	}
@@ -113,11 +113,11 @@ func atRest(ctx context.Context, src Sources, adm *kadm.Client, conns map[string
 	return true, stopped > 0, nil
 }
 
-// heldKeys returns the keys that wait for an operator or for a retry in the groups of the saga, and
-// those whose event an operator has discarded.
+// heldKeys returns the keys that wait for an operator or for a retry in the groups of the saga, those
+// whose event an operator has discarded, and the orders whose sagas ask for attention.
 func heldKeys(ctx context.Context, conns map[string]*pgx.Conn) ([]string, error) {
 	keys := []string{}
-	for _, group := range groups() {
+	for _, group := range installed(conns) {
 		if !inSaga(group) {
 			continue // the saga goes on without it
 		}
@@ -133,5 +133,6 @@ func heldKeys(ctx context.Context, conns map[string]*pgx.Conn) ([]string, error)
 			}
 		}
 	}
-	return keys, nil
+	asking, err := sagasAsking(ctx, conns)
+	return append(keys, asking...), err
 }

@@ -11,7 +11,8 @@ import (
 
 // settled is I7: for every event of the topics that it reads, every group has handled the event, is
 // to retry it, has it as a dead letter, or ignores it for a reason (the group does not subscribe to
-// its type, or an operator discarded it). An event without any of these is lost.
+// its type, or not to sagas of its style, or an operator discarded it). An event without any of these
+// is lost.
 func settled(f Facts) Finding {
 	r := Finding{Invariant: "I7", Title: "each event is done, retrying, dead or ignored in each group"}
 	s := settlement{
@@ -80,7 +81,7 @@ type partition struct {
 }
 
 // tally counts (event, group) pairs by outcome.
-type tally struct{ done, retrying, dead, ignored, discarded int }
+type tally struct{ done, retrying, dead, ignored, styled, discarded int }
 
 func (n *tally) count(state string) {
 	switch state {
@@ -92,14 +93,16 @@ func (n *tally) count(state string) {
 		n.dead++
 	case "ignored":
 		n.ignored++
+	case "other style":
+		n.styled++
 	case "discarded":
 		n.discarded++
 	}
 }
 
 func (n tally) String() string {
-	return fmt.Sprintf("%d done, %d retrying, %d dead letters, %d of types not subscribed to, %d discarded",
-		n.done, n.retrying, n.dead, n.ignored, n.discarded)
+	return fmt.Sprintf("%d done, %d retrying, %d dead letters, %d of types not subscribed to, %d of the other style, %d discarded",
+		n.done, n.retrying, n.dead, n.ignored, n.styled, n.discarded)
 }
 
 // sound reports whether a record is the event that it claims to be, for every group.
@@ -121,7 +124,10 @@ func (s *settlement) state(r reader, rec Record) string {
 		return "discarded" // its dead letter was pruned
 	case s.given[placeOf{r.group, rec.Place()}].Decision == "resolved":
 		return "done" // likewise
-	case rec.ID != uuid.Nil && !r.types[rec.Type]:
+	case rec.ID != uuid.Nil && !r.takes(rec.Type, rec.Style):
+		if _, ok := r.types[rec.Type]; ok {
+			return "other style"
+		}
 		return "ignored"
 	case sound(rec) && s.inbox[receipt{r.group, rec.ID}]:
 		if waiting := s.held.inbox[receipt{r.group, rec.ID}]; len(waiting) > 0 && !before(rec.Place(), waiting[0].place) {

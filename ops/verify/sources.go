@@ -23,7 +23,8 @@ import (
 )
 
 // Sources are the addresses of the facts. DSN has one Postgres URL for each of order, payment,
-// inventory, shipping, notification and projection; Registries has the registry that each uses.
+// inventory, shipping, orchestrator, notification and projection; Registries has the registry that
+// each uses. A shop of the release before has no orchestrator.
 type Sources struct {
 	DSN        map[string]string
 	Kafka      kafka.Cluster
@@ -44,7 +45,7 @@ type Registry struct {
 func SourcesOf(a eventshop.Addresses, registry string) (Sources, error) {
 	src := Sources{DSN: a.DSN, Kafka: a.Kafka, Registries: map[string]Registry{}, GatewayURL: a.URL[eventshop.Gateway], MailboxURL: a.URL[eventshop.Mailbox]}
 	made := map[eventshop.Registry]Registry{}
-	for _, service := range groups() {
+	for _, service := range installed(a.DSN) {
 		r, err := a.Registry(service)
 		if err != nil && registry == "" {
 			return Sources{}, err

@@ -211,7 +211,7 @@ func TestLongKeysWaitByTheirHash(t *testing.T) {
 	r := w.event(stuck, "OrderCreated")
 	r.ID, r.Key, r.Event, r.Partition, r.Strayed = w.id(), long, nil, 1, true
 	r = w.record(r)
-	for _, group := range Subscribers("OrderCreated") {
+	for _, group := range SubscribersOf("OrderCreated", event.Choreographed) {
 		l := w.letter(group, r, "dead_lettered")
 		w.Inbox = append(w.Inbox, InboxRow{group, group, l.InboxID})
 		w.parkedKey(group, long).Key = hashed
@@ -219,7 +219,7 @@ func TestLongKeysWaitByTheirHash(t *testing.T) {
 	again := r
 	again.Offset++
 	w.Records = append(w.Records, again)
-	for _, group := range Subscribers("OrderCreated") {
+	for _, group := range SubscribersOf("OrderCreated", event.Choreographed) {
 		w.follow(group, again, uuid.Nil)
 		f := &w.ParkedRecords[len(w.ParkedRecords)-1]
 		f.Key, f.InboxID = hashed, w.id()

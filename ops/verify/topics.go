@@ -142,7 +142,7 @@ func recordOf(ctx context.Context, d *decoders, service string, r *kgo.Record) (
 	if err != nil {
 		return rec, nil
 	}
-	rec.ID, rec.Type, rec.Version, rec.Causation = env.ID, env.Type, env.AggregateVersion, env.CausationID
+	rec.ID, rec.Type, rec.Version, rec.Style, rec.Causation = env.ID, env.Type, env.AggregateVersion, env.Style, env.CausationID
 	t, ok := events.Catalogue().Lookup(env.Type)
 	if !ok || t.Topic != r.Topic {
 		return rec, nil

@@ -79,7 +79,7 @@ func TestReadsTopics(t *testing.T) {
 	}
 	shippedAt := func(offset int64) Record {
 		return Record{
-			Topic: orders.Name, Offset: offset, Key: "order-1", ID: good, Type: "OrderShipped", Version: 3, Causation: "cause", Event: &shipped,
+			Topic: orders.Name, Offset: offset, Key: "order-1", ID: good, Type: "OrderShipped", Version: 3, Style: event.Choreographed, Causation: "cause", Event: &shipped,
 		}
 	}
 	broken := shippedAt(2)

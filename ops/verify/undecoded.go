@@ -12,6 +12,7 @@ import (
 
 	"eventshop.example/ops/quote"
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/schema"
 )
 
@@ -24,9 +25,10 @@ type Undecoded struct {
 	Group    string // of the dead letter that was repaired to this record; "" for a record of a topic
 	ID       uuid.UUID
 	Type     string
-	Service  string // whose registry was used
-	Registry string // its address
-	SchemaID int    // 0 for a value that is not in wire format
+	Style    event.Style // of its saga
+	Service  string      // whose registry was used
+	Registry string      // its address
+	SchemaID int         // 0 for a value that is not in wire format
 	Err      error
 
 	content Content
@@ -45,7 +47,7 @@ func contentOf(value []byte) Content {
 
 // undecodedOf describes why a record could not be decoded.
 func (d *decoders) undecodedOf(rec Record, service string, value []byte, err error) Undecoded {
-	u := Undecoded{Place: rec.Place(), ID: rec.ID, Type: rec.Type, Service: service, Err: err, content: contentOf(value)}
+	u := Undecoded{Place: rec.Place(), ID: rec.ID, Type: rec.Type, Style: rec.Style, Service: service, Err: err, content: contentOf(value)}
 	u.SchemaID, _ = schema.WriterID(value)
 	if one, ok := d.of[service]; ok {
 		u.Registry = one.address
@@ -58,14 +60,14 @@ func (d *decoders) undecodedOf(rec Record, service string, value []byte, err err
 // those that a service wrote with exactly these bytes, unless every group that subscribes to the
 // event gave up on it too.
 func blameless(f Facts) []Undecoded {
-	type event struct {
+	type place struct {
 		id    uuid.UUID
 		topic string
 	}
-	written := map[event]Content{}
+	written := map[place]Content{}
 	for _, row := range f.Outbox {
 		if !row.Raw {
-			written[event{row.ID, row.Topic}] = row.Content
+			written[place{row.ID, row.Topic}] = row.Content
 		}
 	}
 	at, given := hold(f).at, map[placeOf]bool{}
@@ -75,7 +77,7 @@ func blameless(f Facts) []Undecoded {
 	refused := func(u Undecoded) bool {
 		subscribed := 0
 		for _, r := range readers() {
-			if !r.topics[u.Place.Topic] || !r.types[u.Type] {
+			if !r.topics[u.Place.Topic] || !r.takes(u.Type, u.Style) {
 				continue
 			}
 			subscribed++
@@ -89,7 +91,7 @@ func blameless(f Facts) []Undecoded {
 		if u.Group != "" || errs.KindOf(u.Err) == errs.Transient {
 			return false
 		}
-		content, ours := written[event{u.ID, u.Place.Topic}]
+		content, ours := written[place{u.ID, u.Place.Topic}]
 		return !ours || content == (Content{}) || content != u.content || refused(u)
 	})
 }

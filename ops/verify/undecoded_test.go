@@ -171,7 +171,7 @@ func TestWrongRegistriesAreNoBreach(t *testing.T) {
 				t.Errorf("%s: %q lacks %s", name, r.Why, u)
 			}
 		}
-		if text := lacking.Error(); !strings.Contains(text, c.url) || !strings.Contains(text, "I4, I6, I7, I10 are not checked") {
+		if text := lacking.Error(); !strings.Contains(text, c.url) || !strings.Contains(text, "I4, I6, I7, I10, I12 are not checked") {
 			t.Errorf("%s: %s", name, text)
 		}
 		wantUnchecked(t, name, f)
@@ -210,7 +210,7 @@ func TestWhatIsAlikeIsOneLine(t *testing.T) {
 func wantUnchecked(t *testing.T, name string, f Facts) {
 	t.Helper()
 	for _, r := range Check(f) {
-		needs := slices.Contains([]string{"I4", "I6", "I7", "I10"}, r.Invariant)
+		needs := slices.Contains([]string{"I4", "I6", "I7", "I10", "I12"}, r.Invariant)
 		if r.NotChecked != needs || needs && (r.OK() || len(r.Breaches) > 0) {
 			t.Errorf("%s: %+v", name, r)
 		}
@@ -330,12 +330,7 @@ func TestPoisonIsStillPoison(t *testing.T) {
 		t.Fatalf("a service's own record: %v", f.Undecoded)
 	}
 	place := f.Undecoded[0].Place
-	var readers []string
-	for group, types := range subscriptions() {
-		if slices.Contains(types, typ.Name) {
-			readers = append(readers, group)
-		}
-	}
+	readers := SubscribersOf(typ.Name, event.Choreographed)
 	for i, group := range readers {
 		if left := blameless(f); len(left) != 1 {
 			t.Errorf("%d of %d groups gave up: %v", i, len(readers), left)

@@ -13,20 +13,22 @@ import (
 
 // soundReadModels are the read models of soundWorld with all versions, written down row by row.
 func soundReadModels(w *world) Projection {
-	customers := map[string]string{delivered: "c-1", refunded: "c-2", stuck: "c-3", dead: "c-4", discarded: "c-4"}
+	customers := map[string]string{delivered: "c-1", refunded: "c-2", stuck: "c-3", dead: "c-4", discarded: "c-4", chargedBack: "c-5"}
 	all := Versions{
 		History: map[string]string{
-			delivered: `"c-1" "GBP" 2500 2 "DELIVERED" 5`,
-			refunded:  `"c-2" "GBP" 1250 1 "CANCELLED" 4`,
-			stuck:     `"c-3" "GBP" 499 1 "CONFIRMED" 3`,
-			dead:      `"c-4" "GBP" 700 1 "CANCELLING" 3`,
-			discarded: `"c-4" "GBP" 700 0 "PENDING" 2`,
+			delivered:   `"c-1" "GBP" 2500 2 "DELIVERED" 5`,
+			refunded:    `"c-2" "GBP" 1250 1 "CANCELLED" 4`,
+			stuck:       `"c-3" "GBP" 499 1 "CONFIRMED" 3`,
+			dead:        `"c-4" "GBP" 700 1 "CANCELLING" 3`,
+			discarded:   `"c-4" "GBP" 700 0 "PENDING" 2`,
+			chargedBack: `"c-5" "GBP" 300 0 "CANCELLED" 3`,
 		},
 		Activity: map[string]map[uuid.UUID]string{},
 		Items: map[string]Revenue{
 			`2026-11-24 "GBP" "" "WIDGET"`: {Captured: total(2500), Payments: 1},
 			`2026-11-25 "GBP" "" "WIDGET"`: {Captured: total(1249), Refunded: total(1250), Payments: 1, Refunds: 1},
 			`2026-11-25 "GBP" "" "GADGET"`: {Captured: total(499 + 700), Payments: 2},
+			`2026-11-25 "GBP" "" ""`:       {Captured: total(300), Refunded: total(300), Payments: 1, Refunds: 1},
 		},
 	}
 	for id, entries := range w.Projection.Timeline {

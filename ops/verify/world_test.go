@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,13 +30,15 @@ type world struct {
 	Facts
 	ids     uint64
 	offsets map[string]int64
+	style   event.Style // of the order whose events follow
 }
 
-// id returns ids that sort by their creation, as UUIDv7 do.
+// id returns ids that sort by their creation and contain its time, as UUIDv7 do.
 func (w *world) id() uuid.UUID {
 	w.ids++
 	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:8], w.ids)
+	binary.BigEndian.PutUint64(id[:8], uint64(began.Add(time.Duration(w.ids)*time.Second).UnixMilli())<<16)
+	binary.BigEndian.PutUint64(id[8:], w.ids)
 	return id
 }
 
@@ -55,10 +58,10 @@ func (w *world) tell(service string, version int64, cause uuid.UUID, event event
 	w.Outbox = append(w.Outbox, row)
 	w.record(Record{
 		Topic: typ.Topic, Key: row.AggregateID, ID: row.ID, Type: typ.Name, Version: version,
-		Causation: row.CausationID, Event: event,
+		Style: w.style, Causation: row.CausationID, Event: event,
 	})
 	w.hear(row.ID, typ.Name)
-	if typ.Topic != events.TopicOrderSnapshots {
+	if strings.HasSuffix(typ.Topic, ".events") {
 		if w.Projection.Timeline[row.AggregateID] == nil {
 			w.Projection.Timeline[row.AggregateID] = map[uuid.UUID]string{}
 		}
@@ -74,10 +77,10 @@ func (w *world) record(r Record) Record {
 	return r
 }
 
-// hear adds the receipts of every group that subscribes to a type.
+// hear adds the receipts of every group that subscribes to a type of the present style.
 func (w *world) hear(id uuid.UUID, typ string) {
 	for _, r := range readers() {
-		if r.types[typ] {
+		if r.takes(typ, w.style) {
 			w.Inbox = append(w.Inbox, InboxRow{Service: r.group, Group: r.group, ID: id})
 		}
 	}
@@ -111,11 +114,12 @@ func soundWorld() *world {
 	w.stuckOrder()
 	w.oddities()
 	w.failures()
+	w.chargedBackOrder()
 	w.mails()
 
 	w.Projection.Revenue = map[string]Revenue{
 		"2026-11-24 GBP": {Captured: total(2500), Payments: 1},
-		"2026-11-25 GBP": {Captured: total(1249 + 499 + 700), Refunded: total(1250), Payments: 3, Refunds: 1}, // 1249 was 1250 until it was repaired
+		"2026-11-25 GBP": {Captured: total(1249 + 499 + 700 + 300), Refunded: total(1250 + 300), Payments: 4, Refunds: 2}, // 1249 was 1250 until it was repaired
 	}
 	w.Stock = []Stock{
 		{SKU: "GADGET", Initial: 3, Available: 1, Reserved: 2},

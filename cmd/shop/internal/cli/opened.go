@@ -17,6 +17,7 @@ func about() [][2]string {
 		{"inventory", "GET /stock, POST /stock/{sku}/receipts, GET /reservations/{orderId}"},
 		{"shipping", "GET /shipments/{orderId}"},
 		{"projection", "GET /orders, GET /orders/{id}, GET /customers/{id}/orders, GET /revenue"},
+		{"orchestrator", "GET /sagas/{orderId}, GET /sagas, GET /definitions, POST /sagas/{orderId}/retry"},
 		{"notification", "GET /mails/{orderId}"},
 		{stack.Gateway, "GET /v1/ledger, POST /faults (simulated)"},
 		{stack.Carrier, "GET /v1/updates, POST /faults (simulated)"},
