@@ -59,6 +59,10 @@ func (t *Reader) look(ctx context.Context, s *Story) (known bool, failed []error
 		s.Mail, err = one[Mail](ctx, t, "notification", "/mails/", s.OrderID)
 		return err
 	})
+	ask("orchestrator", func() (err error) {
+		s.Saga, err = t.src.Sagas.Coordinated(ctx, s.OrderID)
+		return err
+	})
 	ask("gateway", func() (err error) {
 		s.Money.Gateway, err = t.charge(ctx, s.OrderID)
 		return err
