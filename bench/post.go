@@ -43,7 +43,7 @@ func post(ctx context.Context, e *env, r *report.Result) error {
 }
 
 func (e *env) postOn(ctx context.Context, r *report.Result, s *shop.Stack) error {
-	if err := s.Stop(ctx, "payment", "inventory", "shipping", "notification", "projection"); err != nil {
+	if err := s.Stop(ctx, "payment", "inventory", "shipping", "orchestrator", "notification", "projection"); err != nil {
 		return err
 	}
 	taken, err := template(ctx, s)
