@@ -103,6 +103,28 @@ func kindOfStack() (string, error) {
 	}
 }
 
+// styleVariable is the environment variable that selects how the sagas of the suite's orders are
+// coordinated: choreographed (the default), orchestrated, or mixed, where half of the customers have one
+// style and half the other. Requests of the suite leave the style to the ramp.
+const styleVariable = "EVENTSHOP_E2E_SAGA"
+
+// orchestrated returns the share of orchestrated orders in percent.
+func orchestrated() (percent int, err error) {
+	shares := map[string]int{"": 0, "choreographed": 0, "mixed": 50, "orchestrated": 100}
+	style := os.Getenv(styleVariable)
+	percent, ok := shares[style]
+	if !ok {
+		return 0, fmt.Errorf("%s is %q, want choreographed, orchestrated or mixed", styleVariable, style)
+	}
+	return percent, nil
+}
+
+// inOrchestration reports whether every order of the suite is orchestrated.
+func inOrchestration() bool {
+	percent, err := orchestrated()
+	return err == nil && percent == 100
+}
+
 // composed reports whether the processes are containers.
 func composed() bool { return os.Getenv(stackVariable) == "compose" }
 
@@ -163,7 +185,29 @@ func (s *stack) up(on ...string) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return s.readState()
+	if err := s.readState(); err != nil {
+		return err
+	}
+	return s.ramp()
+}
+
+// ramp sets the share of orchestrated orders, which the order service refuses until it has seen every
+// participant in its consumer group.
+func (s *stack) ramp() error {
+	percent, err := orchestrated()
+	if err != nil || percent == 0 {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		a, err := send(context.Background(), http.MethodPut, s.URL["order"]+"/sagas/style", fmt.Sprintf(`{"orchestratedPercent":%d}`, percent))
+		if err == nil && a.status == http.StatusOK {
+			return nil
+		}
+		if attempt == 30 {
+			return fmt.Errorf("the ramp was refused: %d %s, %w", a.status, a.body, err)
+		}
+		<-time.After(time.Second)
+	}
 }
 
 // readState reads addresses from the state file.

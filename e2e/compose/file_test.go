@@ -108,8 +108,8 @@ func TestMemoryIsLimited(t *testing.T) {
 		}
 	}
 	t.Logf("%d MB, with profile cdc %d MB", sum[false], sum[true])
-	if sum[false] > 2800 || sum[true] > 3500 {
-		t.Errorf("%d MB, with profile cdc %d MB; want at most 2800 and 3500", sum[false], sum[true])
+	if sum[false] > 3050 || sum[true] > 3750 {
+		t.Errorf("%d MB, with profile cdc %d MB; want at most 3050 and 3750", sum[false], sum[true])
 	}
 }
 

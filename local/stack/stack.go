@@ -39,14 +39,15 @@ const (
 func DefaultPorts() map[string]int {
 	return map[string]int{
 		Postgres: 15432, Broker: 19092, Registry: 18081, Gateway: 18090, Carrier: 18091, Mailbox: 18092,
-		"order": 8081, "payment": 8082, "inventory": 8083, "shipping": 8084, "projection": 8085, "notification": 8086,
+		"order": 8081, "payment": 8082, "inventory": 8083, "shipping": 8084, "projection": 8085, "notification": 8086, "orchestrator": 8087,
 		"order-operator": 9181, "payment-operator": 9182, "inventory-operator": 9183,
-		"shipping-operator": 9184, "projection-operator": 9185, "notification-operator": 9186,
+		"shipping-operator": 9184, "projection-operator": 9185, "notification-operator": 9186, "orchestrator-operator": 9187,
 		"broker-controller": 19093, // used by Apache Kafka only
 		Connect:             18083, // for change data capture only
 		// In containers each service has its own server.
 		"postgres-order": 15431, "postgres-payment": 15432, "postgres-inventory": 15433,
 		"postgres-shipping": 15434, "postgres-projection": 15435, "postgres-notification": 15436,
+		"postgres-orchestrator": 15437,
 	}
 }
 

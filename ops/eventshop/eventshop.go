@@ -4,6 +4,8 @@
 package eventshop
 
 import (
+	"strings"
+
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafka"
@@ -21,19 +23,25 @@ func Outside() []string { return []string{Gateway, Carrier, Mailbox} }
 
 // Services returns the services in the order in which an order passes through them.
 func Services() []string {
-	return []string{"order", "payment", "inventory", "shipping", "notification", "projection"}
+	return []string{"order", "payment", "inventory", "shipping", "orchestrator", "notification", "projection"}
 }
 
 // Publishers returns the services that publish events. The outboxes of the others carry only retries
 // and dead letters.
-func Publishers() []string { return []string{"order", "payment", "inventory", "shipping"} }
+func Publishers() []string {
+	return []string{"order", "payment", "inventory", "shipping", "orchestrator"}
+}
 
 // Topics returns every topic of the shop: the catalogue's, and for each group the retry topics and
-// dead-letter topics of the topics that the group may read.
+// dead-letter topics of the topics that the group may read: all events, and the commands to itself.
 func Topics() []event.Topic {
 	topics := events.Topics()
 	for _, t := range events.Topics() {
+		receiver, commands := strings.CutSuffix(t.Name, ".commands")
 		for _, group := range Services() {
+			if commands && group != receiver {
+				continue
+			}
 			topics = append(topics, event.RetryTopic(t.Name, group), event.DeadLetterTopic(t.Name, group))
 		}
 	}

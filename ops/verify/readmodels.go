@@ -141,7 +141,7 @@ func Rebuild(records []Record) Projection {
 		o, v := p.Orders[id], latest[id]
 		at, counts := apply(&o, &v, p.Revenue, rec)
 		if !counts {
-			continue // notifications and snapshots do not change the read models
+			continue // notifications, snapshots and commands do not change the read models
 		}
 		if at.After(o.UpdatedAt) {
 			o.UpdatedAt = at
@@ -250,6 +250,14 @@ func apply(o *ProjectedOrder, v *version, revenue map[string]Revenue, rec Record
 	case *events.ShipmentCancelled:
 		return e.OccurredAt, true
 	case *events.ShipmentCancellationRejected:
+		return e.OccurredAt, true
+	case *events.OrderCommandAnswered:
+		return e.OccurredAt, true
+	case *events.PaymentCommandAnswered:
+		return e.OccurredAt, true
+	case *events.InventoryCommandAnswered:
+		return e.OccurredAt, true
+	case *events.ShipmentCommandAnswered:
 		return e.OccurredAt, true
 	}
 	return time.Time{}, false

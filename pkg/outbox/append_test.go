@@ -59,11 +59,12 @@ func TestAppendedEventsArriveDecodableAndInOrder(t *testing.T) {
 	labelled := sample.ParcelLabelled{ParcelID: "o-1", LabelID: "t", OccurredAt: occurred}
 	moved := sample.ParcelMoved{ParcelID: "o-1", LabelID: "t", OccurredAt: occurred}
 	noted := sample.ParcelNoted{ParcelID: "o-1", OccurredAt: occurred}
+	own := uuid.Must(uuid.NewV7())
 
 	tx := f.Begin(t)
 	err := f.Out.Append(t.Context(), tx,
 		outbox.Entry{Event: labelled, Version: 3, Cause: cause},
-		outbox.Entry{Event: moved, Version: 4, AggregateID: "agg"},
+		outbox.Entry{ID: own, Event: moved, Version: 4, AggregateID: "agg"},
 		outbox.Entry{Event: noted, Version: 4})
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +100,9 @@ func TestAppendedEventsArriveDecodableAndInOrder(t *testing.T) {
 	}
 	if a.Source != "/lockers/parcel" || a.Subject != "o-1" || a.AggregateVersion != 3 || b.Subject != "agg" {
 		t.Errorf("envelopes %+v and %+v", a, b)
+	}
+	if a.ID.Version() != 7 || b.ID != own {
+		t.Errorf("ids %s and %s, want a fresh UUIDv7 and the entry's own %s", a.ID, b.ID, own)
 	}
 	if id := b.ID.String(); b.CorrelationID != id || b.CausationID != id || !telemetry.ValidTraceParent(b.TraceParent) {
 		t.Errorf("an event without a cause starts a conversation and a trace, got %+v", b)

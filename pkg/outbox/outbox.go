@@ -92,6 +92,9 @@ type Cause struct {
 
 // Entry is one event to publish.
 type Entry struct {
+	// ID is the event's id. The zero value is replaced by a fresh UUIDv7. A caller that stores the
+	// id beside what it decided sets it; it must be a UUIDv7 that no other event has.
+	ID          uuid.UUID
 	Event       event.Event
 	AggregateID string // ce_subject; "" means Event.AggregateKey()
 	Version     int64  // ce_aggregateversion: version of the aggregate after this event
@@ -158,9 +161,11 @@ func (o *Outbox) row(ctx context.Context, e Entry) (row, error) {
 	if len(payload) > MaxPayload {
 		return row{}, errs.New(errs.Hopeless, "encoded event of %d bytes exceeds %d bytes", len(payload), MaxPayload)
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return row{}, fmt.Errorf("draw event id: %w", err)
+	id := e.ID
+	if id == uuid.Nil {
+		if id, err = uuid.NewV7(); err != nil {
+			return row{}, fmt.Errorf("draw event id: %w", err)
+		}
 	}
 	r := row{
 		topic:         typ.Topic,

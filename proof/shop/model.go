@@ -126,7 +126,7 @@ func New(tables Tables, rules Rules) *Model {
 	m := &Model{tables: tables, rules: rules}
 	for _, typ := range events.Catalogue().Types() {
 		for p, name := range names[:services] {
-			if typ.Topic == name+".events" {
+			if typ.Topic == name+".events" && !answersCommands(typ.Name) {
 				m.addFact(typ.Name, p)
 			}
 		}

@@ -44,13 +44,26 @@ var receivers = map[string]int{
 }
 
 // receiver returns the service that a command goes to.
-func receiver(command orchestrator.Effect) int {
-	for object, service := range receivers {
+func receiver(command orchestrator.Effect) int { return receivers[objectOf(command)] }
+
+// objectOf returns what a command acts on.
+func objectOf(command orchestrator.Effect) string {
+	for object := range receivers {
 		if strings.HasSuffix(string(command), object) {
-			return service
+			return object
 		}
 	}
 	panic("shop: no service takes " + string(command))
+}
+
+// answerEvent returns the type of the event that answers a command whose step emits none. It has the
+// command and the outcome as fields. The model has a fact per command and outcome instead, with the name
+// that the orchestrator's table has for it.
+func answerEvent(command orchestrator.Effect) string { return objectOf(command) + "CommandAnswered" }
+
+// answersCommands reports whether an event type is an [answerEvent].
+func answersCommands(typ string) bool {
+	return slices.ContainsFunc(orchestrator.Effects(), func(c orchestrator.Effect) bool { return answerEvent(c) == typ })
 }
 
 // chargeTopic is the topic of the record that payment charges an order for.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"eventshop.example/pkg/events"
 	"eventshop.example/proof/check"
 	"eventshop.example/services/inventory/inventory"
 	"eventshop.example/services/orchestrator/orchestrator"
@@ -143,4 +144,30 @@ func TestOneOrderOfEachStyle(t *testing.T) {
 	bounds := Bounds{Crashes: 2, Duplicates: 2, Forgotten: 1, Lost: 2, Spent: 1, Late: 1, Retries: 1}
 	report(t, m, check.Walk(m.System([]Style{Choreographed, Orchestrated}, bounds, 1), 1000, 1))
 	report(t, m, check.Walk(m.System([]Style{Orchestrated, Orchestrated}, bounds, 1), 500, 1))
+}
+
+// TestCommandsAndAnswersAreInTheCatalogue: every command of the orchestrator's table is a type on its
+// receiver's topic, and so is the event that answers it. The catalogue has no others.
+func TestCommandsAndAnswersAreInTheCatalogue(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{}
+	for _, c := range orchestrator.Effects() {
+		want[string(c)] = names[receiver(c)] + ".commands"
+		want[answerEvent(c)] = names[receiver(c)] + ".events"
+	}
+	got := map[string]string{}
+	for _, typ := range events.Catalogue().Types() {
+		if strings.HasSuffix(typ.Topic, ".commands") || strings.HasSuffix(typ.Name, "CommandAnswered") {
+			got[typ.Name] = typ.Topic
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("topics of commands and answers (-model +catalogue):\n%s", diff)
+	}
+	m := New(Real(), Rules{})
+	for _, fact := range m.facts {
+		if strings.HasSuffix(fact, "CommandAnswered") {
+			t.Errorf("the model has the event %s and its outcomes", fact)
+		}
+	}
 }

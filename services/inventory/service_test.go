@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/participant"
@@ -123,6 +126,95 @@ func TestFromPaymentToDispatch(t *testing.T) {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 	stop()
+}
+
+// TestBothStyles: through Kafka, each record twice. The events that start steps of choreographed orders
+// leave no row of an orchestrated one; a command does, and is answered once.
+func TestBothStyles(t *testing.T) {
+	t.Parallel()
+	registry := schematest.Start(t)
+	codec := registry.Codec(events.Catalogue())
+	db := pgtest.NewSeparate(t, inventory.Components()...)
+	db.Migrate(t)
+	cfg := inventory.Config{
+		Config: participant.Config{
+			DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait,
+			Brokers: kafkatest.Start(t, events.Topics()...), RegistryURL: registry.URL,
+		},
+		InitialStock: map[string]int64{"WIDGET-01": 5},
+	}
+	url, stop := start(t, cfg)
+	orchestrated := func(e *event.Envelope) { e.Style = event.Orchestrated }
+	ignored, commanded, onlyCommand := uuid.Must(uuid.NewV7()).String(), uuid.Must(uuid.NewV7()).String(), uuid.Must(uuid.NewV7()).String()
+	now := time.Now()
+	created := kafkatest.Record(t, codec, events.OrderCreated{
+		OrderID: ignored, Items: []events.OrderItem{{SKU: "WIDGET-01", Quantity: 2, UnitPrice: 2999}}, TotalAmount: 5998, Currency: "GBP",
+		ConfirmBy: now, SagaStyle: "orchestrated", OccurredAt: now,
+	}, orchestrated)
+	paid := kafkatest.Record(t, codec, events.PaymentCompleted{OrderID: ignored, PaymentID: "p", Amount: 5998, Currency: "GBP", OccurredAt: now}, orchestrated)
+	cancelled := kafkatest.Record(t, codec, events.ShipmentCancelled{OrderID: ignored, Reason: "customer", OccurredAt: now}, orchestrated)
+	reserve := func(id string) events.ReserveInventory {
+		return events.ReserveInventory{OrderID: id, Items: []events.ItemToReserve{{SKU: "WIDGET-01", Quantity: 2}}, OccurredAt: now}
+	}
+	first, again := kafkatest.Record(t, codec, reserve(commanded), orchestrated), kafkatest.Record(t, codec, reserve(commanded), orchestrated)
+	ofNoSaga := kafkatest.Record(t, codec, reserve(onlyCommand))
+	for range 2 {
+		kafkatest.Produce(t, cfg.Brokers, created, paid, cancelled, first, again, ofNoSaga)
+	}
+	kafkatest.Eventually(t, "the consumer to have passed all records", func() bool {
+		return counted(t, url, "other_style") == 8 && counted(t, url, "duplicate") == 2
+	})
+	for _, id := range []string{ignored, onlyCommand} {
+		if status, body := get(url + "/reservations/" + id); status != http.StatusNotFound {
+			t.Errorf("an ignored record has left %v", body)
+		}
+	}
+	if _, body := get(url + "/reservations/" + commanded); body["saga"] != "orchestrated" || body["attention"] != nil || body["status"] != "RESERVED" {
+		t.Errorf("the reservation is %v", body)
+	}
+	kafkatest.Produce(t, cfg.Brokers, kafkatest.Record(t, codec, events.ShipmentDispatched{OrderID: commanded, ShipmentID: "s", DispatchedAt: now, OccurredAt: now}))
+	kafkatest.Eventually(t, "the contradiction to be visible", func() bool {
+		_, body := get(url + "/reservations/" + commanded)
+		return body["attention"] == "ShipmentDispatched with the style choreographed, and the order is orchestrated" && body["status"] == "RESERVED"
+	})
+	var answers []string
+	kafkatest.Eventually(t, "the commands to be answered", func() bool {
+		answers = nil
+		for _, r := range kafkatest.ReadAll(t, cfg.Brokers, events.TopicInventoryEvents) {
+			if e := kafkatest.Envelope(t, r); string(r.Key) == commanded {
+				answers = append(answers, fmt.Sprintf("%s@%d %s", e.Type, e.AggregateVersion, e.Style))
+			}
+		}
+		return len(answers) > 1
+	})
+	if diff := cmp.Diff([]string{"InventoryReserved@1 orchestrated", "InventoryCommandAnswered@2 orchestrated"}, answers); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+	stop()
+}
+
+// counted returns how many records the consumer has passed with an outcome.
+func counted(t *testing.T, url, outcome string) (n float64) {
+	t.Helper()
+	res, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "eventshop_consumer_records_total{") && strings.Contains(line, fmt.Sprintf("outcome=%q", outcome)) {
+			value, err := strconv.ParseFloat(line[strings.LastIndex(line, " ")+1:len(line)-1], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += value
+		}
+	}
+	return n
 }
 
 // TestEverythingDown: the service stays alive, reports at /readyz what it lacks, answers 503, and

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafkatest"
 	"eventshop.example/pkg/participant"
@@ -137,16 +138,23 @@ func (s *stack) place(which ...string) string {
 
 func (s *stack) publish(id string, which ...string) {
 	s.t.Helper()
+	s.publishOf(event.Choreographed, id, which...)
+}
+
+// publishOf publishes events whose saga has a style.
+func (s *stack) publishOf(style event.Style, id string, which ...string) {
+	s.t.Helper()
+	styled := func(e *event.Envelope) { e.Style = style }
 	for _, name := range which {
 		if name == "OrderPlaced" {
-			kafkatest.Produce(s.t, s.cfg.Brokers, kafkatest.Record(s.t, s.codec, events.OrderPlaced{OrderID: id, OccurredAt: time.Now()}))
+			kafkatest.Produce(s.t, s.cfg.Brokers, kafkatest.Record(s.t, s.codec, events.OrderPlaced{OrderID: id, OccurredAt: time.Now()}, styled))
 			continue
 		}
 		kafkatest.Produce(s.t, s.cfg.Brokers, kafkatest.Record(s.t, s.codec, events.OrderCreated{
 			OrderID: id, Customer: events.Customer{ID: "cust-7", Name: "Ada", Email: "ada@example.com"},
 			Items:       []events.OrderItem{{SKU: "WIDGET-01", Quantity: 2, UnitPrice: 2999}},
-			TotalAmount: 5998, Currency: "GBP", ConfirmBy: time.Now().Add(time.Minute), OccurredAt: time.Now(),
-		}))
+			TotalAmount: 5998, Currency: "GBP", ConfirmBy: time.Now().Add(time.Minute), SagaStyle: string(style), OccurredAt: time.Now(),
+		}, styled))
 	}
 }
 
@@ -177,6 +185,26 @@ func TestAMailInEachStyle(t *testing.T) {
 	s.end()
 
 	if diff := cmp.Diff([]string{mailAbout(first), mailAbout(between), mailAbout(last)}, s.mailbox.Arrived()); diff != "" {
+		t.Errorf("arrived (-want +got):\n%s", diff)
+	}
+}
+
+// TestAnOrchestratedOrderGetsAMail: how the saga is coordinated makes no difference to the mail, in each
+// style of notification.
+func TestAnOrchestratedOrderGetsAMail(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	var want []string
+	for _, style := range []string{"notification", "state"} {
+		s.cfg.Style = style
+		s.start()
+		id := s.place()
+		s.publishOf(event.Orchestrated, id, "OrderCreated", "OrderPlaced")
+		s.waitFor(id, "SENT")
+		want = append(want, mailAbout(id))
+		s.end()
+	}
+	if diff := cmp.Diff(want, s.mailbox.Arrived()); diff != "" {
 		t.Errorf("arrived (-want +got):\n%s", diff)
 	}
 }

@@ -15,6 +15,8 @@ type Config struct {
 	PendingTarget time.Duration
 	MaxPending    int
 	DraftTTL      time.Duration
+
+	ParticipantCheck time.Duration
 }
 
 // Settings declares the environment variables.
@@ -25,5 +27,6 @@ func (c *Config) Settings() []service.Setting {
 		service.Duration("PENDING_TARGET", &c.PendingTarget, time.Second, "how long accepted orders may wait for their confirmation; above it, while orders are being confirmed, others get 503"),
 		service.Int("MAX_PENDING", &c.MaxPending, 200_000, 1, 10_000_000, "most orders that a process accepts while none is confirmed, as in an outage"),
 		service.Duration("DRAFT_TTL", &c.DraftTTL, 7*24*time.Hour, "how long a draft may stay unchanged before it is discarded"),
+		service.Duration("PARTICIPANT_CHECK", &c.ParticipantCheck, 5*time.Second, "how often Kafka is asked whether every participant knows both styles of the saga"),
 	)
 }

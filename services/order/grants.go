@@ -9,5 +9,6 @@ func grants() []postgres.Grant {
 		{Table: "saga_deadlines", App: "SELECT, INSERT, UPDATE (due_at), DELETE"}, // UPDATE to lock the row
 		{Table: "drafts", App: "SELECT, INSERT, UPDATE, DELETE"},
 		{Table: "sagas", App: "SELECT, INSERT, UPDATE, DELETE"},
+		{Table: "saga_style", App: "SELECT, UPDATE"},
 	}
 }

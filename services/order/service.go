@@ -9,9 +9,12 @@ import (
 	"context"
 	"embed"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/eventstore"
 	"eventshop.example/pkg/httpapi"
+	"eventshop.example/pkg/kafka"
 	"eventshop.example/pkg/participant"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/service"
@@ -45,6 +48,7 @@ func Run(ctx context.Context, cfg Config) error {
 				Pool: kit.Pools.Work, Reads: kit.Pools.Reads, Outbox: kit.Outbox, Log: kit.Log, Registerer: kit.Metrics,
 				SagaDeadline: cfg.SagaDeadline, SnapshotEvery: int64(cfg.SnapshotEvery),
 				PendingTarget: cfg.PendingTarget, MaxPending: cfg.MaxPending, DraftTTL: cfg.DraftTTL,
+				Participants: participants(), ParticipantCheck: cfg.ParticipantCheck,
 			})
 			handler, err := api.NewHandler(openapi, orders, kit.Pools.Writes, kit.Outbox.Wake, kit.Registry)
 			return participant.Parts{
@@ -55,8 +59,22 @@ func Run(ctx context.Context, cfg Config) error {
 					{Name: "snapshots", Run: orders.RunSnapshots},
 					{Name: "draft list", Run: orders.RunDraftList},
 					{Name: "draft expiry", Run: orders.RunDraftExpiry},
+					{Name: "saga style", Run: orders.RunSagaStyle},
+					{Name: "participant check", Run: func(ctx context.Context) error { return checkParticipants(ctx, kit, orders) }},
 				},
 			}, err
 		},
+	})
+}
+
+// checkParticipants runs the check with a client of its own, which is in no consumer group.
+func checkParticipants(ctx context.Context, kit *participant.Kit, orders *app.App) error {
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(kit.Brokers...)}, kit.KgoOpts...)...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return orders.RunParticipantCheck(ctx, func(ctx context.Context, names ...string) ([]kafka.Group, error) {
+		return kafka.DescribeGroups(ctx, client, names...)
 	})
 }

@@ -109,15 +109,14 @@ func (w *world) expectReported(id string, want ...string) {
 	}
 }
 
-// TestService runs the whole service: it receives events from Kafka, calls the gateway, publishes
-// events, and shows the result over HTTP.
-func TestService(t *testing.T) {
-	t.Parallel()
+// newWorld starts the service and waits until it is ready.
+func newWorld(t *testing.T) (w *world, db *pgtest.Separate, stop func() error) {
+	t.Helper()
 	registry := schematest.Start(t).URL
-	w := &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(schema.NewClient(registry), events.Catalogue()), gateway: gatewaytest.Start(t)}
-	db := pgtest.NewSeparate(t, payment.Components()...)
+	w = &world{t: t, brokers: kafkatest.Start(t, events.Topics()...), codec: schema.NewCodec(schema.NewClient(registry), events.Catalogue()), gateway: gatewaytest.Start(t)}
+	db = pgtest.NewSeparate(t, payment.Components()...)
 	db.Migrate(t)
-	url, stop := start(t, payment.Config{
+	w.url, stop = start(t, payment.Config{
 		Config: participant.Config{
 			DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait, Brokers: w.brokers,
 			RegistryURL: registry,
@@ -125,8 +124,16 @@ func TestService(t *testing.T) {
 		GatewayURL: w.gateway.URL, GatewayTimeout: time.Second, RefundMaxAttempts: 2,
 		RefundBackoffBase: 50 * time.Millisecond, RefundBackoffMax: time.Second,
 	})
-	w.url = url
-	kafkatest.Eventually(t, "service ready", func() bool { status, _ := get(t, url+"/readyz"); return status == http.StatusOK })
+	kafkatest.Eventually(t, "service ready", func() bool { status, _ := get(t, w.url+"/readyz"); return status == http.StatusOK })
+	return w, db, stop
+}
+
+// TestService runs the whole service: it receives events from Kafka, calls the gateway, publishes
+// events, and shows the result over HTTP.
+func TestService(t *testing.T) {
+	t.Parallel()
+	w, db, stop := newWorld(t)
+	url := w.url
 
 	happy := w.create()
 	w.await(happy, "COMPLETED")

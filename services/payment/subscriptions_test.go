@@ -4,42 +4,65 @@ import (
 	"slices"
 	"testing"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/payment/internal/app"
 	"eventshop.example/services/payment/payment"
 )
 
-// TestChargesListWhatTheyEmit: the subscription lists every event that a charge can produce by the
-// transition table, because captured money must always be emitted.
-func TestChargesListWhatTheyEmit(t *testing.T) {
+// TestSubscriptionsListWhatTheyEmit: a subscription lists every event that its record can produce by the
+// transition table, because captured money must always be emitted. Those to commands also list the
+// answer to a command that emits nothing.
+func TestSubscriptionsListWhatTheyEmit(t *testing.T) {
 	t.Parallel()
-	var listed []string
-	for _, s := range subscriptions(new(app.App)) {
-		if s.Type.Name == events.TypeOf[events.OrderCreated]().Name {
-			for _, typ := range s.Emitted() {
-				listed = append(listed, typ.Name)
-			}
-		}
+	charged := []payment.Input{payment.ChargeCaptured, payment.ChargeDeclined, payment.ChargeStopped}
+	inputs := map[string][]payment.Input{
+		events.TypeOf[events.OrderCreated]().Name:               append([]payment.Input{payment.OrderCreated}, charged...),
+		events.TypeOf[events.InventoryReservationFailed]().Name: {payment.InventoryReservationFailed},
+		events.TypeOf[events.ShipmentFailed]().Name:             {payment.ShipmentFailed},
+		events.TypeOf[events.ShipmentCancelled]().Name:          {payment.ShipmentCancelled},
+		events.TypeOf[events.ChargePayment]().Name:              append([]payment.Input{payment.ChargePayment}, charged...),
+		events.TypeOf[events.RefundPayment]().Name:              {payment.RefundPayment},
 	}
-	for _, state := range payment.States() {
-		for _, in := range []payment.Input{payment.OrderCreated, payment.ChargeCaptured, payment.ChargeDeclined, payment.ChargeStopped} {
-			for _, fact := range payment.Decide(state, in).Emit {
-				if !slices.Contains(listed, string(fact)) {
-					t.Errorf("%s in state %s tells of %s, which the subscription does not list", in, state, fact)
+	for _, s := range subscriptions(new(app.App)) {
+		var listed []string
+		for _, typ := range s.Emitted() {
+			listed = append(listed, typ.Name)
+		}
+		if len(inputs[s.Type.Name]) == 0 {
+			t.Errorf("this test does not know what %s leads to", s.Type.Name)
+		}
+		for _, state := range payment.States() {
+			for _, in := range inputs[s.Type.Name] {
+				for _, fact := range payment.Decide(state, in).Emit {
+					if !slices.Contains(listed, string(fact)) {
+						t.Errorf("%s in state %s emits %s, which the subscription to %s does not list", in, state, fact, s.Type.Name)
+					}
+				}
+				answer := payment.AnswerTo(in, state)
+				if answer != payment.Awaited && !slices.Contains(listed, events.TypeOf[events.PaymentCommandAnswered]().Name) {
+					t.Errorf("%s in state %s is answered, which the subscription to %s does not list", in, state, s.Type.Name)
 				}
 			}
 		}
 	}
+}
+
+// TestEachStyleHasItsOwnTriggers: in an orchestrated saga only commands start a step, and in a
+// choreographed one only events.
+func TestEachStyleHasItsOwnTriggers(t *testing.T) {
+	t.Parallel()
+	commands := 0
 	for _, s := range subscriptions(new(app.App)) {
-		for _, in := range []payment.Input{payment.InventoryReservationFailed, payment.ShipmentFailed, payment.ShipmentCancelled} {
-			if s.Type.Name != string(in) {
-				continue
-			}
-			for _, state := range payment.States() {
-				if reported := payment.Decide(state, in).Emit; len(reported) > 0 && len(s.Emitted()) == 0 {
-					t.Errorf("%s in state %s tells of %v, which its subscription does not list", in, state, reported)
-				}
-			}
+		want := event.Choreographed
+		if typ, _ := events.Catalogue().Lookup(s.Type.Name); typ.Topic == events.TopicPaymentCommands {
+			want, commands = event.Orchestrated, commands+1
 		}
+		if s.Style() != want {
+			t.Errorf("the subscription to %s is of the style %q, want %q", s.Type.Name, s.Style(), want)
+		}
+	}
+	if commands != 2 {
+		t.Errorf("%d commands", commands)
 	}
 }

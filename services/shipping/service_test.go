@@ -217,7 +217,7 @@ func TestReadAPI(t *testing.T) {
 	delete(body, "createdAt")
 	delete(body, "updatedAt")
 	want := map[string]any{
-		"orderId": order, "status": "SCHEDULED", "version": 1.0, "carrier": "test-express", "shipmentId": "shp-1", "trackingId": "T1",
+		"orderId": order, "status": "SCHEDULED", "saga": "choreographed", "version": 1.0, "needsAttention": false, "carrier": "test-express", "shipmentId": "shp-1", "trackingId": "T1",
 		"shippingAddress": map[string]any{"street": "123 Babbage Lane", "city": "London", "postalCode": "SW1A 1AA", "country": "GB"},
 		"items":           []any{map[string]any{"sku": "WIDGET-01", "quantity": 2.0}},
 	}

@@ -7,11 +7,11 @@ import (
 	"eventshop.example/services/shipping/internal/app"
 )
 
-// subscriptions lists every event that the shipping service reacts to. The consumer counts all
-// other events as ignored: inventory reacts to PaymentCompleted, and InventoryReleased, the refunds
+// subscriptions lists every event and every command that the shipping service reacts to. The consumer
+// counts all others as ignored: inventory reacts to PaymentCompleted, and InventoryReleased, the refunds
 // and the order's own progress (OrderConfirmed, OrderShipped, …) follow from events that shipping
 // emitted. The service reads payment.events only for PaymentFailed, which ends a shipment that will
-// never have reserved goods.
+// never have reserved goods. In an orchestrated saga a command starts each step, and not one event does.
 //
 // The carrier is not called unless the schemas of all events that its answer can produce are known.
 func subscriptions(a *app.App) []consumer.Subscription {
@@ -20,18 +20,23 @@ func subscriptions(a *app.App) []consumer.Subscription {
 		events.TypeOf[events.ShipmentFailed](),
 		events.TypeOf[events.ShipmentCancelled](),
 	}
+	cancelling := []event.Type{
+		events.TypeOf[events.ShipmentCancelled](),
+		events.TypeOf[events.ShipmentCancellationRejected](),
+		// When the parcel has left and the carrier's answer to the schedule request was lost.
+		events.TypeOf[events.ShipmentScheduled](),
+		events.TypeOf[events.ShipmentDispatched](),
+	}
+	answer := events.TypeOf[events.ShipmentCommandAnswered]()
 	return []consumer.Subscription{
-		app.Asking(a, app.OnOrderCreated).Emits(scheduling...),
-		app.Asking(a, app.OnInventoryReserved).Emits(scheduling...),
-		app.Asking(a, app.OnOrderCancellationRequested).Emits(
-			events.TypeOf[events.ShipmentCancelled](),
-			events.TypeOf[events.ShipmentCancellationRejected](),
-			// When the parcel has left and the carrier's answer to the schedule request was lost.
-			events.TypeOf[events.ShipmentScheduled](),
-			events.TypeOf[events.ShipmentDispatched](),
-		),
-		consumer.On(a.Shipments, app.OnInventoryReservationFailed),
-		consumer.On(a.Shipments, app.OnPaymentFailed),
+		app.Asking(a, app.OnOrderCreated).Of(event.Choreographed).Emits(scheduling...),
+		app.Asking(a, app.OnInventoryReserved).Of(event.Choreographed).Emits(scheduling...),
+		app.Asking(a, app.OnOrderCancellationRequested).Of(event.Choreographed).Emits(cancelling...),
+		consumer.On(a.Shipments, app.OnInventoryReservationFailed).Of(event.Choreographed),
+		consumer.On(a.Shipments, app.OnPaymentFailed).Of(event.Choreographed),
+
+		app.Asking(a, app.OnScheduleShipment).Of(event.Orchestrated).Emits(append(scheduling, answer)...),
+		app.Asking(a, app.OnCancelShipment).Of(event.Orchestrated).Emits(append(cancelling, answer)...),
 	}
 }
 
@@ -44,5 +49,6 @@ func emits() []event.Type {
 		events.TypeOf[events.ShipmentDelivered](),
 		events.TypeOf[events.ShipmentCancelled](),
 		events.TypeOf[events.ShipmentCancellationRejected](),
+		events.TypeOf[events.ShipmentCommandAnswered](),
 	}
 }

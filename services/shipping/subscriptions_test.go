@@ -4,13 +4,15 @@ import (
 	"slices"
 	"testing"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/shipping/internal/app"
 	"eventshop.example/services/shipping/shipping"
 )
 
 // TestCallsListWhatTheyEmit: the subscriptions list every event that the carrier's answers can
-// produce by the transition table, because a booked or cancelled parcel must always be emitted.
+// produce by the transition table, because a booked or cancelled parcel must always be emitted. Those
+// to commands also list the answer to a command that emits nothing.
 func TestCallsListWhatTheyEmit(t *testing.T) {
 	t.Parallel()
 	states := []shipping.State{shipping.None, shipping.AwaitingReservation, shipping.AwaitingAddress, shipping.Scheduled,
@@ -22,6 +24,8 @@ func TestCallsListWhatTheyEmit(t *testing.T) {
 		events.TypeOf[events.OrderCancellationRequested]().Name: {shipping.OrderCancellationRequested, shipping.CarrierCancelled, shipping.CarrierDeparted},
 		events.TypeOf[events.InventoryReservationFailed]().Name: {shipping.InventoryReservationFailed},
 		events.TypeOf[events.PaymentFailed]().Name:              {shipping.PaymentFailed},
+		events.TypeOf[events.ScheduleShipment]().Name:           append([]shipping.Input{shipping.ScheduleShipment}, scheduled...),
+		events.TypeOf[events.CancelShipment]().Name:             {shipping.CancelShipment, shipping.CarrierCancelled, shipping.CarrierDeparted},
 	}
 	for _, s := range subscriptions(new(app.App)) {
 		var listed []string
@@ -38,7 +42,30 @@ func TestCallsListWhatTheyEmit(t *testing.T) {
 						t.Errorf("%s in state %s tells of %s, which the subscription to %s does not list", in, state, fact, s.Type.Name)
 					}
 				}
+				answer := shipping.AnswerTo(in, state)
+				if answer != shipping.Awaited && !slices.Contains(listed, events.TypeOf[events.ShipmentCommandAnswered]().Name) {
+					t.Errorf("%s in state %s is answered, which the subscription to %s does not list", in, state, s.Type.Name)
+				}
 			}
 		}
+	}
+}
+
+// TestEachStyleHasItsOwnTriggers: in an orchestrated saga only commands start a step, and in a
+// choreographed one only events.
+func TestEachStyleHasItsOwnTriggers(t *testing.T) {
+	t.Parallel()
+	commands := 0
+	for _, s := range subscriptions(new(app.App)) {
+		want := event.Choreographed
+		if typ, _ := events.Catalogue().Lookup(s.Type.Name); typ.Topic == events.TopicShippingCommands {
+			want, commands = event.Orchestrated, commands+1
+		}
+		if s.Style() != want {
+			t.Errorf("the subscription to %s is of the style %q, want %q", s.Type.Name, s.Style(), want)
+		}
+	}
+	if commands != 2 {
+		t.Errorf("%d commands", commands)
 	}
 }

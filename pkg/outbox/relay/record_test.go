@@ -44,6 +44,7 @@ func (c columns) Scan(dest ...any) error {
 	text(16, e.ContentType, false)
 	text(17, e.TraceParent, e.TraceParent == "")
 	text(18, e.TraceState, false)
+	text(19, string(e.Style), false)
 	return nil
 }
 
@@ -56,7 +57,7 @@ func TestHeadersAreThoseOfTheEnvelope(t *testing.T) {
 			ID: uuid.Must(uuid.NewV7()), Source: word.Draw(t2, "source"), Type: word.Draw(t2, "type"), Subject: word.Draw(t2, "subject"),
 			AggregateVersion: rapid.Int64().Draw(t2, "version"), Time: time.UnixMicro(rapid.Int64Range(0, 1<<52).Draw(t2, "time")),
 			CorrelationID: word.Draw(t2, "correlation"), CausationID: word.Draw(t2, "causation"), ContentType: word.Draw(t2, "content"),
-			TraceParent: word.Draw(t2, "parent"),
+			TraceParent: word.Draw(t2, "parent"), Style: rapid.SampledFrom([]event.Style{event.Choreographed, event.Orchestrated}).Draw(t2, "style"),
 		}
 		if e.TraceParent != "" {
 			e.TraceState = word.Draw(t2, "state")

@@ -299,6 +299,11 @@ func TestRollingBack(t *testing.T) {
 		}
 	}
 	outboxtest.Commit(t, tx)
+	f.Exec(t, `UPDATE outbox SET ce_sagastyle = 'orchestrated' WHERE ce_aggregateversion = 4`)
+	if err := f.downgrade(t); err == nil || !strings.Contains(err.Error(), "orchestrated") {
+		t.Errorf("the style of a waiting event is forgotten: %v", err)
+	}
+	f.Exec(t, `UPDATE outbox SET ce_sagastyle = 'choreographed'`)
 	if err := f.downgrade(t); err != nil {
 		t.Fatal(err)
 	}

@@ -92,3 +92,31 @@ func (d Definition) Due(s State) time.Duration {
 	}
 	return 0
 }
+
+// closing is the name of the step that [Closing] belongs to. No definition lists it, because every
+// saga that goes back ends with it.
+const closing = "close"
+
+// StepOf returns the name of the step whose answer is open in a state, or "" where none is open.
+func (d Definition) StepOf(s State) string {
+	if i := max(d.waiting(s), d.undoing(s)); i >= 0 {
+		return d.Steps[i].Name
+	}
+	if s == Closing {
+		return closing
+	}
+	return ""
+}
+
+// CompensationsDue returns the compensations that a saga that goes back still waits for in a state, in
+// the order in which they are sent: the first one was sent. A saga that goes forward, or that has
+// nothing left to undo, has none.
+func (d Definition) CompensationsDue(s State) []Effect {
+	var due []Effect
+	for i := d.undoing(s); i >= 0; i-- {
+		if c := d.Steps[i].Compensation; c != NoEffect {
+			due = append(due, c)
+		}
+	}
+	return due
+}

@@ -20,6 +20,7 @@
 // into, emit.go the events of a decision, and place.go the command that creates an order at once.
 // draft.go has the commands of drafts and their rules, and draft_events.go the events of drafts.
 //
-// The file command.go ([AnswerTo]) says how a command of the orchestrated saga is answered that emits no
-// event. Aggregates that take commands have it.
+// The file command.go ([AnswerTo], [Order.Answer]) says how a command of the orchestrated saga is answered
+// that emits no event, and what the order does about a message whose saga has another style than the
+// order's ([Order.Contradicted]). Aggregates that take commands have it.
 package order

@@ -91,6 +91,7 @@ type (
 	PlaceDraft struct {
 		At            time.Time
 		ConfirmWithin time.Duration // 0 < d ≤ MaxDeadline
+		Style         Style         // "": Choreographed
 	}
 )
 
@@ -169,7 +170,8 @@ func (c PlaceDraft) edit(o Order) ([]Event, error) {
 	}
 	placed, err := Place{
 		OrderID: o.ID, Customer: o.Customer, ShippingAddress: o.Address, Items: o.Items,
-		TotalAmount: o.TotalAmount, Currency: o.Currency, Channel: o.Channel, At: c.At, ConfirmWithin: c.ConfirmWithin,
+		TotalAmount: o.TotalAmount, Currency: o.Currency, Channel: o.Channel, Style: c.Style,
+		At: c.At, ConfirmWithin: c.ConfirmWithin,
 	}.Events()
 	if err != nil {
 		return nil, err

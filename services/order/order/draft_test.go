@@ -77,7 +77,7 @@ func TestEdits(t *testing.T) {
 			then: []order.Event{order.DraftDiscarded{Reason: order.ReasonCustomer}}},
 		"place": {given: draftOf(a), when: order.PlaceDraft{At: atNoon, ConfirmWithin: time.Minute}, then: []order.Event{
 			order.DraftPlaced{},
-			order.OrderCreated{OrderID: "o1", Customer: ada, ShippingAddress: home, TotalAmount: 5998, Currency: "GBP", Channel: order.Unspecified, PlacedAt: atNoon, ConfirmBy: atNoon.Add(time.Minute)},
+			order.OrderCreated{OrderID: "o1", Customer: ada, ShippingAddress: home, TotalAmount: 5998, Currency: "GBP", Channel: order.Unspecified, Style: order.Choreographed, PlacedAt: atNoon, ConfirmBy: atNoon.Add(time.Minute)},
 			order.ItemAdded(a),
 		}},
 		"place without items":           {given: draftOf(), when: order.PlaceDraft{At: atNoon, ConfirmWithin: time.Minute}, rule: order.RuleEmpty},
@@ -181,7 +181,8 @@ func TestADraftBecomesTheOrderThatWasPlacedAtOnce(t *testing.T) {
 			}
 			o = changed
 		}
-		place := order.Place{OrderID: "o1", Customer: ada, ShippingAddress: home, Items: lines, Currency: "GBP", At: atNoon, ConfirmWithin: time.Minute}
+		style := rapid.SampledFrom([]order.Style{"", order.Choreographed, order.Orchestrated, "other"}).Draw(t, "style")
+		place := order.Place{OrderID: "o1", Customer: ada, ShippingAddress: home, Items: lines, Currency: "GBP", At: atNoon, ConfirmWithin: time.Minute, Style: style}
 		for _, i := range lines {
 			place.TotalAmount += int64(i.Quantity) * i.UnitPrice
 		}
@@ -189,7 +190,7 @@ func TestADraftBecomesTheOrderThatWasPlacedAtOnce(t *testing.T) {
 			t.Fatalf("the draft comes to %d, its items to %d", o.TotalAmount, place.TotalAmount)
 		}
 		directly, wrong := place.Events()
-		events, err := o.Edit(order.PlaceDraft{At: atNoon, ConfirmWithin: time.Minute})
+		events, err := o.Edit(order.PlaceDraft{At: atNoon, ConfirmWithin: time.Minute, Style: style})
 		if (wrong == nil) != (err == nil) {
 			t.Fatalf("placed at once: %v; as a draft: %v", wrong, err)
 		}

@@ -70,12 +70,18 @@ func (o Order) whyCancelled(m Message) Cause {
 	case o.Failure != nil:
 		return *o.Failure
 	}
+	if m.Input == CancelOrder && m.Reason == reasonUnknownSKU {
+		return Cause{ReasonOutOfStock, detail(m)}
+	}
 	switch m.Reason {
 	case ReasonCustomer, ReasonDeadline, ReasonPaymentFailed, ReasonOutOfStock, ReasonShipmentFailed:
 		return Cause{m.Reason, m.Detail}
 	}
 	return Cause{ReasonMoneyReturned, detail(m)}
 }
+
+// reasonUnknownSKU is a reason of CancelOrder. Orders have no word of their own for it.
+const reasonUnknownSKU = "unknown_sku"
 
 func failureReason(in Input) string {
 	if in == InventoryReservationFailed {

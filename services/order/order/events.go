@@ -20,7 +20,7 @@ type Event interface {
 
 type (
 	// OrderCreated places the order. It begins the stream, or follows [DraftPlaced]. One ItemAdded per
-	// item follows. Amounts are in minor units of Currency (ISO 4217).
+	// item follows. Amounts are in minor units of Currency (ISO 4217). Style is fixed for the order's life.
 	OrderCreated struct {
 		OrderID         string    `json:"orderId"`
 		Customer        Customer  `json:"customer"`
@@ -28,6 +28,7 @@ type (
 		TotalAmount     int64     `json:"totalAmount"`
 		Currency        string    `json:"currency"`
 		Channel         Channel   `json:"channel"`
+		Style           Style     `json:"saga,omitempty"`
 		PlacedAt        time.Time `json:"placedAt"`
 		ConfirmBy       time.Time `json:"confirmBy"`
 	}
@@ -61,6 +62,12 @@ type (
 	}
 	// OrderNeedsAttention: facts contradict each other, or a refund fails. No rule resolves this.
 	OrderNeedsAttention Cause
+	// OrderCommandAnswered: a command of the orchestrated saga changed nothing that other services
+	// receive, and was answered.
+	OrderCommandAnswered struct {
+		Command Input  `json:"command"`
+		Outcome Answer `json:"outcome"`
+	}
 )
 
 func (OrderCreated) Name() string               { return "OrderCreated" }
@@ -73,8 +80,9 @@ func (OrderCancelled) Name() string             { return "OrderCancelled" }
 func (OrderShipped) Name() string               { return "OrderShipped" }
 func (OrderDelivered) Name() string             { return "OrderDelivered" }
 func (OrderNeedsAttention) Name() string        { return "OrderNeedsAttention" }
+func (OrderCommandAnswered) Name() string       { return "OrderCommandAnswered" }
 
-// Encode returns the stored form of an event, in the latest version.
+// Encode returns the stored form of an event.
 func Encode(e Event) (json.RawMessage, error) {
 	b, err := json.Marshal(stored(e))
 	if err != nil {
@@ -93,7 +101,7 @@ func Decode(name string, data json.RawMessage) (Event, error) {
 	}
 	switch name {
 	case "OrderCreated":
-		return decode[OrderCreated](name, data)
+		return decodeCreated(name, data)
 	case "ItemAdded":
 		return decode[ItemAdded](name, data)
 	case "OrderConfirmed":
@@ -112,6 +120,8 @@ func Decode(name string, data json.RawMessage) (Event, error) {
 		return decode[OrderDelivered](name, data)
 	case "OrderNeedsAttention":
 		return decode[OrderNeedsAttention](name, data)
+	case "OrderCommandAnswered":
+		return decode[OrderCommandAnswered](name, data)
 	}
 	if e, ok, err := decodeDraft(name, data); ok {
 		return e, err

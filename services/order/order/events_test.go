@@ -3,6 +3,7 @@ package order_test
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ var stored = []struct {
 	{"OrderShipped", `{"trackingId":"T1"}`, order.OrderShipped{TrackingID: "T1"}},
 	{"OrderDelivered", `{"deliveredAt":"2026-01-03T03:04:05Z"}`, order.OrderDelivered{DeliveredAt: time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC)}},
 	{"OrderNeedsAttention", `{"reason":"ShipmentDispatched"}`, order.OrderNeedsAttention{Reason: "ShipmentDispatched"}},
+	{"OrderCommandAnswered", `{"command":"CancelOrder","outcome":"refused"}`, order.OrderCommandAnswered{Command: order.CancelOrder, Outcome: order.Refused}},
 	{"DraftStarted", `{"orderId":"o1","customer":{"id":"c7","name":"Ada","email":"ada@example.com"},"currency":"GBP","startedAt":"2026-01-02T03:04:05Z"}`,
 		order.DraftStarted{OrderID: "o1", Customer: order.Customer{ID: "c7", Name: "Ada", Email: "ada@example.com"}, Currency: "GBP",
 			StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}},
@@ -69,11 +71,15 @@ func TestStoredSnapshotIsRead(t *testing.T) {
 	const row = `{"id":"o1","version":4,"status":"CONFIRMED",` +
 		`"customer":{"id":"c7","name":"Ada","email":"ada@example.com"},` +
 		`"address":{"street":"1 Lane","city":"London","postalCode":"SW1A 1AA"},` +
-		`"items":[{"sku":"A","quantity":1,"unitPrice":100}],"totalAmount":100,"currency":"GBP","channel":"web",` +
+		`"items":[{"sku":"A","quantity":1,"unitPrice":100}],"totalAmount":100,"currency":"GBP","channel":"web","saga":"orchestrated",` +
 		`"placedAt":"2026-01-02T03:04:05Z","confirmBy":"2026-01-02T03:09:05Z","trackingId":"T1"}`
 	o, err := order.FromSnapshot("o1", 4, json.RawMessage(row))
-	if err != nil || o.State != order.Confirmed || o.Version != 4 || o.TrackingID != "T1" {
+	if err != nil || o.State != order.Confirmed || o.Version != 4 || o.Style != order.Orchestrated || o.TrackingID != "T1" {
 		t.Fatalf("read %v: %+v", err, o)
+	}
+	// A snapshot of before there were styles says nothing about the order's.
+	if o, err := order.FromSnapshot("o1", 4, json.RawMessage(strings.Replace(row, `"saga":"orchestrated",`, "", 1))); err == nil {
+		t.Errorf("without a style: %+v", o)
 	}
 	again, err := o.Snapshot()
 	if err != nil {

@@ -47,7 +47,7 @@ type Message struct {
 	Input  Input
 	Reason string // of failures, refunds and cancellations
 	Detail string // free text for human readers
-	// TrackingID is set for ShipmentScheduled and ShipmentDispatched.
+	// TrackingID is set for ShipmentScheduled, ShipmentDispatched and ConfirmOrder.
 	TrackingID string
 	// DeliveredAt is set for ShipmentDelivered.
 	DeliveredAt time.Time

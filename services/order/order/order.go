@@ -55,6 +55,16 @@ const (
 	Partner     Channel = "partner"
 )
 
+// Style is how an order's saga is coordinated. It is fixed when the order is placed, and decides which
+// messages the order acts on.
+type Style string
+
+// The styles. Orders from before there were styles are choreographed.
+const (
+	Choreographed Style = "choreographed" // the services react to each other's events
+	Orchestrated  Style = "orchestrated"  // the orchestrator reacts to the events and sends commands
+)
+
 // Cause is why a step was requested or failed.
 type Cause struct {
 	Reason string `json:"reason"`
@@ -73,8 +83,9 @@ type Order struct {
 	TotalAmount int64     `json:"totalAmount"` // minor units
 	Currency    string    `json:"currency"`    // ISO 4217
 	Channel     Channel   `json:"channel"`
-	PlacedAt    time.Time `json:"placedAt"`  // of a draft: when it was started
-	ConfirmBy   time.Time `json:"confirmBy"` // the saga's deadline
+	Style       Style     `json:"saga,omitempty"` // "": of a draft, which has no saga yet
+	PlacedAt    time.Time `json:"placedAt"`       // of a draft: when it was started
+	ConfirmBy   time.Time `json:"confirmBy"`      // the saga's deadline
 
 	TrackingID   string `json:"trackingId,omitempty"`
 	Failure      *Cause `json:"failure,omitempty"`      // a step failed, and the saga is being compensated
@@ -100,7 +111,7 @@ func (o Order) Apply(e Event) Order {
 	case OrderCreated:
 		o.ID, o.State, o.Items = e.OrderID, Pending, nil // a draft's items follow once more
 		o.Customer, o.Address = e.Customer, e.ShippingAddress
-		o.TotalAmount, o.Currency, o.Channel = e.TotalAmount, e.Currency, e.Channel
+		o.TotalAmount, o.Currency, o.Channel, o.Style = e.TotalAmount, e.Currency, e.Channel, e.Style
 		o.PlacedAt, o.ConfirmBy = e.PlacedAt, e.ConfirmBy
 	case ItemAdded:
 		// A copy, because orders are values and two folds may share the same prefix.
@@ -133,8 +144,9 @@ func (o Order) Apply(e Event) Order {
 
 // SnapshotFormat changes whenever the JSON form of [Order] or the meaning of [Order.Apply] changes.
 // Snapshots of another format are not used, and the stream is folded from its beginning. So a snapshot
-// only saves time. Format 1 is that of a table that is no longer read.
-const SnapshotFormat = 2
+// only saves time. Format 1 is that of a table that is no longer read. Format 2 has no style, so a program
+// that knows no other format never reads the snapshot of an orchestrated order.
+const SnapshotFormat = 3
 
 // Snapshot returns the order as JSON.
 func (o Order) Snapshot() (json.RawMessage, error) {
@@ -146,6 +158,7 @@ func (o Order) Snapshot() (json.RawMessage, error) {
 }
 
 // FormerSnapshot returns the order as processes of the release before read it from a snapshot: format 1.
+// They take every order for a choreographed one, so there is none of an orchestrated order.
 func (o Order) FormerSnapshot() (json.RawMessage, error) {
 	b, err := json.Marshal(struct {
 		Format int   `json:"format"`
@@ -165,6 +178,9 @@ func FromSnapshot(id string, version int64, b json.RawMessage) (Order, error) {
 	}
 	if o.ID != id || o.Version != version {
 		return Order{}, errs.New(errs.Internal, "snapshot of order %s at version %d is of order %s at version %d", id, version, o.ID, o.Version)
+	}
+	if o.State.Placed() && o.Style != Choreographed && o.Style != Orchestrated {
+		return Order{}, errs.New(errs.Internal, "snapshot of order %s at version %d has the style %q", id, version, o.Style)
 	}
 	return o, nil
 }

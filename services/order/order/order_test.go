@@ -35,7 +35,7 @@ func TestPlace(t *testing.T) {
 	got := order.Order{}.Fold(events...)
 	want := order.Order{
 		ID: "o1", Version: 3, State: order.Pending, Customer: p.Customer, Address: p.ShippingAddress,
-		Items: p.Items, TotalAmount: 9999, Currency: "GBP", Channel: order.Unspecified, PlacedAt: p.At, ConfirmBy: p.At.Add(5 * time.Minute),
+		Items: p.Items, TotalAmount: 9999, Currency: "GBP", Channel: order.Unspecified, Style: order.Choreographed, PlacedAt: p.At, ConfirmBy: p.At.Add(5 * time.Minute),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -42,6 +42,7 @@ type Place struct {
 	TotalAmount     int64
 	Currency        string  // ISO 4217; the HTTP edge checks that the code exists
 	Channel         Channel // "": Unspecified
+	Style           Style   // "": Choreographed
 	At              time.Time
 	ConfirmWithin   time.Duration // 0 < d ≤ MaxDeadline
 }
@@ -59,6 +60,7 @@ func (p Place) Events() ([]Event, error) {
 		TotalAmount:     p.TotalAmount,
 		Currency:        p.Currency,
 		Channel:         cmp.Or(p.Channel, Unspecified),
+		Style:           cmp.Or(p.Style, Choreographed),
 		PlacedAt:        p.At,
 		ConfirmBy:       p.At.Add(p.ConfirmWithin),
 	}}
@@ -73,6 +75,7 @@ func (p Place) check() error {
 	f.customer(p.Customer)
 	f.address("shippingAddress.", p.ShippingAddress)
 	f.channel(p.Channel)
+	f.style(p.Style)
 	if p.ConfirmWithin <= 0 || p.ConfirmWithin > MaxDeadline {
 		f.add("confirmWithinSeconds", "must be between 1 and %d", int(MaxDeadline/time.Second))
 	}
@@ -131,6 +134,14 @@ func (f *faults) channel(c Channel) {
 	case "", Unspecified, Web, MobileApp, Phone, Store, Partner:
 	default:
 		f.add("channel", "is not a sales channel")
+	}
+}
+
+func (f *faults) style(s Style) {
+	switch s {
+	case "", Choreographed, Orchestrated:
+	default:
+		f.add("saga", "is not a style of a saga")
 	}
 }
 

@@ -3,6 +3,7 @@ package order
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"eventshop.example/pkg/errs"
 )
@@ -49,11 +50,11 @@ type (
 )
 
 // upcasters returns the upcasters of a type: the first one reads version 1. Their number plus one is
-// the latest version.
+// the latest version. nil stands for a version that is read as the next one is.
 func upcasters(name string) []upcaster {
 	switch name {
 	case "OrderCreated":
-		return []upcaster{createdTo2}
+		return []upcaster{createdTo2, nil}
 	case "OrderCancellationRequested":
 		return []upcaster{cancellationRequestedTo2}
 	}
@@ -62,6 +63,41 @@ func upcasters(name string) []upcaster {
 
 // createdTo2 adds the channel, which was not known.
 func createdTo2(f fields) error { return f.set("channel", Unspecified) }
+
+// identity is what an order has for its id from version 3 of OrderCreated on. The style decides over money,
+// so a program that does not know it must not read the event: where it expects a text, it finds an object.
+type identity struct {
+	ID   string `json:"id"`
+	Saga Style  `json:"saga"`
+}
+
+// UnmarshalJSON reads the identity of version 3, and the id of the versions before, which are
+// choreographed. Those are the most, and need no upcaster, which costs a map of the event's fields.
+func (i *identity) UnmarshalJSON(b []byte) error {
+	if i.Saga = Choreographed; json.Unmarshal(b, &i.ID) == nil {
+		return nil
+	}
+	type plain identity
+	i.Saga = ""
+	return json.Unmarshal(b, (*plain)(i))
+}
+
+// decodeCreated reads the versions 2 and 3.
+func decodeCreated(name string, data json.RawMessage) (Event, error) {
+	var form struct {
+		OrderID identity `json:"orderId"` // in place of the embedded one
+		OrderCreated
+	}
+	if err := json.Unmarshal(data, &form); err != nil {
+		return nil, errs.Wrap(errs.Internal, err, "decode stored "+name)
+	}
+	switch e := form.OrderCreated; form.OrderID.Saga {
+	case Choreographed, Orchestrated:
+		e.OrderID, e.Style = form.OrderID.ID, form.OrderID.Saga
+		return e, nil
+	}
+	return nil, errs.New(errs.Internal, "decode stored %s: %q is no style", name, form.OrderID.Saga)
+}
 
 // cancellationRequestedTo2 splits the reason into who and why.
 func cancellationRequestedTo2(f fields) error {
@@ -99,7 +135,7 @@ func upcast(name string, data json.RawMessage) (json.RawMessage, error) {
 		return nil, errs.Wrap(errs.Internal, err, "decode stored "+name)
 	case version > latest:
 		return nil, errs.New(errs.Internal, "stored %s has version %d, and this program knows up to version %d", name, version, latest)
-	case version == latest:
+	case !slices.ContainsFunc(steps[version-1:], func(step upcaster) bool { return step != nil }):
 		return data, nil
 	}
 	f := fields{}
@@ -110,6 +146,9 @@ func upcast(name string, data json.RawMessage) (json.RawMessage, error) {
 		return nil, errs.New(errs.Internal, "decode stored %s: null is no event", name)
 	}
 	for n := version; n <= len(steps); n++ {
+		if steps[n-1] == nil {
+			continue
+		}
 		if err := steps[n-1](f); err != nil {
 			return nil, errs.New(errs.Internal, "decode stored %s: from version %d to %d: %w", name, n, n+1, err)
 		}
@@ -141,14 +180,25 @@ func versionOf(data json.RawMessage) (int, error) {
 }
 
 // stored returns what the stored form of an event is encoded from. The forms of version 2 have all
-// fields of version 1 with their meaning, so that processes of the release before read them, too.
+// fields of version 1 with their meaning, so that processes of the release before read them, too. A
+// choreographed order begins with version 2, for their sake. They must not take an orchestrated order for a
+// choreographed one, so it begins with version 3, which no release before can read.
 func stored(e Event) any {
 	switch e := e.(type) {
 	case OrderCreated:
+		style := e.Style
+		e.Style = "" // it is in the identity
+		if style != Orchestrated {
+			return struct {
+				V int `json:"v"`
+				OrderCreated
+			}{2, e}
+		}
 		return struct {
-			V int `json:"v"`
+			V       int      `json:"v"`
+			OrderID identity `json:"orderId"` // in place of the embedded one
 			OrderCreated
-		}{2, e}
+		}{3, identity{e.OrderID, style}, e}
 	case OrderCancellationRequested:
 		return struct {
 			V      int    `json:"v"`

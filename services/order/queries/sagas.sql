@@ -1,10 +1,10 @@
 -- name: KeepSagas :exec
-INSERT INTO sagas (order_id, version, status, placed_at, confirm_by, changed_at, attention_reason, attention_detail)
-SELECT n.order_id, n.version, n.status, n.placed_at, n.confirm_by, n.changed_at,
+INSERT INTO sagas (order_id, version, status, placed_at, confirm_by, changed_at, saga_style, attention_reason, attention_detail)
+SELECT n.order_id, n.version, n.status, n.placed_at, n.confirm_by, n.changed_at, n.saga_style,
        CASE WHEN n.attention THEN n.attention_reason END, CASE WHEN n.attention THEN n.attention_detail END
 FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@versions::bigint[]) AS version, unnest(@statuses::text[]) AS status,
              unnest(@placed_at::timestamptz[]) AS placed_at, unnest(@confirm_by::timestamptz[]) AS confirm_by,
-             unnest(@changed_at::timestamptz[]) AS changed_at, unnest(@attention::boolean[]) AS attention,
+             unnest(@changed_at::timestamptz[]) AS changed_at, unnest(@saga_styles::text[]) AS saga_style, unnest(@attention::boolean[]) AS attention,
              unnest(@attention_reasons::text[]) AS attention_reason, unnest(@attention_details::text[]) AS attention_detail) n
 ON CONFLICT (order_id) DO UPDATE SET version = excluded.version, status = excluded.status, changed_at = excluded.changed_at,
     attention_reason = excluded.attention_reason, attention_detail = excluded.attention_detail;

@@ -1,9 +1,10 @@
 -- name: OpenPayments :exec
 -- Creates missing rows, so that there are rows to lock: two first events of one order then wait for
 -- each other instead of both finding nothing. Rows are created in the order in which they are locked.
-INSERT INTO payments (order_id, state, correlation_id, created_at, updated_at)
-SELECT n.order_id, 'NONE', n.correlation_id, @now, @now
-FROM (SELECT unnest(@order_ids::text[]) AS order_id, unnest(@correlation_ids::text[]) AS correlation_id) n
+INSERT INTO payments (order_id, state, correlation_id, saga_style, created_at, updated_at)
+SELECT n.order_id, 'NONE', n.correlation_id, n.saga_style, @now, @now
+FROM (SELECT unnest(@order_ids::text[]) AS order_id, unnest(@correlation_ids::text[]) AS correlation_id,
+    unnest(@saga_styles::text[]) AS saga_style) n
 ORDER BY n.order_id
 ON CONFLICT (order_id) DO NOTHING;
 

@@ -17,20 +17,20 @@ RETURNING order_id, event_id;
 -- not the order in which sets commit. The columns that OrderCreated sets are NULL until it has arrived, and
 -- are set once. Rows are locked in order.
 INSERT INTO orders AS o (order_id, status, status_version, customer_id, customer_name, customer_email, street, city,
-    postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at)
+    postal_code, country, currency, total_amount, saga_style, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at)
 SELECT n.order_id, nullif(n.status, ''), n.status_version,
     CASE WHEN n.created THEN n.customer_id END, CASE WHEN n.created THEN n.customer_name END,
     CASE WHEN n.created THEN n.customer_email END, CASE WHEN n.created THEN n.street END,
     CASE WHEN n.created THEN n.city END, CASE WHEN n.created THEN n.postal_code END,
     CASE WHEN n.created THEN n.country END, CASE WHEN n.created THEN n.currency END,
-    CASE WHEN n.created THEN n.total_amount END, CASE WHEN n.created THEN n.created_at END,
+    CASE WHEN n.created THEN n.total_amount END, CASE WHEN n.created THEN n.saga_style END, CASE WHEN n.created THEN n.created_at END,
     n.tracking_id, n.cancel_reason, n.needs_attention, n.attention_version, n.updated_at
 FROM (SELECT
     unnest(@order_ids::text[]) AS order_id, unnest(@statuses::text[]) AS status, unnest(@status_versions::bigint[]) AS status_version,
     unnest(@created::boolean[]) AS created, unnest(@customer_ids::text[]) AS customer_id, unnest(@customer_names::text[]) AS customer_name,
     unnest(@customer_emails::text[]) AS customer_email, unnest(@streets::text[]) AS street, unnest(@cities::text[]) AS city,
     unnest(@postal_codes::text[]) AS postal_code, unnest(@countries::text[]) AS country, unnest(@currencies::text[]) AS currency,
-    unnest(@total_amounts::bigint[]) AS total_amount, unnest(@created_at::timestamptz[]) AS created_at,
+    unnest(@total_amounts::bigint[]) AS total_amount, unnest(@saga_styles::text[]) AS saga_style, unnest(@created_at::timestamptz[]) AS created_at,
     unnest(@tracking_ids::text[]) AS tracking_id, unnest(@cancel_reasons::text[]) AS cancel_reason,
     unnest(@needs_attention::boolean[]) AS needs_attention, unnest(@attention_versions::bigint[]) AS attention_version,
     unnest(@updated_at::timestamptz[]) AS updated_at
@@ -48,6 +48,7 @@ ON CONFLICT (order_id) DO UPDATE SET
     country = CASE WHEN o.created_at IS NULL THEN excluded.country ELSE o.country END,
     currency = CASE WHEN o.created_at IS NULL THEN excluded.currency ELSE o.currency END,
     total_amount = CASE WHEN o.created_at IS NULL THEN excluded.total_amount ELSE o.total_amount END,
+    saga_style = CASE WHEN o.created_at IS NULL THEN excluded.saga_style ELSE o.saga_style END,
     created_at = coalesce(o.created_at, excluded.created_at),
     tracking_id = coalesce(nullif(excluded.tracking_id, ''), o.tracking_id),
     cancel_reason = coalesce(nullif(excluded.cancel_reason, ''), o.cancel_reason),

@@ -49,13 +49,18 @@ type ReceiptRequest struct {
 
 // Reservation defines model for Reservation.
 type Reservation struct {
+	// Attention Why a person has to look: a record of the other style has come
+	Attention     *string            `json:"attention,omitempty"`
 	Items         []Item             `json:"items"`
 	OrderId       openapi_types.UUID `json:"orderId"`
 	ReservationId openapi_types.UUID `json:"reservationId"`
-	Shortages     *[]Shortage        `json:"shortages,omitempty"`
-	Status        string             `json:"status"`
-	UpdatedAt     time.Time          `json:"updatedAt"`
-	Version       int64              `json:"version"`
+
+	// Saga How the saga of the order is coordinated
+	Saga      string      `json:"saga"`
+	Shortages *[]Shortage `json:"shortages,omitempty"`
+	Status    string      `json:"status"`
+	UpdatedAt time.Time   `json:"updatedAt"`
+	Version   int64       `json:"version"`
 }
 
 // Shortage defines model for Shortage.

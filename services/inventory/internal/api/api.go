@@ -99,8 +99,11 @@ func stockView(row db.Stock) Stock {
 
 func reservationView(orderID uuid.UUID, res app.View) Reservation {
 	v := Reservation{
-		OrderId: orderID, ReservationId: res.ID, Status: string(res.State),
+		OrderId: orderID, ReservationId: res.ID, Status: string(res.State), Saga: string(res.Style),
 		Items: []Item{}, Version: res.Version, UpdatedAt: res.UpdatedAt,
+	}
+	if res.Attention != "" {
+		v.Attention = &res.Attention
 	}
 	for _, it := range res.Items {
 		v.Items = append(v.Items, Item{Sku: it.SKU, Quantity: it.Quantity})

@@ -1,5 +1,5 @@
-// Package app holds the use cases of the inventory service. There is one file per event that the
-// service reacts to, which turns the event into the input of a reservation; stock.go has the
+// Package app holds the use cases of the inventory service. There is one file per event or command
+// that the service reacts to, which turns the event into the input of a reservation; stock.go has the
 // commands and queries about stock. reservation.go decides, and tables.go loads and saves sets of
 // reservations. Package reaction defines the order of these steps.
 package app
@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/inventory/internal/db"
@@ -81,6 +82,8 @@ type View struct {
 	State     inventory.State
 	Items     []inventory.Item
 	Shortages []inventory.Shortage
+	Style     event.Style // of the order's saga
+	Attention string      // why a person has to look, or ""
 	Version   int64
 	UpdatedAt time.Time
 }
@@ -102,7 +105,7 @@ func (a *App) Reservation(ctx context.Context, orderID string) (View, error) {
 	}
 	r := View{
 		ID: row.ReservationID, State: inventory.State(row.State), Items: items,
-		Version: row.Version, UpdatedAt: row.UpdatedAt,
+		Style: event.Style(row.SagaStyle), Attention: row.Attention, Version: row.Version, UpdatedAt: row.UpdatedAt,
 	}
 	if len(row.Shortages) > 0 {
 		if err := json.Unmarshal(row.Shortages, &r.Shortages); err != nil {

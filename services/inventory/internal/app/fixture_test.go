@@ -51,11 +51,21 @@ func newFixture(t *testing.T, stock map[string]int64) *fixture {
 	return f
 }
 
-// receive runs one reaction in its own transaction.
+// receive runs one reaction in its own transaction, to a record of a choreographed order.
 func receive[T event.Event](f *fixture, input func(consumer.Event[T]) app.Input, data T) error {
+	return f.take(stepOf(f, event.Choreographed, input, data))
+}
+
+// receiveOf does the same for a record with a style.
+func receiveOf[T event.Event](f *fixture, style event.Style, input func(consumer.Event[T]) app.Input, data T) error {
+	return f.take(stepOf(f, style, input, data))
+}
+
+// stepOf returns the step of a record with a style.
+func stepOf[T event.Event](f *fixture, style event.Style, input func(consumer.Event[T]) app.Input, data T) reaction.Step[app.Input] {
 	e := consumer.Event[T]{Data: data}
-	e.ID, e.CorrelationID = uuid.Must(uuid.NewV7()), data.AggregateKey()
-	return f.take(f.app.Reservations.Step(data.AggregateKey(), input(e), e.Cause()))
+	e.ID, e.CorrelationID, e.Style = uuid.Must(uuid.NewV7()), data.AggregateKey(), style
+	return f.app.Reservations.Step(data.AggregateKey(), input(e), e.Cause())
 }
 
 // take runs a set of steps in one transaction, as the consumer does.

@@ -23,7 +23,7 @@ const (
 // Input is what an event means to an order's reservation.
 type Input struct {
 	Kind   inventory.Input
-	Items  []inventory.Item // set for OrderCreated only
+	Items  []inventory.Item // set for OrderCreated and ReserveInventory only
 	Reason string           // set for a compensation: why the items are released
 }
 
@@ -41,51 +41,73 @@ type Reservation struct {
 // counts is the number of pieces of a SKU by state.
 type counts struct{ available, reserved, shipped int64 }
 
-// decide applies the transition table and moves the stock.
+// decide applies the transition table, moves the stock, and answers a command that emits no event.
 func (a *App) decide(r Reservation, s reaction.Step[Input]) (reaction.Decision[Reservation], error) {
-	in := s.Input
-	before := r.row
+	if contradicts(r.row, s.Cause) {
+		return a.askForAttention(r, s), nil
+	}
+	in, before := s.Input, r.row
 	d := inventory.Decide(inventory.State(r.row.State), in.Kind)
-	decided := func(ctx context.Context) {
-		a.log.DebugContext(ctx, "reservation decided", "cause", in.Kind, "outcome", d.Action, "from", before.State, "to", d.Next)
-	}
-	if d.Action == inventory.Refuse || d.Action == inventory.Duplicate {
-		return reaction.Decision[Reservation]{State: r, Committed: decided}, nil
-	}
-	if in.Kind == inventory.OrderCreated {
-		r.items, r.fresh = inventory.Merge(in.Items), true
-	}
-	if d.Effect != inventory.NoEffect && !r.locked {
-		return reaction.Decision[Reservation]{}, errs.New(errs.Internal, "the stock of order %s was not loaded for %s", s.Key, in.Kind)
-	}
-	r.row.State, r.row.UpdatedAt = string(d.Next), s.At
+	out := reaction.Decision[Reservation]{Changed: d.Action != inventory.Refuse && d.Action != inventory.Duplicate}
 	var emitted event.Event
-	var err error
-	switch d.Effect {
-	case inventory.Reserve:
-		r, emitted, err = reserve(r, s)
-	case inventory.Release:
-		r, err = moved(r, func(have counts, n int64) counts { have.available += n; have.reserved -= n; return have })
-		emitted = events.InventoryReleased{
-			OrderID: s.Key, ReservationID: r.row.ReservationID.String(), Items: reservedItems(r.items), Reason: in.Reason, OccurredAt: s.At,
+	if out.Changed {
+		var err error
+		if r, emitted, err = apply(r, s, d); err != nil {
+			return reaction.Decision[Reservation]{}, err
 		}
-	case inventory.Ship: // no service waits for it, so no event is published
-		r, err = moved(r, func(have counts, n int64) counts { have.reserved -= n; have.shipped += n; return have })
 	}
-	if err != nil {
-		return reaction.Decision[Reservation]{}, err
+	if emitted == nil {
+		emitted = answer(r, s)
 	}
-	out := reaction.Decision[Reservation]{Changed: true}
 	if emitted != nil {
-		r.row.Version++
-		out.Events = []outbox.Entry{{Event: emitted, AggregateID: s.Key, Version: r.row.Version, Cause: s.Cause}}
+		out.Changed = true
+		r.row.Version, r.row.UpdatedAt = r.row.Version+1, s.At
+		cause := s.Cause
+		cause.Style = event.Style(r.row.SagaStyle)
+		out.Events = []outbox.Entry{{Event: emitted, AggregateID: s.Key, Version: r.row.Version, Cause: cause}}
 	}
 	out.State = r
 	out.Committed = func(ctx context.Context) {
-		decided(ctx)
+		a.log.DebugContext(ctx, "reservation decided", "cause", in.Kind, "outcome", d.Action, "from", before.State, "to", d.Next)
 		a.report(ctx, before, r.row, in)
 	}
 	return out, nil
+}
+
+// apply changes the state and moves the stock. It returns the event that follows from the effect, or nil.
+func apply(r Reservation, s reaction.Step[Input], d inventory.Decision) (Reservation, event.Event, error) {
+	if len(r.items) == 0 && len(s.Input.Items) > 0 {
+		r.items, r.fresh = inventory.Merge(s.Input.Items), true
+	}
+	if d.Effect != inventory.NoEffect && !r.locked {
+		return r, nil, errs.New(errs.Internal, "the stock of order %s was not loaded for %s", s.Key, s.Input.Kind)
+	}
+	r.row.State, r.row.UpdatedAt = string(d.Next), s.At
+	switch d.Effect {
+	case inventory.Reserve:
+		return reserve(r, s)
+	case inventory.Release:
+		r, err := moved(r, func(have counts, n int64) counts { have.available += n; have.reserved -= n; return have })
+		return r, events.InventoryReleased{
+			OrderID: s.Key, ReservationID: r.row.ReservationID.String(), Items: reservedItems(r.items), Reason: s.Input.Reason, OccurredAt: s.At,
+		}, err
+	case inventory.Ship: // no service waits for it, so no event is published
+		r, err := moved(r, func(have counts, n int64) counts { have.reserved -= n; have.shipped += n; return have })
+		return r, nil, err
+	}
+	return r, nil, nil
+}
+
+// answer returns the event that answers a command whose step emits none, or nil: see
+// [inventory.AnswerTo].
+func answer(r Reservation, s reaction.Step[Input]) event.Event {
+	outcome := inventory.AnswerTo(s.Input.Kind, inventory.State(r.row.State))
+	if outcome == inventory.Awaited {
+		return nil
+	}
+	return events.InventoryCommandAnswered{
+		OrderID: s.Key, Command: string(s.Input.Kind), Outcome: string(outcome), State: r.row.State, OccurredAt: s.At,
+	}
 }
 
 // report logs one INFO line per reservation, when it ends.

@@ -29,13 +29,13 @@ type reservations struct {
 func load(ctx context.Context, tx pgx.Tx, steps []reaction.Step[Input]) (reaction.Set[Reservation], error) {
 	q := db.New(tx)
 	keys := reaction.Keys(steps)
-	open := db.OpenReservationsParams{OrderIds: keys, UpdatedAt: steps[0].At}
-	for range keys {
+	open, styles := db.OpenReservationsParams{OrderIds: keys, UpdatedAt: steps[0].At}, firstStyles(steps)
+	for _, key := range keys {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return nil, fmt.Errorf("draw reservation id: %w", err)
 		}
-		open.ReservationIds = append(open.ReservationIds, id)
+		open.ReservationIds, open.SagaStyles = append(open.ReservationIds, id), append(open.SagaStyles, string(styles[key]))
 	}
 	if err := later(tx, "open reservations").OpenReservations(ctx, open); err != nil {
 		return nil, err
@@ -72,7 +72,8 @@ func load(ctx context.Context, tx pgx.Tx, steps []reaction.Step[Input]) (reactio
 }
 
 // moving returns the SKUs of the orders whose steps can move stock, and marks these orders as
-// locked. It follows the transition table, so a step without effect locks no stock.
+// locked. It follows the transition table, so a step without effect locks no stock. A step that
+// contradicts the style of its order has none.
 func (r *reservations) moving(steps []reaction.Step[Input]) []string {
 	skus := map[string]bool{}
 	states := map[string]inventory.State{}
@@ -81,9 +82,12 @@ func (r *reservations) moving(steps []reaction.Step[Input]) []string {
 		states[key], wanted[key] = inventory.State(one.row.State), one.items
 	}
 	for _, s := range steps {
+		if contradicts(r.loaded[s.Key].row, s.Cause) {
+			continue
+		}
 		d := inventory.Decide(states[s.Key], s.Input.Kind)
 		states[s.Key] = d.Next
-		if s.Input.Kind == inventory.OrderCreated && len(wanted[s.Key]) == 0 {
+		if len(wanted[s.Key]) == 0 {
 			wanted[s.Key] = s.Input.Items
 		}
 		if d.Effect == inventory.NoEffect {
@@ -125,7 +129,7 @@ func (r *reservations) Save(ctx context.Context, tx pgx.Tx) error {
 		one := r.loaded[key]
 		rows.OrderIds, rows.States = append(rows.OrderIds, key), append(rows.States, one.row.State)
 		rows.Versions, rows.Shortages = append(rows.Versions, one.row.Version), append(rows.Shortages, string(one.row.Shortages))
-		rows.UpdatedAt = append(rows.UpdatedAt, one.row.UpdatedAt)
+		rows.Attentions, rows.UpdatedAt = append(rows.Attentions, one.row.Attention), append(rows.UpdatedAt, one.row.UpdatedAt)
 		if !one.fresh {
 			continue
 		}

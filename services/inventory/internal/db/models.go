@@ -18,7 +18,7 @@ type Receipt struct {
 	ReceivedAt time.Time
 }
 
-// One row an order, tombstones included. version counts the events emitted.
+// One row per order, tombstones included. version counts the events emitted.
 type Reservation struct {
 	OrderID       string
 	State         string
@@ -26,6 +26,9 @@ type Reservation struct {
 	Version       int64
 	Shortages     []byte
 	UpdatedAt     time.Time
+	SagaStyle     string
+	// Why a person has to look; empty when there is no reason.
+	Attention string
 }
 
 // What each order asks for, as its OrderCreated said. Only lines of 1 to 2147483647 pieces are ever reserved.

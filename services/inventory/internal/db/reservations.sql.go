@@ -29,7 +29,7 @@ func (q *Queries) AddItems(ctx context.Context, arg AddItemsParams) error {
 }
 
 const getReservation = `-- name: GetReservation :one
-SELECT order_id, state, reservation_id, version, shortages, updated_at FROM reservations WHERE order_id = $1
+SELECT order_id, state, reservation_id, version, shortages, updated_at, saga_style, attention FROM reservations WHERE order_id = $1
 `
 
 func (q *Queries) GetReservation(ctx context.Context, orderID string) (Reservation, error) {
@@ -42,6 +42,8 @@ func (q *Queries) GetReservation(ctx context.Context, orderID string) (Reservati
 		&i.Version,
 		&i.Shortages,
 		&i.UpdatedAt,
+		&i.SagaStyle,
+		&i.Attention,
 	)
 	return i, err
 }
@@ -100,7 +102,7 @@ func (q *Queries) ListItemsOf(ctx context.Context, orderIds []string) ([]Reserva
 }
 
 const lockReservations = `-- name: LockReservations :many
-SELECT order_id, state, reservation_id, version, shortages, updated_at FROM reservations WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
+SELECT order_id, state, reservation_id, version, shortages, updated_at, saga_style, attention FROM reservations WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
 `
 
 func (q *Queries) LockReservations(ctx context.Context, orderIds []string) ([]Reservation, error) {
@@ -119,6 +121,8 @@ func (q *Queries) LockReservations(ctx context.Context, orderIds []string) ([]Re
 			&i.Version,
 			&i.Shortages,
 			&i.UpdatedAt,
+			&i.SagaStyle,
+			&i.Attention,
 		); err != nil {
 			return nil, err
 		}
@@ -131,9 +135,10 @@ func (q *Queries) LockReservations(ctx context.Context, orderIds []string) ([]Re
 }
 
 const openReservations = `-- name: OpenReservations :exec
-INSERT INTO reservations (order_id, state, reservation_id, updated_at)
-SELECT n.order_id, '', n.reservation_id, $1
-FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::uuid[]) AS reservation_id) n
+INSERT INTO reservations (order_id, state, reservation_id, saga_style, updated_at)
+SELECT n.order_id, '', n.reservation_id, n.saga_style, $1
+FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::uuid[]) AS reservation_id,
+    unnest($4::text[]) AS saga_style) n
 ORDER BY n.order_id
 ON CONFLICT (order_id) DO NOTHING
 `
@@ -142,28 +147,36 @@ type OpenReservationsParams struct {
 	UpdatedAt      time.Time
 	OrderIds       []string
 	ReservationIds []uuid.UUID
+	SagaStyles     []string
 }
 
 // Creates missing rows, so that there are rows to lock: two first events of one order then wait for
 // each other instead of both finding nothing. Rows are created in the order in which they are locked.
 func (q *Queries) OpenReservations(ctx context.Context, arg OpenReservationsParams) error {
-	_, err := q.db.Exec(ctx, openReservations, arg.UpdatedAt, arg.OrderIds, arg.ReservationIds)
+	_, err := q.db.Exec(ctx, openReservations,
+		arg.UpdatedAt,
+		arg.OrderIds,
+		arg.ReservationIds,
+		arg.SagaStyles,
+	)
 	return err
 }
 
 const saveReservations = `-- name: SaveReservations :exec
-UPDATE reservations r SET state = n.state, version = n.version, shortages = nullif(n.shortages, '')::jsonb, updated_at = n.updated_at
+UPDATE reservations r SET state = n.state, version = n.version, shortages = nullif(n.shortages, '')::jsonb,
+    attention = n.attention, updated_at = n.updated_at
 FROM (SELECT unnest($1::text[]) AS order_id, unnest($2::text[]) AS state, unnest($3::bigint[]) AS version,
-    unnest($4::text[]) AS shortages, unnest($5::timestamptz[]) AS updated_at) n
+    unnest($4::text[]) AS shortages, unnest($5::text[]) AS attention, unnest($6::timestamptz[]) AS updated_at) n
 WHERE r.order_id = n.order_id
 `
 
 type SaveReservationsParams struct {
-	OrderIds  []string
-	States    []string
-	Versions  []int64
-	Shortages []string
-	UpdatedAt []time.Time
+	OrderIds   []string
+	States     []string
+	Versions   []int64
+	Shortages  []string
+	Attentions []string
+	UpdatedAt  []time.Time
 }
 
 func (q *Queries) SaveReservations(ctx context.Context, arg SaveReservationsParams) error {
@@ -172,6 +185,7 @@ func (q *Queries) SaveReservations(ctx context.Context, arg SaveReservationsPara
 		arg.States,
 		arg.Versions,
 		arg.Shortages,
+		arg.Attentions,
 		arg.UpdatedAt,
 	)
 	return err

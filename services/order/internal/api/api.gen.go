@@ -125,7 +125,7 @@ type Customer struct {
 
 // DomainEvent defines model for DomainEvent.
 type DomainEvent struct {
-	// Actor Who caused it. The customer, the deadline of the saga, the expiry of a draft, or the service whose event the order reacted to.
+	// Actor Who caused it. The customer, the deadline of the saga, the expiry of a draft, or the service whose event or command the order reacted to.
 	Actor string `json:"actor"`
 
 	// CausationId The id of the event that the order reacted to; missing when a request or the deadline caused it
@@ -245,6 +245,9 @@ type Order struct {
 	// PlacedAt Missing before the order is placed
 	PlacedAt *time.Time `json:"placedAt,omitempty"`
 
+	// Saga Missing before the order is placed.
+	Saga *SagaStyle `json:"saga,omitempty"`
+
 	// ShippingAddress Missing while a draft has none.
 	ShippingAddress *Address `json:"shippingAddress,omitempty"`
 
@@ -283,6 +286,9 @@ type OrderStatus = string
 // PlaceDraft defines model for PlaceDraft.
 type PlaceDraft struct {
 	ConfirmWithinSeconds *int32 `json:"confirmWithinSeconds,omitempty"`
+
+	// Saga How the order's saga is coordinated: the services react to each other's events, or the orchestrator sends them commands. It is fixed when the order is placed. An order that does not name it gets it by the ramp; see /sagas/style.
+	Saga *SagaStyle `json:"saga,omitempty"`
 }
 
 // PlaceOrder shippingAddress, items and totalAmount are required unless draft is true.
@@ -294,11 +300,14 @@ type PlaceOrder struct {
 	ConfirmWithinSeconds *int32 `json:"confirmWithinSeconds,omitempty"`
 
 	// Currency ISO 4217 code. An order is placed in a currency that is legal tender (no funds code, no metal, none that was withdrawn); older orders show in the currency they were placed in.
-	Currency        Currency `json:"currency"`
-	Customer        Customer `json:"customer"`
-	Draft           *bool    `json:"draft,omitempty"`
-	Items           *[]Item  `json:"items,omitempty"`
-	ShippingAddress *Address `json:"shippingAddress,omitempty"`
+	Currency Currency `json:"currency"`
+	Customer Customer `json:"customer"`
+	Draft    *bool    `json:"draft,omitempty"`
+	Items    *[]Item  `json:"items,omitempty"`
+
+	// Saga How the order's saga is coordinated: the services react to each other's events, or the orchestrator sends them commands. It is fixed when the order is placed. An order that does not name it gets it by the ramp; see /sagas/style.
+	Saga            *SagaStyle `json:"saga,omitempty"`
+	ShippingAddress *Address   `json:"shippingAddress,omitempty"`
 
 	// TotalAmount The exact sum of the items, with no more decimals than the currency has. More than 0 and at most 1,000,000,000,000,000 minor units (10,000,000,000,000.00 GBP).
 	TotalAmount *json.Number `json:"totalAmount,omitempty"`
@@ -317,6 +326,19 @@ type Problem struct {
 	Type     string  `json:"type"`
 }
 
+// Ramp defines model for Ramp.
+type Ramp struct {
+	// ChangedAt When the percentage was last set
+	ChangedAt           time.Time `json:"changedAt"`
+	OrchestratedPercent int32     `json:"orchestratedPercent"`
+
+	// Ready Every participant knows both styles. While it is false, new orders are choreographed, whatever the percentage is.
+	Ready bool `json:"ready"`
+
+	// Reason Why not; missing when ready. For people.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // Saga defines model for Saga.
 type Saga struct {
 	Attention *Cause `json:"attention,omitempty"`
@@ -328,7 +350,10 @@ type Saga struct {
 	NeedsAttention bool               `json:"needsAttention"`
 	OrderId        openapi_types.UUID `json:"orderId"`
 	PlacedAt       time.Time          `json:"placedAt"`
-	Status         OrderStatus        `json:"status"`
+
+	// Saga How the order's saga is coordinated: the services react to each other's events, or the orchestrator sends them commands. It is fixed when the order is placed. An order that does not name it gets it by the ramp; see /sagas/style.
+	Saga   SagaStyle   `json:"saga"`
+	Status OrderStatus `json:"status"`
 
 	// UpdatedAt When the order last moved
 	UpdatedAt time.Time `json:"updatedAt"`
@@ -342,6 +367,14 @@ type SagaPage struct {
 	// NextCursor Missing on the last page
 	NextCursor *openapi_types.UUID `json:"nextCursor,omitempty"`
 	Sagas      []Saga              `json:"sagas"`
+}
+
+// SagaStyle How the order's saga is coordinated: the services react to each other's events, or the orchestrator sends them commands. It is fixed when the order is placed. An order that does not name it gets it by the ramp; see /sagas/style.
+type SagaStyle = string
+
+// SetSagaStyle defines model for SetSagaStyle.
+type SetSagaStyle struct {
+	OrchestratedPercent int32 `json:"orchestratedPercent"`
 }
 
 // Sku defines model for Sku.
@@ -510,6 +543,9 @@ type ChangeItemJSONRequestBody = ChangeItem
 // PlaceDraftJSONRequestBody defines body for PlaceDraft for application/json ContentType.
 type PlaceDraftJSONRequestBody = PlaceDraft
 
+// SetSagaStyleJSONRequestBody defines body for SetSagaStyle for application/json ContentType.
+type SetSagaStyleJSONRequestBody = SetSagaStyle
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// ListDrafts Drafts, newest first
@@ -551,6 +587,12 @@ type ServerInterface interface {
 	// ListSagas Orders whose saga has not ended, or that need attention, oldest first
 	// (GET /sagas)
 	ListSagas(w http.ResponseWriter, r *http.Request, params ListSagasParams)
+	// GetSagaStyle Which orders are orchestrated
+	// (GET /sagas/style)
+	GetSagaStyle(w http.ResponseWriter, r *http.Request)
+	// SetSagaStyle Set the percentage of orchestrated orders
+	// (PUT /sagas/style)
+	SetSagaStyle(w http.ResponseWriter, r *http.Request)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -632,6 +674,18 @@ func (_ Unimplemented) PlaceDraft(w http.ResponseWriter, r *http.Request, orderI
 // ListSagas Orders whose saga has not ended, or that need attention, oldest first
 // (GET /sagas)
 func (_ Unimplemented) ListSagas(w http.ResponseWriter, r *http.Request, params ListSagasParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSagaStyle Which orders are orchestrated
+// (GET /sagas/style)
+func (_ Unimplemented) GetSagaStyle(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSagaStyle Set the percentage of orchestrated orders
+// (PUT /sagas/style)
+func (_ Unimplemented) SetSagaStyle(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1628,6 +1682,34 @@ func (siw *ServerInterfaceWrapper) ListSagas(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// GetSagaStyle operation middleware
+func (siw *ServerInterfaceWrapper) GetSagaStyle(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSagaStyle(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSagaStyle operation middleware
+func (siw *ServerInterfaceWrapper) SetSagaStyle(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSagaStyle(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -1779,6 +1861,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/sagas", wrapper.ListSagas)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/sagas/style", wrapper.GetSagaStyle)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/sagas/style", wrapper.SetSagaStyle)
 	})
 
 	return r

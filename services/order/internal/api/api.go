@@ -76,6 +76,10 @@ func refusal(err error) error {
 		return httpapi.Problem{Type: problems + "overloaded", Title: "Too many orders are waiting",
 			Status: http.StatusServiceUnavailable, Detail: "the order was not accepted; try again"}
 	}
+	if closed, ok := errors.AsType[*app.NotReadyError](err); ok {
+		return httpapi.Problem{Type: problems + "not-orchestrated", Title: "Orders cannot be orchestrated now",
+			Status: http.StatusConflict, Detail: closed.Reason}
+	}
 	if broken, ok := errors.AsType[*order.RuleError](err); ok {
 		return httpapi.Problem{Type: problems + "rule", Title: "The draft does not allow it", Status: http.StatusConflict,
 			Detail: broken.Detail, Members: map[string]any{"rule": broken.Rule}}
@@ -240,6 +244,7 @@ func command(body PlaceOrder) (app.PlaceOrder, error) {
 		Customer:        customer(body.Customer),
 		ShippingAddress: address(*body.ShippingAddress),
 		Currency:        body.Currency,
+		Style:           style(body.Saga),
 		ConfirmWithin:   seconds(body.ConfirmWithinSeconds),
 	}
 	if body.Channel != nil {
@@ -249,6 +254,14 @@ func command(body PlaceOrder) (app.PlaceOrder, error) {
 	cmd.TotalAmount = amounts.parse("totalAmount", *body.TotalAmount)
 	cmd.Items = amounts.items(*body.Items)
 	return cmd, amounts.err()
+}
+
+// style returns the style that a request asks for; "" when it asks for none.
+func style(s *SagaStyle) order.Style {
+	if s == nil {
+		return ""
+	}
+	return order.Style(*s)
 }
 
 func customer(c Customer) order.Customer {

@@ -35,7 +35,7 @@ func TestPlaceAndGet(t *testing.T) {
 			map[string]any{"sku": "WIDGET-01", "quantity": json.Number("2"), "unitPrice": json.Number("29.99")},
 			map[string]any{"sku": "GADGET-05", "quantity": json.Number("1"), "unitPrice": json.Number("40.01")},
 		},
-		"totalAmount": json.Number("99.99"), "currency": "GBP",
+		"totalAmount": json.Number("99.99"), "currency": "GBP", "saga": "choreographed",
 		"placedAt": a.Body["placedAt"], "confirmBy": a.Body["confirmBy"],
 	}
 	if diff := cmp.Diff(want, a.Body); diff != "" {

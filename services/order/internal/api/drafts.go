@@ -54,6 +54,9 @@ func (a *API) startDraft(w http.ResponseWriter, r *http.Request, body PlaceOrder
 		cmd.Items = amounts.items(*body.Items)
 	}
 	err := amounts.err()
+	if body.Saga != nil {
+		err = errors.Join(err, errs.Field("saga", "is given when the draft is placed"))
+	}
 	if body.TotalAmount != nil {
 		err = errors.Join(err, errs.Field("totalAmount", "is computed for a draft"))
 	}
@@ -169,7 +172,7 @@ func (a *API) PlaceDraft(w http.ResponseWriter, r *http.Request, id uuid.UUID, _
 		}
 	}
 	a.change(w, r, func(ctx context.Context, tx pgx.Tx, expected int64) (order.Order, func(context.Context), error) {
-		return a.app.PlaceDraft(ctx, tx, id, expected, seconds(body.ConfirmWithinSeconds))
+		return a.app.PlaceDraft(ctx, tx, id, expected, style(body.Saga), seconds(body.ConfirmWithinSeconds))
 	})
 	a.wake()
 }

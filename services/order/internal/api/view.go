@@ -29,6 +29,7 @@ func view(o order.Order) Order {
 		Cancellation:   cause(cmp.Or(o.Cancelled, o.Cancellation)), // Cancelled carries the reason of Cancellation
 		Cancelled:      cause(o.Cancelled),
 		Attention:      cause(o.Attention),
+		Saga:           optional(string(o.Style)),
 	}
 	if a := o.Address; a != (order.Address{}) {
 		v.ShippingAddress = &Address{Street: a.Street, City: a.City, PostalCode: a.PostalCode, Country: optional(a.Country)}
@@ -81,7 +82,7 @@ func sagaPage(rows []db.Saga, limit int) SagaPage {
 	for _, row := range rows {
 		v := Saga{
 			OrderId: row.OrderID, Version: row.Version, Status: row.Status,
-			PlacedAt: row.PlacedAt.UTC(), ConfirmBy: row.ConfirmBy.UTC(), UpdatedAt: row.ChangedAt.UTC(),
+			Saga: row.SagaStyle, PlacedAt: row.PlacedAt.UTC(), ConfirmBy: row.ConfirmBy.UTC(), UpdatedAt: row.ChangedAt.UTC(),
 		}
 		if row.AttentionReason != nil {
 			v.NeedsAttention = true

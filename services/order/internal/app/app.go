@@ -41,6 +41,9 @@ type Config struct {
 	MaxPending    int           // most PENDING orders of this process while none is confirmed; default 200,000
 	DraftTTL      time.Duration // how long a draft may stay unchanged; default 7 days
 	Registerer    prometheus.Registerer
+
+	Participants     []Participant // of the saga, this service among them
+	ParticipantCheck time.Duration // how often Kafka is asked which styles they know; default 5 s
 }
 
 // App holds the use cases. The service creates one App; HTTP, the consumer and the deadline worker
@@ -62,6 +65,10 @@ type App struct {
 	admission     *admission
 	draftTTL      time.Duration
 	draftsChanged chan struct{} // wakes the list of drafts
+
+	ramp         ramp
+	participants []Participant
+	checkEvery   time.Duration
 }
 
 // New returns an App.
@@ -84,6 +91,9 @@ func New(cfg Config) *App {
 	if cfg.DraftTTL <= 0 {
 		cfg.DraftTTL = 7 * 24 * time.Hour
 	}
+	if cfg.ParticipantCheck <= 0 {
+		cfg.ParticipantCheck = 5 * time.Second
+	}
 	a := &App{
 		pool:          cfg.Pool,
 		reads:         cmp.Or(cfg.Reads, cfg.Pool),
@@ -95,6 +105,8 @@ func New(cfg Config) *App {
 		sagaDeadline:  cfg.SagaDeadline,
 		draftTTL:      cfg.DraftTTL,
 		draftsChanged: make(chan struct{}, 1),
+		participants:  cfg.Participants,
+		checkEvery:    cfg.ParticipantCheck,
 	}
 	a.states = newStates(cfg, a.log)
 	a.admission = &admission{target: cfg.PendingTarget, most: cfg.MaxPending, keep: cfg.SagaDeadline,

@@ -51,13 +51,19 @@ func (a *App) draftCommand(ctx context.Context, tx pgx.Tx, id string, in Input) 
 // [*VersionError] at another version, an [order.RuleError] when the draft does not allow the command, and has
 // kind NotFound when there is no such order. The caller calls committed after the commit.
 func (a *App) EditDraft(ctx context.Context, tx pgx.Tx, orderID string, expected int64, e order.Edit) (o order.Order, committed func(context.Context), err error) {
-	return a.draftCommand(ctx, tx, orderID, Input{Edit: &edit{e, expected}})
+	return a.draftCommand(ctx, tx, orderID, Input{Edit: &edit{Edit: e, expected: expected}})
 }
 
 // PlaceDraft places a draft that is at the expected version; 0: at any. Its errors are those of
-// [App.EditDraft] and [App.PlaceOrder]. A within of 0 is the service's default.
-func (a *App) PlaceDraft(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, expected int64, within time.Duration) (o order.Order, committed func(context.Context), err error) {
-	o, report, err := a.place(ctx, tx, orderID, Input{Edit: &edit{order.PlaceDraft{ConfirmWithin: a.confirmWithin(within)}, expected}})
+// [App.EditDraft] and [App.PlaceOrder]. A within of 0 is the service's default, and a style of "" is that of
+// the ramp.
+func (a *App) PlaceDraft(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, expected int64, style order.Style, within time.Duration) (o order.Order, committed func(context.Context), err error) {
+	ramp, err := a.sagaStyle(ctx, tx)
+	if err != nil {
+		return order.Order{}, nil, err
+	}
+	place := order.PlaceDraft{ConfirmWithin: a.confirmWithin(within), Style: style}
+	o, report, err := a.place(ctx, tx, orderID, Input{Edit: &edit{Edit: place, expected: expected, ramp: ramp}})
 	return o, func(ctx context.Context) {
 		a.wakeDraftList()
 		report(ctx)

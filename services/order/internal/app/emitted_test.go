@@ -100,7 +100,7 @@ func TestOrderCreatedCarriesTheWholeOrder(t *testing.T) {
 			Customer:        events.Customer{ID: "cust-7", Name: "Ada Lovelace", Email: "ada@example.com"},
 			ShippingAddress: events.Address{Street: "123 Babbage Lane", City: "London", PostalCode: "SW1A 1AA", Country: "GB"},
 			Items:           []events.OrderItem{{SKU: "WIDGET-01", Quantity: 2, UnitPrice: 2999}, {SKU: "GADGET-05", Quantity: 1, UnitPrice: 4001}},
-			TotalAmount:     9999, Currency: "GBP", ConfirmBy: f.time().Add(90 * time.Second), OccurredAt: f.time(),
+			TotalAmount:     9999, Currency: "GBP", SagaStyle: "choreographed", ConfirmBy: f.time().Add(90 * time.Second), OccurredAt: f.time(),
 		},
 		&events.OrderPlaced{OrderID: o.ID, OccurredAt: f.time()},
 	}

@@ -23,7 +23,7 @@ type Recorded struct {
 	Version       int64
 	RecordedAt    time.Time
 	Event         order.Event
-	Actor         string      // customer, deadline, expiry, unknown, or the service whose event the order reacted to
+	Actor         string      // customer, deadline, expiry, unknown, or the service whose event or command the order reacted to
 	CausedBy      order.Input // "" when the order was placed, and for events of earlier releases
 	CorrelationID string
 	CausationID   string // "" when a request or the deadline caused it
@@ -94,6 +94,8 @@ const (
 	actorDeadline = "deadline"
 	actorExpiry   = "expiry" // of drafts
 	actorUnknown  = "unknown"
+
+	actorOrchestrator = "orchestrator"
 )
 
 // actorOf returns who is behind an input.
@@ -103,6 +105,8 @@ func actorOf(in order.Input) string {
 		return actorCustomer
 	case order.PassDeadline:
 		return actorDeadline
+	case order.ConfirmOrder, order.CancelOrder:
+		return actorOrchestrator
 	}
 	for prefix, service := range map[string]string{"Payment": "payment", "Inventory": "inventory", "Shipment": "shipping"} {
 		if strings.HasPrefix(string(in), prefix) {
@@ -142,6 +146,8 @@ func actorOfEvent(e order.Event) string {
 		return "shipping"
 	case order.OrderCancelled:
 		return "payment"
+	case order.OrderCommandAnswered:
+		return actorOrchestrator
 	case order.OrderNeedsAttention:
 		return actorOf(order.Input(e.Reason))
 	}

@@ -15,6 +15,8 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	saga      prometheus.Histogram
 	refused   prometheus.Counter
+	accepted  *prometheus.CounterVec
+	gate      prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -39,8 +41,16 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		Name: "orders_refused_total",
 		Help: "Orders that were not accepted, because too many are PENDING.",
 	})
+	m.accepted = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "orders_accepted_total",
+		Help: "Orders that this process accepted, by the style of their saga.",
+	}, []string{"saga"})
+	m.gate = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "orchestration_ready",
+		Help: "1 when every participant knows both styles of the saga, so that orders can be orchestrated; otherwise 0.",
+	})
 	if reg != nil {
-		reg.MustRegister(m.orders, m.decisions, m.saga, m.refused)
+		reg.MustRegister(m.orders, m.decisions, m.saga, m.refused, m.accepted, m.gate)
 	}
 	return m
 }

@@ -27,7 +27,8 @@ type Input struct {
 // edit is a command for a draft, from a client that knows it at a version.
 type edit struct {
 	order.Edit
-	expected int64 // 0: any version
+	expected int64     // 0: any version
+	ramp     SagaStyle // of [order.PlaceDraft]
 }
 
 // creates reports whether the input's order does not exist yet.
@@ -119,7 +120,14 @@ func decideOrder(o Order, s reaction.Step[Input]) (order.Decision, error) {
 	case s.Input.Edit != nil:
 		return decideEdit(o, *s.Input.Edit, s.At)
 	}
-	d := o.Decide(s.Input.Message)
+	style := order.Style(s.Cause.Style)
+	d := order.Decision{}
+	if o.Contradicts(style) {
+		d = o.Contradicted(s.Input.Message.Input, style)
+	} else {
+		d = o.Decide(s.Input.Message)
+		d.Emit = append(d.Emit, o.Answer(s.Input.Message.Input, d.Emit)...)
+	}
 	if len(d.Emit) > 0 && slices.Contains(o.known, s.Cause.CausationID) {
 		return order.Decision{Action: order.Duplicate}, nil
 	}
@@ -135,6 +143,11 @@ func decideEdit(o Order, e edit, at time.Time) (order.Decision, error) {
 	command := e.Edit
 	if place, ok := command.(order.PlaceDraft); ok {
 		place.At = at
+		style, err := e.ramp.choose(o.Customer.ID, place.Style)
+		if err != nil {
+			return order.Decision{}, err
+		}
+		place.Style = style
 		command = place
 	}
 	news, err := o.Edit(command)

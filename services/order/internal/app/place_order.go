@@ -23,14 +23,20 @@ type PlaceOrder struct {
 	TotalAmount     int64
 	Currency        string
 	Channel         order.Channel // "": not specified
+	Style           order.Style   // "": by the ramp; see [App.GetSagaStyle]
 	ConfirmWithin   time.Duration // 0: the service's default
 }
 
 // PlaceOrder creates an order in the state PENDING and starts its saga. The error has kind Invalid
 // and names the invalid fields, or it has kind Transient; [ErrOverloaded] is in its chain when too many
-// orders are PENDING. The caller calls committed after the commit.
+// orders are PENDING. It is a [*NotReadyError] when the command asks for an orchestrated saga and a participant
+// does not know styles. The caller calls committed after the commit.
 func (a *App) PlaceOrder(ctx context.Context, tx pgx.Tx, p PlaceOrder) (o order.Order, committed func(context.Context), err error) {
 	id, err := newID()
+	if err != nil {
+		return order.Order{}, nil, err
+	}
+	style, err := a.styleFor(ctx, tx, p.Customer.ID, p.Style)
 	if err != nil {
 		return order.Order{}, nil, err
 	}
@@ -42,6 +48,7 @@ func (a *App) PlaceOrder(ctx context.Context, tx pgx.Tx, p PlaceOrder) (o order.
 		TotalAmount:     p.TotalAmount,
 		Currency:        p.Currency,
 		Channel:         p.Channel,
+		Style:           style,
 		ConfirmWithin:   a.confirmWithin(p.ConfirmWithin),
 	}}
 	return a.place(ctx, tx, id, in)
@@ -59,6 +66,7 @@ func (a *App) place(ctx context.Context, tx pgx.Tx, id uuid.UUID, in Input) (o o
 	}
 	return o, func(ctx context.Context) {
 		a.admission.accepted(id, a.now())
+		a.metrics.accepted.WithLabelValues(string(o.Style)).Inc()
 		report(ctx)
 	}, nil
 }

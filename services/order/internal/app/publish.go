@@ -39,6 +39,8 @@ func (a *App) publish(before order.Order, news []order.Event, at time.Time, caus
 			add(o.Version, events.OrderShipped{OrderID: o.ID, TrackingID: o.TrackingID, OccurredAt: at})
 		case order.OrderDelivered:
 			add(o.Version, events.OrderDelivered{OrderID: o.ID, OccurredAt: at})
+		case order.OrderCommandAnswered:
+			add(o.Version, events.OrderCommandAnswered{OrderID: o.ID, Command: string(e.Command), Outcome: string(e.Outcome), State: string(o.State), OccurredAt: at})
 		}
 		// The events that are private record facts that other services have published themselves.
 	}
@@ -57,10 +59,13 @@ func (a *App) publish(before order.Order, news []order.Event, at time.Time, caus
 			TotalAmount: o.TotalAmount, Currency: o.Currency, OccurredAt: at,
 		})
 	}
+	for i := range entries {
+		entries[i].Cause.Style = event.Style(o.Style) // the order's own: requests and deadlines have none
+	}
 	return entries
 }
 
-// private reports whether a domain event is not published as an order event.
+// private reports whether a domain event is not published as an order event that read models follow.
 func private(e order.Event) bool {
 	switch e.(type) {
 	case order.DraftStarted, order.DraftItemAdded, order.DraftItemChanged, order.DraftItemRemoved, order.DraftAddressChanged,
@@ -68,6 +73,8 @@ func private(e order.Event) bool {
 		return true // no other service knows of drafts
 	case order.OrderFulfilmentFailed, order.OrderCancellationRejected, order.OrderNeedsAttention:
 		return true
+	case order.OrderCommandAnswered:
+		return true // for the orchestrator, and of no interest to read models
 	}
 	return false
 }
@@ -100,6 +107,7 @@ func created(o order.Order, at time.Time) events.OrderCreated {
 		ShippingAddress: events.Address(o.Address),
 		TotalAmount:     o.TotalAmount,
 		Currency:        o.Currency,
+		SagaStyle:       string(o.Style),
 		ConfirmBy:       o.ConfirmBy,
 		OccurredAt:      at,
 	}

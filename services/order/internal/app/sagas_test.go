@@ -44,7 +44,7 @@ func TestSagas(t *testing.T) {
 	f := newFixture(t)
 	placed := f.time()
 	id := f.place(cart()).ID
-	want := db.Saga{OrderID: uuid.MustParse(id), Version: 3, Status: "PENDING",
+	want := db.Saga{OrderID: uuid.MustParse(id), Version: 3, Status: "PENDING", SagaStyle: "choreographed",
 		PlacedAt: placed, ConfirmBy: placed.Add(5 * time.Minute), ChangedAt: placed}
 	check := func(what string) {
 		t.Helper()
@@ -163,7 +163,10 @@ func TestSagasOfOrdersFromBefore(t *testing.T) {
 	if _, err := f.pool.Exec(ctx, "DROP TABLE sagas"); err != nil {
 		t.Fatal(err)
 	}
-	again := postgres.Component{Name: "again", FS: fstest.MapFS{"00001_sagas.sql": {Data: migration}}}
+	again := postgres.Component{Name: "again", FS: fstest.MapFS{
+		"00001_sagas.sql": {Data: migration},
+		"00002_style.sql": {Data: []byte("-- +goose Up\nALTER TABLE sagas ADD COLUMN saga_style text NOT NULL DEFAULT 'choreographed';")},
+	}}
 	if err := postgres.Migrate(ctx, f.pool.Config().ConnString(), again); err != nil {
 		t.Fatal(err)
 	}

@@ -152,8 +152,9 @@ func (s *orders) Save(ctx context.Context, tx pgx.Tx) error {
 	for _, key := range keys {
 		o := s.loaded[key]
 		appends = append(appends, eventstore.Appended{StreamID: key, Expected: s.stored[key], Records: o.news})
-		if o.fromDraft {
-			// Processes of the release before cannot read the events of drafts. They begin with this.
+		if o.fromDraft && o.Style != order.Orchestrated {
+			// Processes of the release before cannot read the events of drafts. They begin with this. They
+			// must not read an orchestrated order.
 			state, err := o.FormerSnapshot()
 			if err != nil {
 				return err
@@ -232,6 +233,7 @@ func (s *orders) saveSagas(ctx context.Context, tx pgx.Tx, keys []string) error 
 		}
 		kept.OrderIds, kept.Versions = append(kept.OrderIds, id), append(kept.Versions, o.Version)
 		kept.Statuses, kept.PlacedAt = append(kept.Statuses, string(o.State)), append(kept.PlacedAt, o.PlacedAt)
+		kept.SagaStyles = append(kept.SagaStyles, string(o.Style))
 		kept.ConfirmBy, kept.ChangedAt = append(kept.ConfirmBy, o.ConfirmBy), append(kept.ChangedAt, o.changedAt)
 		attention := order.Cause{}
 		if o.Attention != nil {

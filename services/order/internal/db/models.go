@@ -30,6 +30,7 @@ type Saga struct {
 	ChangedAt       time.Time
 	AttentionReason *string
 	AttentionDetail *string
+	SagaStyle       string
 }
 
 type SagaDeadline struct {
@@ -37,4 +38,13 @@ type SagaDeadline struct {
 	DueAt       time.Time
 	Traceparent string
 	Tracestate  string
+}
+
+type SagaStyle struct {
+	OnlyRow             bool
+	OrchestratedPercent int32
+	ChangedAt           time.Time
+	Ready               bool
+	Reason              string
+	CheckedAt           time.Time
 }

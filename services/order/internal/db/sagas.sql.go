@@ -22,13 +22,13 @@ func (q *Queries) EndSagas(ctx context.Context, orderIds []uuid.UUID) error {
 }
 
 const keepSagas = `-- name: KeepSagas :exec
-INSERT INTO sagas (order_id, version, status, placed_at, confirm_by, changed_at, attention_reason, attention_detail)
-SELECT n.order_id, n.version, n.status, n.placed_at, n.confirm_by, n.changed_at,
+INSERT INTO sagas (order_id, version, status, placed_at, confirm_by, changed_at, saga_style, attention_reason, attention_detail)
+SELECT n.order_id, n.version, n.status, n.placed_at, n.confirm_by, n.changed_at, n.saga_style,
        CASE WHEN n.attention THEN n.attention_reason END, CASE WHEN n.attention THEN n.attention_detail END
 FROM (SELECT unnest($1::uuid[]) AS order_id, unnest($2::bigint[]) AS version, unnest($3::text[]) AS status,
              unnest($4::timestamptz[]) AS placed_at, unnest($5::timestamptz[]) AS confirm_by,
-             unnest($6::timestamptz[]) AS changed_at, unnest($7::boolean[]) AS attention,
-             unnest($8::text[]) AS attention_reason, unnest($9::text[]) AS attention_detail) n
+             unnest($6::timestamptz[]) AS changed_at, unnest($7::text[]) AS saga_style, unnest($8::boolean[]) AS attention,
+             unnest($9::text[]) AS attention_reason, unnest($10::text[]) AS attention_detail) n
 ON CONFLICT (order_id) DO UPDATE SET version = excluded.version, status = excluded.status, changed_at = excluded.changed_at,
     attention_reason = excluded.attention_reason, attention_detail = excluded.attention_detail
 `
@@ -40,6 +40,7 @@ type KeepSagasParams struct {
 	PlacedAt         []time.Time
 	ConfirmBy        []time.Time
 	ChangedAt        []time.Time
+	SagaStyles       []string
 	Attention        []bool
 	AttentionReasons []string
 	AttentionDetails []string
@@ -53,6 +54,7 @@ func (q *Queries) KeepSagas(ctx context.Context, arg KeepSagasParams) error {
 		arg.PlacedAt,
 		arg.ConfirmBy,
 		arg.ChangedAt,
+		arg.SagaStyles,
 		arg.Attention,
 		arg.AttentionReasons,
 		arg.AttentionDetails,
@@ -61,7 +63,7 @@ func (q *Queries) KeepSagas(ctx context.Context, arg KeepSagasParams) error {
 }
 
 const listSagas = `-- name: ListSagas :many
-SELECT order_id, version, status, placed_at, confirm_by, changed_at, attention_reason, attention_detail FROM sagas
+SELECT order_id, version, status, placed_at, confirm_by, changed_at, attention_reason, attention_detail, saga_style FROM sagas
 WHERE order_id > $1
   AND ($2::timestamptz IS NULL OR placed_at < $2)
   AND (NOT $3::boolean OR attention_reason IS NOT NULL)
@@ -99,6 +101,7 @@ func (q *Queries) ListSagas(ctx context.Context, arg ListSagasParams) ([]Saga, e
 			&i.ChangedAt,
 			&i.AttentionReason,
 			&i.AttentionDetail,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}

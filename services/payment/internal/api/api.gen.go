@@ -21,7 +21,7 @@ type HistoryEntry struct {
 	At     time.Time `json:"at"`
 	Detail *string   `json:"detail,omitempty"`
 
-	// Input Event, gateway answer or command, such as ShipmentCancelled or RefundMade
+	// Input Event, command or gateway answer, such as ShipmentCancelled or RefundMade
 	Input string `json:"input"`
 
 	// Status The payment's status afterwards
@@ -66,16 +66,19 @@ type Payment struct {
 	OrderId       openapi_types.UUID `json:"orderId"`
 	PaymentId     string             `json:"paymentId"`
 
-	// Reason Why the money goes back: out_of_stock, shipment_failed, customer or deadline
+	// Reason Why the money goes back: out_of_stock, shipment_failed, customer, deadline or payment_failed
 	Reason *string `json:"reason,omitempty"`
 
 	// RefundId The refund at the gateway
 	RefundId *string `json:"refundId,omitempty"`
 
 	// Refunded What went back.
-	Refunded  *json.Number `json:"refunded,omitempty"`
-	Status    string       `json:"status"`
-	UpdatedAt time.Time    `json:"updatedAt"`
+	Refunded *json.Number `json:"refunded,omitempty"`
+
+	// Saga How the saga of the order is coordinated. It never changes.
+	Saga      string    `json:"saga"`
+	Status    string    `json:"status"`
+	UpdatedAt time.Time `json:"updatedAt"`
 
 	// Version Number of events the payment has emitted
 	Version int64 `json:"version"`

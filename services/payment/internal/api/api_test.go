@@ -24,28 +24,28 @@ func TestGetPayment(t *testing.T) {
 		want string // without orderId, paymentId and the times
 	}{
 		"tombstone that knows no amount": {
-			`state = 'VOIDED', version = 1, reason = 'deadline'`,
-			`{"status":"VOIDED","version":1,"reason":"deadline","attempts":0,"needsAttention":false,"history":[]}`,
+			`state = 'VOIDED', version = 1, reason = 'deadline', saga_style = 'orchestrated'`,
+			`{"status":"VOIDED","saga":"orchestrated","version":1,"reason":"deadline","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"completed": {
 			`state = 'COMPLETED', version = 1, amount = 2999, currency = 'EUR', charge_id = 'ch-1'`,
-			`{"status":"COMPLETED","version":1,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
+			`{"status":"COMPLETED","saga":"choreographed","version":1,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"a currency without decimals": {
 			`state = 'REFUNDED', version = 2, amount = 2999, currency = 'JPY', charge_id = 'ch-1', refund_id = 're-1', reason = 'customer', attempts = 1`,
-			`{"status":"REFUNDED","version":2,"amount":2999,"captured":2999,"refunded":2999,"currency":"JPY","chargeId":"ch-1","refundId":"re-1","reason":"customer","attempts":1,"needsAttention":false,"history":[]}`,
+			`{"status":"REFUNDED","saga":"choreographed","version":2,"amount":2999,"captured":2999,"refunded":2999,"currency":"JPY","chargeId":"ch-1","refundId":"re-1","reason":"customer","attempts":1,"needsAttention":false,"history":[]}`,
 		},
 		"more than a float holds": {
 			`state = 'COMPLETED', version = 1, amount = 9007199254740993, currency = 'EUR', charge_id = 'ch-1'`,
-			`{"status":"COMPLETED","version":1,"amount":90071992547409.93,"captured":90071992547409.93,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
+			`{"status":"COMPLETED","saga":"choreographed","version":1,"amount":90071992547409.93,"captured":90071992547409.93,"currency":"EUR","chargeId":"ch-1","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"declined": {
 			`state = 'FAILED', version = 1, amount = 2999, currency = 'EUR', decline_code = 'insufficient_funds'`,
-			`{"status":"FAILED","version":1,"amount":29.99,"currency":"EUR","declineCode":"insufficient_funds","attempts":0,"needsAttention":false,"history":[]}`,
+			`{"status":"FAILED","saga":"choreographed","version":1,"amount":29.99,"currency":"EUR","declineCode":"insufficient_funds","attempts":0,"needsAttention":false,"history":[]}`,
 		},
 		"needs attention": {
 			refundFailed,
-			`{"status":"REFUND_FAILED","version":2,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","reason":"customer","attempts":8,"lastError":"the gateway answered 503","needsAttention":true,"attention":"8 attempts","history":[]}`,
+			`{"status":"REFUND_FAILED","saga":"choreographed","version":2,"amount":29.99,"captured":29.99,"currency":"EUR","chargeId":"ch-1","reason":"customer","attempts":8,"lastError":"the gateway answered 503","needsAttention":true,"attention":"8 attempts","history":[]}`,
 		},
 	}
 	for name, tt := range tests {

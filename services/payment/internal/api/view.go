@@ -16,6 +16,7 @@ func view(id uuid.UUID, p db.Payment, history []db.PaymentHistory) Payment {
 		OrderId:        id,
 		PaymentId:      app.PaymentID(p.OrderID),
 		Status:         p.State,
+		Saga:           p.SagaStyle,
 		Version:        p.Version,
 		Currency:       optional(p.Currency),
 		ChargeId:       optional(p.ChargeID),

@@ -1,11 +1,11 @@
-// Package app holds the use cases of the payment service. There is one file per event that the
-// service reacts to, which turns the event into the input of a payment, one for the worker that
-// returns money, and one per HTTP operation. payment.go decides, attempt.go decides about attempts
-// that failed, and tables.go loads and saves sets of payments. Package reaction defines the order
-// of these steps.
+// Package app holds the use cases of the payment service. There is one file per event and per
+// command that the service reacts to, which turns it into the input of a payment, one for the worker
+// that returns money, and one per HTTP operation. payment.go decides, attempt.go decides about attempts
+// that failed, style.go about records that contradict the style of the saga, and tables.go loads and
+// saves sets of payments. Package reaction defines the order of these steps.
 //
 // The gateway is never called inside a transaction. A charge is called before the transaction that
-// records it ([App.ChargeOnOrderCreated]). A compensation works in the other order. Its transaction
+// records it (charge.go). A compensation works in the other order. Its transaction
 // records that money has to be returned, or that a charge has to be stopped, and calls no other
 // system. Then it wakes the worker ([App.ReturnMoney]), which calls the gateway and repeats the
 // call if necessary. This has three advantages. A refund that fails does not delay other orders.

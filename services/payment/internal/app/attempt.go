@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"eventshop.example/pkg/backoff"
@@ -70,8 +71,9 @@ func (a *App) overdue(row db.Payment, now time.Time) bool {
 }
 
 // spent reports whether the step has to record that the allowed attempts are used up. A void
-// continues after that, so it is recorded once per round; the field Attention shows that it was.
+// continues after that, so it is recorded once per round; the field Attention shows that it was. (It may also
+// show that a record has contradicted the style of the saga.)
 func (a *App) spent(row db.Payment) bool {
-	reported := payment.State(row.State) == payment.Voiding && row.Attention != ""
+	reported := payment.State(row.State) == payment.Voiding && strings.Contains(row.Attention, noAnswer)
 	return int(row.Attempts) >= a.refunds.MaxAttempts && !reported
 }

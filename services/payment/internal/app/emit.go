@@ -14,23 +14,43 @@ import (
 
 // emit returns the facts as outbox entries in order. Each fact gets the payment's next version.
 func emit(row *db.Payment, s reaction.Step[Input], facts []payment.Fact) ([]outbox.Entry, error) {
-	cause := s.Cause
-	if cause.CausationID == "" { // an attempt of the worker: it acts for the event that last moved the payment
-		cause.CausationID = row.CausationID
-	}
-	if cause.CorrelationID == "" {
-		cause.CorrelationID = row.CorrelationID
-	}
 	entries := make([]outbox.Entry, len(facts))
 	for i, fact := range facts {
 		e, err := eventOf(fact, *row, s.At)
 		if err != nil {
 			return nil, err
 		}
-		row.Version++
-		entries[i] = outbox.Entry{Event: e, AggregateID: row.OrderID, Version: row.Version, Cause: cause}
+		entries[i] = next(row, s, e)
 	}
 	return entries, nil
+}
+
+// answer returns the answer to a command that emitted nothing, or nothing when an event that answers it
+// is still to come. A record that is no command has no answer.
+func answer(row *db.Payment, s reaction.Step[Input]) []outbox.Entry {
+	command := s.Input.record()
+	outcome := payment.AnswerTo(command, payment.State(row.State))
+	if outcome == payment.Awaited {
+		return nil
+	}
+	return []outbox.Entry{next(row, s, events.PaymentCommandAnswered{
+		OrderID: row.OrderID, Command: string(command), Outcome: string(outcome), State: row.State, OccurredAt: s.At,
+	})}
+}
+
+// next returns the entry of the payment's next event. It has the style of the order's saga, whatever the
+// step came from.
+func next(row *db.Payment, s reaction.Step[Input], e event.Event) outbox.Entry {
+	cause := s.Cause
+	cause.Style = event.Style(row.SagaStyle)
+	if cause.CausationID == "" { // an attempt of the worker: it acts for the record that last moved the payment
+		cause.CausationID = row.CausationID
+	}
+	if cause.CorrelationID == "" {
+		cause.CorrelationID = row.CorrelationID
+	}
+	row.Version++
+	return outbox.Entry{Event: e, AggregateID: row.OrderID, Version: row.Version, Cause: cause}
 }
 
 // eventOf builds the integration event from the row after the step.

@@ -149,30 +149,54 @@ func cancelled(orderID string) consumer.Event[events.ShipmentCancelled] {
 	return delivered(events.ShipmentCancelled{OrderID: orderID, Reason: "customer"})
 }
 
-// create delivers an event as the consumer does: first the call, then the transaction.
-func (f *fixture) create(e consumer.Event[events.OrderCreated]) error {
-	answer, err := f.charge(e)
-	if err != nil {
-		return err
-	}
-	return f.record(e, answer)
+// asking is a record whose handling may call the gateway first.
+type asking[T event.Event] struct {
+	call  func(app.Payment, consumer.Event[T]) consumer.Call[gateway.Answer]
+	input func(consumer.Event[T], gateway.Answer) app.Input
 }
 
-// charge makes the call before the transaction.
-func (f *fixture) charge(e consumer.Event[events.OrderCreated]) (gateway.Answer, error) {
-	found, err := f.app.Payments.Look(context.Background(), f.pool, []string{e.Data.OrderID})
+// call makes the call before the transaction.
+func call[T event.Event](f *fixture, as asking[T], e consumer.Event[T]) (gateway.Answer, error) {
+	key := e.Data.AggregateKey()
+	found, err := f.app.Payments.Look(context.Background(), f.pool, []string{key})
 	if err != nil {
 		return gateway.Answer{}, err
 	}
-	if call := f.app.ChargeOnOrderCreated(found[e.Data.OrderID], e); call != nil {
-		return call(context.Background())
+	if due := as.call(found[key], e); due != nil {
+		return due(context.Background())
 	}
 	return gateway.Answer{}, nil
 }
 
 // record runs the transaction after the call.
+func record[T event.Event](f *fixture, as asking[T], e consumer.Event[T], answer gateway.Answer) error {
+	return f.apply(stepOf(f, func(e consumer.Event[T]) app.Input { return as.input(e, answer) }, e))
+}
+
+// deliver delivers a record as the consumer does: first the call, then the transaction.
+func deliver[T event.Event](f *fixture, as asking[T], e consumer.Event[T]) error {
+	answer, err := call(f, as, e)
+	if err != nil {
+		return err
+	}
+	return record(f, as, e, answer)
+}
+
+func (f *fixture) orderCreated() asking[events.OrderCreated] {
+	return asking[events.OrderCreated]{f.app.ChargeOnOrderCreated, app.OnOrderCreated}
+}
+
+// create, charge and record are deliver, call and record for OrderCreated.
+func (f *fixture) create(e consumer.Event[events.OrderCreated]) error {
+	return deliver(f, f.orderCreated(), e)
+}
+
+func (f *fixture) charge(e consumer.Event[events.OrderCreated]) (gateway.Answer, error) {
+	return call(f, f.orderCreated(), e)
+}
+
 func (f *fixture) record(e consumer.Event[events.OrderCreated], answer gateway.Answer) error {
-	return f.apply(stepOf(f, answered(answer), e))
+	return record(f, f.orderCreated(), e, answer)
 }
 
 // answered returns the input of an OrderCreated whose call was answered.

@@ -7,9 +7,10 @@ import (
 )
 
 // Reasons for returning money or not taking it: the vocabulary of PaymentRefunded and
-// PaymentVoided.
+// PaymentVoided. An unknown SKU is out of stock.
 const (
 	reasonOutOfStock     = "out_of_stock"
+	reasonUnknownSKU     = "unknown_sku"
 	reasonShipmentFailed = "shipment_failed"
 	reasonCustomer       = "customer"
 	reasonDeadline       = "deadline"

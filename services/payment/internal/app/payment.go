@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"eventshop.example/pkg/errs"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/httpapi"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/reaction"
@@ -19,21 +20,34 @@ import (
 type Input struct {
 	// Kinds are applied in order, as one step: an attempt can find a capture and refund it.
 	Kinds []payment.Input
+	// Record is what the record itself is, where Kinds has the gateway's answer to its call; or empty.
+	Record payment.Input
+	// Style is the style of the saga that the record's data name; empty when they name none.
+	Style event.Style
 	// MustExist refuses an order without a payment. Events leave it false, because any event can be
 	// the first about its order.
 	MustExist bool
 
-	Due     *Due             // set for OrderCreated only
+	Due     *Due             // set for OrderCreated and ChargePayment only
 	Answers []gateway.Answer // the gateway's answers; a zero answer when it was not called
 	Reason  string           // why this step compensates; empty when it does not
 	Failure *Failure         // set for an attempt whose last call got no answer
 }
 
-// Due is the amount to pay and the customer, from OrderCreated.
+// Due is the amount to pay and the customer, from OrderCreated or ChargePayment.
 type Due struct {
 	CustomerID string
 	Amount     int64 // minor units
 	Currency   string
+}
+
+// record returns the event or the command that led to the input, or the first of the inputs; empty for
+// an attempt without an answer.
+func (in Input) record() payment.Input {
+	if in.Record == "" && len(in.Kinds) > 0 {
+		return in.Kinds[0]
+	}
+	return in.Record
 }
 
 // Payment is the payment of one order.
@@ -65,15 +79,11 @@ func (a *App) decide(p Payment, s reaction.Step[Input]) (reaction.Decision[Payme
 		return reaction.Decision[Payment]{}, notFound(s.Key)
 	}
 	c := change{Payment: p}
-	learn(&c.row, s.Input)
-	if err := a.apply(&c, s, s.Input.Kinds); err != nil {
-		return reaction.Decision[Payment]{}, err
-	}
 	failed := s.Input.Failure != nil
-	if failed && c.state().Returning() {
-		if err := a.failAttempt(&c, s); err != nil {
-			return reaction.Decision[Payment]{}, err
-		}
+	if contradicts(p.row, s.Cause.Style, s.Input.Style) {
+		a.contradict(&c, s)
+	} else if err := a.act(&c, s); err != nil {
+		return reaction.Decision[Payment]{}, err
 	}
 	out := reaction.Decision[Payment]{Events: c.events, Changed: c.row != p.row} // a repeated fact changes nothing
 	if out.Changed {
@@ -90,6 +100,21 @@ func (a *App) decide(p Payment, s reaction.Step[Input]) (reaction.Decision[Payme
 		}
 	}
 	return out, nil
+}
+
+// act applies the step, and answers a command that emitted nothing.
+func (a *App) act(c *change, s reaction.Step[Input]) error {
+	learn(&c.row, s.Input)
+	if err := a.apply(c, s, s.Input.Kinds); err != nil {
+		return err
+	}
+	if s.Input.Failure != nil && c.state().Returning() {
+		return a.failAttempt(c, s)
+	}
+	if len(c.events) == 0 {
+		c.events = append(c.events, answer(&c.row, s)...)
+	}
+	return nil
 }
 
 // apply applies inputs in order and emits their facts.
@@ -123,14 +148,13 @@ func (a *App) apply(c *change, s reaction.Step[Input], inputs []payment.Input) e
 	return nil
 }
 
-// report logs one INFO line per payment: the result of the charge, when its first event is emitted.
-// The order's own log line carries the reason when money was returned later. report logs at WARN
+// report logs one INFO line per payment: the result of the charge, when it becomes known. The order's own log line carries the reason when money was returned later. report logs at WARN
 // when a person has to look at the payment.
 func (a *App) report(ctx context.Context, before, after db.Payment, inputs []payment.Input, facts []payment.Fact) {
 	if before.Attention == "" && after.Attention != "" {
 		a.log.WarnContext(ctx, "payment needs a person", "status", after.State, "attention", after.Attention)
 	}
-	if before.Version > 0 || len(facts) == 0 {
+	if len(facts) == 0 || settled(before) || !settled(after) {
 		return
 	}
 	about := []any{"status", after.State, "cause", inputs[0], "event", facts[0],
@@ -139,4 +163,10 @@ func (a *App) report(ctx context.Context, before, after db.Payment, inputs []pay
 		about = append(about, "reason", reason)
 	}
 	a.log.InfoContext(ctx, "payment settled", about...)
+}
+
+// settled reports whether the result of the charge is known.
+func settled(row db.Payment) bool {
+	state := payment.State(row.State)
+	return state != payment.None && state != payment.Voiding
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // learn stores facts that are true whatever the decision. For example, the amount of a late
-// OrderCreated is useful although its charge is refused.
+// OrderCreated or ChargePayment is useful although its charge is refused.
 func learn(row *db.Payment, in Input) {
 	if in.Due != nil {
 		row.CustomerID = in.Due.CustomerID
@@ -70,9 +70,12 @@ func move(row *db.Payment, s reaction.Step[Input], in payment.Input, d payment.D
 	return moved
 }
 
+// noAnswer is in the attention of attempts that are used up.
+const noAnswer = "attempts brought no answer"
+
 func attention(row db.Payment, before payment.State, in payment.Input) string {
 	if in == payment.AttemptsSpent {
-		return fmt.Sprintf("%d attempts brought no answer, the last: %s", row.Attempts, row.LastError)
+		return fmt.Sprintf("%d %s, the last: %s", row.Attempts, noAnswer, row.LastError)
 	}
 	return fmt.Sprintf("the gateway contradicts itself: %s while the payment was %s", in, before)
 }

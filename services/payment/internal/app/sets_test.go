@@ -112,6 +112,12 @@ func roads() []input {
 	retry := func(order string) input {
 		return input{order, app.Input{Kinds: []payment.Input{payment.RetryRefund}, MustExist: true}, outbox.Cause{}}
 	}
+	command := func(answer gateway.Answer) func(string) input {
+		return func(order string) input {
+			return inputOf(func(e consumer.Event[events.ChargePayment]) app.Input { return app.OnChargePayment(e, answer) }, chargeCommand(order))
+		}
+	}
+	undo := func(order string) input { return inputOf(app.OnRefundPayment, refundCommand(order, "customer")) }
 	road("charged", charged)
 	road("charged, twice delivered", charged, notAsked)
 	road("declined", charge(gateway.Answer{Outcome: gateway.Declined, DeclineCode: "stolen_card", Detail: "call the bank"}), cancel)
@@ -123,6 +129,11 @@ func roads() []input {
 	road("void is too late and the refund fails", cancel, attempt(down, tooLate, payment.VoidTooLate), retry, refund)
 	road("gateway contradicts itself", cancel, attempt(nil, []gateway.Answer{{Outcome: gateway.Voided}}, payment.VoidConfirmed), charged, refund)
 	road("key voided by hand", charge(gateway.Answer{Outcome: gateway.Voided}), cancel)
+	road("commands", command(captured), command(gateway.Answer{}), undo, undo, refund, undo, command(gateway.Answer{}))
+	road("commands in the wrong order", undo, command(gateway.Answer{}), attempt(nil, []gateway.Answer{{Outcome: gateway.Voided}}, payment.VoidConfirmed))
+	road("a command starts another round", command(captured), undo, attempt(down, nil), undo, refund)
+	road("a command in a choreographed saga", charged, undo, command(gateway.Answer{}), cancel, refund)
+	road("events in an orchestrated saga", command(captured), cancel, notAsked, undo, refund)
 	return all
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/payment/internal/db"
@@ -21,7 +24,7 @@ type payments struct {
 }
 
 // load locks the rows of the steps' orders. It first creates the missing rows of orders that an
-// event is about. A new row takes the correlation id of the first step about its order.
+// event is about.
 func load(ctx context.Context, tx pgx.Tx, steps []reaction.Step[Input]) (reaction.Set[Payment], error) {
 	if err := open(ctx, later(tx, "open payments"), steps); err != nil {
 		return nil, err
@@ -33,22 +36,26 @@ func load(ctx context.Context, tx pgx.Tx, steps []reaction.Step[Input]) (reactio
 	return &payments{loaded: byOrder(rows), changed: map[string]bool{}}, nil
 }
 
+// open creates missing rows. A new row takes the style of the saga and the correlation id of the
+// first step about its order that has them.
 func open(ctx context.Context, q *db.Queries, steps []reaction.Step[Input]) error {
-	correlation := map[string]string{}
+	first := map[string]outbox.Cause{}
 	for _, s := range steps {
-		if !s.Input.MustExist && correlation[s.Key] == "" {
-			correlation[s.Key] = s.Cause.CorrelationID
+		if !s.Input.MustExist {
+			known := first[s.Key]
+			first[s.Key] = outbox.Cause{
+				Style:         cmp.Or(known.Style, s.Cause.Style),
+				CorrelationID: cmp.Or(known.CorrelationID, s.Cause.CorrelationID),
+			}
 		}
 	}
-	if len(correlation) == 0 {
+	if len(first) == 0 {
 		return nil
 	}
-	p := db.OpenPaymentsParams{OrderIds: slices.Sorted(maps.Keys(correlation)), Now: steps[0].At}
+	p := db.OpenPaymentsParams{OrderIds: slices.Sorted(maps.Keys(first)), Now: steps[0].At}
 	for _, key := range p.OrderIds {
-		if correlation[key] == "" {
-			correlation[key] = key
-		}
-		p.CorrelationIds = append(p.CorrelationIds, correlation[key])
+		p.CorrelationIds = append(p.CorrelationIds, cmp.Or(first[key].CorrelationID, key))
+		p.SagaStyles = append(p.SagaStyles, string(cmp.Or(first[key].Style, event.Choreographed)))
 	}
 	return q.OpenPayments(ctx, p)
 }

@@ -38,6 +38,8 @@ type Payment struct {
 	UpdatedAt     time.Time
 	// When the present round of attempts began: the refund's deadline counts from here.
 	ReturningSince *time.Time
+	// How the saga of the order is coordinated, by the first record about it: choreographed or orchestrated. It never changes, and all events of the payment have it.
+	SagaStyle string
 }
 
 // What moved a payment or raised attention, in order. Attempts are only counted, in payments.

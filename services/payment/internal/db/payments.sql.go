@@ -55,7 +55,7 @@ WHERE order_id IN (
         OR coalesce(due.returning_since, due.created_at) > $2)
     ORDER BY due.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED
 )
-RETURNING order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since
+RETURNING order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since, saga_style
 `
 
 type ClaimReturnsParams struct {
@@ -109,6 +109,7 @@ func (q *Queries) ClaimReturns(ctx context.Context, arg ClaimReturnsParams) ([]P
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.ReturningSince,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}
@@ -172,7 +173,7 @@ func (q *Queries) GetHistory(ctx context.Context, orderID string) ([]PaymentHist
 }
 
 const getPayment = `-- name: GetPayment :one
-SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = $1
+SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since, saga_style FROM payments WHERE order_id = $1
 `
 
 func (q *Queries) GetPayment(ctx context.Context, orderID string) (Payment, error) {
@@ -201,12 +202,13 @@ func (q *Queries) GetPayment(ctx context.Context, orderID string) (Payment, erro
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.ReturningSince,
+		&i.SagaStyle,
 	)
 	return i, err
 }
 
 const getPayments = `-- name: GetPayments :many
-SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = ANY($1::text[])
+SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since, saga_style FROM payments WHERE order_id = ANY($1::text[])
 `
 
 func (q *Queries) GetPayments(ctx context.Context, orderIds []string) ([]Payment, error) {
@@ -241,6 +243,7 @@ func (q *Queries) GetPayments(ctx context.Context, orderIds []string) ([]Payment
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.ReturningSince,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}
@@ -253,7 +256,7 @@ func (q *Queries) GetPayments(ctx context.Context, orderIds []string) ([]Payment
 }
 
 const lockPayments = `-- name: LockPayments :many
-SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since FROM payments WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
+SELECT order_id, state, version, customer_id, amount, currency, charge_id, refund_id, decline_code, decline_detail, reason, attempts, next_attempt_at, last_error, attention, correlation_id, causation_id, traceparent, tracestate, created_at, updated_at, returning_since, saga_style FROM payments WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
 `
 
 func (q *Queries) LockPayments(ctx context.Context, orderIds []string) ([]Payment, error) {
@@ -288,6 +291,7 @@ func (q *Queries) LockPayments(ctx context.Context, orderIds []string) ([]Paymen
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.ReturningSince,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}
@@ -300,9 +304,10 @@ func (q *Queries) LockPayments(ctx context.Context, orderIds []string) ([]Paymen
 }
 
 const openPayments = `-- name: OpenPayments :exec
-INSERT INTO payments (order_id, state, correlation_id, created_at, updated_at)
-SELECT n.order_id, 'NONE', n.correlation_id, $1, $1
-FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::text[]) AS correlation_id) n
+INSERT INTO payments (order_id, state, correlation_id, saga_style, created_at, updated_at)
+SELECT n.order_id, 'NONE', n.correlation_id, n.saga_style, $1, $1
+FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::text[]) AS correlation_id,
+    unnest($4::text[]) AS saga_style) n
 ORDER BY n.order_id
 ON CONFLICT (order_id) DO NOTHING
 `
@@ -311,12 +316,18 @@ type OpenPaymentsParams struct {
 	Now            time.Time
 	OrderIds       []string
 	CorrelationIds []string
+	SagaStyles     []string
 }
 
 // Creates missing rows, so that there are rows to lock: two first events of one order then wait for
 // each other instead of both finding nothing. Rows are created in the order in which they are locked.
 func (q *Queries) OpenPayments(ctx context.Context, arg OpenPaymentsParams) error {
-	_, err := q.db.Exec(ctx, openPayments, arg.Now, arg.OrderIds, arg.CorrelationIds)
+	_, err := q.db.Exec(ctx, openPayments,
+		arg.Now,
+		arg.OrderIds,
+		arg.CorrelationIds,
+		arg.SagaStyles,
+	)
 	return err
 }
 

@@ -111,17 +111,20 @@ type Order struct {
 // OrderDetails defines model for OrderDetails.
 type OrderDetails struct {
 	// Cancellation Why the order was cancelled; of a CANCELLED order only. The order service has it under the same name, while the order is CANCELLING as well, and with details.
-	Cancellation    *Cause             `json:"cancellation,omitempty"`
-	Currency        string             `json:"currency"`
-	Customer        Customer           `json:"customer"`
-	CustomerId      string             `json:"customerId"`
-	Items           []Item             `json:"items"`
-	NeedsAttention  bool               `json:"needsAttention"`
-	OrderId         openapi_types.UUID `json:"orderId"`
-	PlacedAt        time.Time          `json:"placedAt"`
-	ShippingAddress Address            `json:"shippingAddress"`
-	Status          Status             `json:"status"`
-	Timeline        []TimelineEntry    `json:"timeline"`
+	Cancellation   *Cause             `json:"cancellation,omitempty"`
+	Currency       string             `json:"currency"`
+	Customer       Customer           `json:"customer"`
+	CustomerId     string             `json:"customerId"`
+	Items          []Item             `json:"items"`
+	NeedsAttention bool               `json:"needsAttention"`
+	OrderId        openapi_types.UUID `json:"orderId"`
+	PlacedAt       time.Time          `json:"placedAt"`
+
+	// Saga How the saga is coordinated: choreographed or orchestrated. Missing if the release before has read the order in.
+	Saga            *string         `json:"saga,omitempty"`
+	ShippingAddress Address         `json:"shippingAddress"`
+	Status          Status          `json:"status"`
+	Timeline        []TimelineEntry `json:"timeline"`
 
 	// TotalAmount Exact decimal with the digits the currency has.
 	TotalAmount Amount    `json:"totalAmount"`

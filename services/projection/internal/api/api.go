@@ -196,7 +196,7 @@ func detailsView(d app.Details) (OrderDetails, error) {
 			Street: value(d.Order.Street), City: value(d.Order.City),
 			PostalCode: value(d.Order.PostalCode), Country: value(d.Order.Country),
 		},
-		Items: []Item{}, Timeline: []TimelineEntry{},
+		Saga: d.Order.SagaStyle, Items: []Item{}, Timeline: []TimelineEntry{},
 	}
 	for _, it := range d.Items {
 		v.Items = append(v.Items, Item{Sku: it.Sku, Quantity: it.Quantity, UnitPrice: httpapi.FormatAmount(it.UnitPrice, o.Currency)})

@@ -161,6 +161,9 @@ func TestOrderWithItsTimeline(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("timeline (-want +got):\n%s", diff)
 	}
+	if d.Saga == nil || *d.Saga != "choreographed" {
+		t.Errorf("saga %v", d.Saga)
+	}
 	if e := d.Timeline[2]; e.EventId != rejected || e.Detail == nil || *e.Detail != "out_of_stock" {
 		t.Errorf("entry %+v", e)
 	}

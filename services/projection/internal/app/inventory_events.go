@@ -21,3 +21,8 @@ func OnInventoryReservationFailed(e consumer.Event[events.InventoryReservationFa
 func OnInventoryReleased(e consumer.Event[events.InventoryReleased]) Fact {
 	return factOf(e, e.Data.OccurredAt, e.Data.Reason)
 }
+
+// OnInventoryCommandAnswered: a command moved no pieces.
+func OnInventoryCommandAnswered(e consumer.Event[events.InventoryCommandAnswered]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Command+": "+e.Data.Outcome)
+}

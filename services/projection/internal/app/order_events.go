@@ -46,3 +46,8 @@ func OnOrderDelivered(e consumer.Event[events.OrderDelivered]) Fact {
 	f.Status = Delivered
 	return f
 }
+
+// OnOrderCommandAnswered: a command changed nothing about the order, so its status stays.
+func OnOrderCommandAnswered(e consumer.Event[events.OrderCommandAnswered]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Command+": "+e.Data.Outcome)
+}

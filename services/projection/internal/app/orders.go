@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/projection"
 	"eventshop.example/services/projection/internal/db"
@@ -53,12 +55,13 @@ func fold(orderID string, facts []Fact) (row db.Order) {
 	return row
 }
 
-// created adds the data that no other event carries: customer, address and total.
+// created adds the data that no other event carries: customer, address, total and the style of the saga.
 func created(row db.Order, e events.OrderCreated) db.Order {
 	row.CustomerID, row.CustomerName, row.CustomerEmail = &e.Customer.ID, &e.Customer.Name, &e.Customer.Email
 	row.Street, row.City = &e.ShippingAddress.Street, &e.ShippingAddress.City
 	row.PostalCode, row.Country = &e.ShippingAddress.PostalCode, &e.ShippingAddress.Country
 	row.Currency, row.TotalAmount, row.CreatedAt = &e.Currency, &e.TotalAmount, &e.OccurredAt
+	row.SagaStyle = new(cmp.Or(e.SagaStyle, string(event.Choreographed)))
 	return row
 }
 
@@ -79,6 +82,7 @@ func (p *orderRows) add(r db.Order) {
 	p.Cities, p.PostalCodes = append(p.Cities, value(r.City)), append(p.PostalCodes, value(r.PostalCode))
 	p.Countries, p.Currencies = append(p.Countries, value(r.Country)), append(p.Currencies, value(r.Currency))
 	p.TotalAmounts, p.CreatedAt = append(p.TotalAmounts, value(r.TotalAmount)), append(p.CreatedAt, value(r.CreatedAt))
+	p.SagaStyles = append(p.SagaStyles, value(r.SagaStyle))
 	p.TrackingIds, p.CancelReasons = append(p.TrackingIds, r.TrackingID), append(p.CancelReasons, r.CancelReason)
 	p.NeedsAttention, p.AttentionVersions = append(p.NeedsAttention, r.NeedsAttention), append(p.AttentionVersions, r.AttentionVersion)
 	p.UpdatedAt = append(p.UpdatedAt, r.UpdatedAt)

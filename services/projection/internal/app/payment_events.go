@@ -42,3 +42,8 @@ func OnPaymentVoided(e consumer.Event[events.PaymentVoided]) Fact {
 	f.Attention = new(false)
 	return f
 }
+
+// OnPaymentCommandAnswered: a command moved no money.
+func OnPaymentCommandAnswered(e consumer.Event[events.PaymentCommandAnswered]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Command+": "+e.Data.Outcome)
+}

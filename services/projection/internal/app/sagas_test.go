@@ -160,6 +160,31 @@ func (s *story) delivered() *story {
 	})
 }
 
+// paymentAnswered adds that a command to payment changed nothing. The next ones do the same for the other services.
+func (s *story) paymentAnswered(command, outcome string) *story {
+	return add(s, app.OnPaymentCommandAnswered, func(at time.Time) events.PaymentCommandAnswered {
+		return events.PaymentCommandAnswered{OrderID: s.order, Command: command, Outcome: outcome, OccurredAt: at}
+	})
+}
+
+func (s *story) inventoryAnswered(command, outcome string) *story {
+	return add(s, app.OnInventoryCommandAnswered, func(at time.Time) events.InventoryCommandAnswered {
+		return events.InventoryCommandAnswered{OrderID: s.order, Command: command, Outcome: outcome, OccurredAt: at}
+	})
+}
+
+func (s *story) shipmentAnswered(command, outcome string) *story {
+	return add(s, app.OnShipmentCommandAnswered, func(at time.Time) events.ShipmentCommandAnswered {
+		return events.ShipmentCommandAnswered{OrderID: s.order, Command: command, Outcome: outcome, OccurredAt: at}
+	})
+}
+
+func (s *story) orderAnswered(command, outcome string) *story {
+	return add(s, app.OnOrderCommandAnswered, func(at time.Time) events.OrderCommandAnswered {
+		return events.OrderCommandAnswered{OrderID: s.order, Command: command, Outcome: outcome, OccurredAt: at}
+	})
+}
+
 // sagas returns one order per possible path of the saga.
 func (f *fixture) sagas() map[string]*story {
 	widget := events.OrderItem{SKU: "WIDGET", Quantity: 2, UnitPrice: 1250}
@@ -182,6 +207,10 @@ func (f *fixture) sagas() map[string]*story {
 			refundFailed().paid(499, "EUR").refunded(499, "EUR").cancelled("customer"),
 		"cancelled too late": f.story("o-late").created("c-3", "EUR", gadget).paid(499, "EUR").reserved().scheduled().confirmed().
 			cancelling().dispatched().tooLate().shipped().arrived().delivered(),
+		"orchestrated, every command sent again": f.story("o-commanded").created("c-5", "GBP", gadget).paid(499, "GBP").
+			paymentAnswered("ChargePayment", "unchanged").reserved().inventoryAnswered("ReserveInventory", "unchanged").scheduled().
+			confirmed().orderAnswered("ConfirmOrder", "unchanged").cancelling().dispatched().
+			shipmentAnswered("CancelShipment", "refused").shipped().arrived().delivered(),
 		"refund keeps failing": f.story("o-stuck").created("c-4", "EUR", gadget).paid(499, "EUR").outOfStock().refundFailed(),
 	}
 }

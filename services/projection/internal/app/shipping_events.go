@@ -36,3 +36,8 @@ func OnShipmentCancelled(e consumer.Event[events.ShipmentCancelled]) Fact {
 func OnShipmentCancellationRejected(e consumer.Event[events.ShipmentCancellationRejected]) Fact {
 	return factOf(e, e.Data.OccurredAt, e.Data.Reason)
 }
+
+// OnShipmentCommandAnswered: a command changed nothing about the parcel.
+func OnShipmentCommandAnswered(e consumer.Event[events.ShipmentCommandAnswered]) Fact {
+	return factOf(e, e.Data.OccurredAt, e.Data.Command+": "+e.Data.Outcome)
+}

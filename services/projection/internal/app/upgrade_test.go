@@ -53,6 +53,9 @@ func TestUpgradeKeepsTheSums(t *testing.T) {
 	if err := postgres.Migrate(t.Context(), url, postgres.Component{Name: "projection", FS: os.DirFS("../../migrations")}); err != nil {
 		t.Fatal(err)
 	}
+	if got := lines(t, pool, `SELECT saga_style FROM orders`); !cmp.Equal(got, []string{"choreographed"}) {
+		t.Errorf("an order of before has the style %v", got)
+	}
 	sums := func() []string {
 		return lines(t, pool, `SELECT concat_ws(' ', currency, captured, payments, refunded, refunds) FROM revenue_days ORDER BY 1`)
 	}

@@ -31,6 +31,7 @@ type Order struct {
 	NeedsAttention   bool
 	AttentionVersion int64
 	UpdatedAt        time.Time
+	SagaStyle        *string
 }
 
 type OrderItem struct {

@@ -11,7 +11,7 @@ import (
 )
 
 const getOrder = `-- name: GetOrder :one
-SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE order_id = $1 AND created_at IS NOT NULL
+SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at, saga_style FROM orders WHERE order_id = $1 AND created_at IS NOT NULL
 `
 
 // An order is listed after OrderCreated has arrived, which sets customer_id and created_at.
@@ -37,6 +37,7 @@ func (q *Queries) GetOrder(ctx context.Context, orderID string) (Order, error) {
 		&i.NeedsAttention,
 		&i.AttentionVersion,
 		&i.UpdatedAt,
+		&i.SagaStyle,
 	)
 	return i, err
 }
@@ -72,7 +73,7 @@ func (q *Queries) ListItems(ctx context.Context, orderID string) ([]OrderItem, e
 }
 
 const listOrders = `-- name: ListOrders :many
-SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE created_at IS NOT NULL AND order_id < $1
+SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at, saga_style FROM orders WHERE created_at IS NOT NULL AND order_id < $1
 ORDER BY order_id DESC LIMIT $2
 `
 
@@ -109,6 +110,7 @@ func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order
 			&i.NeedsAttention,
 			&i.AttentionVersion,
 			&i.UpdatedAt,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}
@@ -121,7 +123,7 @@ func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order
 }
 
 const listOrdersByCustomer = `-- name: ListOrdersByCustomer :many
-SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE customer_id = $1::text AND order_id < $2
+SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at, saga_style FROM orders WHERE customer_id = $1::text AND order_id < $2
 ORDER BY order_id DESC LIMIT $3
 `
 
@@ -159,6 +161,7 @@ func (q *Queries) ListOrdersByCustomer(ctx context.Context, arg ListOrdersByCust
 			&i.NeedsAttention,
 			&i.AttentionVersion,
 			&i.UpdatedAt,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}
@@ -171,7 +174,7 @@ func (q *Queries) ListOrdersByCustomer(ctx context.Context, arg ListOrdersByCust
 }
 
 const listOrdersByCustomerAndStatus = `-- name: ListOrdersByCustomerAndStatus :many
-SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE customer_id = $1::text AND status = $2::text AND order_id < $3
+SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at, saga_style FROM orders WHERE customer_id = $1::text AND status = $2::text AND order_id < $3
 ORDER BY order_id DESC LIMIT $4
 `
 
@@ -215,6 +218,7 @@ func (q *Queries) ListOrdersByCustomerAndStatus(ctx context.Context, arg ListOrd
 			&i.NeedsAttention,
 			&i.AttentionVersion,
 			&i.UpdatedAt,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}
@@ -227,7 +231,7 @@ func (q *Queries) ListOrdersByCustomerAndStatus(ctx context.Context, arg ListOrd
 }
 
 const listOrdersByStatus = `-- name: ListOrdersByStatus :many
-SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at FROM orders WHERE status = $1::text AND created_at IS NOT NULL AND order_id COLLATE "C" < $2::text
+SELECT order_id, status, status_version, customer_id, customer_name, customer_email, street, city, postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at, saga_style FROM orders WHERE status = $1::text AND created_at IS NOT NULL AND order_id COLLATE "C" < $2::text
 ORDER BY order_id COLLATE "C" DESC LIMIT $3
 `
 
@@ -267,6 +271,7 @@ func (q *Queries) ListOrdersByStatus(ctx context.Context, arg ListOrdersByStatus
 			&i.NeedsAttention,
 			&i.AttentionVersion,
 			&i.UpdatedAt,
+			&i.SagaStyle,
 		); err != nil {
 			return nil, err
 		}

@@ -135,23 +135,23 @@ func (q *Queries) AddToTimeline(ctx context.Context, arg AddToTimelineParams) ([
 
 const saveOrders = `-- name: SaveOrders :exec
 INSERT INTO orders AS o (order_id, status, status_version, customer_id, customer_name, customer_email, street, city,
-    postal_code, country, currency, total_amount, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at)
+    postal_code, country, currency, total_amount, saga_style, created_at, tracking_id, cancel_reason, needs_attention, attention_version, updated_at)
 SELECT n.order_id, nullif(n.status, ''), n.status_version,
     CASE WHEN n.created THEN n.customer_id END, CASE WHEN n.created THEN n.customer_name END,
     CASE WHEN n.created THEN n.customer_email END, CASE WHEN n.created THEN n.street END,
     CASE WHEN n.created THEN n.city END, CASE WHEN n.created THEN n.postal_code END,
     CASE WHEN n.created THEN n.country END, CASE WHEN n.created THEN n.currency END,
-    CASE WHEN n.created THEN n.total_amount END, CASE WHEN n.created THEN n.created_at END,
+    CASE WHEN n.created THEN n.total_amount END, CASE WHEN n.created THEN n.saga_style END, CASE WHEN n.created THEN n.created_at END,
     n.tracking_id, n.cancel_reason, n.needs_attention, n.attention_version, n.updated_at
 FROM (SELECT
     unnest($1::text[]) AS order_id, unnest($2::text[]) AS status, unnest($3::bigint[]) AS status_version,
     unnest($4::boolean[]) AS created, unnest($5::text[]) AS customer_id, unnest($6::text[]) AS customer_name,
     unnest($7::text[]) AS customer_email, unnest($8::text[]) AS street, unnest($9::text[]) AS city,
     unnest($10::text[]) AS postal_code, unnest($11::text[]) AS country, unnest($12::text[]) AS currency,
-    unnest($13::bigint[]) AS total_amount, unnest($14::timestamptz[]) AS created_at,
-    unnest($15::text[]) AS tracking_id, unnest($16::text[]) AS cancel_reason,
-    unnest($17::boolean[]) AS needs_attention, unnest($18::bigint[]) AS attention_version,
-    unnest($19::timestamptz[]) AS updated_at
+    unnest($13::bigint[]) AS total_amount, unnest($14::text[]) AS saga_style, unnest($15::timestamptz[]) AS created_at,
+    unnest($16::text[]) AS tracking_id, unnest($17::text[]) AS cancel_reason,
+    unnest($18::boolean[]) AS needs_attention, unnest($19::bigint[]) AS attention_version,
+    unnest($20::timestamptz[]) AS updated_at
 ) n
 ORDER BY n.order_id
 ON CONFLICT (order_id) DO UPDATE SET
@@ -166,6 +166,7 @@ ON CONFLICT (order_id) DO UPDATE SET
     country = CASE WHEN o.created_at IS NULL THEN excluded.country ELSE o.country END,
     currency = CASE WHEN o.created_at IS NULL THEN excluded.currency ELSE o.currency END,
     total_amount = CASE WHEN o.created_at IS NULL THEN excluded.total_amount ELSE o.total_amount END,
+    saga_style = CASE WHEN o.created_at IS NULL THEN excluded.saga_style ELSE o.saga_style END,
     created_at = coalesce(o.created_at, excluded.created_at),
     tracking_id = coalesce(nullif(excluded.tracking_id, ''), o.tracking_id),
     cancel_reason = coalesce(nullif(excluded.cancel_reason, ''), o.cancel_reason),
@@ -188,6 +189,7 @@ type SaveOrdersParams struct {
 	Countries         []string
 	Currencies        []string
 	TotalAmounts      []int64
+	SagaStyles        []string
 	CreatedAt         []time.Time
 	TrackingIds       []string
 	CancelReasons     []string
@@ -214,6 +216,7 @@ func (q *Queries) SaveOrders(ctx context.Context, arg SaveOrdersParams) error {
 		arg.Countries,
 		arg.Currencies,
 		arg.TotalAmounts,
+		arg.SagaStyles,
 		arg.CreatedAt,
 		arg.TrackingIds,
 		arg.CancelReasons,

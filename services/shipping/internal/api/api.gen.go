@@ -42,25 +42,35 @@ type Problem struct {
 
 // Shipment defines model for Shipment.
 type Shipment struct {
+	// Attention Why.
+	Attention   *string    `json:"attention,omitempty"`
 	Carrier     *string    `json:"carrier,omitempty"`
 	CreatedAt   time.Time  `json:"createdAt"`
 	DeliveredAt *time.Time `json:"deliveredAt,omitempty"`
 	Detail      *string    `json:"detail,omitempty"`
 
 	// DispatchedAt When the parcel left. One that was called off should not have one.
-	DispatchedAt *time.Time         `json:"dispatchedAt,omitempty"`
-	Items        *[]Item            `json:"items,omitempty"`
-	OrderId      openapi_types.UUID `json:"orderId"`
+	DispatchedAt *time.Time `json:"dispatchedAt,omitempty"`
+	Items        *[]Item    `json:"items,omitempty"`
+
+	// NeedsAttention A person has to look; see attention.
+	NeedsAttention bool               `json:"needsAttention"`
+	OrderId        openapi_types.UUID `json:"orderId"`
 
 	// Reason Why it failed or was cancelled.
 	Reason *string `json:"reason,omitempty"`
 
+	// Saga How the saga of the order is coordinated. It never changes.
+	Saga string `json:"saga"`
+
 	// ShipmentId The carrier's number.
-	ShipmentId      *string   `json:"shipmentId,omitempty"`
-	ShippingAddress *Address  `json:"shippingAddress,omitempty"`
-	Status          string    `json:"status"`
-	TrackingId      *string   `json:"trackingId,omitempty"`
-	UpdatedAt       time.Time `json:"updatedAt"`
+	ShipmentId      *string  `json:"shipmentId,omitempty"`
+	ShippingAddress *Address `json:"shippingAddress,omitempty"`
+
+	// Status NONE while a parcel is being booked, or when records that contradict the saga's style are all that is known.
+	Status     string    `json:"status"`
+	TrackingId *string   `json:"trackingId,omitempty"`
+	UpdatedAt  time.Time `json:"updatedAt"`
 
 	// Version The number of events emitted for this shipment.
 	Version int64 `json:"version"`

@@ -33,9 +33,10 @@ func (a *API) GetShipment(w http.ResponseWriter, r *http.Request, id uuid.UUID) 
 
 func view(id uuid.UUID, s app.Shipment) Shipment {
 	v := Shipment{
-		OrderId: id, Status: string(s.State), Version: s.Version,
+		OrderId: id, Status: string(s.State), Saga: string(s.Saga), Version: s.Version,
 		Carrier: present(s.Carrier), ShipmentId: present(s.ShipmentID), TrackingId: present(s.TrackingID),
 		Reason: present(s.Reason), Detail: present(s.Detail),
+		NeedsAttention: s.Attention != "", Attention: present(s.Attention),
 		DispatchedAt: s.DispatchedAt, DeliveredAt: s.DeliveredAt,
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	}

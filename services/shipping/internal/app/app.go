@@ -1,7 +1,7 @@
-// Package app holds the use cases of the shipping service. There is one file per event that the
-// service reacts to, which turns the event into the input of a shipment, and one for the worker
-// that follows the tracking feed. shipment.go decides, and tables.go loads and saves sets of
-// shipments. Package reaction defines the order of these steps.
+// Package app holds the use cases of the shipping service. There is one file per event and per
+// command that the service reacts to, which turns it into the input of a shipment, and one for the
+// worker that follows the tracking feed. shipment.go decides, style.go decides about records that
+// contradict the style of the saga, and tables.go loads and saves sets of shipments. Package reaction defines the order of these steps.
 //
 // Calls to the carrier are made before the transaction, based on the row at that time. Inside the
 // transaction the row is locked and the decision is made again. The two decisions can differ when

@@ -15,20 +15,34 @@ import (
 
 // emit returns the facts as outbox entries in order. Each fact gets the shipment's next version.
 func emit(row *db.Shipment, s reaction.Step[Input], facts []shipping.Fact) ([]outbox.Entry, error) {
-	cause := s.Cause
-	if cause.CorrelationID == "" {
-		cause.CorrelationID = row.CorrelationID
-	}
 	entries := make([]outbox.Entry, len(facts))
 	for i, fact := range facts {
 		e, err := eventOf(fact, *row, s.At)
 		if err != nil {
 			return nil, err
 		}
-		row.Version++
-		entries[i] = outbox.Entry{Event: e, AggregateID: row.OrderID, Version: row.Version, Cause: cause}
+		entries[i] = next(row, s, e)
 	}
 	return entries, nil
+}
+
+// answerTo returns the answer to a command that emitted nothing.
+func answerTo(row *db.Shipment, s reaction.Step[Input], answer shipping.Answer) outbox.Entry {
+	return next(row, s, events.ShipmentCommandAnswered{
+		OrderID: row.OrderID, Command: string(s.Input.Kind), Outcome: string(answer), State: status(*row), OccurredAt: s.At,
+	})
+}
+
+// next returns the entry of the shipment's next event. It has the style of the order's saga, whatever
+// the step came from.
+func next(row *db.Shipment, s reaction.Step[Input], e event.Event) outbox.Entry {
+	cause := s.Cause
+	cause.Style = event.Style(row.SagaStyle)
+	if cause.CorrelationID == "" {
+		cause.CorrelationID = row.CorrelationID
+	}
+	row.Version++
+	return outbox.Entry{Event: e, AggregateID: row.OrderID, Version: row.Version, Cause: cause}
 }
 
 // eventOf builds the integration event from the row after the step.

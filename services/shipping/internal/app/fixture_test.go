@@ -129,7 +129,7 @@ func askFor[T event.Event](f *fixture, input func(consumer.Event[T]) Input, e co
 	if err != nil {
 		return carrier.Answer{}, err
 	}
-	if call := f.app.ask(rows[key], key, input(e)); call != nil {
+	if call := f.app.ask(rows[key], key, e.Cause(), input(e)); call != nil {
 		return call(f.t.Context())
 	}
 	return carrier.Answer{}, nil

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"cmp"
+
 	"eventshop.example/pkg/consumer"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/shipping"
@@ -22,5 +25,6 @@ func OnOrderCreated(e consumer.Event[events.OrderCreated]) Input {
 	for i, it := range e.Data.Items {
 		p.Items[i] = carrier.Item{SKU: it.SKU, Quantity: int64(it.Quantity)}
 	}
-	return Input{Kind: shipping.OrderCreated, Parcel: p}
+	said := cmp.Or(event.Style(e.Data.SagaStyle), event.Choreographed) // an event of an earlier release has none
+	return Input{Kind: shipping.OrderCreated, Style: said, Parcel: p}
 }

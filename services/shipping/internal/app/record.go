@@ -62,9 +62,10 @@ func record(row *db.Shipment, s reaction.Step[Input], d shipping.Decision) error
 // storing its id.
 const rejectedBefore = "*"
 
-// rejectedAlready reports whether this request has already been rejected.
+// rejectedAlready reports whether this request or command has already been rejected.
 func rejectedAlready(row db.Shipment, s reaction.Step[Input]) bool {
-	return s.Input.Kind == shipping.OrderCancellationRequested && slices.ContainsFunc(row.RejectedRequests, func(id string) bool {
+	asks := s.Input.Kind == shipping.OrderCancellationRequested || s.Input.Kind == shipping.CancelShipment
+	return asks && slices.ContainsFunc(row.RejectedRequests, func(id string) bool {
 		return id == s.Cause.CausationID || id == rejectedBefore
 	})
 }

@@ -38,7 +38,7 @@ func TestScheduledInEitherOrderOfArrival(t *testing.T) {
 			f.t.Fatal(err)
 		}
 		full := Shipment{
-			OrderID: orderID, State: shipping.Scheduled, Version: 1, Carrier: "test-express", ShipmentID: "shp-1", TrackingID: "T1",
+			OrderID: orderID, State: shipping.Scheduled, Saga: event.Choreographed, Version: 1, Carrier: "test-express", ShipmentID: "shp-1", TrackingID: "T1",
 			Address:   &carrier.Address{Street: "123 Babbage Lane", City: "London", PostalCode: "SW1A 1AA", Country: "GB"},
 			Items:     []carrier.Item{{SKU: "WIDGET-01", Quantity: 2}, {SKU: "GADGET-05", Quantity: 1}},
 			CreatedAt: noon, UpdatedAt: noon,

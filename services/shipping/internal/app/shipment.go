@@ -7,6 +7,7 @@ import (
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/pkg/telemetry"
 	"eventshop.example/services/shipping/internal/carrier"
@@ -14,28 +15,29 @@ import (
 	"eventshop.example/services/shipping/shipping"
 )
 
-// Input is what an event, or an update of the tracking feed, means to an order's shipment.
+// Input is what an event, a command, or an update of the tracking feed, means to an order's shipment.
 type Input struct {
-	Kind shipping.Input
+	Kind  shipping.Input
+	Style event.Style // the style of the saga that the record's data name; empty when they name none
 
-	Parcel         *Parcel        // set for OrderCreated only
+	Parcel         *Parcel        // set for OrderCreated and ScheduleShipment only
 	Answer         carrier.Answer // the answer to the call before the transaction; zero when there was no call
 	Reason, Detail string         // why this step cancels; empty when it does not
 	Update         carrier.Update // set for tracking only
 }
 
-// Parcel is the items to ship and their destination, from OrderCreated.
+// Parcel is the items to ship and their destination, from OrderCreated or ScheduleShipment.
 type Parcel struct {
 	CustomerID string
 	Address    carrier.Address
 	Items      []carrier.Item
 }
 
-// Asking subscribes to events whose effect on a shipment may need an answer of the carrier.
+// Asking subscribes to events or commands whose effect on a shipment may need an answer of the carrier.
 func Asking[T event.Event](a *App, input func(consumer.Event[T]) Input) consumer.Subscription {
 	return consumer.OnCall(a.Shipments,
 		func(row db.Shipment, e consumer.Event[T]) consumer.Call[carrier.Answer] {
-			return a.ask(row, e.Data.AggregateKey(), input(e))
+			return a.ask(row, e.Data.AggregateKey(), e.Cause(), input(e))
 		},
 		func(e consumer.Event[T], answer carrier.Answer) Input {
 			in := input(e)
@@ -45,9 +47,13 @@ func Asking[T event.Event](a *App, input func(consumer.Event[T]) Input) consumer
 	)
 }
 
-// ask returns the call that the input needs in the row's current state, or nil. Its errors are the
-// carrier's.
-func (a *App) ask(row db.Shipment, orderID string, in Input) consumer.Call[carrier.Answer] {
+// ask returns the call that the input needs in the row's current state, or nil. A record that
+// contradicts the style of the saga needs none. The errors of a call are the carrier's and those of
+// [App.schedule].
+func (a *App) ask(row db.Shipment, orderID string, cause outbox.Cause, in Input) consumer.Call[carrier.Answer] {
+	if contradicts(row, cause.Style, in.Style) {
+		return nil
+	}
 	switch shipping.Decide(shipping.State(row.State), in.Kind).Effect {
 	case shipping.Schedule:
 		return func(ctx context.Context) (carrier.Answer, error) {
@@ -58,7 +64,7 @@ func (a *App) ask(row db.Shipment, orderID string, in Input) consumer.Call[carri
 					return carrier.Answer{}, err
 				}
 			}
-			return a.carrier.Schedule(ctx, Key(orderID), carrier.Request{
+			return a.schedule(ctx, row, cause, carrier.Request{
 				OrderID: orderID, CustomerID: p.CustomerID, Address: p.Address, Items: p.Items,
 			})
 		}
@@ -75,23 +81,32 @@ func (a *App) decide(row db.Shipment, s reaction.Step[Input]) (reaction.Decision
 	if s.Cause.TraceParent == "" { // the carrier's feed has no trace, so the shipment's trace continues
 		s.Cause.TraceParent, s.Cause.TraceState = telemetry.ChildOf(row.Traceparent, row.Tracestate, s.Span)
 	}
+	if contradicts(row, s.Cause.Style, s.Input.Style) {
+		return a.contradict(row, s), nil
+	}
 	before := shipping.State(row.State)
 	d, err := answered(before, s)
 	if err != nil {
 		return reaction.Decision[db.Shipment]{}, err
 	}
 	d = shipping.EmitDispatchOnce(d, row.DispatchedAt != nil)
+	answer := shipping.Awaited
 	if rejectedAlready(row, s) {
-		d = shipping.DropRejection(d)
+		d = shipping.DropRejection(d) // it was the answer to a command
+	} else if len(d.Emit) == 0 {
+		answer = shipping.AnswerTo(s.Input.Kind, d.Next)
 	}
 	news := s.Input.Parcel != nil && row.Address == nil
-	out := reaction.Decision[db.Shipment]{Changed: d.Next != before || news || len(d.Emit) > 0}
+	out := reaction.Decision[db.Shipment]{Changed: d.Next != before || news || len(d.Emit) > 0 || answer != shipping.Awaited}
 	if out.Changed {
 		if err := record(&row, s, d); err != nil {
 			return out, err
 		}
 		if out.Events, err = emit(&row, s, d.Emit); err != nil {
 			return out, err
+		}
+		if answer != shipping.Awaited {
+			out.Events = append(out.Events, answerTo(&row, s, answer))
 		}
 	}
 	out.State = row

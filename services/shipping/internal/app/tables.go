@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/shipping/internal/db"
@@ -21,22 +24,24 @@ type shipments struct {
 	changed map[string]bool
 }
 
-// load locks the rows of the steps' orders. A new row takes the correlation id of the first step
-// about its order.
+// load locks the rows of the steps' orders. A new row takes the style of the saga and the correlation
+// id of the first step about its order that has them. It is choreographed when no step has a style:
+// that is an update of the tracking feed, and an orchestrated order has a row before its parcel is
+// booked.
 func load(ctx context.Context, tx pgx.Tx, steps []reaction.Step[Input]) (reaction.Set[db.Shipment], error) {
 	q := db.New(tx)
-	correlation := map[string]string{}
+	first := map[string]outbox.Cause{}
 	for _, s := range steps {
-		if correlation[s.Key] == "" {
-			correlation[s.Key] = s.Cause.CorrelationID
+		known := first[s.Key]
+		first[s.Key] = outbox.Cause{
+			Style:         cmp.Or(known.Style, s.Cause.Style),
+			CorrelationID: cmp.Or(known.CorrelationID, s.Cause.CorrelationID),
 		}
 	}
 	open := db.OpenShipmentsParams{OrderIds: reaction.Keys(steps), Now: steps[0].At}
 	for _, key := range open.OrderIds {
-		if correlation[key] == "" {
-			correlation[key] = key
-		}
-		open.CorrelationIds = append(open.CorrelationIds, correlation[key])
+		open.CorrelationIds = append(open.CorrelationIds, cmp.Or(first[key].CorrelationID, key))
+		open.SagaStyles = append(open.SagaStyles, string(cmp.Or(first[key].Style, event.Choreographed)))
 	}
 	if err := later(tx, "open shipments").OpenShipments(ctx, open); err != nil {
 		return nil, err
@@ -91,7 +96,8 @@ func (s *shipments) Save(ctx context.Context, tx pgx.Tx) error {
 		p.Reasons, p.Details = append(p.Reasons, row.Reason), append(p.Details, row.Detail)
 		p.DispatchedAt, p.DeliveredAt = append(p.DispatchedAt, instant(row.DispatchedAt)), append(p.DeliveredAt, instant(row.DeliveredAt))
 		p.Traceparents, p.Tracestates = append(p.Traceparents, row.Traceparent), append(p.Tracestates, row.Tracestate)
-		p.RejectedRequests, p.UpdatedAt = append(p.RejectedRequests, string(requests)), append(p.UpdatedAt, row.UpdatedAt)
+		p.RejectedRequests, p.Attentions = append(p.RejectedRequests, string(requests)), append(p.Attentions, row.Attention)
+		p.UpdatedAt = append(p.UpdatedAt, row.UpdatedAt)
 	}
 	return later(tx, "store shipments").SaveShipments(ctx, p)
 }

@@ -37,4 +37,8 @@ type Shipment struct {
 	RejectedRequests []string
 	Traceparent      string
 	Tracestate       string
+	// How the saga of the order is coordinated, by the first record about it: choreographed or orchestrated. It never changes, and all events of the shipment have it.
+	SagaStyle string
+	// Why a person has to look: records that contradict saga_style. Empty when there were none.
+	Attention string
 }

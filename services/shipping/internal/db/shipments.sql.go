@@ -11,7 +11,7 @@ import (
 )
 
 const getShipment = `-- name: GetShipment :one
-SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate FROM shipments WHERE order_id = $1
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate, saga_style, attention FROM shipments WHERE order_id = $1
 `
 
 func (q *Queries) GetShipment(ctx context.Context, orderID string) (Shipment, error) {
@@ -37,12 +37,14 @@ func (q *Queries) GetShipment(ctx context.Context, orderID string) (Shipment, er
 		&i.RejectedRequests,
 		&i.Traceparent,
 		&i.Tracestate,
+		&i.SagaStyle,
+		&i.Attention,
 	)
 	return i, err
 }
 
 const getShipments = `-- name: GetShipments :many
-SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate FROM shipments WHERE order_id = ANY($1::text[])
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate, saga_style, attention FROM shipments WHERE order_id = ANY($1::text[])
 `
 
 func (q *Queries) GetShipments(ctx context.Context, orderIds []string) ([]Shipment, error) {
@@ -74,6 +76,8 @@ func (q *Queries) GetShipments(ctx context.Context, orderIds []string) ([]Shipme
 			&i.RejectedRequests,
 			&i.Traceparent,
 			&i.Tracestate,
+			&i.SagaStyle,
+			&i.Attention,
 		); err != nil {
 			return nil, err
 		}
@@ -86,7 +90,7 @@ func (q *Queries) GetShipments(ctx context.Context, orderIds []string) ([]Shipme
 }
 
 const lockShipments = `-- name: LockShipments :many
-SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate FROM shipments WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
+SELECT order_id, state, version, correlation_id, customer_id, address, items, shipment_id, tracking_id, carrier, reason, detail, dispatched_at, delivered_at, created_at, updated_at, rejected_requests, traceparent, tracestate, saga_style, attention FROM shipments WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
 `
 
 func (q *Queries) LockShipments(ctx context.Context, orderIds []string) ([]Shipment, error) {
@@ -118,6 +122,8 @@ func (q *Queries) LockShipments(ctx context.Context, orderIds []string) ([]Shipm
 			&i.RejectedRequests,
 			&i.Traceparent,
 			&i.Tracestate,
+			&i.SagaStyle,
+			&i.Attention,
 		); err != nil {
 			return nil, err
 		}
@@ -130,9 +136,10 @@ func (q *Queries) LockShipments(ctx context.Context, orderIds []string) ([]Shipm
 }
 
 const openShipments = `-- name: OpenShipments :exec
-INSERT INTO shipments (order_id, state, correlation_id, created_at, updated_at)
-SELECT n.order_id, '', n.correlation_id, $1, $1
-FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::text[]) AS correlation_id) n
+INSERT INTO shipments (order_id, state, correlation_id, saga_style, created_at, updated_at)
+SELECT n.order_id, '', n.correlation_id, n.saga_style, $1, $1
+FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::text[]) AS correlation_id,
+    unnest($4::text[]) AS saga_style) n
 ORDER BY n.order_id
 ON CONFLICT (order_id) DO NOTHING
 `
@@ -141,12 +148,18 @@ type OpenShipmentsParams struct {
 	Now            time.Time
 	OrderIds       []string
 	CorrelationIds []string
+	SagaStyles     []string
 }
 
 // Creates missing rows, so that there are rows to lock: two first events of one order then wait for
 // each other instead of both finding nothing. Rows are created in the order in which they are locked.
 func (q *Queries) OpenShipments(ctx context.Context, arg OpenShipmentsParams) error {
-	_, err := q.db.Exec(ctx, openShipments, arg.Now, arg.OrderIds, arg.CorrelationIds)
+	_, err := q.db.Exec(ctx, openShipments,
+		arg.Now,
+		arg.OrderIds,
+		arg.CorrelationIds,
+		arg.SagaStyles,
+	)
 	return err
 }
 
@@ -157,7 +170,7 @@ UPDATE shipments s SET
     shipment_id = n.shipment_id, tracking_id = n.tracking_id, carrier = n.carrier, reason = n.reason, detail = n.detail,
     dispatched_at = nullif(n.dispatched_at, '0001-01-01 00:00:00+00'), delivered_at = nullif(n.delivered_at, '0001-01-01 00:00:00+00'),
     rejected_requests = ARRAY(SELECT jsonb_array_elements_text(nullif(n.rejected_requests, 'null')::jsonb)),
-    traceparent = n.traceparent, tracestate = n.tracestate, updated_at = n.updated_at
+    traceparent = n.traceparent, tracestate = n.tracestate, attention = n.attention, updated_at = n.updated_at
 FROM (SELECT
     unnest($1::text[]) AS order_id, unnest($2::text[]) AS state, unnest($3::bigint[]) AS version,
     unnest($4::text[]) AS customer_id, unnest($5::text[]) AS address, unnest($6::text[]) AS items,
@@ -165,7 +178,8 @@ FROM (SELECT
     unnest($10::text[]) AS reason, unnest($11::text[]) AS detail,
     unnest($12::timestamptz[]) AS dispatched_at, unnest($13::timestamptz[]) AS delivered_at,
     unnest($14::text[]) AS rejected_requests,
-    unnest($15::text[]) AS traceparent, unnest($16::text[]) AS tracestate, unnest($17::timestamptz[]) AS updated_at
+    unnest($15::text[]) AS traceparent, unnest($16::text[]) AS tracestate,
+    unnest($17::text[]) AS attention, unnest($18::timestamptz[]) AS updated_at
 ) n WHERE s.order_id = n.order_id
 `
 
@@ -186,6 +200,7 @@ type SaveShipmentsParams struct {
 	RejectedRequests []string
 	Traceparents     []string
 	Tracestates      []string
+	Attentions       []string
 	UpdatedAt        []time.Time
 }
 
@@ -208,6 +223,7 @@ func (q *Queries) SaveShipments(ctx context.Context, arg SaveShipmentsParams) er
 		arg.RejectedRequests,
 		arg.Traceparents,
 		arg.Tracestates,
+		arg.Attentions,
 		arg.UpdatedAt,
 	)
 	return err

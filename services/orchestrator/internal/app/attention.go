@@ -1,0 +1,33 @@
+package app
+
+import (
+	"fmt"
+
+	"eventshop.example/pkg/reaction"
+	"eventshop.example/services/orchestrator/internal/db"
+	"eventshop.example/services/orchestrator/orchestrator"
+)
+
+// attention says what a person has to look at after a step that asks for one, and what to do. row is
+// the saga after the step.
+func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[Input]) string {
+	in, state := s.Input, orchestrator.State(row.State)
+	command := orchestrator.Decide(definition, state, orchestrator.Retry).Effect
+	switch {
+	case in.Order != nil:
+		return fmt.Sprintf("OrderCreated came as orchestrated and names the style %q: no command was sent; "+
+			"find out which style the order service stored, and cancel the order there", in.Order.Style)
+	case in.Kind == orchestrator.DuePassed:
+		return fmt.Sprintf("no answer to %s within %s: see what holds its service up (readiness, dead letters, breakers); "+
+			"it answers when that is repaired; if the command is lost, send it again with POST /sagas/%s/retry",
+			command, definition.Due(state), row.OrderID)
+	case in.Kind == orchestrator.PaymentRefundFailed:
+		return fmt.Sprintf("the money was not returned (%s): repair the cause, and have the payment service try again "+
+			"with its POST /payments/%s/refund-retry; the saga goes on by itself", in.Reason, row.OrderID)
+	case command != orchestrator.NoEffect && in.Kind == orchestrator.Refused(command):
+		return fmt.Sprintf("%s: what it undoes may still be in force; settle it with the participant by hand, "+
+			"and then send the command again with POST /sagas/%s/retry", in.Detail, row.OrderID)
+	}
+	return fmt.Sprintf("%s came while the saga was %s, which no command of it can have led to: "+
+		"compare what the services have of the order, and settle money and goods by hand", in.Kind, row.State)
+}
