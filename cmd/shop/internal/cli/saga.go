@@ -194,8 +194,8 @@ orchestrator sends the command of the saga's state again: ChargePayment in CHARG
 ReserveInventory in RESERVING, ScheduleShipment in SCHEDULING, ConfirmOrder in CONFIRMING,
 CancelShipment in STOPPING, ReleaseInventory in RELEASING, RefundPayment in REFUNDING, CancelOrder
 in CLOSING. It has a new event id, which is printed; its key is the order's id. One that was sent
-again within the last half minute is left alone. A service that has done it already answers so and does nothing: calls to the gateway and the carrier have keys made
-from the order's id.
+again within the last half minute is left alone. A service that has done it already answers so
+and does nothing: calls to the gateway and the carrier have keys made from the order's id.
 
 ORDER is an order's id, its beginning (8 characters at least) where only one order has it, or
 the Idempotency-Key of a request that placed it within the last 24 hours.
