@@ -199,12 +199,12 @@ func (s *stack) ramp() error {
 		return err
 	}
 	for attempt := 0; ; attempt++ {
-		out, err := s.command("saga", "style", "--orchestrated", fmt.Sprintf("%d%%", percent))
-		if err == nil {
+		a, err := send(context.Background(), http.MethodPut, s.URL["order"]+"/sagas/style", fmt.Sprintf(`{"orchestratedPercent":%d}`, percent))
+		if err == nil && a.status == http.StatusOK {
 			return nil
 		}
 		if attempt == 30 {
-			return fmt.Errorf("the ramp was refused: %w\n%s", err, out)
+			return fmt.Errorf("the ramp was refused: %d %s, %w", a.status, a.body, err)
 		}
 		<-time.After(time.Second)
 	}

@@ -121,6 +121,13 @@ func TestTheStoryOfADeliveredOrder(t *testing.T) {
 		"OrderConfirmed ← ShipmentScheduled", "ShipmentDispatched ← carrier", "OrderShipped ← ShipmentDispatched",
 		"ShipmentDelivered ← carrier", "OrderDelivered ← ShipmentDelivered",
 	}
+	if s.isOrchestrated(t, id) {
+		want = slices.Concat([]string{
+			"OrderCreated ← request", "ChargePayment ← OrderCreated", "PaymentCompleted ← ChargePayment", "ReserveInventory ← PaymentCompleted",
+			"InventoryReserved ← ReserveInventory", "ScheduleShipment ← InventoryReserved", "ShipmentScheduled ← ScheduleShipment",
+			"ConfirmOrder ← ShipmentScheduled", "OrderConfirmed ← ConfirmOrder",
+		}, want[5:])
+	}
 	if got := v.caused(t, id); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -150,6 +157,13 @@ func TestTheStoryOfARefundedOrder(t *testing.T) {
 		"OrderCreated ← request", "PaymentCompleted ← OrderCreated", "InventoryReservationFailed ← PaymentCompleted",
 		"PaymentRefunded ← InventoryReservationFailed", "OrderCancelled ← PaymentRefunded",
 	}
+	if s.isOrchestrated(t, id) {
+		want = []string{
+			"OrderCreated ← request", "ChargePayment ← OrderCreated", "PaymentCompleted ← ChargePayment", "ReserveInventory ← PaymentCompleted",
+			"InventoryReservationFailed ← ReserveInventory", "RefundPayment ← InventoryReservationFailed", "PaymentRefunded ← RefundPayment",
+			"CancelOrder ← PaymentRefunded", "OrderCancelled ← CancelOrder",
+		}
+	}
 	if got := v.caused(t, id); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -171,10 +185,14 @@ func TestTheStoryOfAStuckOrder(t *testing.T) {
 		v = s.story(t, id)
 		return len(v.WaitsFor) == 1 && len(v.WaitsFor[0].Because) > 0
 	})
-	if w := v.WaitsFor[0]; v.Ended || w.Service != "shipping" || w.To != "answer" || w.Event != "InventoryReserved" {
+	asked := "InventoryReserved"
+	if s.isOrchestrated(t, id) {
+		asked = "ScheduleShipment"
+	}
+	if w := v.WaitsFor[0]; v.Ended || w.Service != "shipping" || w.To != "answer" || w.Event != asked {
 		t.Errorf("%+v", v.WaitsFor)
 	}
-	if out := s.must(t, "order", id); !strings.Contains(out, "waits for: shipping to answer InventoryReserved (") {
+	if out := s.must(t, "order", id); !strings.Contains(out, "waits for: shipping to answer "+asked+" (") {
 		t.Error(out)
 	}
 

@@ -29,6 +29,8 @@ type Options struct {
 	// from 1 to total. A fault that ctx interrupts has no end.
 	Begins func(n, total int, f Fault)
 	Ends   func(r Result)
+	// Check checks the invariants after each fault; nil: verify.Check.
+	Check func(f verify.Facts) []verify.Finding
 }
 
 // Select returns the faults with the names, in the order of the table; all for no names. The error
@@ -61,6 +63,9 @@ func Run(ctx context.Context, open func() (*stack.Stack, error), o Options) ([]R
 	w, err := newWorld(open, o.Sizes)
 	if err != nil {
 		return nil, err
+	}
+	if w.check = o.Check; w.check == nil {
+		w.check = verify.Check
 	}
 	defer w.close()
 	var results []Result
@@ -120,7 +125,7 @@ func (w *world) inject(ctx context.Context, f Fault, n int, doubled *int) (r Res
 	failed("verify", err)
 	if err == nil {
 		failed("verify", verify.Decoded(facts))
-		r.Findings = verify.Check(facts)
+		r.Findings = w.check(facts)
 		all := duplicates(facts)
 		r.Figures.Duplicates, *doubled = all-*doubled, all
 	}

@@ -17,6 +17,7 @@ import (
 	"eventshop.example/ops/jsonhttp"
 	"eventshop.example/ops/operators"
 	"eventshop.example/ops/saga"
+	"eventshop.example/ops/verify"
 )
 
 // actor is the name under which the faults' decisions are recorded.
@@ -31,6 +32,7 @@ type world struct {
 	kafka *kgo.Client
 	admin *kadm.Client
 	sizes Sizes
+	check func(f verify.Facts) []verify.Finding
 }
 
 // newWorld connects to the shop that open opens. Every operation on its processes opens the shop

@@ -22,6 +22,7 @@ type Order struct {
 	SKU      string
 	Quantity int
 	Within   time.Duration // the saga's deadline in whole seconds; 0 means the service's default
+	Saga     string        // its style; "" leaves the choice to the service
 }
 
 // Body returns the JSON of POST /orders.
@@ -29,6 +30,9 @@ func (o Order) Body() string {
 	within := ""
 	if o.Within > 0 {
 		within = fmt.Sprintf(`,"confirmWithinSeconds":%d`, int(o.Within.Seconds()))
+	}
+	if o.Saga != "" {
+		within += fmt.Sprintf(`,"saga":%q`, o.Saga)
 	}
 	return fmt.Sprintf(`{"customer":{"id":%q,"name":"Ada Lovelace","email":"ada@example.com"},
 		"shippingAddress":{"street":"123 Babbage Lane","city":"London","postalCode":"SW1A 1AA","country":"GB"},
@@ -42,6 +46,7 @@ type Config struct {
 	PerSecond int
 	Customers []string // in turn
 	Orders    []string // base URLs of the order service's replicas, in turn
+	Saga      Styles   // of the orders
 }
 
 // Load places orders in the background. Start creates it, Stop ends it. Its methods may be called
@@ -85,7 +90,7 @@ func Start(ctx context.Context, cfg Config) *Load {
 }
 
 func (l *Load) place(ctx context.Context, n int, key string) {
-	body := Order{Customer: l.cfg.Customers[n%len(l.cfg.Customers)], SKU: l.cfg.SKU, Quantity: 1}.Body()
+	body := Order{Customer: l.cfg.Customers[n%len(l.cfg.Customers)], SKU: l.cfg.SKU, Quantity: 1, Saga: l.cfg.Saga.of(n)}.Body()
 	l.mu.Lock()
 	strict := l.strict
 	l.mu.Unlock()

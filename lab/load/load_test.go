@@ -175,9 +175,13 @@ func TestBodyIsAnOrder(t *testing.T) {
 		Items                []struct{ Quantity int }
 		TotalAmount          json.Number
 		ConfirmWithinSeconds *int
+		Saga                 *string
 	}
-	for _, o := range []load.Order{{Customer: `a"b`, SKU: "S", Quantity: 3}, {Customer: "a", SKU: "S", Quantity: 3, Within: 7 * time.Second}} {
-		got.ConfirmWithinSeconds = nil
+	for _, o := range []load.Order{
+		{Customer: `a"b`, SKU: "S", Quantity: 3}, {Customer: "a", SKU: "S", Quantity: 3, Within: 7 * time.Second},
+		{Customer: "a", SKU: "S", Quantity: 3, Saga: "orchestrated"},
+	} {
+		got.ConfirmWithinSeconds, got.Saga = nil, nil
 		if err := json.Unmarshal([]byte(o.Body()), &got); err != nil {
 			t.Fatal(err)
 		}
@@ -185,6 +189,9 @@ func TestBodyIsAnOrder(t *testing.T) {
 			t.Errorf("%+v makes %s", o, o.Body())
 		}
 		if within := got.ConfirmWithinSeconds; (within == nil) != (o.Within == 0) || within != nil && *within != 7 {
+			t.Errorf("%+v makes %s", o, o.Body())
+		}
+		if (got.Saga == nil) != (o.Saga == "") || got.Saga != nil && *got.Saga != o.Saga {
 			t.Errorf("%+v makes %s", o, o.Body())
 		}
 	}

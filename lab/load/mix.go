@@ -18,6 +18,7 @@ type Mix struct {
 	Gateway   string // base URL of the sandbox's; declines a customer's card; "" for none
 	PerSecond int
 	Orders    int           // the number of orders; 0: until ctx ends
+	Saga      Styles        // of the orders
 	Patience  time.Duration // for an order's saga to decide; also for an answer
 }
 
@@ -147,6 +148,7 @@ func (x *mixing) customer(ctx context.Context, n int, p part) {
 	if p.order.Customer == declinedCustomer {
 		x.decline(ctx)
 	}
+	p.order.Saga = x.Saga.of(n)
 	key := fmt.Sprintf("mix-%d-%d", x.run, n)
 	a, err := x.insist(ctx, x.Order+"/orders", p.order.Body(), key, http.StatusCreated)
 	if x.failed(ctx, "order placed", err) {

@@ -28,7 +28,8 @@ type world struct {
 	orders   map[string]*placed
 	declines map[string]bool // customers
 	received int
-	ordered  int // pieces, except those out of stock
+	styles   map[string]int // orders by their field "saga"
+	ordered  int            // pieces, except those out of stock
 }
 
 type placed struct {
@@ -39,7 +40,7 @@ type placed struct {
 }
 
 func newWorld(t *testing.T) (*world, string) {
-	w := &world{t: t, keys: map[string]string{}, orders: map[string]*placed{}, declines: map[string]bool{}}
+	w := &world{t: t, keys: map[string]string{}, orders: map[string]*placed{}, declines: map[string]bool{}, styles: map[string]int{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /orders", w.place)
 	mux.HandleFunc("POST /orders/{id}/cancel", w.cancel)
@@ -62,6 +63,7 @@ func (w *world) place(rw http.ResponseWriter, r *http.Request) {
 			SKU      string
 			Quantity int
 		}
+		Saga string
 	}
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		w.t.Error(err)
@@ -71,6 +73,7 @@ func (w *world) place(rw http.ResponseWriter, r *http.Request) {
 		id := fmt.Sprintf("order-%d", len(w.orders))
 		p := &placed{customer: body.Customer.ID, sku: body.Items[0].SKU, quantity: body.Items[0].Quantity}
 		w.keys[key], w.orders[id] = id, p
+		w.styles[body.Saga]++
 		if p.quantity < 1000 {
 			w.ordered += p.quantity
 		}
@@ -142,8 +145,30 @@ func TestAMixIsFollowedUntilItIsDecided(t *testing.T) {
 	if w.received != w.ordered || w.ordered == 0 {
 		t.Errorf("%d pieces received, %d ordered", w.received, w.ordered)
 	}
-	if len(w.orders) != 18 {
-		t.Errorf("%d orders, want 18", len(w.orders))
+	if len(w.orders) != 18 || w.styles[""] != 18 {
+		t.Errorf("%d orders, want 18; styles %v", len(w.orders), w.styles)
+	}
+}
+
+// TestAMixHasStyles: of a mixed load, every second order is orchestrated.
+func TestAMixHasStyles(t *testing.T) {
+	t.Parallel()
+	for style, want := range map[load.Styles]map[string]int{
+		load.Mixed:      {"choreographed": 9, "orchestrated": 9},
+		"orchestrated":  {"orchestrated": 18},
+		"choreographed": {"choreographed": 18},
+	} {
+		w, url := newWorld(t)
+		load.Mix{Order: url, PerSecond: 200, Orders: 18, Saga: style, Patience: 20 * time.Second}.Run(t.Context(), time.Hour, nobody)
+		if diff := cmp.Diff(want, w.styles); diff != "" {
+			t.Errorf("%s: %s", style, diff)
+		}
+		if err := style.Check(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := load.Styles("danced").Check(); err == nil {
+		t.Error("a style that there is not is accepted")
 	}
 }
 

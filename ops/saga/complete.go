@@ -44,6 +44,12 @@ func (s *Shop) complete(ctx context.Context, saga *Saga, h holds, bad *failures)
 			return
 		}
 		state = p.Status
+		if held && p.Attention != "" && p.Status != "REFUND_FAILED" {
+			saga.Holds = append(saga.Holds, Hold{Kind: Asks, Group: "payment", Type: p.Status, Detail: p.Attention})
+		}
+		if held {
+			s.participantHolds(ctx, saga, bad)
+		}
 		// The order service learns of a failed refund by event and asks for attention.
 		if hold, any := p.hold(); any && (held || hold.Kind == Returning) {
 			saga.RefundFailed = hold.Kind == RefundFailed
@@ -72,9 +78,9 @@ const (
 
 // payment is the payment service's view of an order's money.
 type payment struct {
-	Status, LastError string
-	Attempts          int
-	NextAttemptAt     *time.Time
+	Status, LastError, Attention string
+	Attempts                     int
+	NextAttemptAt                *time.Time
 }
 
 // hold returns what the return of the money waits for. A payment whose first attempt is under way

@@ -10,7 +10,8 @@ import (
 
 // holds are the reasons, from the operator APIs, why orders wait.
 type holds struct {
-	byOrder  map[string][]Hold // dead letters and parked keys by their key
+	byOrder  map[string][]Hold // dead letters and parked keys by their key, and sagas that ask for attention
+	asking   map[string]bool   // orders whose saga asks for attention
 	breakers map[string][]Hold // breakers that do not let calls through, by service
 	failing  map[string][]Hold // calls that fail and are let through, by service
 	failed   []error
@@ -18,7 +19,7 @@ type holds struct {
 
 // holds collects them. A key selects those of one order, "" those of all orders.
 func (s *Shop) holds(ctx context.Context, key string) holds {
-	h := holds{byOrder: map[string][]Hold{}, breakers: map[string][]Hold{}, failing: map[string][]Hold{}}
+	h := holds{byOrder: map[string][]Hold{}, asking: map[string]bool{}, breakers: map[string][]Hold{}, failing: map[string][]Hold{}}
 	letters := operators.ListAll(ctx, s.fleet.Groups, operators.Filter{Key: key}, 0)
 	h.failed = append(h.failed, operators.Failures(letters)...)
 	dead := map[string]bool{}
@@ -63,6 +64,7 @@ func (s *Shop) holds(ctx context.Context, key string) holds {
 		}
 	}
 	s.relayHolds(ctx, key, &h)
+	s.coordinatedHolds(ctx, key, &h)
 	return h
 }
 

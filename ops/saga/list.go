@@ -15,7 +15,7 @@ import (
 // Filter selects sagas. The zero value selects all that have not ended, that need attention, or
 // that are blocked in some service.
 type Filter struct {
-	NeedsAttention bool          // the order service asks for an operator
+	NeedsAttention bool          // the order service, or the orchestrator, asks for an operator
 	OlderThan      time.Duration // placed at least this long ago
 	Stuck          bool          // see Saga.Stuck
 }
@@ -31,23 +31,25 @@ func (s *Shop) List(ctx context.Context, f Filter) (list []Saga, unanswered []er
 	h := s.holds(ctx, "")
 	var bad failures
 	bad.add(h.failed...)
-	if !f.NeedsAttention {
-		sagas = append(sagas, s.ended(ctx, f, sagas, h, &bad)...)
-	}
+	sagas = append(sagas, s.further(ctx, f, sagas, h, &bad)...)
 	each(sagas, func(saga *Saga) { s.complete(ctx, saga, h, &bad) })
 	list = slices.DeleteFunc(sagas, func(saga Saga) bool { return f.Stuck && !saga.Stuck() })
 	slices.SortFunc(list, func(a, b Saga) int { return cmp.Compare(a.OrderID, b.OrderID) }) // UUIDv7: by time
 	return list, bad.list(), nil
 }
 
-// ended finds the orders that have ended at the order service but have a hold in another service.
-func (s *Shop) ended(ctx context.Context, f Filter, listed []Saga, h holds, bad *failures) []Saga {
+// further finds the orders that the order service has not listed but have a hold in another service:
+// they have ended, or they need attention there only.
+func (s *Shop) further(ctx context.Context, f Filter, listed []Saga, h holds, bad *failures) []Saga {
 	left := maps.Clone(h.byOrder)
 	for _, saga := range listed {
 		delete(left, saga.OrderID)
 	}
 	var more []Saga
 	for _, id := range slices.Sorted(maps.Keys(left)) {
+		if f.NeedsAttention && !h.asking[id] {
+			continue
+		}
 		if _, err := uuid.Parse(id); err == nil { // otherwise the key of a foreign record
 			more = append(more, Saga{OrderID: id})
 		}

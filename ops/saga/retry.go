@@ -22,7 +22,9 @@ type Step struct {
 }
 
 // Retry restarts everything that blocks an order. It resubmits the open dead letters of the order's
-// key in all groups, oldest first, and retries a failed refund. A step without Done is a finding
+// key in all groups, oldest first, and retries a failed refund. If that restarts nothing and the
+// order's orchestrated saga asks for attention, the orchestrator sends the command of the saga's state
+// again, under a new event id. A step without Done is a finding
 // that Retry left as it is, because it continues without help or because another operator was
 // faster. Two calls have the effect of one.
 //
@@ -70,7 +72,15 @@ func (s *Shop) Retry(ctx context.Context, orderID, actor, reason string) (steps 
 	if err != nil {
 		bad.add(fmt.Errorf("payment cannot be asked: %w", err))
 	}
-	return slices.Concat(steps, step, own), bad.list(), nil
+	steps = append(steps, step...)
+	if !slices.ContainsFunc(steps, func(s Step) bool { return s.Done }) { // otherwise the answer comes by that
+		step, err := s.retryCommand(ctx, orderID, actor)
+		if err != nil {
+			bad.add(fmt.Errorf("orchestrator cannot be asked: %w", err))
+		}
+		steps = append(steps, step...)
+	}
+	return slices.Concat(steps, own), bad.list(), nil
 }
 
 // retryRefund retries a failed refund. The idempotency key names the failure by its time, so that

@@ -1,7 +1,8 @@
 // Package saga reports which sagas are under way, what blocks them, and restarts them. An order's
 // saga is spread over the services, so the package asks several of them: the order service for the
 // orders that have not ended; the operator APIs for dead letters, parked keys and breakers; the
-// payment service for money that could not be returned or waits for its return; and the services'
+// payment service for money that could not be returned or waits for its return; the orchestrator for
+// orchestrated sagas that ask for attention, and the participants for what they ask; and the services'
 // outboxes for events that the relays have not published.
 //
 // Each reported hold was true when the package asked. The report is not a snapshot: the system
@@ -40,12 +41,14 @@ const sideBySide = 8
 // name. The package does not read the outbox of a service without a database URL.
 type Endpoints struct {
 	Order, Payment, Inventory string
+	Shipping, Orchestrator    string // may be "": a shop of the release before has no orchestrator
 	Databases                 map[string]string
 }
 
 // Shop reads sagas from a running shop. Create it with [New].
 type Shop struct {
 	order, payment, inventory jsonhttp.Client
+	shipping, orchestrator    *jsonhttp.Client // nil: not asked
 	databases                 map[string]string
 	fleet                     *operators.Fleet
 	now                       func() time.Time
@@ -56,7 +59,15 @@ func New(ep Endpoints, fleet *operators.Fleet, now func() time.Time) *Shop {
 	if now == nil {
 		now = time.Now
 	}
+	maybe := func(base string) *jsonhttp.Client {
+		if base == "" {
+			return nil
+		}
+		c := jsonhttp.New(base, nil)
+		return &c
+	}
 	return &Shop{
+		shipping: maybe(ep.Shipping), orchestrator: maybe(ep.Orchestrator),
 		order: jsonhttp.New(ep.Order, nil), payment: jsonhttp.New(ep.Payment, nil), inventory: jsonhttp.New(ep.Inventory, nil),
 		databases: ep.Databases, fleet: fleet, now: now,
 	}
@@ -73,6 +84,7 @@ type Saga struct {
 	OrderID        string    `json:"orderId"`
 	Version        int64     `json:"version"`
 	Status         string    `json:"status"`
+	Style          string    `json:"saga,omitempty"` // choreographed or orchestrated; "" of a service of the release before
 	NeedsAttention bool      `json:"needsAttention"`
 	Attention      *Cause    `json:"attention,omitempty"`
 	PlacedAt       time.Time `json:"placedAt"`
@@ -95,6 +107,7 @@ const (
 	CallsFail    = "calls fail"    // calls to them fail, not often enough for the breaker yet
 	Returning    = "returning"     // the gateway has not stopped the charge or taken the money back yet
 	NotRelayed   = "not relayed"   // an event of the order is in the outbox and on no topic
+	Asks         = "attention"     // the orchestrator, or a participant, cannot go on without a person
 )
 
 // Hold is one reason why an order does not continue.
@@ -103,9 +116,10 @@ type Hold struct {
 	Group  string `json:"group"`           // the service, or the process that a breaker is in
 	ID     string `json:"id,omitempty"`    // of the dead letter
 	Topic  string `json:"topic,omitempty"` // of the record
-	Type   string `json:"type,omitempty"`  // of the event, the breaker's name, or the payment's state
+	Type   string `json:"type,omitempty"`  // of the event, the breaker's name, or the state of payment, participant or saga
 	Detail string `json:"detail,omitempty"`
-	// Attempts counts the failed attempts; for breakers and failing calls, the failures in a row.
+	// Attempts counts the failed attempts; for breakers and failing calls, the failures in a row; for
+	// a saga, how often its command was sent.
 	Attempts int        `json:"attempts,omitempty"`
 	Next     *time.Time `json:"next,omitempty"` // when it will be retried without an operator
 }

@@ -23,15 +23,16 @@ type world struct {
 	t                        *testing.T
 	order, payment, shipping *opstest.Server
 	services                 *opstest.Services
+	orchestrator             *opstest.Orchestrator
 	shop                     *saga.Shop
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, order: opstest.Start(t, "order"), payment: opstest.Start(t, "payment"), shipping: opstest.Start(t, "shipping"), services: opstest.StartServices(t)}
+	w := &world{t: t, order: opstest.Start(t, "order"), payment: opstest.Start(t, "payment"), shipping: opstest.Start(t, "shipping"), services: opstest.StartServices(t), orchestrator: opstest.StartOrchestrator(t)}
 	u := w.services.URL
 	fleet := operators.NewFleet(map[string]string{"order": w.order.URL, "payment": w.payment.URL, "shipping": w.shipping.URL}, "ada")
-	w.shop = saga.New(saga.Endpoints{Order: u, Payment: u, Inventory: u}, fleet, now)
+	w.shop = saga.New(saga.Endpoints{Order: u, Payment: u, Inventory: u, Shipping: u, Orchestrator: w.orchestrator.URL}, fleet, now)
 	return w
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"eventshop.example/ops/jsonhttp"
+	"eventshop.example/ops/saga"
 	"eventshop.example/pkg/httpapi"
 )
 
@@ -59,6 +60,12 @@ func (t *Reader) look(ctx context.Context, s *Story) (known bool, failed []error
 		s.Mail, err = one[Mail](ctx, t, "notification", "/mails/", s.OrderID)
 		return err
 	})
+	if t.src.URL[Orchestrator] != "" { // a shop of the release before has none
+		ask(Orchestrator, func() (err error) {
+			s.Saga, err = one[saga.Coordinated](ctx, t, Orchestrator, "/sagas/", s.OrderID)
+			return err
+		})
+	}
 	ask("gateway", func() (err error) {
 		s.Money.Gateway, err = t.charge(ctx, s.OrderID)
 		return err

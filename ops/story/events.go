@@ -75,7 +75,7 @@ func eventOf(r record, env event.Envelope, condemned error) Event {
 	e := Event{
 		Type: env.Type, Service: env.Source[strings.LastIndex(env.Source, "/")+1:], Topic: r.topic, Version: env.AggregateVersion,
 		At: env.Time, recorded: env.Time, causation: env.CausationID, Correlate: env.CorrelationID, Trace: env.TraceParent,
-		Published: r.outbox == "" || r.published, Copies: []Place{}, value: r.value, ours: r.outbox != "",
+		Style: string(env.Style), Published: r.outbox == "" || r.published, Copies: []Place{}, value: r.value, ours: r.outbox != "",
 	}
 	if env.ID != uuid.Nil {
 		e.ID = env.ID.String()

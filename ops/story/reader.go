@@ -2,6 +2,7 @@ package story
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,6 +119,7 @@ func (t *Reader) Read(ctx context.Context) (Story, error) {
 	if !known && len(s.Events) == 0 {
 		return s, fmt.Errorf("order %s: %w", t.orderID, ErrUnknown)
 	}
+	s.Style = styleOf(s)
 	s.Ended = s.Status() == delivered || s.Status() == cancelled || s.Order == nil && ended(s.Events)
 	missing = append(missing, t.holds(ctx, &s)...)
 	for _, err := range missing {
@@ -133,6 +135,20 @@ func ended(list []Event) bool {
 	return slices.ContainsFunc(list, func(e Event) bool {
 		return e.counts() && (e.Type == "OrderDelivered" || e.Type == "OrderCancelled")
 	})
+}
+
+// styleOf returns the style of the order's saga: as the order service has it, else as the order's
+// events have it. Events of before the two styles are choreographed.
+func styleOf(s Story) string {
+	if s.Order != nil && s.Order.Style != "" {
+		return s.Order.Style
+	}
+	for _, e := range s.Events {
+		if e.counts() {
+			return cmp.Or(e.Style, string(event.Choreographed))
+		}
+	}
+	return string(event.Choreographed)
 }
 
 // hasHole reports whether more of the order may lie before the part that was read.

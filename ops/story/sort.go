@@ -142,6 +142,8 @@ func outside(e Event) string {
 		return "carrier"
 	case e.field("reason") == "deadline":
 		return "deadline"
+	case e.Service == "orchestrator":
+		return Operator // who had a command sent again
 	case e.Service == "order":
 		return "request"
 	}

@@ -13,6 +13,8 @@ type Story struct {
 	OrderID     string              `json:"orderId"`
 	At          time.Time           `json:"at"`              // when the sources were read
 	Order       *Order              `json:"order,omitempty"` // missing if the order service does not answer
+	Style       string              `json:"style"`           // of the saga: choreographed or orchestrated
+	Saga        *saga.Coordinated   `json:"saga,omitempty"`  // the orchestrator's view, if the saga is orchestrated
 	Ended       bool                `json:"ended"`           // delivered or cancelled
 	Events      []Event             `json:"events"`          // causes before effects, else by time
 	Money       Money               `json:"money"`
@@ -29,6 +31,7 @@ type Story struct {
 // Order is the order service's view.
 type Order struct {
 	Status         string      `json:"status"`
+	Style          string      `json:"saga,omitempty"` // of its saga; "" of a service of the release before
 	Version        int64       `json:"version"`
 	TotalAmount    json.Number `json:"totalAmount"`
 	Currency       string      `json:"currency"`
@@ -39,7 +42,8 @@ type Order struct {
 	Cancellation   *saga.Cause `json:"cancellation,omitempty"` // why it is being cancelled, or was cancelled
 }
 
-// Event is one event of the order, or a record with its key that is not an event.
+// Event is one event of the order, a command of its saga included, or a record with its key that is
+// not an event.
 type Event struct {
 	N         int             `json:"n"` // its place in the story, from 1
 	ID        string          `json:"id,omitempty"`
@@ -48,6 +52,7 @@ type Event struct {
 	Topic     string          `json:"topic"`
 	Version   int64           `json:"version,omitempty"` // of its aggregate
 	At        time.Time       `json:"at"`                // occurredAt, or else the time in the envelope
+	Style     string          `json:"style,omitempty"`   // of its saga, as its envelope says
 	Cause     Cause           `json:"cause"`
 	DelayMS   *float64        `json:"delayMs,omitempty"`   // since the cause; negative if clocks differ
 	Published bool            `json:"published"`           // false: it is in an outbox and on no topic yet
@@ -173,7 +178,7 @@ type Retry struct {
 
 // Wait is one thing that the order waits for: a service's action on an event.
 type Wait struct {
-	Service string      `json:"service"`          // order, payment, inventory, shipping; or carrier, operator
+	Service string      `json:"service"`          // order, payment, inventory, shipping, orchestrator; or carrier, operator
 	To      string      `json:"to"`               // "answer", "publish", "dispatch the parcel", …
 	Event   string      `json:"event,omitempty"`  // the type of the event that the action is for
 	N       int         `json:"n,omitempty"`      // and its place in the story

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"eventshop.example/ops/saga"
+	"eventshop.example/pkg/event"
 )
 
 // Statuses in which an order has ended.
@@ -79,8 +80,12 @@ func waiting(s Story, holds []saga.Hold) (waits []Wait, rest []saga.Hold) {
 	}
 	// What a doubtful event might answer cannot be called unanswered.
 	if !s.Ended && !slices.ContainsFunc(s.Events, Event.doubtful) {
-		for _, a := range open(has) {
-			waits = append(waits, waitFor(a, last[a.to]))
+		if s.Style == string(event.Orchestrated) {
+			waits = append(waits, coordinated(s.Events, last, has))
+		} else {
+			for _, a := range open(has) {
+				waits = append(waits, waitFor(a, last[a.to]))
+			}
 		}
 	}
 	for _, e := range s.Events { // events that are on no topic yet, the first of each relay

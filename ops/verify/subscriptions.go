@@ -114,6 +114,12 @@ func SubscribersOf(typ string, style event.Style) []string {
 	return those(func(r reader) bool { return r.takes(typ, style) })
 }
 
+// Acting returns the groups of the saga that handle an event type of a style, sorted: those of
+// [SubscribersOf] but the read models and the mails.
+func Acting(typ string, style event.Style) []string {
+	return those(func(r reader) bool { return r.takes(typ, style) && inSaga(r.group) })
+}
+
 // groups returns the names of the consumer groups, sorted.
 func groups() []string { return those(func(reader) bool { return true }) }
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Services serves the order, payment and inventory services' views of orders. Set its fields before
+// Services serves the order, payment, inventory and shipping services' views of orders. Set its fields before
 // the first request.
 type Services struct {
 	URL          string
@@ -18,6 +18,8 @@ type Services struct {
 	Orders       map[string]map[string]any // GET /orders/{id}
 	Payments     map[string]map[string]any // GET /payments/{id}
 	Reservations map[string]map[string]any // GET /reservations/{id}
+	Shipments    map[string]map[string]any // GET /shipments/{id}
+	Ramp         map[string]any            // GET and PUT /sagas/style
 	PageSize     int                       // of /sagas; 0: as many as there are
 
 	mu      sync.Mutex
@@ -28,10 +30,11 @@ type Services struct {
 // StartServices starts them on one address; they end with the test.
 func StartServices(t testing.TB) *Services {
 	t.Helper()
-	s := &Services{Orders: map[string]map[string]any{}, Payments: map[string]map[string]any{}, Reservations: map[string]map[string]any{}}
+	s := &Services{Orders: map[string]map[string]any{}, Payments: map[string]map[string]any{}, Reservations: map[string]map[string]any{}, Shipments: map[string]map[string]any{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sagas", s.sagas)
-	for path, of := range map[string]map[string]map[string]any{"orders": s.Orders, "payments": s.Payments, "reservations": s.Reservations} {
+	mux.HandleFunc("/sagas/style", s.style)
+	for path, of := range map[string]map[string]map[string]any{"orders": s.Orders, "payments": s.Payments, "reservations": s.Reservations, "shipments": s.Shipments} {
 		mux.HandleFunc("GET /"+path+"/{id}", func(w http.ResponseWriter, r *http.Request) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

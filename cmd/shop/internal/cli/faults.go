@@ -13,6 +13,7 @@ import (
 	"eventshop.example/cmd/shop/internal/term"
 	"eventshop.example/lab/faults"
 	"eventshop.example/local/stack"
+	"eventshop.example/proof/trace"
 )
 
 type faultsFlags struct {
@@ -124,7 +125,7 @@ func runFaults(cmd *cobra.Command, e *env, flags faultsFlags) (err error) {
 	quiet := env{out: io.Discard, state: own.state}
 	p := term.Start(e.errOut, "injecting faults", 0)
 	defer p.Stop()
-	options := faults.Options{Sizes: faults.Full(), Only: flags.only,
+	options := faults.Options{Sizes: faults.Full(), Only: flags.only, Check: trace.New().Check,
 		Begins: func(n, total int, f faults.Fault) {
 			p.Of(n-1, total)
 			fmt.Fprintf(say, "%2d/%d  %s: %s\n", n, total, f.Name, f.Done)

@@ -48,6 +48,8 @@ func held(h saga.Hold, now time.Time) string {
 			why = ": no relay publishes it"
 		}
 		return fmt.Sprintf("%s %s not on %s yet%s%s", types, word(h.Type, "is", "are"), harmless(h.Topic, 0), next, why)
+	case saga.Asks:
+		return fmt.Sprintf("%s and asks for attention%s", harmless(h.Type, 40), detail(h.Detail))
 	}
 	return harmless(h.Kind, 40) + detail(h.Detail)
 }

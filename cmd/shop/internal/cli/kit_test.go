@@ -22,6 +22,7 @@ type shop struct {
 	order    *opstest.Server
 	payment  *opstest.Server
 	services *opstest.Services
+	sagas    *opstest.Orchestrator
 	stdin    string
 	progress string // the last command's standard error
 }
@@ -29,7 +30,7 @@ type shop struct {
 // newShop returns a shop with the services order and payment.
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{t: t, state: t.TempDir(), order: opstest.Start(t, "order"), payment: opstest.Start(t, "payment"), services: opstest.StartServices(t)}
+	s := &shop{t: t, state: t.TempDir(), order: opstest.Start(t, "order"), payment: opstest.Start(t, "payment"), services: opstest.StartServices(t), sagas: opstest.StartOrchestrator(t)}
 	s.operators(map[string]string{"order": s.order.URL, "payment": s.payment.URL})
 	return s
 }
@@ -39,7 +40,7 @@ func (s *shop) operators(urls map[string]string) {
 	u := s.services.URL
 	s.stateIs(map[string]any{
 		"ports": map[string]int{}, "operators": urls,
-		"urls": map[string]string{"order": u, "payment": u, "inventory": u},
+		"urls": map[string]string{"order": u, "payment": u, "inventory": u, "shipping": u, "orchestrator": s.sagas.URL},
 	})
 }
 

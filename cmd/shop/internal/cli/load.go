@@ -22,7 +22,10 @@ func loadCommand(e *env) *cobra.Command {
 		Long: `Places orders at a steady pace and follows each until it is confirmed or cancelled. Of nine, one
 is declined (with --gateway), one is out of stock and one is cancelled by its customer. Without
 --orders it goes on until it is stopped. The exit code is 1 when something went wrong: no answer,
-or an order that was not decided in time.`,
+or an order that was not decided in time.
+
+--saga names the style of the orders' sagas: choreographed, orchestrated, or mixed, which is every
+second order orchestrated. Without it the order service chooses (shop saga style).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if m.PerSecond < 1 || m.PerSecond > 1000 {
@@ -30,6 +33,9 @@ or an order that was not decided in time.`,
 			}
 			if m.Orders < 0 {
 				return errors.New("--orders must be 0 or more")
+			}
+			if err := m.Saga.Check(); err != nil {
+				return fmt.Errorf("--saga: %w", err)
 			}
 			if m.Order == "" {
 				s, err := e.live()
@@ -52,6 +58,7 @@ or an order that was not decided in time.`,
 	cmd.Flags().StringVar(&m.Gateway, "gateway", "", "base URL of the sandbox's card gateway, to decline a customer's card")
 	cmd.Flags().IntVar(&m.PerSecond, "rate", 2, "orders a second")
 	cmd.Flags().IntVar(&m.Orders, "orders", 0, "how many; 0 until it is stopped")
+	cmd.Flags().StringVar((*string)(&m.Saga), "saga", "", "style of the orders' sagas: choreographed, orchestrated, mixed (default: the service chooses)")
 	cmd.Flags().DurationVar(&m.Patience, "patience", 2*time.Minute, "how long to wait for an answer, and for an order to be decided")
 	cmd.Flags().DurationVar(&every, "every", 10*time.Second, "how often to print the counts")
 	return cmd

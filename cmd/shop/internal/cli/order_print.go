@@ -24,7 +24,7 @@ func (o *operator) printStory(s story.Story) error {
 	if s.Order != nil {
 		status = term.State(o.out, harmless(s.Order.Status, 40))
 	}
-	fmt.Fprintf(o.out, "order %s  %s  %s\n", s.OrderID, status, began.Local().Format("2006-01-02 MST"))
+	fmt.Fprintf(o.out, "order %s  %s  %s  %s\n", s.OrderID, status, harmless(s.Style, 40), began.Local().Format("2006-01-02 MST"))
 	if d := s.Order; d != nil {
 		fmt.Fprintf(o.out, "%s %s, placed %s, to be confirmed by %s\n", harmless(d.TotalAmount.String(), 40), harmless(d.Currency, 10),
 			moment(d.PlacedAt, began), moment(d.ConfirmBy, began))
@@ -138,6 +138,9 @@ func note(e story.Event) string {
 	if e.DelayMS != nil && *e.DelayMS < 0 {
 		notes = append(notes, "clocks differ")
 	}
+	if service, is := e.Command(); is && e.Problem == "" {
+		notes = append(notes, "command to "+service)
+	}
 	if e.Problem == "" {
 		notes = append(notes, said(e)...)
 	}
@@ -152,7 +155,7 @@ func said(e story.Event) (notes []string) {
 	var d struct {
 		Amount, TotalAmount                             *int64
 		Currency, Reason, TrackingID, DeclineCode, Code string
-		Detail, Carrier                                 string
+		Detail, Carrier, Command, Outcome               string
 	}
 	if json.Unmarshal(e.Data, &d) != nil {
 		return nil
@@ -161,6 +164,9 @@ func said(e story.Event) (notes []string) {
 		if minor != nil {
 			notes = append(notes, harmless(httpapi.FormatAmount(*minor, d.Currency).String()+" "+d.Currency, 40))
 		}
+	}
+	if d.Outcome != "" {
+		notes = append(notes, harmless(d.Command, 40)+" is "+harmless(d.Outcome, 40)) // the answer to a command without an event of its own
 	}
 	for _, text := range []string{d.Reason, d.DeclineCode, d.Code, d.TrackingID, d.Detail} {
 		if text != "" {

@@ -26,7 +26,7 @@ func aStory() story.Story {
 	by := placed().Add(5 * time.Minute)
 	place := story.Place{Partition: 3, Offset: 7}
 	return story.Story{
-		OrderID: "019b76da-4001-7000-8000-000000004001", At: placed().Add(time.Minute),
+		OrderID: "019b76da-4001-7000-8000-000000004001", Style: "choreographed", At: placed().Add(time.Minute),
 		Order: &story.Order{Status: "PENDING", TotalAmount: "29.99", Currency: "GBP", PlacedAt: placed(), ConfirmBy: by},
 		Events: []story.Event{
 			{N: 1, ID: "a", Type: "OrderCreated", Service: "order", At: placed(), Cause: story.Cause{Kind: story.ByOutside, Type: "request"}, Published: true,
@@ -72,7 +72,7 @@ func squeezed(text string) []string {
 func TestPrintStory(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"order 019b76da-4001-7000-8000-000000004001 PENDING " + placed().Format("2006-01-02 MST"),
+		"order 019b76da-4001-7000-8000-000000004001 PENDING choreographed " + placed().Format("2006-01-02 MST"),
 		"29.99 GBP, placed 12:00:00.000, to be confirmed by 12:05:00.000",
 		"N TIME SERVICE EVENT CAUSE DELAY NOTE",
 		"1 12:00:00.000 order OrderCreated ← request - 2 copies: 3/7,",

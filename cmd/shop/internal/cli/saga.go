@@ -20,7 +20,8 @@ func sagaCommand(e *env) *cobra.Command {
 		Short: "Orders that are under way: what holds them, and sets them going again",
 		Long: `An order is placed in one service and carried out by four: payment charges, inventory
 reserves, shipping schedules, order confirms; or each undoes its part. That is its saga.
-It is under way until the order is DELIVERED or CANCELLED.
+It is under way until the order is DELIVERED or CANCELLED. In a choreographed saga the services
+react to each other's events; in an orchestrated one the orchestrator sends them commands.
 
 What can hold a saga up, in any of the services:
 
@@ -33,13 +34,15 @@ What can hold a saga up, in any of the services:
   calls fail      it fails, and is asked again
   not relayed     an event of the order is in the outbox and not on its topic: nothing
                   relays it, the outbox is on hold, or the broker refuses it
+  attention       the orchestrator, or a service, cannot go on without a person: an answer to a
+                  command is late, or a record contradicts what it knows
 
 shop order ORDER shows all of one order.`,
 		Args: cobra.NoArgs,
 		RunE: help,
 	}
 	o.addAs(cmd)
-	cmd.AddCommand(sagaListCommand(o), sagaRetryCommand(o))
+	cmd.AddCommand(sagaListCommand(o), sagaShowCommand(o), sagaRetryCommand(o), sagaVersionsCommand(o), sagaStyleCommand(o))
 	return cmd
 }
 
@@ -55,7 +58,7 @@ func (o *operator) sagas() (*saga.Shop, error) {
 	}
 	u := s.File().URL
 	return saga.New(saga.Endpoints{
-		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Databases: s.File().DSN,
+		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"], Orchestrator: u["orchestrator"], Databases: s.File().DSN,
 	}, f, nil), nil
 }
 
@@ -71,7 +74,8 @@ something back although the order has ended; oldest first. AGE is the time since
 order was placed, STILL since it last moved.
 
 --stuck leaves those that will not go on by themselves, or not now: something holds
-them, or they are not confirmed or cancelled although their deadline has passed.`,
+them, their orchestrated saga asks for a person, or they are not confirmed or cancelled although
+their deadline has passed.`,
 		Example: `  shop saga list --stuck
   shop saga list --needs-attention --json
   shop saga list --older-than 10m`,
@@ -185,6 +189,14 @@ func sagaRetryCommand(o *operator) *cobra.Command {
 and has a refund that failed tried again. What is tried again by itself is left alone and
 shown. Doing it twice has one effect.
 
+Where none of these is there and the order's orchestrated saga asks for attention, the
+orchestrator sends the command of the saga's state again: ChargePayment in CHARGING,
+ReserveInventory in RESERVING, ScheduleShipment in SCHEDULING, ConfirmOrder in CONFIRMING,
+CancelShipment in STOPPING, ReleaseInventory in RELEASING, RefundPayment in REFUNDING, CancelOrder
+in CLOSING. It has a new event id, which is printed; its key is the order's id. A service that has
+done it already answers so and does nothing: calls to the gateway and the carrier have keys made
+from the order's id.
+
 ORDER is an order's id, its beginning (8 characters at least) where only one order has it, or
 the Idempotency-Key of a request that placed it within the last 24 hours.
 
@@ -262,7 +274,7 @@ func (o *operator) finishRetry(order string, steps []saga.Step, missing []error)
 		errs = append(errs, err)
 	}
 	if done == 0 && failed == 0 {
-		errs = append(errs, fmt.Errorf("nothing to do: no open dead letter and no failed refund of order %s", order))
+		errs = append(errs, fmt.Errorf("nothing to do: no open dead letter, no failed refund and no saga that asks for attention of order %s", order))
 	}
 	return errors.Join(errs...)
 }

@@ -272,3 +272,47 @@ func TestProgressWhileNothingAnswers(t *testing.T) {
 	}
 	waited.Wait()
 }
+
+// TestOrchestratedSagas: a saga that asks for attention is listed as stuck, and retry has its command
+// sent again.
+func TestOrchestratedSagas(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.saga(1, "PENDING", time.Second)["saga"] = "orchestrated"
+	s.sagas.Sagas = []map[string]any{{"orderId": orderID(1), "state": "CHARGING", "attention": "ChargePayment has no answer", "version": 1, "command": "ChargePayment"}}
+	s.has(strings.Join(strings.Fields(s.must("saga", "list", "--stuck")), " "), orderID(1), "orchestrator: CHARGING and asks for attention: ChargePayment has no answer")
+	s.has(s.must("saga", "retry", orderID(1), "--as", "ada"), "orchestrator: CHARGING and asks for attention",
+		"→ ChargePayment is sent again, as event "+opstest.ID(0x99))
+	if diff := cmp.Diff([]string{"saga-retry-1 ada"}, s.sagas.Retried()); diff != "" {
+		t.Error(diff)
+	}
+	delete(s.sagas.Sagas[0], "attention")
+	s.fails([]string{"saga", "retry", orderID(1)}, "no saga that asks for attention")
+}
+
+func TestSagaVersionsAndStyle(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.sagas.Definitions = []map[string]any{
+		{"version": 1, "steps": []string{"charge", "reserve"}, "running": 0, "ended": 7, "drained": true},
+		{"version": 2, "steps": []string{"charge"}, "newest": true, "running": 3, "ended": 0},
+		{"version": 3, "steps": []string{}, "running": 1, "ended": 0},
+	}
+	out := s.must("saga", "versions")
+	s.has(strings.Join(strings.Fields(out), " "), "1 0 7 charge, reserve drained", "2 3 0 charge newest", "3 1 0 not known to the orchestrator that runs")
+	if v := decode(t, s.must("saga", "versions", "--json")); len(v["definitions"].([]any)) != 3 {
+		t.Errorf("%v", v)
+	}
+
+	s.services.Ramp = map[string]any{"orchestratedPercent": 0, "ready": false, "reason": "payment-2 reads no commands", "changedAt": "2026-01-02T03:04:05Z"}
+	s.has(s.must("saga", "style"), "of 0% of the customers", "choreographed for now: payment-2 reads no commands")
+	s.fails([]string{"saga", "style", "--orchestrated", "20%"}, "payment-2 reads no commands")
+	s.services.Ramp["ready"] = true
+	if out := s.must("saga", "style", "--orchestrated", "20%"); !strings.Contains(out, "of 20% of the customers") || strings.Contains(out, "for now") {
+		t.Error(out)
+	}
+	if v := decode(t, s.must("saga", "style", "--json")); v["orchestratedPercent"] != 20.0 || v["ready"] != true {
+		t.Errorf("%v", v)
+	}
+	s.fails([]string{"saga", "style", "--orchestrated", "half"}, "--orchestrated")
+}

@@ -1,0 +1,120 @@
+package opstest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Orchestrator serves the orchestrator's sagas. Set its fields before the first request.
+type Orchestrator struct {
+	URL         string
+	Sagas       []map[string]any // as GET /sagas/{orderId} returns them, by order id
+	Definitions []map[string]any // GET /definitions
+	PageSize    int              // of /sagas; 0: as many as there are
+
+	mu      sync.Mutex
+	retried []string // idempotency key and caller of each retry
+}
+
+// StartOrchestrator starts it; it ends with the test.
+func StartOrchestrator(t testing.TB) *Orchestrator {
+	t.Helper()
+	o := &Orchestrator{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sagas", o.list)
+	mux.HandleFunc("GET /sagas/{id}", o.one)
+	mux.HandleFunc("POST /sagas/{id}/retry", o.retry)
+	mux.HandleFunc("GET /definitions", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, http.StatusOK, map[string]any{"definitions": o.Definitions})
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	o.URL = server.URL
+	return o
+}
+
+// Retried returns the idempotency keys and callers of the retries.
+func (o *Orchestrator) Retried() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.retried)
+}
+
+func (o *Orchestrator) list(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	query, page, answer := r.URL.Query(), []map[string]any{}, map[string]any{}
+	for _, saga := range o.Sagas {
+		asks := saga["attention"] != nil
+		if saga["orderId"].(string) <= query.Get("after") || query.Get("attention") == "true" && !asks {
+			continue
+		}
+		if o.PageSize > 0 && len(page) == o.PageSize {
+			answer["next"] = page[o.PageSize-1]["orderId"]
+			break
+		}
+		page = append(page, saga)
+	}
+	answer["sagas"] = page
+	write(w, http.StatusOK, answer)
+}
+
+func (o *Orchestrator) find(id string) map[string]any {
+	i := slices.IndexFunc(o.Sagas, func(s map[string]any) bool { return s["orderId"] == id })
+	if i < 0 {
+		return nil
+	}
+	return o.Sagas[i]
+}
+
+func (o *Orchestrator) one(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if saga := o.find(r.PathValue("id")); saga != nil {
+		write(w, http.StatusOK, saga)
+		return
+	}
+	write(w, http.StatusNotFound, map[string]any{"title": "Not Found", "status": 404})
+}
+
+// retry sends a saga's "command" again, under the id "command-<n>"; without one it refuses.
+func (o *Orchestrator) retry(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	saga := o.find(r.PathValue("id"))
+	if saga == nil || saga["command"] == nil {
+		write(w, http.StatusConflict, map[string]any{"title": "Conflict", "status": 409, "detail": "there is no command to send again"})
+		return
+	}
+	o.retried = append(o.retried, strings.Join([]string{r.Header.Get("Idempotency-Key"), r.Header.Get("X-Caller-Id")}, " "))
+	after := map[string]any{}
+	for k, v := range saga {
+		after[k] = v
+	}
+	after["log"] = []map[string]any{{"n": 9, "input": "Retry", "action": "apply", "command": saga["command"], "commandId": ID(0x99)}}
+	write(w, http.StatusOK, after)
+}
+
+// style serves the ramp of the order service.
+func (s *Services) style(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Method == http.MethodPut {
+		var in struct{ OrchestratedPercent *int }
+		if json.NewDecoder(r.Body).Decode(&in) != nil || in.OrchestratedPercent == nil {
+			write(w, http.StatusBadRequest, map[string]any{"title": "Bad Request", "status": 400})
+			return
+		}
+		if s.Ramp["ready"] != true && *in.OrchestratedPercent > 0 {
+			write(w, http.StatusConflict, map[string]any{"title": "Conflict", "status": 409, "detail": s.Ramp["reason"]})
+			return
+		}
+		s.Ramp["orchestratedPercent"] = *in.OrchestratedPercent
+	}
+	write(w, http.StatusOK, s.Ramp)
+}
