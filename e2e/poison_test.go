@@ -42,11 +42,11 @@ func TestPoisonRecordsBecomeDeadLetters(t *testing.T) {
 		"payment.events":      {"order", "inventory", "shipping", "orchestrator", "projection"},
 		"inventory.events":    {"order", "payment", "shipping", "orchestrator", "projection"},
 		"shipping.events":     {"order", "payment", "inventory", "orchestrator", "projection"},
-		"order.notifications": {"notification"},
 		"order.commands":      {"order"},
 		"payment.commands":    {"payment"},
 		"inventory.commands":  {"inventory"},
 		"shipping.commands":   {"shipping"},
+		"order.notifications": {"notification"},
 	}
 	before := map[string]int64{} // records on the dead-letter topics, of other tests
 	for topic, groups := range readers {

@@ -181,7 +181,8 @@ func (s *Shop) participantHolds(ctx context.Context, saga *Saga, bad *failures) 
 // retryCommand has the command of an orchestrated saga sent again, if the saga asks for attention. The
 // command has a new event id, and participants take it once more: each does what is left of it, or
 // answers that nothing is. The idempotency key names the number of commands sent, so that two operators
-// who see the same saga send one.
+// who see the same saga send one. A command that was sent again less than [grace] ago may still be
+// answered, and is not sent once more.
 func (s *Shop) retryCommand(ctx context.Context, orderID, actor string) ([]Step, error) {
 	saga, err := s.Coordinated(ctx, orderID)
 	if err != nil || saga == nil {
@@ -191,9 +192,14 @@ func (s *Shop) retryCommand(ctx context.Context, orderID, actor string) ([]Step,
 	if !asks {
 		return nil, nil
 	}
+	step := Step{Hold: hold}
+	if n := len(saga.Log); n > 0 && saga.Log[n-1].Input == "Retry" && s.now().Sub(saga.Log[n-1].At) < grace {
+		last := saga.Log[n-1]
+		step.What = fmt.Sprintf("left alone, %s was sent again %s ago, as event %s", last.Command, s.now().Sub(last.At).Round(time.Second), last.CommandID)
+		return []Step{step}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	step := Step{Hold: hold}
 	var after Coordinated
 	step.Err = s.orchestrator.Call(ctx, http.MethodPost, "/sagas/"+url.PathEscape(orderID)+"/retry", nil, nil, &after,
 		"Idempotency-Key", fmt.Sprintf("saga-retry-%d", saga.Version), "X-Caller-Id", actor)

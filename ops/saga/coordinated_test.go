@@ -92,7 +92,7 @@ func (w *world) retried(n int) []string {
 func TestRetryOfASaga(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for n := range 5 {
+	for n := range 7 {
 		w.services.Orders[orderID(n)] = order(n, "CANCELLING", time.Hour, time.Hour)
 	}
 	w.asks(0, "REFUNDING", "RefundPayment", "RefundPayment has no answer")
@@ -102,18 +102,25 @@ func TestRetryOfASaga(t *testing.T) {
 	w.asks(3, "REFUNDING", "RefundPayment", "RefundPayment has no answer")
 	w.payment.Add(1, orderID(3))
 	delete(w.asks(4, "REFUNDING", "RefundPayment", ""), "attention")
+	for n, ago := range []time.Duration{5 * time.Second, time.Hour} {
+		w.asks(5+n, "REFUNDING", "RefundPayment", "RefundPayment has no answer")["log"] = []map[string]any{
+			{"n": 1, "at": now().Add(-ago), "input": "Retry", "command": "RefundPayment", "commandId": "again"},
+		}
+	}
 	for n, want := range [][]string{
 		{"attention of orchestrator: RefundPayment is sent again, as event " + opstest.ID(0x99) + ", done"},
 		{"attention of orchestrator: left alone, its state CANCELLED has no command to send again"},
 		{"refund failed of payment: refund is tried again, done"},
 		{"dead letter of payment: resubmitted, done"},
 		{},
+		{"attention of orchestrator: left alone, RefundPayment was sent again 5s ago, as event again"},
+		{"attention of orchestrator: RefundPayment is sent again, as event " + opstest.ID(0x99) + ", done"},
 	} {
 		if diff := cmp.Diff(want, w.retried(n)); diff != "" {
 			t.Errorf("order %d: %s", n, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"saga-retry-4 ada"}, w.orchestrator.Retried()); diff != "" {
+	if diff := cmp.Diff([]string{"saga-retry-4 ada", "saga-retry-4 ada"}, w.orchestrator.Retried()); diff != "" {
 		t.Error(diff)
 	}
 }
