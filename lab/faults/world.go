@@ -94,7 +94,7 @@ func (w *world) fleet() *operators.Fleet { return operators.NewFleet(w.file.Oper
 // sagas returns the shop as operators see it.
 func (w *world) sagas() *saga.Shop {
 	u := w.file.URL
-	return saga.New(saga.Endpoints{Order: u["order"], Payment: u["payment"], Inventory: u["inventory"]}, w.fleet(), nil)
+	return saga.New(saga.Endpoints{Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"], Orchestrator: u["orchestrator"]}, w.fleet(), nil)
 }
 
 // call sends one JSON request to a process and decodes the answer; in and out may be nil.
