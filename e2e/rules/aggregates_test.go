@@ -15,7 +15,7 @@ var aggregates = map[string][]string{
 	"payment":      {"command.go", "command_test.go"},
 	"inventory":    {"allocate.go", "allocate_test.go", "command.go", "command_test.go"},
 	"shipping":     {"command.go", "command_test.go"},
-	"orchestrator": {"definition.go"},
+	"orchestrator": {"definition.go", "definition_test.go"},
 	"notification": {"mail.go", "mail_test.go", "style.go"},
 }
 

@@ -175,7 +175,7 @@ func (s *chronicle) inputs(saga *Saga) {
 			continue
 		}
 		is := rec.Type
-		if c, o, ok := answerOf(rec.Event); ok {
+		if c, o, ok := AnswerOf(rec.Event); ok {
 			is = c + ": " + o
 		}
 		if rec.Key != saga.OrderID || is != line.Input || answer && (command == "" || outcome == "") {
@@ -185,8 +185,8 @@ func (s *chronicle) inputs(saga *Saga) {
 	}
 }
 
-// answerOf returns the content of the answer to a command that emitted no event of its own.
-func answerOf(e any) (command, outcome string, ok bool) {
+// AnswerOf returns the content of the answer to a command that emitted no event of its own.
+func AnswerOf(e any) (command, outcome string, ok bool) {
 	switch a := e.(type) {
 	case *events.OrderCommandAnswered:
 		return a.Command, a.Outcome, true
@@ -271,7 +271,7 @@ func (s *chronicle) commands() {
 		if strings.HasSuffix(rec.Topic, ".commands") && s.logged[id] != rec.Key {
 			s.finding.breach("order %s: %s %s is on %s and not in the saga's log", rec.Key, rec.Type, id, rec.Topic)
 		}
-		if command, _, ok := answerOf(rec.Event); ok && s.logged[rec.Causation] != rec.Key {
+		if command, _, ok := AnswerOf(rec.Event); ok && s.logged[rec.Causation] != rec.Key {
 			s.finding.breach("order %s: %s %s answers %s %s, which is not in the saga's log", rec.Key, rec.Type, id, command, rec.Causation)
 		}
 	}

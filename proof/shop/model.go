@@ -2,6 +2,7 @@ package shop
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,9 +143,9 @@ func New(tables Tables, rules Rules) *Model {
 func (m *Model) addFact(name string, topic int) {
 	m.facts, m.topic = append(m.facts, name), append(m.topic, uint8(topic))
 	for style := range styles {
-		groups := uint8(0)
+		groups, subscribers := uint8(0), m.subscribers(Style(style), name)
 		for p, group := range names {
-			if m.subscribes(Style(style), p, topic, name) && m.rules.Unsubscribed != group+" "+name {
+			if slices.Contains(subscribers, group) {
 				groups |= 1 << p
 			}
 		}

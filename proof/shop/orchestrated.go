@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"eventshop.example/ops/verify"
+	"eventshop.example/pkg/event"
 	"eventshop.example/services/orchestrator/orchestrator"
 )
 
@@ -21,22 +22,6 @@ const (
 
 // String returns the name of the style, as --style has it.
 func (s Style) String() string { return [styles]string{"choreographed", "orchestrated"}[s] }
-
-// ignored has the events that a service subscribes to and ignores for an order in the orchestrated
-// style, because a command tells it the same. What the outside does (the parcel leaves and arrives,
-// a cancellation came too late, the attempts to return money are used up) means the same in both styles.
-var ignored = map[string][]string{
-	"payment": {"OrderCreated", "InventoryReservationFailed", "ShipmentFailed", "ShipmentCancelled"},
-	"inventory": {
-		"OrderCreated", "PaymentCompleted", "PaymentFailed", "PaymentVoided", "ShipmentFailed", "ShipmentCancelled",
-	},
-	"shipping": {
-		"OrderCreated", "InventoryReserved", "InventoryReservationFailed", "PaymentFailed", "OrderCancellationRequested",
-	},
-	"order": {
-		"PaymentFailed", "PaymentRefunded", "PaymentVoided", "InventoryReservationFailed", "ShipmentScheduled", "ShipmentFailed",
-	},
-}
 
 // receivers has the service that each command goes to, by what the command acts on.
 var receivers = map[string]int{
@@ -85,17 +70,20 @@ func (m *Model) addCommands() {
 	}
 }
 
-// subscribes reports whether a group receives a type of record from a topic in a style.
-func (m *Model) subscribes(style Style, group, topic int, name string) bool {
-	switch {
-	case topic >= services:
-		return style == Orchestrated && topic == services+group
-	case group == coordinator:
-		return style == Orchestrated && slices.Contains(orchestrator.Inputs(), orchestrator.Input(name))
-	case style == Orchestrated && slices.Contains(ignored[names[group]], name) && m.rules.BothStyles != names[group]+" "+name:
-		return false
+// subscribers returns the groups that receive a fact in a style. A service handles some events for
+// choreographed orders only, because a command replaces them in the orchestrated style. What the outside
+// does (the parcel leaves and arrives, a cancellation came too late, the attempts to return money are used
+// up) means the same in both.
+func (m *Model) subscribers(style Style, fact string) []string {
+	typ := fact
+	if command, _, answers := strings.Cut(fact, ": "); answers {
+		typ = answerEvent(orchestrator.Effect(command))
 	}
-	return slices.Contains(verify.Subscribers(name), names[group])
+	groups := verify.SubscribersOf(typ, event.Style(style.String()))
+	if group, both, ok := strings.Cut(m.rules.BothStyles, " "); ok && both == fact && !slices.Contains(groups, group) {
+		groups = append(groups, group)
+	}
+	return slices.DeleteFunc(groups, func(group string) bool { return m.rules.Unsubscribed == group+" "+fact })
 }
 
 // answer emits the answer of a service to a command that had no event. The events that are no commands

@@ -40,4 +40,3 @@ func answers(types []event.Type) bool {
 	}
 	return false
 }
-

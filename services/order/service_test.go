@@ -123,6 +123,8 @@ func TestService(t *testing.T) {
 	_, metrics := get(url + "/metrics")
 	for _, line := range []string{
 		`eventshop_orders_total{reason="",status="CONFIRMED"} 1`,
+		`eventshop_orders_accepted_total{saga="choreographed"} 2`,
+		`eventshop_orchestration_ready 0`,
 		`eventshop_order_saga_seconds_count 1`,
 		`eventshop_order_decisions_total{input="ShipmentScheduled",outcome="apply"} 1`,
 	} {
@@ -225,6 +227,7 @@ func TestConfigFromEnv(t *testing.T) {
 			DatabaseURL: "u", Brokers: []string{"a:1", "b:2"}, RegistryURL: "r",
 		},
 		SagaDeadline: 5 * time.Minute, SnapshotEvery: 100, PendingTarget: time.Second, MaxPending: 200_000, DraftTTL: 7 * 24 * time.Hour,
+		ParticipantCheck: 5 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)

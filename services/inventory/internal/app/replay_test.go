@@ -29,8 +29,13 @@ type delivery struct {
 }
 
 func deliveryOf[T event.Event](input func(consumer.Event[T]) app.Input, data T) delivery {
+	return deliveryIn(event.Choreographed, input, data)
+}
+
+// deliveryIn returns the delivery of an event or command whose saga has a style.
+func deliveryIn[T event.Event](style event.Style, input func(consumer.Event[T]) app.Input, data T) delivery {
 	e := consumer.Event[T]{Data: data}
-	e.ID, e.CorrelationID = uuid.Must(uuid.NewV7()), data.AggregateKey()
+	e.ID, e.CorrelationID, e.Style = uuid.Must(uuid.NewV7()), data.AggregateKey(), style
 	return delivery{topic: events.TypeOf[T]().Topic, order: data.AggregateKey(), name: data.EventType(), input: input(e), cause: e.Cause()}
 }
 
@@ -71,15 +76,16 @@ func TestReplayHasNoEffect(t *testing.T) {
 }
 
 // TestSetsDoTheSame: however the events are divided into sets, the stock moves in the same way and
-// the same events follow, including for orders that compete for the last pieces.
+// the same events follow, including for orders of both styles that compete for the last pieces, and for
+// records of the other style.
 func TestSetsDoTheSame(t *testing.T) {
 	const a, b = 100, 1
 	last := deliveryOf(app.OnOrderCreated, created("wants the last B", events.OrderItem{SKU: "B", Quantity: 1}))
-	all := append(sagas(), last, deliveryOf(app.OnPaymentCompleted, paid("wants the last B")),
+	all := append(slices.Concat(sagas(), orchestratedSagas()), last, deliveryOf(app.OnPaymentCompleted, paid("wants the last B")),
 		deliveryOf(app.OnOrderCreated, created("comes too late for B", events.OrderItem{SKU: "B", Quantity: 1}, events.OrderItem{SKU: "A", Quantity: 1})),
 		deliveryOf(app.OnPaymentCompleted, paid("comes too late for B")))
 	shape := func(f *fixture) []string {
-		rows, err := f.pool.Query(f.t.Context(), `SELECT order_id || ' ' || state || ' ' || version || ' ' || coalesce(shortages::text, '') || ' ' ||
+		rows, err := f.pool.Query(f.t.Context(), `SELECT concat_ws(' ', order_id, saga_style, attention, state, version) || ' ' || coalesce(shortages::text, '') || ' ' ||
 			coalesce((SELECT string_agg(event_type || ' ' || ce_aggregateversion, ', ' ORDER BY seq) FROM outbox WHERE aggregate_id = order_id), '')
 			FROM reservations ORDER BY order_id`)
 		f.must(err)
@@ -144,6 +150,29 @@ func sagas() []delivery {
 		pay("items come last"), order("items come last"),
 		stopped("tombstone"), pay("tombstone"), order("tombstone"),
 		order("gone although cancelled"), stopped("gone although cancelled"), pay("gone although cancelled"), dispatched("gone although cancelled"),
+	}
+}
+
+// orchestratedSagas returns commands, and what the outside reports. An answer is an event, so a command that
+// comes again adds one.
+func orchestratedSagas() []delivery {
+	now := time.Now()
+	reserve := func(id, sku string) delivery {
+		return deliveryIn(event.Orchestrated, app.OnReserveInventory, events.ReserveInventory{OrderID: id, Items: []events.ItemToReserve{{SKU: sku, Quantity: 1}}, OccurredAt: now})
+	}
+	release := func(id string) delivery {
+		return deliveryIn(event.Orchestrated, app.OnReleaseInventory, events.ReleaseInventory{OrderID: id, Reason: "deadline", OccurredAt: now})
+	}
+	dispatched := func(id string) delivery {
+		return deliveryIn(event.Orchestrated, app.OnShipmentDispatched, events.ShipmentDispatched{OrderID: id, DispatchedAt: now, OccurredAt: now})
+	}
+	return []delivery{
+		reserve("commanded", "A"), dispatched("commanded"), release("commanded"),
+		reserve("commanded and released", "B"), reserve("commanded and released", "B"), release("commanded and released"),
+		release("released before"), reserve("released before", "B"), release("released before"),
+		reserve("commanded in vain", "NEVER"), release("commanded in vain"),
+		reserve("of two styles", "A"), deliveryOf(app.OnPaymentVoided, events.PaymentVoided{OrderID: "of two styles", OccurredAt: now}), release("of two styles"),
+		deliveryOf(app.OnPaymentCompleted, paid("of two styles too")), reserve("of two styles too", "B"), dispatched("of two styles too"),
 	}
 }
 

@@ -42,6 +42,12 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	t.Parallel()
+	return serialFixture(t)
+}
+
+// serialFixture is newFixture for tests that do not run in parallel with others.
+func serialFixture(t *testing.T) *fixture {
+	t.Helper()
 	db := pgtest.NewSeparate(t, service.Components()...)
 	db.Migrate(t)
 	f := &fixture{t: t, pool: db.App(t), db: db, codec: schematest.Start(t).Codec(events.Catalogue())}

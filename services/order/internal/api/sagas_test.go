@@ -38,7 +38,7 @@ func TestSagas(t *testing.T) {
 	order := f.do("GET", "/orders/"+all[1], "").Body
 	saga := a.Body["sagas"].([]any)[1].(map[string]any)
 	want := map[string]any{
-		"orderId": all[1], "version": json.Number("4"), "status": "PENDING", "needsAttention": true,
+		"orderId": all[1], "version": json.Number("4"), "status": "PENDING", "saga": "choreographed", "needsAttention": true,
 		"placedAt": order["placedAt"], "confirmBy": order["confirmBy"], "updatedAt": saga["updatedAt"],
 		"attention": order["attention"],
 	}

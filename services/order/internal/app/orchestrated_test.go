@@ -3,6 +3,8 @@ package app_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -272,6 +274,21 @@ func TestContradictions(t *testing.T) {
 				t.Errorf("%s: %d deadlines", name, n)
 			}
 		}
+	}
+}
+
+// TestEachContradictionIsLogged, the first one as an order that needs a person.
+func TestEachContradictionIsLogged(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	f := newFixture(t).another(slog.New(slog.NewTextHandler(&log, nil)))
+	id := f.place(cart()).ID
+	mustCommand(f, app.OnConfirmOrder, events.ConfirmOrder{OrderID: id})
+	mustCommand(f, app.OnCancelOrder, events.CancelOrder{OrderID: id})
+	got := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(got) != 2 || !strings.Contains(got[0], "level=WARN") || !strings.Contains(got[0], "reason=ConfirmOrder") ||
+		!strings.Contains(got[1], "level=WARN") || !strings.Contains(got[1], "cause=CancelOrder style=orchestrated saga=choreographed") {
+		t.Errorf("logged %q", got)
 	}
 }
 

@@ -227,9 +227,13 @@ func (a *App) report(ctx context.Context, before, after order.Order, s reaction.
 	a.metrics.decided(cause, d.Action)
 	a.log.DebugContext(ctx, "order decided", "cause", cause,
 		"outcome", d.Action, "from", before.State, "to", after.State, "version", after.Version)
-	if before.Attention == nil && after.Attention != nil {
+	switch style := order.Style(s.Cause.Style); {
+	case before.Attention == nil && after.Attention != nil:
 		a.log.WarnContext(ctx, "order needs a person", "status", after.State, "cause", cause,
 			"reason", after.Attention.Reason, "detail", after.Attention.Detail)
+	case before.Contradicts(style):
+		a.log.WarnContext(ctx, "record of another style changed nothing", "status", after.State, "cause", cause,
+			"style", style, "saga", before.Style)
 	}
 	if before.State.Ended() || !after.State.Ended() {
 		return

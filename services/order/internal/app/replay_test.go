@@ -33,6 +33,13 @@ func deliveryOf[T event.Event](f *fixture, input func(consumer.Event[T]) app.Inp
 	}
 }
 
+// commandOf is deliveryOf for a record of an orchestrated saga.
+func commandOf[T event.Event](f *fixture, input func(consumer.Event[T]) app.Input, data T) delivery {
+	d, e := deliveryOf(f, input, data), of(event.Orchestrated, data)
+	d.deliver = func() error { return deliver(f, input, e) }
+	return d
+}
+
 // TestReplayHasNoEffect processes every saga, and then all events again without an inbox: from the
 // beginning, and with the topics in other orders. Nothing fails, no row changes and no event is
 // added. That includes an order whose facts contradicted each other and an order that a customer is
@@ -86,7 +93,33 @@ func TestReplayHasNoEffect(t *testing.T) {
 		return deliveryOf(f, app.OnShipmentFailed, events.ShipmentFailed{OrderID: id, Reason: "address_not_served"})
 	}
 
-	id := placed(order.Delivered)
+	f.open()
+	orchestrated := func(end order.State) string {
+		p := cart()
+		p.Style = order.Orchestrated
+		id := f.place(p).ID
+		ends[id] = end
+		return id
+	}
+	confirm := func(id string) delivery {
+		return commandOf(f, app.OnConfirmOrder, events.ConfirmOrder{OrderID: id, TrackingID: "T1"})
+	}
+	cancel := func(id, reason string) delivery {
+		return commandOf(f, app.OnCancelOrder, events.CancelOrder{OrderID: id, Reason: reason})
+	}
+
+	id := orchestrated(order.Cancelled) // with commands that were sent again
+	receive(confirm(id), confirm(id))
+	cancels(id)
+	receive(confirm(id), cancel(id, "customer"), cancel(id, "customer"))
+	id = orchestrated(order.Confirmed) // cancelled without cause
+	receive(confirm(id), cancel(id, "customer"), confirm(id))
+	id = orchestrated(order.Pending) // the styles contradict each other
+	receive(arrived(id))
+	id = placed(order.Pending)
+	receive(confirm(id))
+
+	id = placed(order.Delivered)
 	receive(scheduled(id), dispatched(id), arrived(id))
 	id = placed(order.Cancelled)
 	receive(declined(id))

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
@@ -87,6 +88,7 @@ func stepsOf(random *rand.Rand, orders int) []reaction.Step[app.Input] {
 		place := &order.Place{
 			OrderID: id, Customer: c.Customer, ShippingAddress: c.ShippingAddress, Items: c.Items,
 			TotalAmount: c.TotalAmount, Currency: c.Currency, ConfirmWithin: time.Second,
+			Style: []order.Style{order.Choreographed, order.Orchestrated}[random.IntN(2)],
 		}
 		steps = append(steps, reaction.Step[app.Input]{Key: id, Input: app.Input{Place: place}, At: at, Cause: outbox.Cause{CorrelationID: id}})
 		placed = append(placed, id)
@@ -100,6 +102,7 @@ func stepsOf(random *rand.Rand, orders int) []reaction.Step[app.Input] {
 		s.Cause.CorrelationID = s.Key
 		if in != order.RequestCancellation && in != order.PassDeadline {
 			s.Cause.CausationID = uuid.NewString()
+			s.Cause.Style = []event.Style{event.Choreographed, event.Orchestrated}[random.IntN(2)]
 		}
 		steps = append(steps, s)
 		if random.IntN(3) == 0 {
@@ -132,7 +135,7 @@ func (f *fixture) shape() []string {
 		`SELECT concat_ws(' ', 'snapshot', stream_id, version, state) FROM stream_snapshots ORDER BY stream_id, version`,
 		`SELECT to_jsonb(s)::text FROM saga_deadlines s ORDER BY order_id`,
 		`SELECT to_jsonb(s)::text FROM sagas s ORDER BY order_id`,
-		`SELECT concat_ws(' ', 'published', aggregate_id, event_type, ce_aggregateversion, ce_correlationid, encode(payload, 'hex'))
+		`SELECT concat_ws(' ', 'published', aggregate_id, event_type, ce_aggregateversion, ce_sagastyle, ce_correlationid, encode(payload, 'hex'))
 			FROM outbox ORDER BY aggregate_id, seq`,
 	} {
 		rows, err := f.pool.Query(context.Background(), query)

@@ -7,30 +7,38 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"eventshop.example/pkg/outbox"
 	"eventshop.example/pkg/pgtest"
 	"eventshop.example/pkg/postgres"
 )
 
-// TestUpgradeKnowsWhatWasRejected starts from a database of the previous release. Its rows do not
-// show which cancellations were rejected, but their versions show that one was.
-func TestUpgradeKnowsWhatWasRejected(t *testing.T) {
-	t.Parallel()
-	before := fstest.MapFS{}
-	for _, name := range []string{"00001_shipping.sql", "00002_called_off_dispatched.sql"} {
+// before returns the URL of a database of an earlier release, which has these migrations, and a pool.
+func before(t *testing.T, migrations ...string) (url string, pool *pgxpool.Pool) {
+	t.Helper()
+	files := fstest.MapFS{}
+	for _, name := range migrations {
 		data, err := os.ReadFile("../../migrations/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		before[name] = &fstest.MapFile{Data: data}
+		files[name] = &fstest.MapFile{Data: data}
 	}
-	url := pgtest.NewURL(t, outbox.Component(), postgres.Component{Name: "shipping", FS: before})
+	url = pgtest.NewURL(t, outbox.Component(), postgres.Component{Name: "shipping", FS: files})
 	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	return url, pool
+}
+
+// TestUpgradeKnowsWhatWasRejected starts from a database of the previous release. Its rows do not
+// show which cancellations were rejected, but their versions show that one was.
+func TestUpgradeKnowsWhatWasRejected(t *testing.T) {
+	t.Parallel()
+	url, pool := before(t, "00001_shipping.sql", "00002_called_off_dispatched.sql")
 	if _, err := pool.Exec(t.Context(), `
 		INSERT INTO shipments (order_id, state, version, correlation_id, dispatched_at, delivered_at, created_at, updated_at) VALUES
 			('scheduled', 'SCHEDULED', 1, 'c', NULL, NULL, now(), now()), ('called off', 'CANCELLED', 4, 'c', now(), NULL, now(), now()),
