@@ -16,7 +16,7 @@ import (
 type Coordinated struct {
 	OrderID          string     `json:"orderId"`
 	Definition       int        `json:"definition"` // version of the steps that it follows
-	State            string     `json:"state"`
+	State            string     `json:"status"`
 	Step             string     `json:"step"`             // "" if no command's answer is open
 	Attempt          int        `json:"attempt"`          // how often the state's command was sent
 	CompensationsDue []string   `json:"compensationsDue"` // commands, in the order in which they are sent
@@ -26,7 +26,7 @@ type Coordinated struct {
 	Detail           string     `json:"detail,omitempty"`
 	Version          int64      `json:"version"` // commands sent
 	StartedAt        time.Time  `json:"startedAt"`
-	ChangedAt        time.Time  `json:"changedAt"`
+	ChangedAt        time.Time  `json:"updatedAt"`
 	Log              []LogLine  `json:"log,omitempty"` // oldest first; missing in lists
 }
 
@@ -59,7 +59,7 @@ type Ramp struct {
 	OrchestratedPercent int       `json:"orchestratedPercent"` // 0 to 100
 	Ready               bool      `json:"ready"`               // every participant knows both styles
 	Reason              string    `json:"reason,omitempty"`    // why not
-	ChangedAt           time.Time `json:"changedAt"`
+	ChangedAt           time.Time `json:"updatedAt"`
 }
 
 // Coordinated returns an order's saga with its log, or nil if the orchestrator has none. A shop of the

@@ -16,7 +16,7 @@ import (
 
 // asks adds a saga that asks for attention.
 func (w *world) asks(n int, state, command, why string) map[string]any {
-	s := map[string]any{"orderId": orderID(n), "definition": 1, "state": state, "step": "refund", "attempt": 2, "version": 4, "attention": why}
+	s := map[string]any{"orderId": orderID(n), "definition": 1, "status": state, "step": "refund", "attempt": 2, "version": 4, "attention": why}
 	if command != "" {
 		s["command"] = command
 	}
@@ -33,7 +33,7 @@ func TestSagasThatAskForAttention(t *testing.T) {
 	w.underWay(1, "PENDING", time.Minute, time.Minute)
 	w.asks(1, "CHARGING", "ChargePayment", "ChargePayment has no answer")
 	w.underWay(2, "PENDING", time.Minute, time.Minute)
-	w.orchestrator.Sagas = append(w.orchestrator.Sagas, map[string]any{"orderId": orderID(2), "state": "CHARGING"})
+	w.orchestrator.Sagas = append(w.orchestrator.Sagas, map[string]any{"orderId": orderID(2), "status": "CHARGING"})
 	w.asks(3, "CANCELLED", "", "the parcel of a cancelled order has left")
 	w.services.Orders[orderID(3)] = order(3, "CANCELLED", time.Hour, time.Hour)
 	w.services.Payments[orderID(1)] = map[string]any{"status": "NONE", "attention": "a record of the other style"}
@@ -164,7 +164,7 @@ func TestAnOrchestratorThatIsAway(t *testing.T) {
 func TestRamp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.services.Ramp = map[string]any{"orchestratedPercent": 0, "ready": false, "reason": "payment-2 does not know styles", "changedAt": now()}
+	w.services.Ramp = map[string]any{"orchestratedPercent": 0, "ready": false, "reason": "payment-2 does not know styles", "updatedAt": now()}
 	r, err := w.shop.Ramp(t.Context())
 	if diff := cmp.Diff(saga.Ramp{Reason: "payment-2 does not know styles", ChangedAt: now()}, r); diff != "" || err != nil {
 		t.Error(err, diff)
