@@ -2,7 +2,6 @@ package story
 
 import (
 	"slices"
-	"strings"
 
 	"eventshop.example/ops/saga"
 	"eventshop.example/pkg/events"
@@ -17,7 +16,7 @@ func (e Event) Command() (service string, ok bool) {
 	if !known {
 		return "", false
 	}
-	return strings.CutSuffix(t.Topic, ".commands")
+	return events.IsCommands(t.Topic)
 }
 
 // coordinated returns what an orchestrated order waits for: the carrier, the order service after the

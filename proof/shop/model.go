@@ -103,7 +103,7 @@ type Model struct {
 }
 
 // The participants. Each is a consumer group. The services have a topic for their events, and in the
-// orchestrated style one for their commands.
+// orchestrated style one for their commands and one for their compensations.
 const (
 	orderService = iota
 	paymentService
@@ -113,7 +113,7 @@ const (
 	participants
 
 	services = coordinator
-	topics   = 2 * services // events of each service, then commands to each
+	topics   = 3 * services // events of each service, then commands to each, then compensations
 )
 
 // names of the participants, as consumer groups and in the names of their topics.

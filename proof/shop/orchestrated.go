@@ -54,11 +54,21 @@ func answersCommands(typ string) bool {
 // chargeTopic is the topic of the record that payment charges an order for.
 var chargeTopic = [styles]int{Choreographed: orderService, Orchestrated: services + paymentService}
 
-// addCommands adds the commands, each on its service's topic for commands, and the answers to them, on
-// the topic of the service's events.
+// topicOf returns the topic of a command. Commands that undo a step do not wait behind those to take it.
+func topicOf(command orchestrator.Effect) int {
+	for _, undoes := range []string{"Refund", "Release", "Cancel"} {
+		if strings.HasPrefix(string(command), undoes) {
+			return 2*services + receiver(command)
+		}
+	}
+	return services + receiver(command)
+}
+
+// addCommands adds the commands, each on its topic, and the answers to them, on the topic of the
+// service's events.
 func (m *Model) addCommands() {
 	for _, c := range orchestrator.Effects() {
-		m.addFact(string(c), services+receiver(c))
+		m.addFact(string(c), topicOf(c))
 		m.commands |= m.bit(string(c))
 	}
 	m.repeats |= m.commands // coordinationBroken has them

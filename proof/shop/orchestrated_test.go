@@ -165,12 +165,12 @@ func TestCommandsAndAnswersAreInTheCatalogue(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{}
 	for _, c := range orchestrator.Effects() {
-		want[string(c)] = names[receiver(c)] + ".commands"
+		want[string(c)] = topicName(topicOf(c))
 		want[answerEvent(c)] = names[receiver(c)] + ".events"
 	}
 	got := map[string]string{}
 	for _, typ := range events.Catalogue().Types() {
-		if strings.HasSuffix(typ.Topic, ".commands") || strings.HasSuffix(typ.Name, "CommandAnswered") {
+		if _, commands := events.IsCommands(typ.Topic); commands || strings.HasSuffix(typ.Name, "CommandAnswered") {
 			got[typ.Name] = typ.Topic
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"eventshop.example/ops/verify"
 	"eventshop.example/pkg/event"
+	"eventshop.example/pkg/events"
 	"eventshop.example/proof/shop"
 )
 
@@ -119,7 +120,7 @@ func historiesOf(f verify.Facts) map[string]*shop.History {
 
 // nameOf returns the name of a record in the model, or "" when the model has no such topic.
 func nameOf(rec verify.Record) string {
-	if !strings.HasSuffix(rec.Topic, ".events") && !strings.HasSuffix(rec.Topic, ".commands") {
+	if _, commands := events.IsCommands(rec.Topic); !commands && !strings.HasSuffix(rec.Topic, ".events") {
 		return ""
 	}
 	if command, outcome, ok := verify.AnswerOf(rec.Event); ok {
