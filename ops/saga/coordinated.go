@@ -48,10 +48,11 @@ type LogLine struct {
 type Definition struct {
 	Version int      `json:"version"`
 	Steps   []string `json:"steps"`
-	Newest  bool     `json:"newest"`  // new sagas begin under it
+	Newest  bool     `json:"newest"`  // of all that the orchestrator or a saga knows
+	Begins  bool     `json:"begins"`  // new sagas begin under it, at the process that answers
 	Running int64    `json:"running"` // sagas that have not ended
 	Ended   int64    `json:"ended"`
-	Drained bool     `json:"drained"` // no saga needs it any more
+	Drained bool     `json:"drained"` // no saga needs it to go on, and there is a newer one
 }
 
 // Ramp is the share of customers whose new orders are orchestrated.

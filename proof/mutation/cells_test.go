@@ -161,7 +161,7 @@ func TestEveryCellMatters(t *testing.T) {
 	bounds := []shop.Bounds{{}, {Spent: 1}, {Lost: 1}}
 	used := map[string]bool{}
 	for _, b := range bounds {
-		if b := check.Explore(shop.New(asking(used), shop.Rules{}).System([]shop.Style{shop.Choreographed}, b, 0, 1), 0).Breach; b != nil {
+		if b := check.Explore(shop.New(asking(used), shop.Rules{}).System([]shop.Coordination{{}}, b, 0, 1), 0).Breach; b != nil {
 			t.Fatalf("the real tables: %s: %s", b.Invariant, b.Text)
 		}
 	}
@@ -174,7 +174,7 @@ func TestEveryCellMatters(t *testing.T) {
 		}
 		model := shop.New(c.tables, shop.Rules{})
 		caught := slices.ContainsFunc(bounds, func(b shop.Bounds) bool {
-			return check.Explore(model.System([]shop.Style{shop.Choreographed}, b, 0, 1), 0).Breach != nil
+			return check.Explore(model.System([]shop.Coordination{{}}, b, 0, 1), 0).Breach != nil
 		})
 		if caught {
 			found++

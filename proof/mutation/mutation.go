@@ -19,7 +19,7 @@ type Mutation struct {
 	Name   string // in one word with hyphens
 	Text   string // what is wrong, in one line
 	Bounds shop.Bounds
-	Style  shop.Style // of the order
+	Order  shop.Coordination
 	// Finds is the invariant that the shortest run violates.
 	Finds string
 
@@ -37,7 +37,7 @@ func (m Mutation) Model() *shop.Model {
 }
 
 // List returns all mutations: those of the choreographed style, first of the tables, then of the code
-// around them, and those of the orchestrated style.
+// around them, and those of the orchestrated style, by definition.
 func List() []Mutation {
 	return slices.Concat(money(), parcels(), orders(), around(), orchestrated())
 }

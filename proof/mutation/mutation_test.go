@@ -31,7 +31,7 @@ func TestEveryMutationIsFound(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
 			model := m.Model()
-			found := check.Explore(model.System([]shop.Style{m.Style}, m.Bounds, 0, 1), 0)
+			found := check.Explore(model.System([]shop.Coordination{m.Order}, m.Bounds, 0, 1), 0)
 			if found.Breach == nil {
 				t.Fatalf("not found in %d states", found.States)
 			}

@@ -8,16 +8,21 @@ import (
 
 // sagas replaces cells of the orchestrator's table.
 func sagas(cell func(s orchestrator.State, in orchestrator.Input) (orchestrator.Decision, bool)) func(*shop.Tables) {
-	return func(t *shop.Tables) { t.Orchestrator = replaced(t.Orchestrator, cell) }
+	return func(t *shop.Tables) {
+		real := t.Orchestrator
+		t.Orchestrator = func(d orchestrator.Definition, s orchestrator.State, in orchestrator.Input) orchestrator.Decision {
+			return replaced(func(s orchestrator.State, in orchestrator.Input) orchestrator.Decision { return real(d, s, in) }, cell)(s, in)
+		}
+	}
 }
 
 // orchestrated returns the mistakes of the orchestrated style.
 func orchestrated() []Mutation {
 	all := append(steps(), answers()...)
 	for i := range all {
-		all[i].Style = shop.Orchestrated
+		all[i].Order.Style = shop.Orchestrated
 	}
-	return all
+	return append(all, reserveFirst()...)
 }
 
 // send is the decision for a command and the state in which its answer is awaited.

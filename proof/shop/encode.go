@@ -74,6 +74,7 @@ func encode(b []byte, w World) []byte {
 func encodeSaga(b []byte, s *saga, left Bounds) []byte {
 	b = append(b, byte(s.style))
 	if s.style == Orchestrated {
+		b = append(b, s.definition)
 		b = code(b, codes.sagas, s.coordinator.state)
 		b = code(b, codes.late, s.coordinator.attention)
 	}

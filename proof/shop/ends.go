@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"eventshop.example/proof/check"
+	"eventshop.example/services/orchestrator/orchestrator"
 )
 
 // Script is what the outside does with one order, whoever asks.
@@ -43,24 +44,30 @@ const Never Moment = "never"
 // accepted is the moment before any fact of another participant.
 const accepted Moment = "OrderCreated"
 
-// decisive are the facts that moments are named after, the newest first.
-var decisive = []string{
-	"ShipmentDelivered", "ShipmentDispatched", "ShipmentFailed", "ShipmentScheduled",
-	"InventoryReservationFailed", "InventoryReserved", "PaymentFailed", "PaymentCompleted",
+// decisive returns the facts that moments are named after, the newest first. A choreographed order has
+// them in the order of the first definition.
+func (m *Model) decisive(s *saga) []string {
+	steps := m.released[max(s.definition, 1)-1].Steps
+	facts := []string{"ShipmentDelivered", "ShipmentDispatched"}
+	for _, step := range slices.Backward(steps) {
+		if step.Compensation != orchestrator.NoEffect {
+			facts = append(facts, string(step.Failed[0]), string(step.Done[0]))
+		}
+	}
+	return facts
 }
 
 // Moments lists all moments.
 func Moments() []Moment {
-	moments := []Moment{accepted}
-	for _, fact := range slices.Backward(decisive) {
-		moments = append(moments, Moment(fact))
+	return []Moment{
+		Never, accepted, "PaymentCompleted", "PaymentFailed", "InventoryReserved", "InventoryReservationFailed",
+		"ShipmentScheduled", "ShipmentFailed", "ShipmentDispatched", "ShipmentDelivered",
 	}
-	return append([]Moment{Never}, moments...)
 }
 
 // moment returns the moment that an order is at.
 func (m *Model) moment(s *saga) Moment {
-	for _, fact := range decisive {
+	for _, fact := range m.decisive(s) {
 		if s.emitted[m.fact(fact)] > 0 {
 			return Moment(fact)
 		}
@@ -68,11 +75,11 @@ func (m *Model) moment(s *saga) Moment {
 	return accepted
 }
 
-// Ends returns every way in which an order of a style can end when the outside follows a script and
+// Ends returns every way in which an order that is coordinated so can end when the outside follows a script and
 // the order is cancelled at a moment, by its deadline or else by the customer: the order, its money,
 // its piece of stock and its parcel, in words, sorted. It returns no end when the order cannot be
 // cancelled at that moment, and the breach when an invariant is violated.
-func (m *Model) Ends(style Style, script Script, at Moment, byDeadline bool, bounds Bounds) ([]string, *check.Breach) {
+func (m *Model) Ends(how Coordination, script Script, at Moment, byDeadline bool, bounds Bounds) ([]string, *check.Breach) {
 	pieces := int8(1)
 	if script.empty {
 		pieces = 0
@@ -81,7 +88,7 @@ func (m *Model) Ends(style Style, script Script, at Moment, byDeadline bool, bou
 	if byDeadline {
 		by = deadline
 	}
-	sys := m.System([]Style{style}, bounds, pieces)
+	sys := m.System([]Coordination{how}, bounds, pieces)
 	steps, rest := sys.Steps, sys.AtRest
 	sys.Steps = func(w World, into []step) []step {
 		before := len(into)

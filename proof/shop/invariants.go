@@ -156,7 +156,8 @@ func (m *Model) coordinationBroken(from, to *saga) *check.Breach {
 		return nil
 	}
 	switch {
-	case row.attention == orchestrator.PaymentRefundFailed && to.attempts > 0, row.attention == "", row.attention == orchestrator.DuePassed:
+	case row.attention == "", row.attention == orchestrator.DuePassed:
+	case row.attention == orchestrator.PaymentRefundFailed && to.attempts > 0 && row.state == orchestrator.Refunding: // not after the refund
 	default:
 		return breach(ends, "the saga asks for attention because of %s in %s", row.attention, row.state)
 	}
@@ -185,7 +186,7 @@ func (m *Model) atRest(w World) *check.Breach {
 			return breach(ends, "the order has ended and asks for attention")
 		case s.order.state == order.Delivered && s.order.requested && !s.order.rejected:
 			return breach(ends, "the order is DELIVERED and the request to cancel it was not answered")
-		case !s.payment.state.Ended() && s.payment.state != payment.Completed:
+		case !s.payment.state.Ended() && s.payment.state != payment.Completed && !m.uncharged(s):
 			return breach(money, "the payment is at rest as %s", s.payment.state)
 		case !agrees(s):
 			return breach(money, "payment says %s, the gateway has %q and %d refunds", s.payment.state, s.gateway.key, s.gateway.refunds)
@@ -225,6 +226,12 @@ func restBroken(s *saga) *check.Breach {
 // command.
 func (s *saga) untouched(state string) bool {
 	return s.style == Orchestrated && s.order.state == order.Cancelled && state == ""
+}
+
+// uncharged reports whether payment has no row of an orchestrated order that was cancelled, because its
+// saga turned back before it sent the command to charge.
+func (m *Model) uncharged(s *saga) bool {
+	return s.style == Orchestrated && s.order.state == order.Cancelled && s.payment.state == payment.None && s.emitted[m.about.commanded] == 0
 }
 
 // agrees reports whether the payment's row at rest is what the ledger has.

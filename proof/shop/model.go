@@ -22,18 +22,15 @@ type Tables struct {
 	Payment   func(payment.State, payment.Input) payment.Decision
 	Inventory func(inventory.State, inventory.Input) inventory.Decision
 	Shipping  func(shipping.State, shipping.Input) shipping.Decision
-	// Orchestrator is the table of the newest definition.
-	Orchestrator func(orchestrator.State, orchestrator.Input) orchestrator.Decision
+	// Orchestrator is the table of the definition that the order's saga follows.
+	Orchestrator func(orchestrator.Definition, orchestrator.State, orchestrator.Input) orchestrator.Decision
 }
 
 // Real returns the tables of the services.
 func Real() Tables {
-	definition := newest()
 	return Tables{
 		Order: order.Order.Decide, Payment: payment.Decide, Inventory: inventory.Decide, Shipping: shipping.Decide,
-		Orchestrator: func(s orchestrator.State, in orchestrator.Input) orchestrator.Decision {
-			return orchestrator.Decide(definition, s, in)
-		},
+		Orchestrator: orchestrator.Decide,
 	}
 }
 
@@ -99,6 +96,7 @@ type Model struct {
 	repeats  uint64          // the facts that an order can have more than once, one bit each
 	commands uint64          // the facts that are commands, one bit each
 	about    charge          // the facts about the charge
+	released []orchestrator.Definition
 	input    inputs
 }
 
@@ -120,11 +118,11 @@ const (
 var names = [participants]string{"order", "payment", "inventory", "shipping", "orchestrator"}
 
 // charge has the numbers of the facts about an order's charge.
-type charge struct{ completed, failed, voided, refunded uint8 }
+type charge struct{ commanded, completed, failed, voided, refunded uint8 }
 
 // New returns the model with these tables and rules.
 func New(tables Tables, rules Rules) *Model {
-	m := &Model{tables: tables, rules: rules}
+	m := &Model{tables: tables, rules: rules, released: orchestrator.Definitions()}
 	for _, typ := range events.Catalogue().Types() {
 		for p, name := range names[:services] {
 			if typ.Topic == name+".events" && !answersCommands(typ.Name) {
@@ -134,7 +132,7 @@ func New(tables Tables, rules Rules) *Model {
 	}
 	m.addCommands()
 	m.ends = m.bit("OrderCancelled") | m.bit("OrderDelivered")
-	m.about = charge{m.fact("PaymentCompleted"), m.fact("PaymentFailed"), m.fact("PaymentVoided"), m.fact("PaymentRefunded")}
+	m.about = charge{m.fact("ChargePayment"), m.fact("PaymentCompleted"), m.fact("PaymentFailed"), m.fact("PaymentVoided"), m.fact("PaymentRefunded")}
 	// One per round of attempts. Every other fact is true once per order.
 	m.repeats |= m.bit("PaymentRefundFailed")
 	return m
@@ -170,13 +168,14 @@ func (m *Model) fact(name string) uint8 {
 func (m *Model) bit(name string) uint64 { return 1 << m.fact(name) }
 
 // System returns the model as a system for package check, with one or two orders of one piece each
-// of the same SKU, in these styles. It begins once per number of pieces in stock.
-func (m *Model) System(orders []Style, bounds Bounds, stock ...int8) check.System[World, Move] {
+// of the same SKU, whose sagas are coordinated in these ways. It begins once per number of pieces in
+// stock. It panics at a definition that was not released.
+func (m *Model) System(orders []Coordination, bounds Bounds, stock ...int8) check.System[World, Move] {
 	sys := check.System[World, Move]{Steps: m.steps, Encode: encode, Broken: m.broken, AtRest: m.atRest}
 	for _, pieces := range stock {
 		w := World{orders: uint8(len(orders)), stock: pieces, available: pieces, left: bounds}
-		for i, style := range orders {
-			w.sagas[i].style = style
+		for i, how := range orders {
+			w.sagas[i].style, w.sagas[i].definition = how.Style, how.version()
 			m.place(&w, i)
 		}
 		sys.Starts = append(sys.Starts, w)

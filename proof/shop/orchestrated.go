@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,6 +23,32 @@ const (
 
 // String returns the name of the style, as --style has it.
 func (s Style) String() string { return [styles]string{"choreographed", "orchestrated"}[s] }
+
+// Coordination is how the saga of an order is coordinated: its style, and in the orchestrated style the
+// definition that it began under, which it keeps to its end.
+type Coordination struct {
+	Style      Style
+	Definition int // the version of the steps; 0: the first
+}
+
+// String returns words such as "choreographed" or "orchestrated 2".
+func (c Coordination) String() string {
+	if c.Style == Orchestrated && c.Definition > 1 {
+		return fmt.Sprintf("%s %d", c.Style, c.Definition)
+	}
+	return c.Style.String()
+}
+
+// version returns the version of the definition, and 0 for a choreographed order.
+func (c Coordination) version() uint8 {
+	if c.Style == Choreographed {
+		return 0
+	}
+	return uint8(max(c.Definition, 1))
+}
+
+// definition returns the definition that an orchestrated order follows.
+func (m *Model) definition(s *saga) orchestrator.Definition { return m.released[s.definition-1] }
 
 // receivers has the service that each command goes to, by what the command acts on.
 var receivers = map[string]int{
@@ -107,7 +134,7 @@ func (m *Model) answer(w *World, i int, command, answer string) {
 // decideSaga applies an input to the orchestrator's row, and sends the command that it leads to.
 func (m *Model) decideSaga(w *World, i int, in orchestrator.Input) {
 	row := &w.sagas[i].coordinator
-	d := m.tables.Orchestrator(row.state, in)
+	d := m.tables.Orchestrator(m.definition(&w.sagas[i]), row.state, in)
 	if d.Next != row.state {
 		row.attention = "" // another state ends it
 	}
@@ -127,13 +154,13 @@ func (m *Model) coordinatorSteps(w World, i int, steps []step) []step {
 	if s.style != Orchestrated {
 		return steps
 	}
-	if w.left.Late > 0 && newest().Due(s.coordinator.state) > 0 {
+	if w.left.Late > 0 && m.definition(s).Due(s.coordinator.state) > 0 {
 		late := w
 		late.left.Late--
 		m.decideSaga(&late, i, orchestrator.DuePassed)
 		steps = append(steps, step{Move: Move{kind: passesDue, order: uint8(i)}, To: late})
 	}
-	if w.left.Retries > 0 && m.tables.Orchestrator(s.coordinator.state, orchestrator.Retry).Effect != orchestrator.NoEffect {
+	if w.left.Retries > 0 && m.tables.Orchestrator(m.definition(s), s.coordinator.state, orchestrator.Retry).Effect != orchestrator.NoEffect {
 		again := w
 		again.left.Retries--
 		again.sagas[i].coordinator.retried = true
@@ -141,10 +168,4 @@ func (m *Model) coordinatorSteps(w World, i int, steps []step) []step {
 		steps = append(steps, step{Move: Move{kind: retriesCommand, order: uint8(i)}, To: again})
 	}
 	return steps
-}
-
-// newest returns the definition that new sagas begin under.
-func newest() orchestrator.Definition {
-	all := orchestrator.Definitions()
-	return all[len(all)-1]
 }

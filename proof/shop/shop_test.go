@@ -51,7 +51,7 @@ func report(t *testing.T, m *Model, found check.Result[World, Move]) {
 func TestTwoOrdersShareStock(t *testing.T) {
 	t.Parallel()
 	m := New(Real(), Rules{})
-	report(t, m, check.Walk(m.System([]Style{Choreographed, Choreographed}, Bounds{Crashes: 2, Duplicates: 2, Forgotten: 1, Lost: 2, Spent: 1}, 1), 1000, 1))
+	report(t, m, check.Walk(m.System([]Coordination{{}, {}}, Bounds{Crashes: 2, Duplicates: 2, Forgotten: 1, Lost: 2, Spent: 1}, 1), 1000, 1))
 }
 
 // TestTwoOrdersOfWrongTables: the random walks find a mistake, too.
@@ -65,7 +65,7 @@ func TestTwoOrdersOfWrongTables(t *testing.T) {
 		return inventory.Decide(s, in)
 	}
 	m := New(tables, Rules{})
-	found := check.Walk(m.System([]Style{Choreographed, Choreographed}, Bounds{}, 1), 3000, 1)
+	found := check.Walk(m.System([]Coordination{{}, {}}, Bounds{}, 1), 3000, 1)
 	if found.Breach == nil || found.Breach.Invariant != goods {
 		t.Errorf("found %+v, want a breach of %s", found.Breach, goods)
 	}
@@ -100,9 +100,9 @@ func (r *reached) tables() Tables {
 			r.cells[cell{"shipping", string(s), string(in)}] = true
 			return shipping.Decide(s, in)
 		},
-		Orchestrator: func(s orchestrator.State, in orchestrator.Input) orchestrator.Decision {
+		Orchestrator: func(d orchestrator.Definition, s orchestrator.State, in orchestrator.Input) orchestrator.Decision {
 			r.cells[cell{"orchestrator", string(s), string(in)}] = true
-			return Real().Orchestrator(s, in)
+			return orchestrator.Decide(d, s, in)
 		},
 	}
 }
@@ -132,7 +132,7 @@ func TestOneOrder(t *testing.T) {
 	t.Parallel()
 	r := &reached{map[cell]bool{}, map[kind]bool{}, map[string]bool{}}
 	m := New(r.tables(), Rules{})
-	page := r.visit(t, m, Choreographed, quick())
+	page := r.visit(t, m, Coordination{}, quick())
 	for k := range feedLine + 1 {
 		// No real table needs another answer in the transaction than before it: the request depends on
 		// the input alone.
@@ -167,7 +167,7 @@ func TestOneOrder(t *testing.T) {
 
 // visit visits all states of one order within each of the bounds, and compares with the figures of
 // README.md, which it returns.
-func (r *reached) visit(t *testing.T, m *Model, style Style, bounds []Bounds) string {
+func (r *reached) visit(t *testing.T, m *Model, how Coordination, bounds []Bounds) string {
 	t.Helper()
 	page, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -175,7 +175,7 @@ func (r *reached) visit(t *testing.T, m *Model, style Style, bounds []Bounds) st
 	}
 	for _, b := range bounds {
 		t.Log(b)
-		found := check.Explore(r.watched(m.System([]Style{style}, b, 0, 1)), 0)
+		found := check.Explore(r.watched(m.System([]Coordination{how}, b, 0, 1)), 0)
 		report(t, m, found)
 		row := fmt.Sprintf("| %s | %s | %s | %d |", b, thousands(found.States), thousands(found.Transitions), found.Depth)
 		if !strings.Contains(string(page), "\n"+row+"\n") {
@@ -255,7 +255,7 @@ func TestSubscribedFactsAreInputs(t *testing.T) {
 func TestTheRowIsTheOrder(t *testing.T) {
 	t.Parallel()
 	m := New(Real(), Rules{})
-	start := m.System([]Style{Choreographed}, Bounds{}, 1).Starts[0].sagas[0].order
+	start := m.System([]Coordination{{}}, Bounds{}, 1).Starts[0].sagas[0].order
 	type pair struct {
 		full order.Order
 		row  orderRow

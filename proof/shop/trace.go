@@ -15,8 +15,9 @@ import (
 // by the command and its outcome, such as "ChargePayment: unchanged". Topics of no participant are
 // ignored.
 type History struct {
-	Style Style
-	Topic map[string][]string
+	Style      Style
+	Definition int // that an orchestrated order followed; 0: not known, and every one is tried
+	Topic      map[string][]string
 }
 
 // mostSearched bounds the states of one search. A usual history needs some hundreds.
@@ -24,8 +25,8 @@ const mostSearched = 200_000
 
 // Trace reports whether a run of the model leaves exactly these records behind. It returns "" when one
 // does, and otherwise how far the best run comes and what it cannot explain. The error is of kind
-// errs.Invalid for a history that a World has no room for or that has an unknown record, and of kind
-// errs.Internal when the search was ended before it found an answer.
+// errs.Invalid for a history that a World has no room for, or that has an unknown record or definition, and
+// of kind errs.Internal when the search was ended before it found an answer.
 //
 // Faults that leave no records are part of a run: lost answers, crashes, inboxes that forget. So are
 // operators who repeat a command or begin new attempts to return money. What an operator discards is
@@ -35,6 +36,9 @@ func (m *Model) Trace(h History) (unexplained string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if h.Definition < 0 || h.Definition > len(m.released) {
+		return "", errs.New(errs.Invalid, "the model has no definition %d", h.Definition)
+	}
 	spent := min(want.count(m.fact("PaymentRefundFailed")), 2)
 	retries := uint8(0)
 	for f := range m.facts {
@@ -43,17 +47,37 @@ func (m *Model) Trace(h History) (unexplained string, err error) {
 		}
 	}
 	retries = min(max(retries, 1)-1, 3)
-	// Each search has more faults than the one before it. The first explains nearly every order.
+	// Each search has more faults than the one before it. The first explains nearly every order. What is
+	// reported is the run that comes farthest.
+	farthest := -2
 	for _, bounds := range []Bounds{
 		{Spent: spent, Retries: retries},
 		{Spent: spent, Retries: retries, Lost: 1},
 		{Spent: spent, Retries: retries, Lost: 2, Crashes: 1, Forgotten: 1},
 	} {
-		if unexplained, err = m.search(want, bounds, h.Style); err != nil || unexplained == "" {
-			return unexplained, err
+		for _, how := range m.candidates(h) {
+			text, explained, err := m.search(want, bounds, how)
+			if err != nil || text == "" {
+				return "", err
+			}
+			if explained > farthest {
+				unexplained, farthest = text, explained
+			}
 		}
 	}
 	return unexplained, nil
+}
+
+// candidates returns the ways in which the saga of a history may have been coordinated.
+func (m *Model) candidates(h History) []Coordination {
+	if h.Style == Choreographed || h.Definition > 0 {
+		return []Coordination{{h.Style, h.Definition}}
+	}
+	var all []Coordination
+	for _, d := range m.released {
+		all = append(all, Coordination{h.Style, d.Version})
+	}
+	return all
 }
 
 // expectation is a history by numbers.
@@ -122,9 +146,10 @@ func (m *Model) reached(e *expectation, s *saga) (at [topics]int, sum int, ok bo
 	return at, sum, true
 }
 
-// search goes depth first through the worlds that have left a beginning of the history behind.
-func (m *Model) search(e *expectation, bounds Bounds, style Style) (unexplained string, err error) {
-	sys := m.System([]Style{style}, bounds, 1, 0)
+// search goes depth first through the worlds that have left a beginning of the history behind. It returns
+// how many records the best run explains, or -1.
+func (m *Model) search(e *expectation, bounds Bounds, how Coordination) (unexplained string, explained int, err error) {
+	sys := m.System([]Coordination{how}, bounds, 1, 0)
 	stack := slices.Clone(sys.Starts)
 	known := map[[16]byte]bool{}
 	best, bestAt := -1, [topics]int{}
@@ -138,14 +163,14 @@ func (m *Model) search(e *expectation, bounds Bounds, style Style) (unexplained 
 			continue
 		}
 		if sum == e.total {
-			return "", nil
+			return "", sum, nil
 		}
 		buf = encode(buf[:0], w)
 		hash := sha256.Sum256(buf)
 		if key := [16]byte(hash[:16]); known[key] {
 			continue
 		} else if known[key] = true; len(known) > mostSearched {
-			return "", errs.New(errs.Internal, "no answer after %d states", mostSearched)
+			return "", best, errs.New(errs.Internal, "no answer after %d states", mostSearched)
 		}
 		if sum > best {
 			best, bestAt = sum, at
@@ -157,7 +182,7 @@ func (m *Model) search(e *expectation, bounds Bounds, style Style) (unexplained 
 			stack = append(stack, s.To)
 		}
 	}
-	return m.describe(e, best, bestAt), nil
+	return m.describe(e, best, bestAt), best, nil
 }
 
 // describe says how far the best run comes.

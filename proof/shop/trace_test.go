@@ -11,11 +11,11 @@ import (
 )
 
 // wander makes a random run of one order until nothing can go on, and returns what it leaves behind.
-func wander(m *Model, style Style, bounds Bounds, seed uint64) History {
+func wander(m *Model, how Coordination, bounds Bounds, seed uint64) History {
 	random := rand.New(rand.NewPCG(seed, 0))
-	sys := m.System([]Style{style}, bounds, 1, 0)
+	sys := m.System([]Coordination{how}, bounds, 1, 0)
 	w := sys.Starts[random.IntN(len(sys.Starts))]
-	h := History{Style: style, Topic: map[string][]string{}}
+	h := History{Style: how.Style, Topic: map[string][]string{}}
 	note := func(before, after *saga) {
 		for f := range m.facts {
 			for n := before.emitted[f]; n < after.emitted[f]; n++ {
@@ -44,21 +44,21 @@ func TestTracesOfTheModelAreExplained(t *testing.T) {
 	m := New(Real(), Rules{})
 	bounds := Bounds{Crashes: 1, Duplicates: 1, Lost: 1, Spent: 1, Late: 1, Retries: 1}
 	lacking := 0
-	for _, style := range []Style{Choreographed, Orchestrated} {
+	for _, how := range []Coordination{{}, {Orchestrated, 1}, {Orchestrated, 2}} {
 		for seed := range uint64(60) {
-			h := wander(m, style, bounds, seed)
+			h := wander(m, how, bounds, seed)
 			if unexplained, err := m.Trace(h); err != nil || unexplained != "" {
-				t.Fatalf("%s, seed %d, %v: %s, %v", style, seed, h.Topic, unexplained, err)
+				t.Fatalf("%s, seed %d, %v: %s, %v", how, seed, h.Topic, unexplained, err)
 			}
 			paid := h.Topic["payment.events"]
 			if !slices.Contains(paid, "PaymentCompleted") || len(h.Topic["inventory.events"]) == 0 {
 				continue
 			}
 			lacking++
-			less := History{Style: style, Topic: maps.Clone(h.Topic)}
+			less := History{Style: how.Style, Topic: maps.Clone(h.Topic)}
 			less.Topic["payment.events"] = slices.DeleteFunc(slices.Clone(paid), func(f string) bool { return f == "PaymentCompleted" })
 			if unexplained, err := m.Trace(less); err != nil || unexplained == "" && !compensated(h) {
-				t.Errorf("%s, seed %d: %v without the payment is explained, %v", style, seed, less.Topic, err)
+				t.Errorf("%s, seed %d: %v without the payment is explained, %v", how, seed, less.Topic, err)
 			}
 		}
 	}
@@ -97,6 +97,17 @@ func TestTraceFindsWhatNoRunExplains(t *testing.T) {
 			t.Fatalf("%s: %s, %v", h.Style, unexplained, err)
 		}
 	}
+	outOfStock := History{Style: Orchestrated, Topic: map[string][]string{
+		"order.events": {"OrderCreated", "OrderCancelled"}, "inventory.events": {"InventoryReservationFailed"},
+		"inventory.commands": {"ReserveInventory"}, "order.commands": {"CancelOrder"},
+	}}
+	for definition, explained := range []bool{true, false, true} { // 0: every one is tried
+		outOfStock.Definition = definition
+		unexplained, err := m.Trace(outOfStock)
+		if err != nil || (unexplained == "") != explained {
+			t.Errorf("out of stock and not charged, definition %d: %q, %v", definition, unexplained, err)
+		}
+	}
 	for name, c := range map[string]struct {
 		history History
 		topic   string
@@ -112,6 +123,7 @@ func TestTraceFindsWhatNoRunExplains(t *testing.T) {
 		"a command in the choreography":                {deliveredHistory(), "payment.commands", []string{"ChargePayment"}, "ChargePayment"},
 		"orchestration without a command":              {commanded, "inventory.commands", nil, "InventoryReserved"},
 		"a compensation without a cause":               {commanded, "payment.compensations", []string{"RefundPayment"}, "RefundPayment"},
+		"a release without a cause":                    {commanded, "inventory.compensations", []string{"ReleaseInventory"}, "ReleaseInventory"},
 		"an answer to no command":                      {commanded, "payment.events", []string{"PaymentCompleted", "RefundPayment: unchanged"}, "RefundPayment: unchanged"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +140,11 @@ func TestTraceFindsWhatNoRunExplains(t *testing.T) {
 func TestTraceRefusesWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	m := New(Real(), Rules{})
+	unknown := deliveredHistory()
+	unknown.Style, unknown.Definition = Orchestrated, 3
+	if _, err := m.Trace(unknown); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("an unknown definition: %v", err)
+	}
 	for name, records := range map[string][]string{
 		"an unknown event":        {"OrderForgotten"},
 		"an event of other topic": {"PaymentCompleted"},

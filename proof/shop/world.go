@@ -28,6 +28,7 @@ type World struct {
 // saga is what the shop holds of one order.
 type saga struct {
 	style       Style
+	definition  uint8          // of an orchestrated order: the version of the steps
 	coordinator coordinatorRow // of an orchestrated order
 
 	order     orderRow

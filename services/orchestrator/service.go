@@ -42,7 +42,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Name: name, Source: "/eventshop/" + name, MetricsPrefix: "eventshop_", Components: Components(), Types: events.Catalogue(), Emits: emits(),
 		Build: func(kit *participant.Kit) (participant.Parts, error) {
 			sagas := app.New(app.Config{
-				Pool: kit.Pools.Work, Reads: kit.Pools.Reads, Outbox: kit.Outbox, Log: kit.Log, Registerer: kit.Metrics,
+				Pool: kit.Pools.Work, Reads: kit.Pools.Reads, Outbox: kit.Outbox, Begin: cfg.Definition, Log: kit.Log, Registerer: kit.Metrics,
 			})
 			handler, err := api.NewHandler(openapi, sagas, kit.Pools.Reads, kit.Pools.Writes, kit.Outbox.Wake, kit.Registry)
 			return participant.Parts{

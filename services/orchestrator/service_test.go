@@ -56,7 +56,7 @@ func world(t *testing.T) (orchestrator.Config, *schema.Codec) {
 	registry := schematest.Start(t)
 	db := pgtest.NewSeparate(t, orchestrator.Components()...)
 	db.Migrate(t)
-	return orchestrator.Config{Config: participant.Config{
+	return orchestrator.Config{Definition: 1, Config: participant.Config{
 		DatabaseURL: db.AppURL, Migrations: postgres.MigrationsWait,
 		Brokers: kafkatest.Start(t, events.Topics()...), RegistryURL: registry.URL,
 	}}, registry.Codec(events.Catalogue())
@@ -152,6 +152,41 @@ func TestFromOrderToDelivery(t *testing.T) {
 	stop()
 }
 
+// TestTheDefinitionIsSwitched: processes with both settings run at once. The saga that began under
+// definition 1 ends under it at a process that begins sagas under definition 2.
+func TestTheDefinitionIsSwitched(t *testing.T) {
+	t.Parallel()
+	cfg, codec := world(t)
+	take := func(data event.Event) {
+		kafkatest.Produce(t, cfg.Brokers, kafkatest.Record(t, codec, data, orchestrated))
+	}
+	before, after := uuid.Must(uuid.NewV7()).String(), uuid.Must(uuid.NewV7()).String()
+	url, stop := run(t, cfg)
+	take(placed(before))
+	sagaIs(t, url, before, "CHARGING")
+	newer := cfg
+	newer.Definition = 0
+	url, stopNewer := run(t, newer)
+	stop()
+	take(placed(after))
+	sagaIs(t, url, after, "RESERVING")
+	take(events.InventoryReserved{OrderID: after, ReservationID: "r", OccurredAt: time.Now()})
+	take(events.PaymentFailed{OrderID: before, Reason: "insufficient_funds", OccurredAt: time.Now()})
+	if saga := sagaIs(t, url, after, "CHARGING"); saga["definition"] != 2.0 {
+		t.Errorf("began under %v", saga["definition"])
+	}
+	sagaIs(t, url, before, "CLOSING")
+	take(events.OrderCancelled{OrderID: before, Reason: "payment_failed", OccurredAt: time.Now()})
+	if saga := sagaIs(t, url, before, "CANCELLED"); saga["definition"] != 1.0 {
+		t.Errorf("ended under %v", saga["definition"])
+	}
+	want := `{"begins":false,"drained":true,"ended":1,"newest":false,"running":0,"steps":["charge","reserve","schedule","confirm"],"version":1}`
+	if a := participanttest.Get(strings.TrimPrefix(url, "http://"), "/definitions"); !strings.Contains(a.Body, want) {
+		t.Errorf("definitions %s", a.Body)
+	}
+	stopNewer()
+}
+
 // TestRetryOverHTTPIsSent: the command is published by the process's own relay.
 func TestRetryOverHTTPIsSent(t *testing.T) {
 	t.Parallel()
@@ -200,8 +235,16 @@ func TestConfigFromEnv(t *testing.T) {
 	cfg, err := participant.FromEnv[orchestrator.Config](env(map[string]string{
 		"ADDR": ":0", "DATABASE_URL": "postgres://x", "KAFKA_BROKERS": "a:1,b:2", "SCHEMA_REGISTRY_URL": "http://x",
 	}))
-	if err != nil || !slices.Equal(cfg.Brokers, []string{"a:1", "b:2"}) {
+	if err != nil || !slices.Equal(cfg.Brokers, []string{"a:1", "b:2"}) || cfg.Definition != 1 {
 		t.Errorf("%+v, %v", cfg, err)
+	}
+	for _, unknown := range []string{"3", "-1", "newest"} {
+		_, err = participant.FromEnv[orchestrator.Config](env(map[string]string{
+			"ADDR": ":0", "DATABASE_URL": "postgres://x", "KAFKA_BROKERS": "a:1", "SCHEMA_REGISTRY_URL": "http://x", "SAGA_DEFINITION": unknown,
+		}))
+		if err == nil || !strings.Contains(err.Error(), "SAGA_DEFINITION") {
+			t.Errorf("definition %s: %v", unknown, err)
+		}
 	}
 	_, err = participant.FromEnv[orchestrator.Config](env(nil))
 	for _, name := range []string{"ADDR", "DATABASE_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL"} {

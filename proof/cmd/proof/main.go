@@ -16,6 +16,7 @@ import (
 	"eventshop.example/proof/diagram"
 	"eventshop.example/proof/mutation"
 	"eventshop.example/proof/shop"
+	"eventshop.example/services/orchestrator/orchestrator"
 )
 
 func main() {
@@ -34,6 +35,7 @@ type options struct {
 	bounds    shop.Bounds
 	orders    int
 	style     string
+	version   int // of the definition
 	walks     int
 	seed      uint64
 	most      int
@@ -70,6 +72,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	set.IntVar(&o.orders, "orders", 1, "1, or 2 that want the same SKU, with stock for one or none")
 	set.StringVar(&o.style, "style", "choreographed", "choreographed, orchestrated or both: one order of either, or two orders, one of each")
+	set.IntVar(&o.version, "definition", 1, "the version of the steps of orchestrated orders")
 	set.IntVar(&o.walks, "walks", 0, "make this many random runs in place of all runs")
 	set.Uint64Var(&o.seed, "seed", 1, "of the random runs")
 	set.IntVar(&o.most, "limit", 0, "stop after this many states; 0: visit all (a million states need about 600 MB)")
@@ -83,24 +86,28 @@ func parse(args []string, out io.Writer) (options, error) {
 		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case o.orders < 1 || o.orders > 2:
 		err = errors.New("--orders must be 1 or 2")
-	case len(o.styles()) == 0:
+	case o.version < 1 || o.version > len(orchestrator.Definitions()):
+		err = fmt.Errorf("--definition must be 1 to %d", len(orchestrator.Definitions()))
+	case len(o.coordinations()) == 0:
 		err = errors.New("--style must be choreographed, orchestrated or both")
 	}
 	return o, err
 }
 
-// styles returns the styles of the orders, once per exploration.
-func (o options) styles() [][]shop.Style {
-	one := map[string][]shop.Style{"choreographed": {shop.Choreographed}, "orchestrated": {shop.Orchestrated}}[o.style]
+// coordinations returns how the orders are coordinated, once per exploration.
+func (o options) coordinations() [][]shop.Coordination {
+	choreographed, orchestrated := shop.Coordination{}, shop.Coordination{Style: shop.Orchestrated, Definition: o.version}
 	switch {
 	case o.style == "both" && o.orders == 1:
-		return [][]shop.Style{{shop.Choreographed}, {shop.Orchestrated}}
+		return [][]shop.Coordination{{choreographed}, {orchestrated}}
 	case o.style == "both":
-		return [][]shop.Style{{shop.Choreographed, shop.Orchestrated}}
-	case one == nil:
-		return nil
+		return [][]shop.Coordination{{choreographed, orchestrated}}
+	case o.style == "choreographed":
+		return [][]shop.Coordination{slices.Repeat([]shop.Coordination{choreographed}, o.orders)}
+	case o.style == "orchestrated":
+		return [][]shop.Coordination{slices.Repeat([]shop.Coordination{orchestrated}, o.orders)}
 	}
-	return [][]shop.Style{slices.Repeat(one, o.orders)}
+	return nil
 }
 
 func run(args []string, out io.Writer) error {
@@ -117,25 +124,26 @@ func run(args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		model, title, o.bounds, o.style, o.orders = m.Model(), "Mistake: "+m.Text, m.Bounds, m.Style.String(), 1
+		model, title, o.bounds, o.style, o.orders = m.Model(), "Mistake: "+m.Text, m.Bounds, m.Order.Style.String(), 1
+		o.version = max(m.Order.Definition, 1)
 	}
-	for _, styles := range o.styles() {
-		if err := explore(o, model, title, styles, out); err != nil {
+	for _, orders := range o.coordinations() {
+		if err := explore(o, model, title, orders, out); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// explore makes all runs, or random ones, of orders in these styles.
-func explore(o options, model *shop.Model, title string, styles []shop.Style, out io.Writer) error {
-	system := model.System(styles, o.bounds, 0, 1)
+// explore makes all runs, or random ones, of orders that are coordinated so.
+func explore(o options, model *shop.Model, title string, orders []shop.Coordination, out io.Writer) error {
+	system := model.System(orders, o.bounds, 0, 1)
 	var found check.Result[shop.World, shop.Move]
 	if o.walks > 0 {
-		fmt.Fprintf(out, "%s: %d random runs, orders: %d, %v, %v\n", title, o.walks, o.orders, styles, o.bounds)
+		fmt.Fprintf(out, "%s: %d random runs, orders: %d, %v, %v\n", title, o.walks, o.orders, orders, o.bounds)
 		found = check.Walk(system, o.walks, o.seed)
 	} else {
-		fmt.Fprintf(out, "%s: all runs, orders: %d, %v, %v\n", title, o.orders, styles, o.bounds)
+		fmt.Fprintf(out, "%s: all runs, orders: %d, %v, %v\n", title, o.orders, orders, o.bounds)
 		found = check.Explore(system, o.most)
 	}
 	fmt.Fprintf(out, "%d states, %d transitions, %d at rest, %d steps at most, %.1f s\n",
@@ -182,7 +190,7 @@ func named(name string) (mutation.Mutation, error) {
 func findAll(out io.Writer) error {
 	missed := 0
 	for _, m := range mutation.List() {
-		found := check.Explore(m.Model().System([]shop.Style{m.Style}, m.Bounds, 0, 1), 0)
+		found := check.Explore(m.Model().System([]shop.Coordination{m.Order}, m.Bounds, 0, 1), 0)
 		if found.Breach == nil {
 			missed++
 			fmt.Fprintf(out, "%-27s not found in %d states\n", m.Name, found.States)

@@ -50,6 +50,7 @@ func TestRealTablesAreNotFound(t *testing.T) {
 	for _, args := range []string{
 		"--crashes 0 --lost 0", "--orders 2 --walks 20 --seed 7",
 		"--style both --crashes 0 --lost 0", "--style both --orders 2 --walks 20", "--style orchestrated --lost 0 --crashes 0 --late 1",
+		"--style orchestrated --definition 2 --lost 0 --crashes 0", "--style both --definition 2 --orders 2 --walks 20",
 	} {
 		var out strings.Builder
 		if err := run(strings.Fields(args), &out); err != nil || !strings.Contains(out.String(), "no invariant is violated") {
@@ -68,6 +69,7 @@ func TestWhatCannotBeDoneIsAnError(t *testing.T) {
 		"--orders 3":         "must be 1 or 2",
 		"--style mixed":      "must be choreographed",
 		"--retries 4":        "must be 0 to 3",
+		"--definition 3":     "must be 1 to 2",
 		"something":          "unexpected argument",
 	} {
 		var out strings.Builder

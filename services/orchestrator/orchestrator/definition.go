@@ -33,7 +33,7 @@ type Definition struct {
 }
 
 // Definitions returns all definitions that were released, the oldest first.
-func Definitions() []Definition { return []Definition{first()} }
+func Definitions() []Definition { return []Definition{first(), second()} }
 
 func first() Definition {
 	return Definition{
@@ -69,6 +69,19 @@ func first() Definition {
 			},
 		},
 		CloseDue: 30 * time.Second,
+	}
+}
+
+// second reserves before it charges, so that an order which is out of stock is not charged and then
+// refunded. The steps are those of [first] in another order: the same commands and states, so the
+// participants need to know nothing of it.
+func second() Definition {
+	of := first()
+	charge, reserve, schedule, confirm := of.Steps[0], of.Steps[1], of.Steps[2], of.Steps[3]
+	return Definition{
+		Version:  2,
+		Steps:    []Step{reserve, charge, schedule, confirm},
+		CloseDue: of.CloseDue,
 	}
 }
 

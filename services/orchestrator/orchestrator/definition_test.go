@@ -8,22 +8,30 @@ import (
 // TestStepsAndCompensationsOfStates: where an answer is open, the state belongs to a step. What is due
 // to be undone begins with the command of the state, and gets shorter with every step back.
 func TestStepsAndCompensationsOfStates(t *testing.T) {
-	first := Definitions()[0]
 	steps := map[State]string{
 		Charging: "charge", Reserving: "reserve", Scheduling: "schedule", Confirming: "confirm",
 		Stopping: "schedule", Releasing: "reserve", Refunding: "charge", Closing: "close",
 	}
-	due := map[State][]Effect{
-		Stopping:  {CancelShipment, ReleaseInventory, RefundPayment},
-		Releasing: {ReleaseInventory, RefundPayment},
-		Refunding: {RefundPayment},
+	due := []map[State][]Effect{
+		{
+			Stopping:  {CancelShipment, ReleaseInventory, RefundPayment},
+			Releasing: {ReleaseInventory, RefundPayment},
+			Refunding: {RefundPayment},
+		},
+		{
+			Stopping:  {CancelShipment, RefundPayment, ReleaseInventory},
+			Refunding: {RefundPayment, ReleaseInventory},
+			Releasing: {ReleaseInventory},
+		},
 	}
-	for _, s := range States() {
-		if got := first.StepOf(s); got != steps[s] {
-			t.Errorf("%s belongs to the step %q, want %q", s, got, steps[s])
-		}
-		if got := first.CompensationsDue(s); !slices.Equal(got, due[s]) {
-			t.Errorf("%s waits for %q, want %q", s, got, due[s])
+	for i, d := range Definitions() {
+		for _, s := range States() {
+			if got := d.StepOf(s); got != steps[s] {
+				t.Errorf("definition %d: %s belongs to the step %q, want %q", d.Version, s, got, steps[s])
+			}
+			if got := d.CompensationsDue(s); !slices.Equal(got, due[i][s]) {
+				t.Errorf("definition %d: %s waits for %q, want %q", d.Version, s, got, due[i][s])
+			}
 		}
 	}
 	for _, d := range Definitions() {

@@ -8,10 +8,11 @@
 //
 // # Forward and back
 //
-// A saga goes forward while each command is answered as hoped: [Charging], [Reserving],
-// [Scheduling], [Confirming], [Confirmed]. When a step fails, or the customer or the deadline
-// cancels, it goes back: it compensates the steps whose commands were sent, the last one first
-// ([Stopping], [Releasing], [Refunding]), and then closes the order ([Closing], [Cancelled]).
+// A saga goes forward while each command is answered as hoped, through the states of the steps in the
+// definition's order ([Charging], [Reserving], [Scheduling], [Confirming]) to [Confirmed]. When a step
+// fails, or the customer or the deadline cancels, it goes back: it compensates the steps whose commands
+// were sent, the last one first ([Stopping], [Releasing], [Refunding]), and then closes the order
+// ([Closing], [Cancelled]).
 //
 // A command without an answer has an unknown outcome. It counts as possibly done: its compensation
 // is sent, and the participant decides between undoing the step and forbidding it. A time limit

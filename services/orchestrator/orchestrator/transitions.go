@@ -98,7 +98,7 @@ func (d Definition) decideUndoing(i int, in Input) Decision {
 		return contradict(step.Undoes)
 	case slices.Contains(step.Done, in):
 		return Decision{Action: Wait, Next: step.Undoes} // late; the compensation follows on the same topic
-	case in == DuePassed, in == PaymentRefundFailed && slices.Contains(step.Undone, PaymentRefunded):
+	case in == DuePassed, step.stuck(in):
 		return late(step.Undoes)
 	case in == Retry:
 		return Decision{Action: Apply, Next: step.Undoes, Effect: step.Compensation}
@@ -184,8 +184,13 @@ func (d Definition) doneBefore(i int, in Input) bool {
 // ofLater reports whether an input is an answer of a step after i, which is undone or had never begun.
 func (d Definition) ofLater(i int, in Input) bool {
 	return slices.ContainsFunc(d.Steps[i+1:], func(step Step) bool {
-		return slices.Contains(step.Done, in) || slices.Contains(step.Failed, in) || slices.Contains(step.Undone, in)
+		return slices.Contains(step.Done, in) || slices.Contains(step.Failed, in) || slices.Contains(step.Undone, in) || step.stuck(in)
 	})
+}
+
+// stuck reports whether an input says that the step's compensation does not go through by itself.
+func (s Step) stuck(in Input) bool {
+	return in == PaymentRefundFailed && slices.Contains(s.Undone, PaymentRefunded)
 }
 
 // answers reports whether an input answers a command by itself. Where it is not the awaited answer,

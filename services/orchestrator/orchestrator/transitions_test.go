@@ -81,6 +81,28 @@ func TestUnknownStatesRefuse(t *testing.T) {
 	}
 }
 
+// TestOldFailuresToRefundAreNoAlarm: PaymentRefundFailed that comes again after the money was returned
+// asks for no person, wherever the saga is on its way back then.
+func TestOldFailuresToRefundAreNoAlarm(t *testing.T) {
+	for _, d := range Definitions() {
+		after := 0
+		for s := Refunding; !s.Ended(); {
+			in := OrderCancelled
+			if i := d.undoing(s); i >= 0 {
+				in = d.Steps[i].Undone[0]
+			}
+			s = Decide(d, s, in).Next
+			after++
+			if got := Decide(d, s, PaymentRefundFailed); got != duplicate(s) {
+				t.Errorf("definition %d, %s: %+v", d.Version, s, got)
+			}
+		}
+		if want := []int{2, 3}[d.Version-1]; after != want {
+			t.Errorf("definition %d: %d states after the refund, want %d", d.Version, after, want)
+		}
+	}
+}
+
 // TestDefinitionsAreSound checks what Decide relies on.
 func TestDefinitionsAreSound(t *testing.T) {
 	for i, d := range Definitions() {

@@ -62,6 +62,7 @@ ORDER BY order_id LIMIT @most;
 SELECT count(*) FROM sagas WHERE attention <> '';
 
 -- name: CountByDefinition :many
-SELECT definition, count(*) FILTER (WHERE state NOT IN ('DELIVERED', 'CANCELLED')) AS running,
-    count(*) FILTER (WHERE state IN ('DELIVERED', 'CANCELLED')) AS ended
+-- A saga without a state contradicted itself at its beginning, and goes nowhere.
+SELECT definition, count(*) FILTER (WHERE state NOT IN ('', 'DELIVERED', 'CANCELLED')) AS running,
+    count(*) FILTER (WHERE state IN ('', 'DELIVERED', 'CANCELLED')) AS ended
 FROM sagas WHERE log_lines > 0 GROUP BY definition ORDER BY definition;

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,8 +16,10 @@ func sagaVersionsCommand(o *operator) *cobra.Command {
 		Use:   "versions",
 		Short: "The versions of the steps of orchestrated sagas, and which still have sagas",
 		Long: `Lists every version of the steps of orchestrated sagas that was released. A saga ends under the
-version that it began under; new sagas take the newest. A version is drained when it is not the
-newest and no saga that has not ended follows it.`,
+version that it began under. New sagas begin under the version that the orchestrator's setting
+SAGA_DEFINITION names. A version is drained when no saga that has not ended follows it, none
+begins under it, and there is a newer one. While the setting is changed, processes can differ;
+the answer is that of one process.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			shop, err := o.sagas()
@@ -34,18 +37,18 @@ newest and no saga that has not ended follows it.`,
 			}
 			var rows [][]string
 			for _, d := range all {
-				note := ""
-				switch {
-				case d.Newest:
-					note = "newest"
-				case d.Drained:
-					note = "drained"
+				var notes []string
+				for note, applies := range map[string]bool{"newest": d.Newest, "new sagas": d.Begins, "drained": d.Drained} {
+					if applies {
+						notes = append(notes, note)
+					}
 				}
+				slices.Sort(notes)
 				steps := harmless(strings.Join(d.Steps, ", "), 200)
 				if len(d.Steps) == 0 {
 					steps = "not known to the orchestrator that runs"
 				}
-				rows = append(rows, []string{strconv.Itoa(d.Version), strconv.FormatInt(d.Running, 10), strconv.FormatInt(d.Ended, 10), steps, note})
+				rows = append(rows, []string{strconv.Itoa(d.Version), strconv.FormatInt(d.Running, 10), strconv.FormatInt(d.Ended, 10), steps, strings.Join(notes, ", ")})
 			}
 			return table(o.out, "VERSION RUNNING ENDED STEPS NOTE", rows)
 		},

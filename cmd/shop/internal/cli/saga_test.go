@@ -295,11 +295,11 @@ func TestSagaVersionsAndStyle(t *testing.T) {
 	s := newShop(t)
 	s.sagas.Definitions = []map[string]any{
 		{"version": 1, "steps": []string{"charge", "reserve"}, "running": 0, "ended": 7, "drained": true},
-		{"version": 2, "steps": []string{"charge"}, "newest": true, "running": 3, "ended": 0},
-		{"version": 3, "steps": []string{}, "running": 1, "ended": 0},
+		{"version": 2, "steps": []string{"charge"}, "begins": true, "running": 3, "ended": 0},
+		{"version": 3, "steps": []string{}, "newest": true, "running": 1, "ended": 0},
 	}
 	out := s.must("saga", "versions")
-	s.has(strings.Join(strings.Fields(out), " "), "1 0 7 charge, reserve drained", "2 3 0 charge newest", "3 1 0 not known to the orchestrator that runs")
+	s.has(strings.Join(strings.Fields(out), " "), "1 0 7 charge, reserve drained", "2 3 0 charge new sagas", "3 1 0 not known to the orchestrator that runs newest")
 	if v := decode(t, s.must("saga", "versions", "--json")); len(v["definitions"].([]any)) != 3 {
 		t.Errorf("%v", v)
 	}

@@ -16,11 +16,14 @@ import (
 
 // Definition defines model for Definition.
 type Definition struct {
-	// Drained No saga needs it any more: it is not the newest and none is running
+	// Begins The process that answers begins new sagas under it
+	Begins bool `json:"begins"`
+
+	// Drained No saga needs it to go on: none is running, none begins under it, and there is a newer one
 	Drained bool  `json:"drained"`
 	Ended   int64 `json:"ended"`
 
-	// Newest New sagas begin under it
+	// Newest No saga and no process that was seen has a newer one
 	Newest bool `json:"newest"`
 
 	// Running Sagas that have not ended

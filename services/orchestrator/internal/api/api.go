@@ -98,7 +98,7 @@ func (a *API) ListDefinitions(w http.ResponseWriter, r *http.Request) {
 	all := Definitions{Definitions: []Definition{}}
 	for _, use := range uses {
 		all.Definitions = append(all.Definitions, Definition{
-			Version: use.Version, Steps: append([]string{}, use.Steps...), Newest: use.Newest,
+			Version: use.Version, Steps: append([]string{}, use.Steps...), Newest: use.Newest, Begins: use.Begins,
 			Running: use.Running, Ended: use.Ended, Drained: use.Drained(),
 		})
 	}

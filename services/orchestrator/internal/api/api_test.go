@@ -45,7 +45,8 @@ func newFixture(t testing.TB) *fixture {
 	now, err := time.Parse(time.RFC3339, at)
 	f.must(err)
 	a := app.New(app.Config{
-		Pool: f.pool, Outbox: outbox.New(outbox.Config{Source: "/eventshop/orchestrator", Types: codec.Types(), Encode: codec.Encode, CanEncode: codec.CanEncode}),
+		Begin: 1,
+		Pool:  f.pool, Outbox: outbox.New(outbox.Config{Source: "/eventshop/orchestrator", Types: codec.Types(), Encode: codec.Encode, CanEncode: codec.CanEncode}),
 		Now: func() time.Time { return now },
 	})
 	spec, err := os.ReadFile("../../openapi.yaml")
@@ -202,11 +203,13 @@ func TestListDefinitions(t *testing.T) {
 	f.row(`state = 'CHARGING'`)
 	f.row(`state = 'DELIVERED'`)
 	f.row(`state = 'CANCELLED'`)
+	f.row(`state = ''`) // contradicted itself
 	f.row(`state = 'CANCELLED', definition = 0`)
 	_, _, body := f.do(http.MethodGet, "/definitions")
 	f.same("definitions", `{"definitions":[
-		{"version":0,"steps":[],"newest":false,"running":0,"ended":1,"drained":true},
-		{"version":1,"steps":["charge","reserve","schedule","confirm"],"newest":true,"running":1,"ended":2,"drained":false}]}`, body)
+		{"version":0,"steps":[],"newest":false,"begins":false,"running":0,"ended":1,"drained":true},
+		{"version":1,"steps":["charge","reserve","schedule","confirm"],"newest":false,"begins":true,"running":1,"ended":3,"drained":false},
+		{"version":2,"steps":["reserve","charge","schedule","confirm"],"newest":true,"begins":false,"running":0,"ended":0,"drained":false}]}`, body)
 }
 
 func TestBadInputIsAProblemNamingTheField(t *testing.T) {

@@ -9,8 +9,8 @@
 // are in the outbox, and a relay of any process sends them. So a command is sent if and only if the log
 // has it.
 //
-// Each step is decided under the definition that the saga began under. A process that does not know
-// the definition, because a newer release began the saga, lets the record wait (errs.Transient): a
+// A new saga begins under the definition that the process is set to, and each step is decided under the
+// definition that the saga began under. A process that does not know the definition, because a newer release began the saga, lets the record wait (errs.Transient): a
 // process of that release takes it.
 package app
 
@@ -35,6 +35,7 @@ type Config struct {
 	Reads       *pgxpool.Pool // reads for requests use this pool; nil: Pool
 	Outbox      *outbox.Outbox
 	Definitions []orchestrator.Definition // the oldest first; nil: orchestrator.Definitions
+	Begin       int                       // version of the definition that new sagas begin under, one of Definitions; 0: the newest
 	Log         *slog.Logger              // nil: slog.Default
 	Now         func() time.Time          // nil: time.Now
 	Registerer  prometheus.Registerer     // nil: metrics are counted but not exported
@@ -49,6 +50,7 @@ type App struct {
 	pool        *pgxpool.Pool
 	reads       *pgxpool.Pool
 	definitions []orchestrator.Definition
+	begin       int32 // version of the definition that new sagas begin under
 	log         *slog.Logger
 	now         func() time.Time // UTC, with the precision of events and tables
 	metrics     metrics
@@ -69,6 +71,7 @@ func New(cfg Config) *App {
 		pool:        cfg.Pool,
 		reads:       cmp.Or(cfg.Reads, cfg.Pool),
 		definitions: cfg.Definitions,
+		begin:       int32(cmp.Or(cfg.Begin, cfg.Definitions[len(cfg.Definitions)-1].Version)),
 		log:         cfg.Log,
 		now:         func() time.Time { return cfg.Now().UTC().Truncate(time.Microsecond) },
 		metrics:     newMetrics(cfg.Registerer),
@@ -76,9 +79,6 @@ func New(cfg Config) *App {
 	a.Sagas = &reaction.Model[Saga, Input]{Load: a.load, Decide: a.decide, Outbox: cfg.Outbox, Now: a.now}
 	return a
 }
-
-// newest returns the definition that new sagas begin under.
-func (a *App) newest() orchestrator.Definition { return a.definitions[len(a.definitions)-1] }
 
 // definition returns the definition with a version. The error has kind Transient when this program does
 // not know it.

@@ -52,11 +52,12 @@ func serialFixture(t *testing.T) *fixture {
 	db.Migrate(t)
 	f := &fixture{t: t, pool: db.App(t), db: db, codec: schematest.Start(t).Codec(events.Catalogue())}
 	f.must(f.codec.Register(t.Context(), events.Catalogue().Types()...))
-	f.app = f.process(app.Config{})
+	f.app = f.process(app.Config{Begin: 1})
 	return f
 }
 
-// process returns another process of the service, on the same database.
+// process returns another process of the service, on the same database. It begins sagas under the newest
+// definition unless cfg says otherwise.
 func (f *fixture) process(cfg app.Config) *app.App {
 	cfg.Pool = f.pool
 	cfg.Outbox = outbox.New(outbox.Config{Source: "/eventshop/orchestrator", Types: f.codec.Types(), Encode: f.codec.Encode, CanEncode: f.codec.CanEncode})
@@ -69,6 +70,11 @@ func (f *fixture) must(err error) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// begins has f.app be a process that begins new sagas under a definition.
+func (f *fixture) begins(definition orchestrator.Definition) {
+	f.app = f.process(app.Config{Begin: definition.Version})
 }
 
 // react applies deliveries as one set in one transaction, as the consumer does.

@@ -15,7 +15,7 @@ import (
 // person.
 func TestOneLinePerSaga(t *testing.T) {
 	f, log := newFixture(t), &telemetrytest.Log{Subject: "orderId"}
-	f.app = f.process(app.Config{Log: log.Logger("orchestrator")})
+	f.app = f.process(app.Config{Begin: 1, Log: log.Logger("orchestrator")})
 
 	happy := newOrder()
 	f.play(happy, inputsOf(toShipped+" ShipmentDelivered ShipmentDelivered")...)
@@ -35,7 +35,7 @@ func TestOneLinePerSaga(t *testing.T) {
 // a person has to look at.
 func TestMetrics(t *testing.T) {
 	f, registry := newFixture(t), prometheus.NewRegistry()
-	f.app = f.process(app.Config{Registerer: registry})
+	f.app = f.process(app.Config{Begin: 1, Registerer: registry})
 	id := newOrder()
 	f.play(id, inputsOf(toReserving+" PaymentCompleted DuePassed")...)
 	f.app.Count(t.Context())

@@ -71,12 +71,14 @@ func (a *App) ListSagas(ctx context.Context, f SagaFilter) ([]db.Saga, error) {
 type DefinitionUse struct {
 	Version        int32
 	Steps          []string // names; empty for a definition that this program does not know
-	Newest         bool
+	Newest         bool     // of all releases whose processes have begun sagas, and of this one
+	Begins         bool     // this process begins new sagas under it
 	Running, Ended int64
 }
 
-// Drained reports whether no saga needs the definition any more.
-func (d DefinitionUse) Drained() bool { return !d.Newest && d.Running == 0 }
+// Drained reports whether no saga has the definition to go: none follows it that has not ended, and this
+// process begins none. The newest definition is never drained, because its sagas may be still to come.
+func (d DefinitionUse) Drained() bool { return !d.Newest && !d.Begins && d.Running == 0 }
 
 // ListDefinitions returns every definition that this program knows or a saga follows, the oldest first.
 func (a *App) ListDefinitions(ctx context.Context) ([]DefinitionUse, error) {
@@ -86,7 +88,7 @@ func (a *App) ListDefinitions(ctx context.Context) ([]DefinitionUse, error) {
 	}
 	var uses []DefinitionUse
 	for _, d := range a.definitions {
-		use := DefinitionUse{Version: int32(d.Version)}
+		use := DefinitionUse{Version: int32(d.Version), Begins: int32(d.Version) == a.begin}
 		for _, step := range d.Steps {
 			use.Steps = append(use.Steps, step.Name)
 		}
@@ -100,6 +102,6 @@ func (a *App) ListDefinitions(ctx context.Context) ([]DefinitionUse, error) {
 		uses[i].Running, uses[i].Ended = c.Running, c.Ended
 	}
 	slices.SortFunc(uses, func(a, b DefinitionUse) int { return cmp.Compare(a.Version, b.Version) })
-	uses[len(uses)-1].Newest = true // of all releases whose processes run
+	uses[len(uses)-1].Newest = true
 	return uses, nil
 }

@@ -79,7 +79,7 @@ func (a *App) decide(g Saga, s reaction.Step[Input]) (reaction.Decision[Saga], e
 		return reaction.Decision[Saga]{State: g}, nil // another process has passed it, or the saga has moved on
 	}
 	if !g.began() {
-		g.row.Definition, g.row.StartedAt = int32(a.newest().Version), s.At
+		g.row.Definition, g.row.StartedAt = a.begin, s.At
 	}
 	definition, err := a.definition(g.row.Definition)
 	if err != nil {

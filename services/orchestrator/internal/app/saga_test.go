@@ -23,6 +23,19 @@ const (
 	forward = "ChargePayment ReserveInventory ScheduleShipment ConfirmOrder"
 )
 
+// The same of definition 2, which reserves first.
+const (
+	reserving2  = "OrderCreated"
+	charging2   = reserving2 + " InventoryReserved"
+	scheduling2 = charging2 + " PaymentCompleted"
+	confirming2 = scheduling2 + " ShipmentScheduled"
+	confirmed2  = confirming2 + " OrderConfirmed"
+	shipped2    = confirmed2 + " ShipmentDispatched"
+)
+
+// forwards has the events of a saga without any trouble, by definition.
+var forwards = []string{toShipped + " ShipmentDelivered", shipped2 + " ShipmentDelivered"}
+
 // inputsOf splits a list of inputs. An answer is written as "ChargePayment:unchanged".
 func inputsOf(list string) []orchestrator.Input {
 	var out []orchestrator.Input

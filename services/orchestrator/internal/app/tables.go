@@ -69,7 +69,7 @@ func (a *App) open(ctx context.Context, q *db.Queries, steps []reaction.Step[Inp
 	if len(correlation) == 0 {
 		return nil
 	}
-	p := db.OpenSagasParams{OrderIds: slices.Sorted(maps.Keys(correlation)), Definition: int32(a.newest().Version), Now: steps[0].At}
+	p := db.OpenSagasParams{OrderIds: slices.Sorted(maps.Keys(correlation)), Definition: a.begin, Now: steps[0].At}
 	for _, key := range p.OrderIds {
 		if correlation[key] == "" {
 			correlation[key] = key

@@ -52,7 +52,7 @@ func TestRollbackLeavesNothing(t *testing.T) {
 // the order, time limits and retries. One of them decides, the other finds a duplicate.
 func TestTwoProcessesAtOnce(t *testing.T) {
 	f := newFixture(t)
-	other := f.process(app.Config{})
+	other := f.process(app.Config{Begin: 1})
 	for round := range 8 {
 		id := newOrder()
 		cancel := usual(id, orchestrator.OrderCancellationRequested)
@@ -102,7 +102,7 @@ func TestLateAnswersAskForAPerson(t *testing.T) {
 	if row, _ := f.saga(id); row.DueAt == nil || !row.DueAt.Equal(start.Add(30*time.Second)) || row.Attention != "" {
 		t.Fatalf("due at %v, attention %q", row.DueAt, row.Attention)
 	}
-	other := f.process(app.Config{})
+	other := f.process(app.Config{Begin: 1})
 	var both sync.WaitGroup
 	for _, a := range []*app.App{f.app, other} {
 		both.Go(func() {
@@ -173,54 +173,6 @@ func TestRetrySendsAgain(t *testing.T) {
 	_, again := f.saga(id)
 	if len(again) != len(log)+3 {
 		t.Errorf("a retry that was refused is in the log: %+v", again)
-	}
-}
-
-// TestUnknownDefinitionsWait: this program decides nothing for a saga of a newer release, and nothing
-// about it fails for good. New sagas begin under the newest definition, old ones end under theirs.
-func TestUnknownDefinitionsWait(t *testing.T) {
-	f := newFixture(t)
-	old := newOrder()
-	f.play(old, inputsOf(toReserving)...)
-	first := orchestrator.Definitions()[0]
-	second := orchestrator.Definition{Version: 2, Steps: slices.Clone(first.Steps), CloseDue: first.CloseDue}
-	second.Steps = slices.Delete(second.Steps, 1, 2) // without a reservation
-	newer := f.process(app.Config{Definitions: []orchestrator.Definition{first, second}})
-	id := newOrder()
-	f.must(f.reactAt(newer, usual(id, orchestrator.OrderCreated)))
-	want := f.everything()
-
-	d := usual(id, orchestrator.PaymentCompleted)
-	if err := f.react(d); errs.KindOf(err) != errs.Transient || !strings.Contains(err.Error(), "definition 2") {
-		t.Errorf("an event: %v", err)
-	}
-	if err := f.retry(id); errs.KindOf(err) != errs.Transient {
-		t.Errorf("a retry: %v", err)
-	}
-	f.clock.Add(60)
-	f.passDue(1) // the old one's
-	if got := f.everything(); len(got) != len(want)+1 {
-		t.Errorf("rows %s", got)
-	}
-	f.must(f.reactAt(newer, d, usual(old, orchestrator.InventoryReserved)))
-	if got := f.sent(id); got != "ChargePayment ScheduleShipment" {
-		t.Errorf("under the second definition: %s", got)
-	}
-	if row, _ := f.saga(id); row.Definition != 2 {
-		t.Errorf("definition %d", row.Definition)
-	}
-	if got := f.sent(old); got != "ChargePayment ReserveInventory ScheduleShipment" {
-		t.Errorf("under the first definition: %s", got)
-	}
-	uses, err := newer.ListDefinitions(t.Context())
-	f.must(err)
-	if got := fmt.Sprint(uses); got != "[{1 [charge reserve schedule confirm] false 1 0} {2 [charge schedule confirm] true 1 0}]" {
-		t.Errorf("definitions %s", got)
-	}
-	uses, err = f.app.ListDefinitions(t.Context())
-	f.must(err)
-	if got := fmt.Sprint(uses); got != "[{1 [charge reserve schedule confirm] false 1 0} {2 [] true 1 0}]" {
-		t.Errorf("to a process of the release before: %s", got)
 	}
 }
 

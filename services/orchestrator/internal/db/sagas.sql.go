@@ -22,8 +22,8 @@ func (q *Queries) CountAttention(ctx context.Context) (int64, error) {
 }
 
 const countByDefinition = `-- name: CountByDefinition :many
-SELECT definition, count(*) FILTER (WHERE state NOT IN ('DELIVERED', 'CANCELLED')) AS running,
-    count(*) FILTER (WHERE state IN ('DELIVERED', 'CANCELLED')) AS ended
+SELECT definition, count(*) FILTER (WHERE state NOT IN ('', 'DELIVERED', 'CANCELLED')) AS running,
+    count(*) FILTER (WHERE state IN ('', 'DELIVERED', 'CANCELLED')) AS ended
 FROM sagas WHERE log_lines > 0 GROUP BY definition ORDER BY definition
 `
 
@@ -33,6 +33,7 @@ type CountByDefinitionRow struct {
 	Ended      int64
 }
 
+// A saga without a state contradicted itself at its beginning, and goes nowhere.
 func (q *Queries) CountByDefinition(ctx context.Context) ([]CountByDefinitionRow, error) {
 	rows, err := q.db.Query(ctx, countByDefinition)
 	if err != nil {
