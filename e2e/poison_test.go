@@ -38,15 +38,20 @@ func TestPoisonRecordsBecomeDeadLetters(t *testing.T) {
 	s.receive(t, "RUBBISH-1", 10)
 	adm := s.admin(t)
 	readers := map[string][]string{ // topic → groups that subscribe to it
-		"order.events":        {"payment", "inventory", "shipping", "orchestrator", "notification", "projection"},
-		"payment.events":      {"order", "inventory", "shipping", "orchestrator", "projection"},
-		"inventory.events":    {"order", "payment", "shipping", "orchestrator", "projection"},
-		"shipping.events":     {"order", "payment", "inventory", "orchestrator", "projection"},
-		"order.notifications": {"notification"},
-		"order.commands":      {"order"},
-		"payment.commands":    {"payment"},
-		"inventory.commands":  {"inventory"},
-		"shipping.commands":   {"shipping"},
+		"order.events":       {"payment", "inventory", "shipping", "orchestrator", "notification", "projection"},
+		"payment.events":     {"order", "inventory", "shipping", "orchestrator", "projection"},
+		"inventory.events":   {"order", "payment", "shipping", "orchestrator", "projection"},
+		"shipping.events":    {"order", "payment", "inventory", "orchestrator", "projection"},
+		"order.commands":     {"order"},
+		"payment.commands":   {"payment"},
+		"inventory.commands": {"inventory"},
+		"shipping.commands":  {"shipping"},
+
+		"order.compensations":     {"order"},
+		"payment.compensations":   {"payment"},
+		"inventory.compensations": {"inventory"},
+		"shipping.compensations":  {"shipping"},
+		"order.notifications":     {"notification"},
 	}
 	before := map[string]int64{} // records on the dead-letter topics, of other tests
 	for topic, groups := range readers {

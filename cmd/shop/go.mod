@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	eventshop.example/local v0.0.0
 	eventshop.example/pkg v0.0.0
+	eventshop.example/proof v0.0.0
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
@@ -14,6 +15,11 @@ require (
 )
 
 require (
+	eventshop.example/services/inventory v0.0.0 // indirect
+	eventshop.example/services/orchestrator v0.0.0 // indirect
+	eventshop.example/services/order v0.0.0 // indirect
+	eventshop.example/services/payment v0.0.0 // indirect
+	eventshop.example/services/shipping v0.0.0 // indirect
 	github.com/apapsch/go-jsonmerge/v2 v2.0.0 // indirect
 	github.com/oapi-codegen/runtime v1.8.0 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
@@ -72,3 +78,12 @@ replace (
 replace eventshop.example/ops => ../../ops
 
 replace eventshop.example/lab => ../../lab
+
+replace (
+	eventshop.example/proof => ../../proof
+	eventshop.example/services/inventory => ../../services/inventory
+	eventshop.example/services/orchestrator => ../../services/orchestrator
+	eventshop.example/services/order => ../../services/order
+	eventshop.example/services/payment => ../../services/payment
+	eventshop.example/services/shipping => ../../services/shipping
+)

@@ -24,7 +24,7 @@ var mayImport = []folder{
 	{"local", []string{"pkg", "ops"}},
 	{"lab", []string{"pkg", "ops", "local"}},
 	{"proof", []string{"pkg", "ops"}}, // and the aggregates of the services
-	{"cmd", []string{"pkg", "ops", "local", "lab"}},
+	{"cmd", []string{"pkg", "ops", "local", "lab", "proof"}},
 	{"bench", []string{"pkg", "ops", "local", "lab"}},
 	{"e2e", []string{"pkg", "ops", "local", "lab"}},
 }

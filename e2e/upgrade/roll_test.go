@@ -1,6 +1,10 @@
 package upgrade
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +82,7 @@ func TestRoll(t *testing.T) {
 	s.must(t, now, "dlq", "discard", "--all", "--topic", "payment.events", "--reason", "no event", "--yes")
 	more()
 	s.cancel(t, s.place(t, ada, sku))
+	s.refusesOrchestration(t, now)
 
 	// Contract.
 	for i, service := range old.services() {
@@ -88,10 +93,51 @@ func TestRoll(t *testing.T) {
 	}
 	more()
 	promised, err := l.Stop()
+	promised = append(promised, s.orchestrates(t, now)...)
 	if err != nil {
 		t.Error(err)
 	}
 	s.await(t, promised, delivered, cancelled)
 	t.Logf("%d orders", len(promised))
 	s.verify(t, now)
+}
+
+// refusesOrchestration expects that no order is orchestrated while a process of the release before is a
+// member of a participant's group: that process would act on the order's events as if they had no coordinator
+// at all.
+func (s *shop) refusesOrchestration(t *testing.T, now release) {
+	t.Helper()
+	out, err := s.command(now, "saga", "style", "--orchestrated", "20%")
+	if err == nil || !strings.Contains(out, "does not know styles") {
+		t.Errorf("the ramp is accepted beside processes of the release before: %v\n%s", err, out)
+	}
+	body := load.Order{Customer: ada, SKU: sku, Quantity: 1, Saga: "orchestrated"}.Body()
+	a, err := s.client.Send(t.Context(), http.MethodPost, s.URL["order-2"]+"/orders", body) // of this release
+	if err != nil || a.Status != http.StatusConflict {
+		t.Errorf("an orchestrated order beside processes of the release before: %v, %d %s", err, a.Status, a.Body)
+	}
+}
+
+// orchestrates makes half of the customers' orders orchestrated, as soon as only processes of this release
+// are left, and places some.
+func (s *shop) orchestrates(t *testing.T, now release) (ids []string) {
+	t.Helper()
+	eventually(t, time.Minute, func() string { return "the ramp is accepted" }, func() bool {
+		_, err := s.command(now, "saga", "style", "--orchestrated", "50%")
+		return err == nil
+	})
+	styles := map[string]int{}
+	for n := range 12 {
+		a := s.post(t, s.URL["order"]+"/orders", load.Order{Customer: fmt.Sprintf("%s-%d", ada, n), SKU: sku, Quantity: 1}.Body(), http.StatusCreated)
+		var order struct{ Saga string }
+		if err := json.Unmarshal(a.Body, &order); err != nil {
+			t.Fatal(err)
+		}
+		styles[order.Saga]++
+		ids = append(ids, a.OrderID())
+	}
+	if styles["orchestrated"] == 0 || styles["choreographed"] == 0 {
+		t.Errorf("at 50 %% the orders of 12 customers are %v", styles)
+	}
+	return ids
 }

@@ -14,7 +14,6 @@ import (
 	"eventshop.example/ops/jsonhttp"
 	"eventshop.example/ops/operators"
 	"eventshop.example/ops/verify"
-	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 )
 
@@ -53,7 +52,11 @@ func poisonPayload(ctx context.Context, t *trial) error {
 		return err
 	}
 	began := time.Now()
-	groups := verify.SubscribersOf("OrderCreated", event.Choreographed)
+	style, err := t.style(ctx, id)
+	if err != nil {
+		return err
+	}
+	groups := verify.SubscribersOf("OrderCreated", style)
 	for _, group := range groups {
 		if err := t.deadLetter(ctx, group, id); err != nil {
 			return err

@@ -112,7 +112,7 @@ func frozenServices(ctx context.Context, t *trial) error {
 	if err := t.startLoad(ctx); err != nil {
 		return err
 	}
-	targets := []string{"payment", "inventory", "shipping", "projection"}
+	targets := []string{"payment", "inventory", "shipping", "orchestrator", "projection"}
 	var thaws []func(ctx context.Context) error
 	for _, name := range targets {
 		thaw, err := t.freeze(name)

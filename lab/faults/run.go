@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"eventshop.example/lab/load"
 	"eventshop.example/local/stack"
 	"eventshop.example/ops/verify"
+	"eventshop.example/pkg/event"
 )
 
 const (
@@ -24,11 +26,14 @@ const (
 // Options are options of [Run].
 type Options struct {
 	Sizes
-	Only []string // names of faults; empty means all
+	Only []string    // names of faults; empty means all
+	Saga load.Styles // of the orders, by the ramp of the order service; "": choreographed
 	// Begins and Ends are called around each fault, from one goroutine; they may be nil. n counts
 	// from 1 to total. A fault that ctx interrupts has no end.
 	Begins func(n, total int, f Fault)
 	Ends   func(r Result)
+	// Check checks the invariants after each fault; nil: verify.Check.
+	Check func(f verify.Facts) []verify.Finding
 }
 
 // Select returns the faults with the names, in the order of the table; all for no names. The error
@@ -62,7 +67,13 @@ func Run(ctx context.Context, open func() (*stack.Stack, error), o Options) ([]R
 	if err != nil {
 		return nil, err
 	}
+	if w.check = o.Check; w.check == nil {
+		w.check = verify.Check
+	}
 	defer w.close()
+	if err := w.ramp(ctx, o.Saga); err != nil {
+		return nil, err
+	}
 	var results []Result
 	doubled := 0 // repeated records on the topics so far
 	for i, f := range selected {
@@ -79,6 +90,19 @@ func Run(ctx context.Context, open func() (*stack.Stack, error), o Options) ([]R
 		}
 	}
 	return results, nil
+}
+
+// ramp sets the share of customers whose orders are orchestrated. The order service refuses it until it
+// has seen every participant in its consumer group.
+func (w *world) ramp(ctx context.Context, style load.Styles) error {
+	percent := map[load.Styles]int{load.Styles(event.Orchestrated): 100, load.Mixed: 50}[style]
+	if percent == 0 {
+		return nil
+	}
+	return eventually(ctx, time.Minute, "the order service takes orchestrated orders", func(ctx context.Context) (bool, error) {
+		_, err := w.sagas().SetRamp(ctx, percent)
+		return err == nil, err
+	})
 }
 
 // inject runs one fault from beginning to end.
@@ -120,7 +144,7 @@ func (w *world) inject(ctx context.Context, f Fault, n int, doubled *int) (r Res
 	failed("verify", err)
 	if err == nil {
 		failed("verify", verify.Decoded(facts))
-		r.Findings = verify.Check(facts)
+		r.Findings = w.check(facts)
 		all := duplicates(facts)
 		r.Figures.Duplicates, *doubled = all-*doubled, all
 	}

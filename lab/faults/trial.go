@@ -14,6 +14,7 @@ import (
 	"eventshop.example/lab/plant"
 	"eventshop.example/local/stack"
 	"eventshop.example/ops/jsonhttp"
+	"eventshop.example/pkg/event"
 )
 
 // Statuses of an order.
@@ -104,6 +105,15 @@ func (t *trial) loaded(ctx context.Context, n int) error {
 	return eventually(ctx, time.Minute, fmt.Sprintf("%d orders are placed", n), func(context.Context) (bool, error) {
 		return t.load.Placed() >= n, nil
 	})
+}
+
+// style returns how an order's saga is coordinated.
+func (t *trial) style(ctx context.Context, id string) (event.Style, error) {
+	var order struct{ Saga string }
+	if err := t.call(ctx, http.MethodGet, "order", "/orders/"+id, nil, &order); err != nil {
+		return "", err
+	}
+	return event.ParseStyle(order.Saga)
 }
 
 // place places an order of the fault's own, which has to end as wanted.

@@ -17,6 +17,7 @@ import (
 	"eventshop.example/ops/jsonhttp"
 	"eventshop.example/ops/operators"
 	"eventshop.example/ops/saga"
+	"eventshop.example/ops/verify"
 )
 
 // actor is the name under which the faults' decisions are recorded.
@@ -31,6 +32,7 @@ type world struct {
 	kafka *kgo.Client
 	admin *kadm.Client
 	sizes Sizes
+	check func(f verify.Facts) []verify.Finding
 }
 
 // newWorld connects to the shop that open opens. Every operation on its processes opens the shop
@@ -92,7 +94,7 @@ func (w *world) fleet() *operators.Fleet { return operators.NewFleet(w.file.Oper
 // sagas returns the shop as operators see it.
 func (w *world) sagas() *saga.Shop {
 	u := w.file.URL
-	return saga.New(saga.Endpoints{Order: u["order"], Payment: u["payment"], Inventory: u["inventory"]}, w.fleet(), nil)
+	return saga.New(saga.Endpoints{Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"], Orchestrator: u["orchestrator"]}, w.fleet(), nil)
 }
 
 // call sends one JSON request to a process and decodes the answer; in and out may be nil.

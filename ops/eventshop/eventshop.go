@@ -4,8 +4,6 @@
 package eventshop
 
 import (
-	"strings"
-
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/kafka"
@@ -37,7 +35,7 @@ func Publishers() []string {
 func Topics() []event.Topic {
 	topics := events.Topics()
 	for _, t := range events.Topics() {
-		receiver, commands := strings.CutSuffix(t.Name, ".commands")
+		receiver, commands := events.IsCommands(t.Name)
 		for _, group := range Services() {
 			if commands && group != receiver {
 				continue

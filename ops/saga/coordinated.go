@@ -16,7 +16,7 @@ import (
 type Coordinated struct {
 	OrderID          string     `json:"orderId"`
 	Definition       int        `json:"definition"` // version of the steps that it follows
-	State            string     `json:"state"`
+	State            string     `json:"status"`
 	Step             string     `json:"step"`             // "" if no command's answer is open
 	Attempt          int        `json:"attempt"`          // how often the state's command was sent
 	CompensationsDue []string   `json:"compensationsDue"` // commands, in the order in which they are sent
@@ -26,7 +26,7 @@ type Coordinated struct {
 	Detail           string     `json:"detail,omitempty"`
 	Version          int64      `json:"version"` // commands sent
 	StartedAt        time.Time  `json:"startedAt"`
-	ChangedAt        time.Time  `json:"changedAt"`
+	ChangedAt        time.Time  `json:"updatedAt"`
 	Log              []LogLine  `json:"log,omitempty"` // oldest first; missing in lists
 }
 
@@ -60,7 +60,7 @@ type Ramp struct {
 	OrchestratedPercent int       `json:"orchestratedPercent"` // 0 to 100
 	Ready               bool      `json:"ready"`               // every participant knows both styles
 	Reason              string    `json:"reason,omitempty"`    // why not
-	ChangedAt           time.Time `json:"changedAt"`
+	ChangedAt           time.Time `json:"updatedAt"`
 }
 
 // Coordinated returns an order's saga with its log, or nil if the orchestrator has none. A shop of the
@@ -182,7 +182,8 @@ func (s *Shop) participantHolds(ctx context.Context, saga *Saga, bad *failures) 
 // retryCommand has the command of an orchestrated saga sent again, if the saga asks for attention. The
 // command has a new event id, and participants take it once more: each does what is left of it, or
 // answers that nothing is. The idempotency key names the number of commands sent, so that two operators
-// who see the same saga send one.
+// who see the same saga send one. A command that was sent again less than [grace] ago may still be
+// answered, and is not sent once more.
 func (s *Shop) retryCommand(ctx context.Context, orderID, actor string) ([]Step, error) {
 	saga, err := s.Coordinated(ctx, orderID)
 	if err != nil || saga == nil {
@@ -192,9 +193,14 @@ func (s *Shop) retryCommand(ctx context.Context, orderID, actor string) ([]Step,
 	if !asks {
 		return nil, nil
 	}
+	step := Step{Hold: hold}
+	if n := len(saga.Log); n > 0 && saga.Log[n-1].Input == "Retry" && s.now().Sub(saga.Log[n-1].At) < grace {
+		last := saga.Log[n-1]
+		step.What = fmt.Sprintf("left alone, %s was sent again %s ago, as event %s", last.Command, s.now().Sub(last.At).Round(time.Second), last.CommandID)
+		return []Step{step}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	step := Step{Hold: hold}
 	var after Coordinated
 	step.Err = s.orchestrator.Call(ctx, http.MethodPost, "/sagas/"+url.PathEscape(orderID)+"/retry", nil, nil, &after,
 		"Idempotency-Key", fmt.Sprintf("saga-retry-%d", saga.Version), "X-Caller-Id", actor)

@@ -16,7 +16,7 @@ import (
 
 // asks adds a saga that asks for attention.
 func (w *world) asks(n int, state, command, why string) map[string]any {
-	s := map[string]any{"orderId": orderID(n), "definition": 1, "state": state, "step": "refund", "attempt": 2, "version": 4, "attention": why}
+	s := map[string]any{"orderId": orderID(n), "definition": 1, "status": state, "step": "refund", "attempt": 2, "version": 4, "attention": why}
 	if command != "" {
 		s["command"] = command
 	}
@@ -33,7 +33,7 @@ func TestSagasThatAskForAttention(t *testing.T) {
 	w.underWay(1, "PENDING", time.Minute, time.Minute)
 	w.asks(1, "CHARGING", "ChargePayment", "ChargePayment has no answer")
 	w.underWay(2, "PENDING", time.Minute, time.Minute)
-	w.orchestrator.Sagas = append(w.orchestrator.Sagas, map[string]any{"orderId": orderID(2), "state": "CHARGING"})
+	w.orchestrator.Sagas = append(w.orchestrator.Sagas, map[string]any{"orderId": orderID(2), "status": "CHARGING"})
 	w.asks(3, "CANCELLED", "", "the parcel of a cancelled order has left")
 	w.services.Orders[orderID(3)] = order(3, "CANCELLED", time.Hour, time.Hour)
 	w.services.Payments[orderID(1)] = map[string]any{"status": "NONE", "attention": "a record of the other style"}
@@ -92,7 +92,7 @@ func (w *world) retried(n int) []string {
 func TestRetryOfASaga(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for n := range 5 {
+	for n := range 7 {
 		w.services.Orders[orderID(n)] = order(n, "CANCELLING", time.Hour, time.Hour)
 	}
 	w.asks(0, "REFUNDING", "RefundPayment", "RefundPayment has no answer")
@@ -102,18 +102,25 @@ func TestRetryOfASaga(t *testing.T) {
 	w.asks(3, "REFUNDING", "RefundPayment", "RefundPayment has no answer")
 	w.payment.Add(1, orderID(3))
 	delete(w.asks(4, "REFUNDING", "RefundPayment", ""), "attention")
+	for n, ago := range []time.Duration{5 * time.Second, time.Hour} {
+		w.asks(5+n, "REFUNDING", "RefundPayment", "RefundPayment has no answer")["log"] = []map[string]any{
+			{"n": 1, "at": now().Add(-ago), "input": "Retry", "command": "RefundPayment", "commandId": "again"},
+		}
+	}
 	for n, want := range [][]string{
 		{"attention of orchestrator: RefundPayment is sent again, as event " + opstest.ID(0x99) + ", done"},
 		{"attention of orchestrator: left alone, its state CANCELLED has no command to send again"},
 		{"refund failed of payment: refund is tried again, done"},
 		{"dead letter of payment: resubmitted, done"},
 		{},
+		{"attention of orchestrator: left alone, RefundPayment was sent again 5s ago, as event again"},
+		{"attention of orchestrator: RefundPayment is sent again, as event " + opstest.ID(0x99) + ", done"},
 	} {
 		if diff := cmp.Diff(want, w.retried(n)); diff != "" {
 			t.Errorf("order %d: %s", n, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"saga-retry-4 ada"}, w.orchestrator.Retried()); diff != "" {
+	if diff := cmp.Diff([]string{"saga-retry-4 ada", "saga-retry-4 ada"}, w.orchestrator.Retried()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -157,7 +164,7 @@ func TestAnOrchestratorThatIsAway(t *testing.T) {
 func TestRamp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.services.Ramp = map[string]any{"orchestratedPercent": 0, "ready": false, "reason": "payment-2 does not know styles", "changedAt": now()}
+	w.services.Ramp = map[string]any{"orchestratedPercent": 0, "ready": false, "reason": "payment-2 does not know styles", "updatedAt": now()}
 	r, err := w.shop.Ramp(t.Context())
 	if diff := cmp.Diff(saga.Ramp{Reason: "payment-2 does not know styles", ChangedAt: now()}, r); diff != "" || err != nil {
 		t.Error(err, diff)

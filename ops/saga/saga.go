@@ -31,7 +31,7 @@ const (
 
 // grace is how long after its deadline an order may take to be cancelled before it counts as stuck.
 // The order service notices the deadline within half a second; then shipping and payment have to
-// answer.
+// answer. It is also how long a command that an operator had sent again may take to be answered.
 const grace = 30 * time.Second
 
 // sideBySide bounds how many orders are queried in parallel.

@@ -2,7 +2,6 @@ package story
 
 import (
 	"slices"
-	"strings"
 
 	"eventshop.example/ops/saga"
 	"eventshop.example/pkg/events"
@@ -17,7 +16,7 @@ func (e Event) Command() (service string, ok bool) {
 	if !known {
 		return "", false
 	}
-	return strings.CutSuffix(t.Topic, ".commands")
+	return events.IsCommands(t.Topic)
 }
 
 // coordinated returns what an orchestrated order waits for: the carrier, the order service after the
@@ -80,19 +79,28 @@ type Message struct {
 // Sequence returns the messages of the saga in their order: an effect never precedes its cause. It leaves
 // out snapshots, notifications and records that are not events of the order. receivers returns the services
 // of the saga that handle an event type of a style. A line of the orchestrator's log that no event
-// led to (a time limit, an operator) comes after the event of the line before it.
+// led to (a time limit, an operator) comes after the command of the line before it, or after that line's
+// event.
 func (s Story) Sequence(receivers func(typ, style string) []string) []Message {
 	lines := map[string]*saga.LogLine{}  // by event
 	loose := map[string][]saga.LogLine{} // by the event that they come after
 	if s.Saga != nil {
+		there := map[string]bool{}
+		for _, e := range s.Events {
+			there[e.ID] = e.counts()
+		}
 		after := ""
 		for i, line := range s.Saga.Log {
 			if line.EventID == "" {
 				loose[after] = append(loose[after], line)
-				continue
+			} else {
+				lines[line.EventID] = &s.Saga.Log[i]
 			}
-			after = line.EventID
-			lines[after] = &s.Saga.Log[i]
+			for _, id := range []string{line.EventID, line.CommandID} {
+				if there[id] && id != "" {
+					after = id
+				}
+			}
 		}
 	}
 	var out []Message

@@ -119,14 +119,14 @@ func (r *record) add(name, value string) {
 }
 
 // TestSequence: lines of the log are beside the events that led to them; those of no event come after
-// the line before. Snapshots and notifications are no messages.
+// the command, or the event, of the line before. Snapshots and notifications are no messages.
 func TestSequence(t *testing.T) {
 	t.Parallel()
 	s := orchestratedStory("PENDING", "OrderCreated OrderPlaced ChargePayment<1 PaymentCompleted<3 OrderSnapshot")
 	s.Saga = &saga.Coordinated{Log: []saga.LogLine{
-		{N: 1, Input: "OrderCreated", EventID: id(1), From: "NONE", To: "CHARGING"},
+		{N: 1, Input: "OrderCreated", EventID: id(1), From: "NONE", To: "CHARGING", CommandID: id(3)},
 		{N: 2, Input: "DuePassed", From: "CHARGING", To: "CHARGING"},
-		{N: 3, Input: "Retry", From: "CHARGING", To: "CHARGING"},
+		{N: 3, Input: "Retry", From: "CHARGING", To: "CHARGING", CommandID: id(99)}, // expired
 		{N: 4, Input: "PaymentCompleted", EventID: id(4), From: "CHARGING", To: "RESERVING"},
 	}}
 	var got []string
@@ -141,8 +141,8 @@ func TestSequence(t *testing.T) {
 		got = append(got, text)
 	}
 	want := []string{
-		"OrderCreated [readers of orchestrated OrderCreated] 1 OrderCreated", "- 2 DuePassed", "- 3 Retry",
-		"ChargePayment [readers of orchestrated ChargePayment]", "PaymentCompleted [readers of orchestrated PaymentCompleted] 4 PaymentCompleted",
+		"OrderCreated [readers of orchestrated OrderCreated] 1 OrderCreated",
+		"ChargePayment [readers of orchestrated ChargePayment]", "- 2 DuePassed", "- 3 Retry", "PaymentCompleted [readers of orchestrated PaymentCompleted] 4 PaymentCompleted",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

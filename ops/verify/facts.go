@@ -98,10 +98,10 @@ type Mail struct {
 // OutboxRow is a row of a service's outbox. A raw row is not an event of the service: it is a retry
 // record or the copy of a dead letter.
 type OutboxRow struct {
-	Service, Topic, Type, AggregateID, CausationID string
-	ID                                             uuid.UUID
-	Published, Raw                                 bool
-	Content                                        Content // of the payload
+	Service, Topic, Type, AggregateType, AggregateID, CausationID string
+	ID                                                            uuid.UUID
+	Published, Raw                                                bool
+	Content                                                       Content // of the payload
 }
 
 // Record is one record of a topic.

@@ -127,12 +127,12 @@ func collect[T any](ctx context.Context, c *pgx.Conn, sql string, scan func(pgx.
 func outboxes(ctx context.Context, conns map[string]*pgx.Conn) ([]OutboxRow, error) {
 	var out []OutboxRow
 	for service, c := range conns {
-		rows, err := collect(ctx, c, `SELECT id, topic, event_type, aggregate_id, coalesce(nullif(ce_causationid, id::text), ''),
+		rows, err := collect(ctx, c, `SELECT id, topic, event_type, aggregate_type, aggregate_id, coalesce(nullif(ce_causationid, id::text), ''),
 			NOT EXISTS (SELECT FROM outbox_queue q WHERE q.shard = o.shard AND q.seq = o.seq), ce_specversion IS NULL, sha256(payload) FROM outbox o`,
 			func(r pgx.CollectableRow) (o OutboxRow, err error) {
 				o.Service = service
 				var content []byte
-				err = r.Scan(&o.ID, &o.Topic, &o.Type, &o.AggregateID, &o.CausationID, &o.Published, &o.Raw, &content)
+				err = r.Scan(&o.ID, &o.Topic, &o.Type, &o.AggregateType, &o.AggregateID, &o.CausationID, &o.Published, &o.Raw, &content)
 				copy(o.Content[:], content)
 				return o, err
 			})

@@ -175,7 +175,7 @@ func (s *chronicle) inputs(saga *Saga) {
 			continue
 		}
 		is := rec.Type
-		if c, o, ok := answerOf(rec.Event); ok {
+		if c, o, ok := AnswerOf(rec.Event); ok {
 			is = c + ": " + o
 		}
 		if rec.Key != saga.OrderID || is != line.Input || answer && (command == "" || outcome == "") {
@@ -185,8 +185,8 @@ func (s *chronicle) inputs(saga *Saga) {
 	}
 }
 
-// answerOf returns the content of the answer to a command that emitted no event of its own.
-func answerOf(e any) (command, outcome string, ok bool) {
+// AnswerOf returns the content of the answer to a command that emitted no event of its own.
+func AnswerOf(e any) (command, outcome string, ok bool) {
 	switch a := e.(type) {
 	case *events.OrderCommandAnswered:
 		return a.Command, a.Outcome, true
@@ -213,8 +213,9 @@ func (s *chronicle) sent(saga *Saga) {
 		s.logged[line.CommandID] = saga.OrderID
 		t, known := events.Catalogue().Lookup(line.Command)
 		id, err := uuid.Parse(line.CommandID)
+		_, commands := events.IsCommands(t.Topic)
 		switch rec, ok := s.record[line.CommandID]; {
-		case err != nil, !known, !strings.HasSuffix(t.Topic, ".commands"):
+		case err != nil, !known, !commands:
 			s.finding.breach("order %s: line %d of the saga's log sent %s %s, which can be no command", saga.OrderID, line.N, line.Command, line.CommandID)
 		case !ok && !s.expired(id, t.Topic):
 			s.finding.breach("order %s: command %s %s is in the saga's log and not on %s", saga.OrderID, line.Command, line.CommandID, t.Topic)
@@ -268,10 +269,10 @@ func (s *chronicle) ended(saga *Saga) {
 func (s *chronicle) commands() {
 	for _, id := range keys(s.record, nil) {
 		rec := s.record[id]
-		if strings.HasSuffix(rec.Topic, ".commands") && s.logged[id] != rec.Key {
+		if _, ok := events.IsCommands(rec.Topic); ok && s.logged[id] != rec.Key {
 			s.finding.breach("order %s: %s %s is on %s and not in the saga's log", rec.Key, rec.Type, id, rec.Topic)
 		}
-		if command, _, ok := answerOf(rec.Event); ok && s.logged[rec.Causation] != rec.Key {
+		if command, _, ok := AnswerOf(rec.Event); ok && s.logged[rec.Causation] != rec.Key {
 			s.finding.breach("order %s: %s %s answers %s %s, which is not in the saga's log", rec.Key, rec.Type, id, command, rec.Causation)
 		}
 	}

@@ -13,10 +13,9 @@ func Catalogue() event.Catalogue {
 
 	// Commands of the orchestrated saga carry the version of the saga and have the namespace of the
 	// service that they are for.
-	orderCommands := event.Family{Topic: TopicOrderCommands, AggregateType: "Saga", Namespace: "eventshop.order.v1"}
-	paymentCommands := event.Family{Topic: TopicPaymentCommands, AggregateType: "Saga", Namespace: "eventshop.payment.v1"}
-	inventoryCommands := event.Family{Topic: TopicInventoryCommands, AggregateType: "Saga", Namespace: "eventshop.inventory.v1"}
-	shippingCommands := event.Family{Topic: TopicShippingCommands, AggregateType: "Saga", Namespace: "eventshop.shipping.v1"}
+	command := func(topic, service string) event.Family {
+		return event.Family{Topic: topic, AggregateType: "Saga", Namespace: "eventshop." + service + ".v1"}
+	}
 
 	return event.NewCatalogue(
 		event.Describe[OrderCreated](order),
@@ -50,14 +49,14 @@ func Catalogue() event.Catalogue {
 		event.Describe[OrderPlaced](notifications),
 		event.Describe[OrderSnapshot](snapshots),
 
-		event.Describe[ConfirmOrder](orderCommands),
-		event.Describe[CancelOrder](orderCommands),
-		event.Describe[ChargePayment](paymentCommands),
-		event.Describe[RefundPayment](paymentCommands),
-		event.Describe[ReserveInventory](inventoryCommands),
-		event.Describe[ReleaseInventory](inventoryCommands),
-		event.Describe[ScheduleShipment](shippingCommands),
-		event.Describe[CancelShipment](shippingCommands),
+		event.Describe[ConfirmOrder](command(TopicOrderCommands, "order")),
+		event.Describe[CancelOrder](command(TopicOrderCompensations, "order")),
+		event.Describe[ChargePayment](command(TopicPaymentCommands, "payment")),
+		event.Describe[RefundPayment](command(TopicPaymentCompensations, "payment")),
+		event.Describe[ReserveInventory](command(TopicInventoryCommands, "inventory")),
+		event.Describe[ReleaseInventory](command(TopicInventoryCompensations, "inventory")),
+		event.Describe[ScheduleShipment](command(TopicShippingCommands, "shipping")),
+		event.Describe[CancelShipment](command(TopicShippingCompensations, "shipping")),
 	)
 }
 

@@ -32,10 +32,10 @@ func TestWhereEventsGo(t *testing.T) {
 		},
 		"order.notifications of Order": {"OrderPlaced"},
 		"order.snapshots of Order":     {"OrderSnapshot"},
-		"order.commands of Saga":       {"ConfirmOrder", "CancelOrder"},
-		"payment.commands of Saga":     {"ChargePayment", "RefundPayment"},
-		"inventory.commands of Saga":   {"ReserveInventory", "ReleaseInventory"},
-		"shipping.commands of Saga":    {"ScheduleShipment", "CancelShipment"},
+		"order.commands of Saga":       {"ConfirmOrder"}, "order.compensations of Saga": {"CancelOrder"},
+		"payment.commands of Saga": {"ChargePayment"}, "payment.compensations of Saga": {"RefundPayment"},
+		"inventory.commands of Saga": {"ReserveInventory"}, "inventory.compensations of Saga": {"ReleaseInventory"},
+		"shipping.commands of Saga": {"ScheduleShipment"}, "shipping.compensations of Saga": {"CancelShipment"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -57,6 +57,7 @@ func TestHowLongTopicsKeepRecords(t *testing.T) {
 		"order.events": forever, "payment.events": forever, "inventory.events": forever, "shipping.events": forever,
 		"order.notifications": days(7), "order.snapshots": {"cleanup.policy": "compact"},
 		"order.commands": days(30), "payment.commands": days(30), "inventory.commands": days(30), "shipping.commands": days(30),
+		"order.compensations": days(30), "payment.compensations": days(30), "inventory.compensations": days(30), "shipping.compensations": days(30),
 		"t.g.dlq": days(30), "t.g.retry": days(14),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

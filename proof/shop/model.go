@@ -2,6 +2,7 @@ package shop
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ type Model struct {
 }
 
 // The participants. Each is a consumer group. The services have a topic for their events, and in the
-// orchestrated style one for their commands.
+// orchestrated style one for their commands and one for their compensations.
 const (
 	orderService = iota
 	paymentService
@@ -110,7 +111,7 @@ const (
 	participants
 
 	services = coordinator
-	topics   = 2 * services // events of each service, then commands to each
+	topics   = 3 * services // events of each service, then commands to each, then compensations
 )
 
 // names of the participants, as consumer groups and in the names of their topics.
@@ -140,9 +141,9 @@ func New(tables Tables, rules Rules) *Model {
 func (m *Model) addFact(name string, topic int) {
 	m.facts, m.topic = append(m.facts, name), append(m.topic, uint8(topic))
 	for style := range styles {
-		groups := uint8(0)
+		groups, subscribers := uint8(0), m.subscribers(Style(style), name)
 		for p, group := range names {
-			if m.subscribes(Style(style), p, topic, name) && m.rules.Unsubscribed != group+" "+name {
+			if slices.Contains(subscribers, group) {
 				groups |= 1 << p
 			}
 		}

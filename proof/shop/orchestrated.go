@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"eventshop.example/ops/verify"
+	"eventshop.example/pkg/event"
 	"eventshop.example/services/orchestrator/orchestrator"
 )
 
@@ -49,22 +50,6 @@ func (c Coordination) version() uint8 {
 // definition returns the definition that an orchestrated order follows.
 func (m *Model) definition(s *saga) orchestrator.Definition { return m.released[s.definition-1] }
 
-// ignored has the events that a service subscribes to and ignores for an order in the orchestrated
-// style, because a command tells it the same. What the outside does (the parcel leaves and arrives,
-// a cancellation came too late, the attempts to return money are used up) means the same in both styles.
-var ignored = map[string][]string{
-	"payment": {"OrderCreated", "InventoryReservationFailed", "ShipmentFailed", "ShipmentCancelled"},
-	"inventory": {
-		"OrderCreated", "PaymentCompleted", "PaymentFailed", "PaymentVoided", "ShipmentFailed", "ShipmentCancelled",
-	},
-	"shipping": {
-		"OrderCreated", "InventoryReserved", "InventoryReservationFailed", "PaymentFailed", "OrderCancellationRequested",
-	},
-	"order": {
-		"PaymentFailed", "PaymentRefunded", "PaymentVoided", "InventoryReservationFailed", "ShipmentScheduled", "ShipmentFailed",
-	},
-}
-
 // receivers has the service that each command goes to, by what the command acts on.
 var receivers = map[string]int{
 	"Payment": paymentService, "Inventory": inventoryService, "Shipment": shippingService, "Order": orderService,
@@ -96,11 +81,21 @@ func answersCommands(typ string) bool {
 // chargeTopic is the topic of the record that payment charges an order for.
 var chargeTopic = [styles]int{Choreographed: orderService, Orchestrated: services + paymentService}
 
-// addCommands adds the commands, each on its service's topic for commands, and the answers to them, on
-// the topic of the service's events.
+// topicOf returns the topic of a command. Commands that undo a step do not wait behind those to take it.
+func topicOf(command orchestrator.Effect) int {
+	for _, undoes := range []string{"Refund", "Release", "Cancel"} {
+		if strings.HasPrefix(string(command), undoes) {
+			return 2*services + receiver(command)
+		}
+	}
+	return services + receiver(command)
+}
+
+// addCommands adds the commands, each on its topic, and the answers to them, on the topic of the
+// service's events.
 func (m *Model) addCommands() {
 	for _, c := range orchestrator.Effects() {
-		m.addFact(string(c), services+receiver(c))
+		m.addFact(string(c), topicOf(c))
 		m.commands |= m.bit(string(c))
 	}
 	m.repeats |= m.commands // coordinationBroken has them
@@ -112,17 +107,20 @@ func (m *Model) addCommands() {
 	}
 }
 
-// subscribes reports whether a group receives a type of record from a topic in a style.
-func (m *Model) subscribes(style Style, group, topic int, name string) bool {
-	switch {
-	case topic >= services:
-		return style == Orchestrated && topic == services+group
-	case group == coordinator:
-		return style == Orchestrated && slices.Contains(orchestrator.Inputs(), orchestrator.Input(name))
-	case style == Orchestrated && slices.Contains(ignored[names[group]], name) && m.rules.BothStyles != names[group]+" "+name:
-		return false
+// subscribers returns the groups that receive a fact in a style. A service handles some events for
+// choreographed orders only, because a command replaces them in the orchestrated style. What the outside
+// does (the parcel leaves and arrives, a cancellation came too late, the attempts to return money are used
+// up) means the same in both.
+func (m *Model) subscribers(style Style, fact string) []string {
+	typ := fact
+	if command, _, answers := strings.Cut(fact, ": "); answers {
+		typ = answerEvent(orchestrator.Effect(command))
 	}
-	return slices.Contains(verify.Subscribers(name), names[group])
+	groups := verify.SubscribersOf(typ, event.Style(style.String()))
+	if group, both, ok := strings.Cut(m.rules.BothStyles, " "); ok && both == fact && !slices.Contains(groups, group) {
+		groups = append(groups, group)
+	}
+	return slices.DeleteFunc(groups, func(group string) bool { return m.rules.Unsubscribed == group+" "+fact })
 }
 
 // answer emits the answer of a service to a command that had no event. The events that are no commands

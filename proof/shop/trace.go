@@ -123,10 +123,7 @@ func (m *Model) expected(h History) (*expectation, error) {
 
 // topicName returns the name of a topic of a World.
 func topicName(topic int) string {
-	if topic >= services {
-		return names[topic-services] + ".commands"
-	}
-	return names[topic] + ".events"
+	return names[topic%services] + []string{".events", ".commands", ".compensations"}[topic/services]
 }
 
 // reached returns how many records of each topic a world has, and their sum. ok is false when they are

@@ -122,8 +122,8 @@ func TestTraceFindsWhatNoRunExplains(t *testing.T) {
 		"an order without its start":                   {deliveredHistory(), "order.events", []string{"OrderConfirmed"}, "not even"},
 		"a command in the choreography":                {deliveredHistory(), "payment.commands", []string{"ChargePayment"}, "ChargePayment"},
 		"orchestration without a command":              {commanded, "inventory.commands", nil, "InventoryReserved"},
-		"a compensation without a cause":               {commanded, "payment.commands", []string{"ChargePayment", "RefundPayment"}, "RefundPayment"},
-		"a release without a cause":                    {commanded, "inventory.commands", []string{"ReserveInventory", "ReleaseInventory"}, "ReleaseInventory"},
+		"a compensation without a cause":               {commanded, "payment.compensations", []string{"RefundPayment"}, "RefundPayment"},
+		"a release without a cause":                    {commanded, "inventory.compensations", []string{"ReleaseInventory"}, "ReleaseInventory"},
 		"an answer to no command":                      {commanded, "payment.events", []string{"PaymentCompleted", "RefundPayment: unchanged"}, "RefundPayment: unchanged"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func sagaIs(t *testing.T, url, order, state string) map[string]any {
 		}
 		defer res.Body.Close()
 		body = nil
-		return json.NewDecoder(res.Body).Decode(&body) == nil && body["state"] == state
+		return json.NewDecoder(res.Body).Decode(&body) == nil && body["status"] == state
 	})
 	return body
 }

@@ -55,7 +55,7 @@ func (o *Orchestrator) list(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if o.PageSize > 0 && len(page) == o.PageSize {
-			answer["next"] = page[o.PageSize-1]["orderId"]
+			answer["nextCursor"] = page[o.PageSize-1]["orderId"]
 			break
 		}
 		page = append(page, saga)

@@ -12,7 +12,9 @@ import (
 
 	"eventshop.example/cmd/shop/internal/term"
 	"eventshop.example/lab/faults"
+	"eventshop.example/lab/load"
 	"eventshop.example/local/stack"
+	"eventshop.example/proof/trace"
 )
 
 type faultsFlags struct {
@@ -21,6 +23,7 @@ type faultsFlags struct {
 	list           bool
 	json, markdown bool
 	only           []string
+	saga           string
 }
 
 func faultsCommand(e *env) *cobra.Command {
@@ -36,9 +39,13 @@ The exit code is 0 only when every fault went as expected.`,
 		Example: `  shop faults --short                    some minutes, as a build machine runs it
   shop faults --list                     the faults and what is expected
   shop faults --only refund-for-good     one of them (repeatable)
+  shop faults --saga orchestrated        with orders that the orchestrator coordinates
   shop faults --keep                     leave the shop running, to look at it`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := load.Styles(flags.saga).Check(); err != nil {
+				return fmt.Errorf("--saga: %w", err)
+			}
 			selected, err := faults.Select(flags.only)
 			if err != nil {
 				return err
@@ -56,6 +63,7 @@ The exit code is 0 only when every fault went as expected.`,
 	flags.up.add(cmd)
 	cmd.Flags().BoolVar(&flags.short, "short", false, "the same faults with less load and shorter outages")
 	cmd.Flags().StringArrayVar(&flags.only, "only", nil, "NAME: only this fault (repeatable)")
+	cmd.Flags().StringVar(&flags.saga, "saga", "", "style of the orders' sagas: choreographed (the default), orchestrated, or mixed, half of the customers with each")
 	cmd.Flags().BoolVar(&flags.keep, "keep", false, "leave the shop running and say where it is")
 	cmd.Flags().BoolVar(&flags.list, "list", false, "list the faults and do nothing")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print JSON, for programs; progress goes to standard error")
@@ -124,7 +132,7 @@ func runFaults(cmd *cobra.Command, e *env, flags faultsFlags) (err error) {
 	quiet := env{out: io.Discard, state: own.state}
 	p := term.Start(e.errOut, "injecting faults", 0)
 	defer p.Stop()
-	options := faults.Options{Sizes: faults.Full(), Only: flags.only,
+	options := faults.Options{Sizes: faults.Full(), Only: flags.only, Saga: load.Styles(flags.saga), Check: trace.New().Check,
 		Begins: func(n, total int, f faults.Fault) {
 			p.Of(n-1, total)
 			fmt.Fprintf(say, "%2d/%d  %s: %s\n", n, total, f.Name, f.Done)

@@ -16,7 +16,6 @@ func about() [][2]string {
 		{"payment", "GET /payments/{orderId}"},
 		{"inventory", "GET /stock, POST /stock/{sku}/receipts, GET /reservations/{orderId}"},
 		{"shipping", "GET /shipments/{orderId}"},
-		{"orchestrator", "GET /sagas, GET /sagas/{orderId}, POST /sagas/{orderId}/retry, GET /definitions"},
 		{"projection", "GET /orders, GET /orders/{id}, GET /customers/{id}/orders, GET /revenue"},
 		{"orchestrator", "GET /sagas/{orderId}, GET /sagas, GET /definitions, POST /sagas/{orderId}/retry"},
 		{"notification", "GET /mails/{orderId}"},

@@ -193,9 +193,9 @@ Where none of these is there and the order's orchestrated saga asks for attentio
 orchestrator sends the command of the saga's state again: ChargePayment in CHARGING,
 ReserveInventory in RESERVING, ScheduleShipment in SCHEDULING, ConfirmOrder in CONFIRMING,
 CancelShipment in STOPPING, ReleaseInventory in RELEASING, RefundPayment in REFUNDING, CancelOrder
-in CLOSING. It has a new event id, which is printed; its key is the order's id. A service that has
-done it already answers so and does nothing: calls to the gateway and the carrier have keys made
-from the order's id.
+in CLOSING. It has a new event id, which is printed; its key is the order's id. One that was sent
+again within the last half minute is left alone. A service that has done it already answers so
+and does nothing: calls to the gateway and the carrier have keys made from the order's id.
 
 ORDER is an order's id, its beginning (8 characters at least) where only one order has it, or
 the Idempotency-Key of a request that placed it within the last 24 hours.

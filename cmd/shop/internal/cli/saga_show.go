@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,6 +147,9 @@ func (o *operator) printSaga(s story.Story, next []string) error {
 
 // printEnd prints what the saga waits for and what follows.
 func (o *operator) printEnd(s story.Story, next []string) error {
+	s.HeldBy = slices.DeleteFunc(slices.Clone(s.HeldBy), func(h saga.Hold) bool { // said below, in full
+		return h.Kind == saga.Asks && h.Group == story.Orchestrator
+	})
 	if err := o.printSentences(s); err != nil {
 		return err
 	}
@@ -159,7 +163,7 @@ func (o *operator) printEnd(s story.Story, next []string) error {
 			rows = append(rows, []string{"the answer is late since " + span(s.At.Sub(*c.DueAt))})
 		}
 		if c.Attention != "" {
-			rows = append(rows, []string{"needs attention: " + harmless(c.Attention, 200)})
+			rows = append(rows, []string{"needs attention: " + harmless(c.Attention, 500)})
 		}
 	}
 	if len(next) > 0 {
@@ -180,7 +184,7 @@ func messageRow(m story.Message, began time.Time) []string {
 		if l.From == l.To {
 			states = harmless(l.To, 20) + " (" + harmless(l.Action, 20) + ")"
 		}
-		if l.Detail != "" {
+		if l.Detail != "" && (m.Event.N == 0 || l.From == l.To) { // of a step forward or back, the event says it
 			notes = append(notes, harmless(l.Detail, 120))
 		}
 	}

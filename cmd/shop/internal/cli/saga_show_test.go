@@ -117,8 +117,8 @@ func TestSagaAsJSON(t *testing.T) {
 	if got.Style != "orchestrated" || got.Saga.State != "RESERVING" || len(got.Messages) != 6 || len(got.WaitsFor) != 1 {
 		t.Errorf("%+v", got)
 	}
-	if m := got.Messages[1]; m.Event != nil || m.Line == nil || m.Line.Input != "DuePassed" {
-		t.Errorf("the second message: %+v", m)
+	if m := got.Messages[2]; m.Event != nil || m.Line == nil || m.Line.Input != "DuePassed" {
+		t.Errorf("the third message: %+v", m)
 	}
 	if diff := cmp.Diff([]string{"schedule"}, got.Next); diff != "" {
 		t.Error(diff)

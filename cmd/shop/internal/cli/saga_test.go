@@ -279,7 +279,7 @@ func TestOrchestratedSagas(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.saga(1, "PENDING", time.Second)["saga"] = "orchestrated"
-	s.sagas.Sagas = []map[string]any{{"orderId": orderID(1), "state": "CHARGING", "attention": "ChargePayment has no answer", "version": 1, "command": "ChargePayment"}}
+	s.sagas.Sagas = []map[string]any{{"orderId": orderID(1), "status": "CHARGING", "attention": "ChargePayment has no answer", "version": 1, "command": "ChargePayment"}}
 	s.has(strings.Join(strings.Fields(s.must("saga", "list", "--stuck")), " "), orderID(1), "orchestrator: CHARGING and asks for attention: ChargePayment has no answer")
 	s.has(s.must("saga", "retry", orderID(1), "--as", "ada"), "orchestrator: CHARGING and asks for attention",
 		"→ ChargePayment is sent again, as event "+opstest.ID(0x99))
@@ -304,7 +304,7 @@ func TestSagaVersionsAndStyle(t *testing.T) {
 		t.Errorf("%v", v)
 	}
 
-	s.services.Ramp = map[string]any{"orchestratedPercent": 0, "ready": false, "reason": "payment-2 reads no commands", "changedAt": "2026-01-02T03:04:05Z"}
+	s.services.Ramp = map[string]any{"orchestratedPercent": 0, "ready": false, "reason": "payment-2 reads no commands", "updatedAt": "2026-01-02T03:04:05Z"}
 	s.has(s.must("saga", "style"), "of 0% of the customers", "choreographed for now: payment-2 reads no commands")
 	s.fails([]string{"saga", "style", "--orchestrated", "20%"}, "payment-2 reads no commands")
 	s.services.Ramp["ready"] = true

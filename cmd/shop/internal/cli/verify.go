@@ -13,6 +13,7 @@ import (
 	"eventshop.example/local/stack"
 	"eventshop.example/ops/quote"
 	"eventshop.example/ops/verify"
+	"eventshop.example/proof/trace"
 )
 
 func verifyCommand(e *env) *cobra.Command {
@@ -71,7 +72,7 @@ func (e *env) verify(ctx context.Context, s *stack.Stack, settle time.Duration, 
 	}
 	broken := 0
 	var rows [][]string
-	for _, r := range verify.Check(facts) {
+	for _, r := range trace.New().Check(facts) {
 		mark := term.State(e.out, "ok")
 		switch {
 		case r.NotChecked:

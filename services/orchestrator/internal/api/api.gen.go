@@ -87,8 +87,7 @@ type Saga struct {
 	Attempt int32 `json:"attempt"`
 
 	// Attention What a person has to look at, and what to do
-	Attention *string   `json:"attention,omitempty"`
-	ChangedAt time.Time `json:"changedAt"`
+	Attention *string `json:"attention,omitempty"`
 
 	// CompensationsDue Of a saga that goes back, the compensations without an answer yet, the one that was sent first.
 	CompensationsDue []string `json:"compensationsDue"`
@@ -110,11 +109,12 @@ type Saga struct {
 	Reason    *string   `json:"reason,omitempty"`
 	StartedAt time.Time `json:"startedAt"`
 
-	// State NONE is a saga that did not begin, because its order's style contradicts itself.
-	State State `json:"state"`
+	// Status NONE is a saga that did not begin, because its order's style contradicts itself.
+	Status State `json:"status"`
 
 	// Step The step that the saga waits for; empty when it waits for no answer to a command
-	Step string `json:"step"`
+	Step      string    `json:"step"`
+	UpdatedAt time.Time `json:"updatedAt"`
 
 	// Version Number of commands sent
 	Version int64 `json:"version"`
@@ -122,9 +122,9 @@ type Saga struct {
 
 // SagaPage defines model for SagaPage.
 type SagaPage struct {
-	// Next Pass it as after for the next page; missing on the last
-	Next  *string `json:"next,omitempty"`
-	Sagas []Saga  `json:"sagas"`
+	// NextCursor Pass it as after for the next page; missing on the last
+	NextCursor *string `json:"nextCursor,omitempty"`
+	Sagas      []Saga  `json:"sagas"`
 }
 
 // State NONE is a saga that did not begin, because its order's style contradicts itself.
@@ -147,7 +147,7 @@ type ListSagasParams struct {
 	// Attention Only those that a person has to look at.
 	Attention *bool `form:"attention,omitempty" json:"attention,omitempty"`
 
-	// After The next of the page before.
+	// After The nextCursor of the page before.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 	Limit *int32  `form:"limit,omitempty" json:"limit,omitempty"`
 }

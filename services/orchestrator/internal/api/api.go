@@ -55,7 +55,7 @@ func (a *API) ListSagas(w http.ResponseWriter, r *http.Request, p ListSagasParam
 	for _, row := range rows[:min(limit, len(rows))] {
 		page.Sagas = append(page.Sagas, view(row))
 		if more {
-			page.Next = &row.OrderID
+			page.NextCursor = &row.OrderID
 		}
 	}
 	httpapi.WriteJSON(w, http.StatusOK, page)

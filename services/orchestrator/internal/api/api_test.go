@@ -116,11 +116,11 @@ func TestGetSaga(t *testing.T) {
 	back, forward := f.row(refunding), f.row(`state = 'CHARGING', step = 'charge', attempt = 1, version = 1`)
 	log := `[{"n":1,"at":"` + at + `","input":"OrderCreated","eventId":"e-1","action":"apply","from":"NONE","to":"CHARGING","command":"ChargePayment","commandId":"c-1"}]`
 	_, _, body := f.do(http.MethodGet, "/sagas/"+back)
-	f.same("a saga that goes back", `{"orderId":"`+back+`","definition":1,"state":"REFUNDING","step":"charge","attempt":2,"compensationsDue":["RefundPayment"],
-		"dueAt":"2026-01-02T03:05:00Z","attention":"look","reason":"out_of_stock","detail":"too few","version":3,"startedAt":"`+at+`","changedAt":"`+at+`","log":`+log+`}`, body)
+	f.same("a saga that goes back", `{"orderId":"`+back+`","definition":1,"status":"REFUNDING","step":"charge","attempt":2,"compensationsDue":["RefundPayment"],
+		"dueAt":"2026-01-02T03:05:00Z","attention":"look","reason":"out_of_stock","detail":"too few","version":3,"startedAt":"`+at+`","updatedAt":"`+at+`","log":`+log+`}`, body)
 	_, _, body = f.do(http.MethodGet, "/sagas/"+forward)
-	f.same("a saga that goes forward", `{"orderId":"`+forward+`","definition":1,"state":"CHARGING","step":"charge","attempt":1,"compensationsDue":[],
-		"version":1,"startedAt":"`+at+`","changedAt":"`+at+`","log":`+log+`}`, body)
+	f.same("a saga that goes forward", `{"orderId":"`+forward+`","definition":1,"status":"CHARGING","step":"charge","attempt":1,"compensationsDue":[],
+		"version":1,"startedAt":"`+at+`","updatedAt":"`+at+`","log":`+log+`}`, body)
 }
 
 // TestListSagas: the filters, alone and together, and the pages.
@@ -144,7 +144,7 @@ func TestListSagas(t *testing.T) {
 				OrderID string `json:"orderId"`
 				Log     []any  `json:"log"`
 			} `json:"sagas"`
-			Next string `json:"next"`
+			Next string `json:"nextCursor"`
 		}
 		if err := json.Unmarshal([]byte(body), &page); err != nil || status != http.StatusOK {
 			t.Fatalf("%s: %d %s", query, status, body)

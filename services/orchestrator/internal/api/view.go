@@ -10,7 +10,7 @@ func view(g db.Saga) Saga {
 	return Saga{
 		OrderId:          g.OrderID,
 		Definition:       g.Definition,
-		State:            app.StateName(g.State),
+		Status:           app.StateName(g.State),
 		Step:             g.Step,
 		Attempt:          g.Attempt,
 		CompensationsDue: append([]string{}, g.CompensationsDue...),
@@ -20,7 +20,7 @@ func view(g db.Saga) Saga {
 		Detail:           optional(g.Detail),
 		Version:          g.Version,
 		StartedAt:        g.StartedAt,
-		ChangedAt:        g.ChangedAt,
+		UpdatedAt:        g.ChangedAt,
 	}
 }
 

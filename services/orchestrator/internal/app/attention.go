@@ -14,9 +14,12 @@ func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[
 	in, state := s.Input, orchestrator.State(row.State)
 	command := orchestrator.Decide(definition, state, orchestrator.Retry).Effect
 	switch {
-	case in.Order != nil:
-		return fmt.Sprintf("OrderCreated came as orchestrated and names the style %q: no command was sent; "+
+	case in.Order != nil && state == orchestrator.None:
+		return fmt.Sprintf("OrderCreated came as orchestrated and names the style %q: no saga began; "+
 			"find out which style the order service stored, and cancel the order there", in.Order.Style)
+	case in.Order != nil:
+		return fmt.Sprintf("an OrderCreated of this orchestrated order names the style %q: it changed nothing; "+
+			"find out what published it (its event id is in the log)", in.Order.Style)
 	case in.Kind == orchestrator.DuePassed:
 		return fmt.Sprintf("no answer to %s within %s: see what holds its service up (readiness, dead letters, breakers); "+
 			"it answers when that is repaired; if the command is lost, send it again with POST /sagas/%s/retry",

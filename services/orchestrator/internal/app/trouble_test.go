@@ -113,6 +113,11 @@ func TestLateAnswersAskForAPerson(t *testing.T) {
 	}
 	both.Wait()
 	f.passDue(0)
+	// A process that has looked before decides now, about a limit that has passed and one that has not.
+	noticed := func(order string) delivery {
+		return delivery{order: order, input: app.Input{Kind: orchestrator.DuePassed}}
+	}
+	f.must(f.react(noticed(id), noticed(started), noticed(punctual)))
 	row, log := f.saga(id)
 	if len(log) != 3 || log[2].Input != "DuePassed" || log[2].Action != "wait" || log[2].Detail != row.Attention || row.DueAt != nil ||
 		!strings.Contains(row.Attention, "no answer to ReserveInventory within 30s") || f.sent(id) != "ChargePayment ReserveInventory" {

@@ -328,15 +328,16 @@ type Problem struct {
 
 // Ramp defines model for Ramp.
 type Ramp struct {
-	// ChangedAt When the percentage was last set
-	ChangedAt           time.Time `json:"changedAt"`
-	OrchestratedPercent int32     `json:"orchestratedPercent"`
+	OrchestratedPercent int32 `json:"orchestratedPercent"`
 
 	// Ready Every participant knows both styles. While it is false, new orders are choreographed, whatever the percentage is.
 	Ready bool `json:"ready"`
 
 	// Reason Why not; missing when ready. For people.
 	Reason *string `json:"reason,omitempty"`
+
+	// UpdatedAt When the percentage was last set
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // Saga defines model for Saga.

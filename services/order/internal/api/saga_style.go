@@ -33,5 +33,5 @@ func (a *API) SetSagaStyle(w http.ResponseWriter, r *http.Request) {
 }
 
 func rampView(s app.SagaStyle) Ramp {
-	return Ramp{OrchestratedPercent: int32(s.OrchestratedPercent), Ready: s.Ready, Reason: optional(s.Reason), ChangedAt: s.ChangedAt}
+	return Ramp{OrchestratedPercent: int32(s.OrchestratedPercent), Ready: s.Ready, Reason: optional(s.Reason), UpdatedAt: s.ChangedAt}
 }

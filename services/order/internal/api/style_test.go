@@ -169,7 +169,7 @@ func TestRampOverHTTP(t *testing.T) {
 			reason = "shipping is old"
 		}
 		if got.Status != http.StatusOK || got.Body["orchestratedPercent"] != json.Number(c.percent) || got.Body["ready"] != c.ready ||
-			got.Body["reason"] != reason || got.Body["changedAt"] == nil {
+			got.Body["reason"] != reason || got.Body["updatedAt"] == nil {
 			t.Errorf("after %s: %d %s", c.body, got.Status, got.Text)
 		}
 		if c.status == http.StatusOK && a.Text != got.Text {
