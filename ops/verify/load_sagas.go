@@ -12,6 +12,7 @@ import (
 type Saga struct {
 	OrderID, State string
 	Attention      string // what an operator has to look at; "" if nothing
+	Definition     int    // the version of the steps that it follows
 	Version        int64  // commands sent
 	Log            []SagaStep
 }
@@ -35,9 +36,9 @@ func (f *Facts) readSagas(ctx context.Context, conns map[string]*pgx.Conn) error
 		return err
 	}
 	f.orchestrator = true
-	f.Sagas, err = collect(ctx, c, `SELECT order_id::text, state, coalesce(attention, ''), version FROM sagas ORDER BY order_id`,
+	f.Sagas, err = collect(ctx, c, `SELECT order_id::text, state, coalesce(attention, ''), definition, version FROM sagas ORDER BY order_id`,
 		func(r pgx.CollectableRow) (s Saga, err error) {
-			return s, r.Scan(&s.OrderID, &s.State, &s.Attention, &s.Version)
+			return s, r.Scan(&s.OrderID, &s.State, &s.Attention, &s.Definition, &s.Version)
 		})
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ func TestSagasAreRead(t *testing.T) {
 	event, command := uuid.NewString(), uuid.NewString()
 	for _, sql := range []string{
 		`INSERT INTO sagas (order_id, definition, state, version, attention, correlation_id, started_at, changed_at) VALUES
-			('o-1', 1, 'CHARGING', 1, 'ChargePayment has no answer', '', now(), now()),
+			('o-1', 2, 'CHARGING', 1, 'ChargePayment has no answer', '', now(), now()),
 			('o-2', 1, 'CANCELLED', 0, '', '', now(), now()),
 			('o-3', 1, '', 0, '', '', now(), now())`, // its OrderCreated was not handled
 		`INSERT INTO saga_log (order_id, n, at, input, event_id, action, from_state, to_state, command, command_id, detail) VALUES
@@ -35,11 +35,11 @@ func TestSagasAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Saga{
-		{OrderID: "o-1", State: "CHARGING", Attention: "ChargePayment has no answer", Version: 1, Log: []SagaStep{
+		{OrderID: "o-1", State: "CHARGING", Attention: "ChargePayment has no answer", Definition: 2, Version: 1, Log: []SagaStep{
 			{N: 1, Input: "OrderCreated", EventID: event, Action: "apply", To: "CHARGING", Command: "ChargePayment", CommandID: command},
 			{N: 2, Input: "DuePassed", Action: "wait", From: "CHARGING", To: "CHARGING"},
 		}},
-		{OrderID: "o-2", State: "CANCELLED"},
+		{OrderID: "o-2", State: "CANCELLED", Definition: 1},
 	}
 	if diff := cmp.Diff(want, f.Sagas); diff != "" {
 		t.Errorf("sagas (-want +got):\n%s", diff)

@@ -99,7 +99,7 @@ func TestTraceFindsWhatNoRunExplains(t *testing.T) {
 	}
 	outOfStock := History{Style: Orchestrated, Topic: map[string][]string{
 		"order.events": {"OrderCreated", "OrderCancelled"}, "inventory.events": {"InventoryReservationFailed"},
-		"inventory.commands": {"ReserveInventory"}, "order.commands": {"CancelOrder"},
+		"inventory.commands": {"ReserveInventory"}, "order.compensations": {"CancelOrder"},
 	}}
 	for definition, explained := range []bool{true, false, true} { // 0: every one is tried
 		outOfStock.Definition = definition

@@ -68,7 +68,7 @@ func (c *Checker) Check(f verify.Facts) []verify.Finding {
 // explain returns what no run of the model explains of a history, or "". ok is false when the history
 // cannot be compared.
 func (c *Checker) explain(h shop.History) (unexplained string, ok bool) {
-	key := fmt.Sprint(h.Style, h.Topic) // maps are printed in the order of their keys
+	key := fmt.Sprint(h.Style, h.Definition, h.Topic) // maps are printed in the order of their keys
 	if c.odd[key] {
 		return "", false
 	}
@@ -114,6 +114,11 @@ func historiesOf(f verify.Facts) map[string]*shop.History {
 			h.Style = shop.Orchestrated
 		}
 		h.Topic[rec.Topic] = append(h.Topic[rec.Topic], name)
+	}
+	for _, s := range f.Sagas {
+		if h := histories[s.OrderID]; h != nil && h.Style == shop.Orchestrated {
+			h.Definition = s.Definition
+		}
 	}
 	maps.DeleteFunc(histories, func(_ string, h *shop.History) bool { return len(h.Topic["order.events"]) == 0 })
 	return histories

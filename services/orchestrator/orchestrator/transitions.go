@@ -97,7 +97,7 @@ func (d Definition) decideUndoing(i int, in Input) Decision {
 	case gone(in), in == Refused(step.Compensation):
 		return contradict(step.Undoes)
 	case slices.Contains(step.Done, in):
-		return Decision{Action: Wait, Next: step.Undoes} // late; the compensation follows on the same topic
+		return Decision{Action: Wait, Next: step.Undoes} // late; the answer to the compensation follows on the same topic
 	case in == DuePassed, step.stuck(in):
 		return late(step.Undoes)
 	case in == Retry:
