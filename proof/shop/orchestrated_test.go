@@ -3,6 +3,8 @@ package shop
 import (
 	"fmt"
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +115,37 @@ func oneOrchestratedOrder(t *testing.T, d orchestrator.Definition) {
 		}
 		if diff := cmp.Diff(slices.Sorted(slices.Values(table.inputs)), inputs); diff != "" {
 			t.Errorf("%s: inputs that are not used (-want +got):\n%s", table.name, diff)
+		}
+	}
+}
+
+// TestTheDiagramsAreTheTables: docs/saga.md has a diagram per definition. Its arrows are the changes of state
+// in the table, with the command that each sends, but for a dispatch that only the delivery shows.
+func TestTheDiagramsAreTheTables(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/saga.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrow := regexp.MustCompile(`(?m)^  (\S+) --> ([A-Z]+)(?:: [^/\n]*(?:/ (\w+))?)?$`)
+	for i, d := range orchestrator.Definitions() {
+		heading := []string{"orchestrator", "definition 2"}[i]
+		_, section, _ := strings.Cut(string(page), "\n### "+heading+"\n")
+		section, _, _ = strings.Cut(section, "\n```\n")
+		got, want := map[string]bool{}, map[string]bool{}
+		for _, m := range arrow.FindAllStringSubmatch(section, -1) {
+			got[fmt.Sprintf("%s → %s %s", strings.Replace(m[1], "[*]", "", 1), m[2], m[3])] = true
+		}
+		for _, s := range orchestrator.States() {
+			for _, in := range orchestrator.Inputs() {
+				decision := orchestrator.Decide(d, s, in)
+				if decision.Next != s && (decision.Next != orchestrator.Delivered || s == orchestrator.Shipped) {
+					want[fmt.Sprintf("%s → %s %s", s, decision.Next, decision.Effect)] = true
+				}
+			}
+		}
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
+			t.Errorf("definition %d (-table +diagram):\n%s", d.Version, diff)
 		}
 	}
 }
