@@ -97,7 +97,8 @@ func (d Definition) decideUndoing(i int, in Input) Decision {
 	case gone(in), in == Refused(step.Compensation):
 		return contradict(step.Undoes)
 	case slices.Contains(step.Done, in):
-		return Decision{Action: Wait, Next: step.Undoes} // late; the compensation follows on the same topic
+		// Done after all, before the compensation arrived. The participant has that to undo too, and answers it.
+		return Decision{Action: Wait, Next: step.Undoes}
 	case in == DuePassed, step.stuck(in):
 		return late(step.Undoes)
 	case in == Retry:
