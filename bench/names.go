@@ -42,7 +42,7 @@ func benchmarks() []benchmark {
 		{"codec", "the codec of today beside the one before", slowly, codecs},
 		{"sustained", "ten minutes at 70 % of saturation: backlog, latency, memory", named, sustained},
 		{"notification", "mails by event notification with a callback, against mails by event-carried state transfer", named, notify},
-		{"styles-down", "orders of both styles while the orchestrator, and then inventory, is killed for a minute", named, stylesDown},
+		{"styles-down", "orders of both styles while the orchestrator, its database, or inventory is away for a minute", named, stylesDown},
 		{"relays", "the polling relay beside Debezium; needs Java 17 and, the first time, Maven", named, both},
 	}
 }
