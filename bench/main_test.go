@@ -24,7 +24,7 @@ func chosenNames(t *testing.T, args ...string) []string {
 
 func TestNamesChooseBenchmarks(t *testing.T) {
 	t.Parallel()
-	if got, want := chosenNames(t, "--quick"), []string{"sagas", "low", "post", "consumer", "growth", "rebuild"}; !slices.Equal(got, want) {
+	if got, want := chosenNames(t, "--quick"), []string{"sagas", "low", "styles", "post", "consumer", "growth", "rebuild"}; !slices.Equal(got, want) {
 		t.Errorf("a quick run has %v, want %v", got, want)
 	}
 	if got := chosenNames(t); slices.Contains(got, "relays") || slices.Contains(got, "sustained") || !slices.Contains(got, "drain") {
@@ -49,7 +49,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%v is accepted", args)
 		}
 	}
-	if _, err := parse([]string{"saga"}, io.Discard); err == nil || !strings.Contains(err.Error(), "sagas, low, post") {
+	if _, err := parse([]string{"saga"}, io.Discard); err == nil || !strings.Contains(err.Error(), "sagas, low, styles, post") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

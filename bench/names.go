@@ -28,6 +28,7 @@ func benchmarks() []benchmark {
 	return []benchmark{
 		{"sagas", "whole orders as fast as they are accepted, and the log that their rows cost at least", always, sagas},
 		{"low", "whole orders at a fifth of what the shop sustains", always, low},
+		{"styles", "orchestrated orders against choreographed ones, in one shop", always, styles},
 		{"post", "POST /orders against the same statements in one pipeline, with as many connections", always, post},
 		{"consumer", "inbox, effect and outbox by a consumer, against the same sets without Kafka and against a transaction per record", always, consume},
 		{"growth", "the relay beside many published rows, a backlog, and old snapshots, against an empty outbox", always, growth},
@@ -41,6 +42,7 @@ func benchmarks() []benchmark {
 		{"codec", "the codec of today beside the one before", slowly, codecs},
 		{"sustained", "ten minutes at 70 % of saturation: backlog, latency, memory", named, sustained},
 		{"notification", "mails by event notification with a callback, against mails by event-carried state transfer", named, notify},
+		{"styles-down", "orders of both styles while the orchestrator, its database, or inventory is away for a minute", named, stylesDown},
 		{"relays", "the polling relay beside Debezium; needs Java 17 and, the first time, Maven", named, both},
 	}
 }

@@ -86,13 +86,13 @@ func (e *env) postOurs(ctx context.Context, r *report.Result, s *shop.Stack, n i
 	// No order leaves PENDING here. The service takes that for an overload at first, and for an outage
 	// after less than a second: from then on it accepts all.
 	if _, err := repeat(ctx, n, 3*time.Second, func(ctx context.Context, i int) error {
-		_, _, err := c.Order(ctx, i)
+		_, _, err := c.Order(ctx, i, "")
 		return err
 	}); err != nil {
 		return err
 	}
 	return e.postMeasured(ctx, r, s.Server, s.PIDs, report.Ours, "order", n, func(ctx context.Context, i int) error {
-		_, refused, err := c.Order(ctx, i)
+		_, refused, err := c.Order(ctx, i, "")
 		if err == nil && refused > 0 {
 			err = errors.New("the order service refused an order")
 		}

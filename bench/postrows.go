@@ -51,7 +51,7 @@ func template(ctx context.Context, s *shop.Stack) (*rows, error) {
 		return nil, err
 	}
 	c := s.NewClient(1)
-	if _, _, err := c.Order(ctx, 0); err != nil {
+	if _, _, err := c.Order(ctx, 0, ""); err != nil {
 		return nil, err
 	}
 	if err := s.Stop(ctx, "order"); err != nil {

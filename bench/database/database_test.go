@@ -123,3 +123,35 @@ func TestStatementsAreThoseSinceTheReset(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+func TestADatabaseIsShutAndReopened(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	url, err := s.Create(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close(t.Context())
+	if err := s.Shut(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.Ping(t.Context()); err == nil {
+		t.Error("a connection outlives the shutting")
+	}
+	if conn, err := pgx.Connect(t.Context(), url); err == nil {
+		conn.Close(t.Context())
+		t.Error("a database that is shut takes a connection")
+	}
+	if err := s.Reopen(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	after, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatalf("after reopening: %v", err)
+	}
+	after.Close(t.Context())
+}

@@ -126,6 +126,23 @@ func (s *Server) Drop(ctx context.Context, name string) error {
 	return err
 }
 
+// Shut takes a database away: it ends the connections to it and refuses new ones until [Server.Reopen].
+func (s *Server) Shut(ctx context.Context, name string) error {
+	if err := s.allow(ctx, name, false); err != nil {
+		return err
+	}
+	_, err := s.admin.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1`, name)
+	return err
+}
+
+// Reopen ends what Shut began.
+func (s *Server) Reopen(ctx context.Context, name string) error { return s.allow(ctx, name, true) }
+
+func (s *Server) allow(ctx context.Context, name string, connections bool) error {
+	_, err := s.admin.Exec(ctx, fmt.Sprintf(`ALTER DATABASE %s ALLOW_CONNECTIONS %t`, pgx.Identifier{name}.Sanitize(), connections))
+	return err
+}
+
 // Settings returns the settings on which durability and the figures depend, as the server has them.
 func (s *Server) Settings(ctx context.Context) (map[string]string, error) {
 	rows, err := s.admin.Query(ctx, `SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY ($1)`,

@@ -142,7 +142,7 @@ func (p placer) pace(ctx context.Context, tickets chan<- int, n int) {
 func (p placer) one(ctx context.Context, i int) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
-	placed, _, err := p.client.Order(ctx, i)
+	placed, _, err := p.client.Order(ctx, i, "")
 	if err != nil {
 		return sample{}, err
 	}

@@ -9,7 +9,7 @@ import (
 // machine's.
 type Limit struct {
 	Bench, What string
-	Over        string  // "" bounds the value of ours; otherwise the ratio of ours to this side
+	Over        string  // "" bounds the value of the first side; otherwise its ratio to this side
 	Most, Least float64 // a bound of 0 is none
 	Why         string  // why it is this number
 }
@@ -39,10 +39,10 @@ func (l Limit) breach(r *Result) string {
 	if row == nil {
 		return fmt.Sprintf("%s: %s was not measured", l.Bench, l.What)
 	}
-	name, value := fmt.Sprintf("%s: %s", l.Bench, l.What), row.Spread(Ours).Median
+	name, value := fmt.Sprintf("%s: %s", l.Bench, l.What), row.Spread(r.First()).Median
 	switch {
 	case l.Over != "":
-		name, value = name+", "+Ours+"/"+l.Over, row.Ratio(l.Over).Median
+		name, value = name+", "+r.First()+"/"+l.Over, row.Ratio(l.Over).Median
 	case row.Kind != Count:
 		return fmt.Sprintf("%s is a %s, which is no limit's business", name, row.Kind)
 	}

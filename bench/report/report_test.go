@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -229,5 +230,27 @@ func TestProgressOnAFile(t *testing.T) {
 	}
 	if got, want := strings.Join(words(string(b)), "\n"), "0s sagas, round 1\n0s verify"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestTheFirstSideIsMeasured: a result whose sides have names of their own is compared like one of ours.
+func TestTheFirstSideIsMeasured(t *testing.T) {
+	t.Parallel()
+	r := New("styles", "", "orchestrated", "choreographed")
+	r.Row("records", "per order", Count).Add("orchestrated", 14).Add("choreographed", 10)
+	var out bytes.Buffer
+	if err := Table(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "orchestrated/choreographed") || !strings.Contains(text, "1.40") {
+		t.Errorf("the table has no ratio:\n%s", text)
+	}
+	holds := []Limit{{Bench: "styles", What: "records", Most: 14, Least: 14}, {Bench: "styles", What: "records", Over: "choreographed", Most: 1.4}}
+	if broken := Gate(holds, []*Result{r}); len(broken) > 0 {
+		t.Errorf("limits that hold are broken: %v", broken)
+	}
+	fails := []Limit{{Bench: "styles", What: "records", Most: 13}, {Bench: "styles", What: "records", Over: "choreographed", Most: 1.3}}
+	if broken := Gate(fails, []*Result{r}); len(broken) != 2 {
+		t.Errorf("got %v, want two broken limits", broken)
 	}
 }

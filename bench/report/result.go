@@ -9,14 +9,15 @@ import (
 	"eventshop.example/bench/measure"
 )
 
-// Ours is the name of the side that is measured. Other sides are peers and limits.
+// Ours is the name of the side that is measured, where it is the shop of this repository. Other sides
+// are peers and limits.
 const Ours = "ours"
 
 // Result is what one benchmark measured. Create it with [New].
 type Result struct {
 	Name     string   `json:"name"`
 	About    string   `json:"about"`
-	Sides    []string `json:"sides"` // in the order of their columns; ours first
+	Sides    []string `json:"sides"` // in the order of their columns; the first is the one that is measured
 	Rows     []*Row   `json:"rows"`
 	Notes    []string `json:"notes,omitempty"`
 	Withheld []string `json:"withheld,omitempty"` // why no rate is shown: breaches of invariants
@@ -29,6 +30,8 @@ type Row struct {
 	Kind   Kind                 `json:"kind"`
 	Target string               `json:"target,omitempty"` // of the ratio, or of the value where there is no other side
 	Values map[string][]float64 `json:"values"`           // by side
+
+	first string // the side that is measured
 }
 
 // Kind is how a quantity may be used.
@@ -48,12 +51,20 @@ func New(name, about string, sides ...string) *Result {
 	return &Result{Name: name, About: about, Sides: sides}
 }
 
+// First returns the side that is measured: the first of Sides, which must not change once there are rows.
+func (r *Result) First() string {
+	if len(r.Sides) == 0 {
+		return Ours
+	}
+	return r.Sides[0]
+}
+
 // Row returns the row of a quantity, and creates it at the first call.
 func (r *Result) Row(what, unit string, kind Kind) *Row {
 	if row := r.Find(what); row != nil {
 		return row
 	}
-	row := &Row{What: what, Unit: unit, Kind: kind, Values: map[string][]float64{}}
+	row := &Row{What: what, Unit: unit, Kind: kind, Values: map[string][]float64{}, first: r.First()}
 	r.Rows = append(r.Rows, row)
 	return row
 }
@@ -79,9 +90,9 @@ func (row *Row) Aim(target string) { row.Target = target }
 // Spread returns the median and range of a side.
 func (row *Row) Spread(side string) measure.Spread { return measure.SpreadOf(row.Values[side]) }
 
-// Ratio returns ours divided by another side, round by round.
+// Ratio returns the side that is measured divided by another side, round by round.
 func (row *Row) Ratio(over string) measure.Spread {
-	return measure.Ratios(row.Values[Ours], row.Values[over])
+	return measure.Ratios(row.Values[row.first], row.Values[over])
 }
 
 // Note adds a remark below the table.

@@ -11,14 +11,14 @@ import (
 	"eventshop.example/bench/measure"
 )
 
-// Table writes a result as text: a line per quantity, a column per side, and the ratio of ours to
-// each other side that has the quantity.
+// Table writes a result as text: a line per quantity, a column per side, and the ratio of the first
+// side to each other side that has the quantity.
 func Table(out io.Writer, r *Result) error {
 	fmt.Fprintf(out, "\n%s: %s\n\n", r.Name, r.About)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	head := append([]string{""}, r.Sides...)
 	for _, side := range others(r) {
-		head = append(head, Ours+"/"+side)
+		head = append(head, r.First()+"/"+side)
 	}
 	fmt.Fprintln(w, strings.Join(append(head, "target"), "\t"))
 	for _, row := range r.Rows {
@@ -47,7 +47,7 @@ func Table(out io.Writer, r *Result) error {
 func others(r *Result) []string {
 	var names []string
 	for _, side := range r.Sides {
-		if side != Ours {
+		if side != r.First() {
 			names = append(names, side)
 		}
 	}

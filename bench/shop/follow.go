@@ -112,14 +112,30 @@ func (f *Follower) Confirmed(orders []Placed) []time.Time {
 	return at
 }
 
+// ConfirmedAt returns when an order was confirmed, or the zero time.
+func (f *Follower) ConfirmedAt(id string) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.confirmed[id]
+}
+
 // Latencies returns the time from the acceptance of each order until it was confirmed.
 func (f *Follower) Latencies(orders []Placed) []time.Duration {
+	return f.since(orders, func(o Placed) time.Time { return o.Accepted })
+}
+
+// SinceSent returns the time from just before the request of each order until it was confirmed.
+func (f *Follower) SinceSent(orders []Placed) []time.Duration {
+	return f.since(orders, func(o Placed) time.Time { return o.Sent })
+}
+
+func (f *Follower) since(orders []Placed, from func(Placed) time.Time) []time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var late []time.Duration
 	for _, o := range orders {
 		if t, ok := f.confirmed[o.ID]; ok {
-			late = append(late, t.Sub(o.Accepted))
+			late = append(late, t.Sub(from(o)))
 		}
 	}
 	return late

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"eventshop.example/pkg/event"
 )
 
 // skus is how many SKUs the orders are spread over. An order has two items.
@@ -29,13 +31,17 @@ type Load struct {
 	Orders    int
 	Clients   int     // each has one request in flight at most
 	PerSecond float64 // 0: as fast as they are accepted
+	// Styles are the styles of the orders' sagas, in turns. Without any the order service chooses, and
+	// the request is one that a shop of before the styles accepts too.
+	Styles []event.Style
 }
 
 // Placed is an accepted order.
 type Placed struct {
 	ID       string
-	Sent     time.Time // just before the request that was accepted
-	Accepted time.Time // when the answer was read
+	Style    event.Style // "" when the order service chose
+	Sent     time.Time   // just before the request that was accepted
+	Accepted time.Time   // when the answer was read
 }
 
 // Accepted is what came of a load.
@@ -91,7 +97,7 @@ func (s *Stack) Place(ctx context.Context, l Load, note func(accepted int)) (Acc
 	for range l.Clients {
 		clients.Go(func() {
 			for i := range due {
-				p, refused, err := c.Order(ctx, i)
+				p, refused, err := c.Order(ctx, i, l.style(i))
 				if err != nil {
 					fail(err)
 					return
@@ -108,6 +114,14 @@ func (s *Stack) Place(ctx context.Context, l Load, note func(accepted int)) (Acc
 	clients.Wait()
 	all.Took = time.Since(began)
 	return all, context.Cause(ctx)
+}
+
+// style returns the style of the ith order.
+func (l Load) style(i int) event.Style {
+	if len(l.Styles) == 0 {
+		return ""
+	}
+	return l.Styles[i%len(l.Styles)]
 }
 
 // pace sends the numbers of the orders when they are due, and closes the channel.
@@ -131,12 +145,18 @@ func pace(ctx context.Context, l Load, due chan<- int) {
 	}
 }
 
-// Order places one order of two items. It repeats the request while the service is overloaded.
-func (c *Client) Order(ctx context.Context, i int) (p Placed, refused int, err error) {
+// Order places one order of two items. It repeats the request while the service is overloaded. With
+// the style "" the order service chooses.
+func (c *Client) Order(ctx context.Context, i int, style event.Style) (p Placed, refused int, err error) {
+	saga := ""
+	if style != "" {
+		saga = fmt.Sprintf(`,"saga":%q`, style)
+	}
+	p.Style = style
 	body := fmt.Sprintf(`{"customer":{"id":"bench-%d","name":"Ada Lovelace","email":"ada@example.com"},`+
 		`"shippingAddress":{"street":"123 Babbage Lane","city":"London","postalCode":"SW1A 1AA","country":"GB"},`+
-		`"items":[{"sku":%q,"quantity":1,"unitPrice":29.99},{"sku":%q,"quantity":2,"unitPrice":5.00}],"totalAmount":39.99,"currency":"GBP"}`,
-		i%1000, sku(i), sku(i+1))
+		`"items":[{"sku":%q,"quantity":1,"unitPrice":29.99},{"sku":%q,"quantity":2,"unitPrice":5.00}],"totalAmount":39.99,"currency":"GBP"%s}`,
+		i%1000, sku(i), sku(i+1), saga)
 	key := uuid.NewString()
 	for {
 		p.Sent = time.Now()

@@ -80,6 +80,7 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 type orders struct {
 	mu   sync.Mutex
 	keys map[string]int
+	saga map[string]int // accepted orders by style
 	bad  []string
 }
 
@@ -87,6 +88,7 @@ func (o *orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Items       []struct{ SKU string }
 		TotalAmount json.Number
+		Saga        string
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -99,13 +101,14 @@ func (o *orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
+	o.saga[body.Saga]++
 	w.WriteHeader(http.StatusCreated)
 	fmt.Fprintf(w, `{"orderId":%q}`, "order-"+key)
 }
 
 func TestPlacedOrdersHaveTwoItemsAndOutliveOverload(t *testing.T) {
 	t.Parallel()
-	served := &orders{keys: map[string]int{}}
+	served := &orders{keys: map[string]int{}, saga: map[string]int{}}
 	server := httptest.NewServer(served)
 	defer server.Close()
 	s := &Stack{URLs: map[string]string{"order": server.URL}}
@@ -123,6 +126,28 @@ func TestPlacedOrdersHaveTwoItemsAndOutliveOverload(t *testing.T) {
 	}
 	if len(ids) != 25 || got.Refused != 25 || noted != 25 || len(served.bad) > 0 {
 		t.Errorf("%d orders, %d refused, %d noted, bad requests %v", len(ids), got.Refused, noted, served.bad)
+	}
+}
+
+func TestStylesComeInTurns(t *testing.T) {
+	t.Parallel()
+	served := &orders{keys: map[string]int{}, saga: map[string]int{}}
+	server := httptest.NewServer(served)
+	defer server.Close()
+	s := &Stack{URLs: map[string]string{"order": server.URL}}
+	for _, styles := range [][]event.Style{nil, {event.Choreographed, event.Orchestrated}} {
+		got, err := s.Place(t.Context(), Load{Orders: 10, Clients: 2, Styles: styles}, func(int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range got.Orders {
+			if (o.Style == "") != (styles == nil) {
+				t.Errorf("an order has the style %q", o.Style)
+			}
+		}
+	}
+	if served.saga[""] != 10 || served.saga["choreographed"] != 5 || served.saga["orchestrated"] != 5 {
+		t.Errorf("requests by style: %v", served.saga)
 	}
 }
 

@@ -83,6 +83,17 @@ func (s *Stack) Stop(ctx context.Context, processes ...string) error {
 	return nil
 }
 
+// Kill ends processes of the shop with SIGKILL.
+func (s *Stack) Kill(ctx context.Context, processes ...string) error {
+	for _, name := range processes {
+		if err := s.program.run(ctx, "kill", name); err != nil {
+			return err
+		}
+		delete(s.PIDs, name)
+	}
+	return nil
+}
+
 // Start starts processes of the shop again.
 func (s *Stack) Start(ctx context.Context, processes ...string) error {
 	for _, name := range processes {

@@ -11,6 +11,7 @@ import (
 
 	"eventshop.example/ops/jsonhttp"
 	"eventshop.example/ops/quote"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/iso4217"
 )
 
@@ -27,6 +28,7 @@ func OrderCreated(ctx context.Context, order jsonhttp.Client, id string) (json.R
 		}
 		TotalAmount                   json.Number
 		Currency, PlacedAt, ConfirmBy string
+		Saga                          string // of the release before: ""
 	}
 	if err := order.Call(ctx, http.MethodGet, "/orders/"+url.PathEscape(id), nil, nil, &o); err != nil {
 		return nil, fmt.Errorf("ask the order service for order %s: %w", id, err)
@@ -43,8 +45,12 @@ func OrderCreated(ctx context.Context, order jsonhttp.Client, id string) (json.R
 	if err != nil {
 		return nil, fmt.Errorf("amounts of order %s: %w", id, err)
 	}
-	return json.Marshal(map[string]any{"orderId": id, "customer": o.Customer, "shippingAddress": o.ShippingAddress, "items": items,
-		"totalAmount": total, "currency": o.Currency, "confirmBy": o.ConfirmBy, "occurredAt": o.PlacedAt})
+	payload := map[string]any{"orderId": id, "customer": o.Customer, "shippingAddress": o.ShippingAddress, "items": items,
+		"totalAmount": total, "currency": o.Currency, "confirmBy": o.ConfirmBy, "occurredAt": o.PlacedAt}
+	if o.Saga == string(event.Orchestrated) {
+		payload["sagaStyle"] = o.Saga
+	}
+	return json.Marshal(payload)
 }
 
 // minor converts an amount to minor units; their number of digits depends on the currency.

@@ -1,6 +1,8 @@
 package mutation
 
 import (
+	"slices"
+
 	"eventshop.example/proof/shop"
 	"eventshop.example/services/orchestrator/orchestrator"
 	"eventshop.example/services/payment/payment"
@@ -18,7 +20,7 @@ func sagas(cell func(s orchestrator.State, in orchestrator.Input) (orchestrator.
 
 // orchestrated returns the mistakes of the orchestrated style.
 func orchestrated() []Mutation {
-	all := append(steps(), answers()...)
+	all := slices.Concat(steps(), answers(), overtaking())
 	for i := range all {
 		all[i].Order.Style = shop.Orchestrated
 	}

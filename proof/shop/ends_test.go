@@ -14,7 +14,7 @@ import (
 // differences are the ends that one style has and the other has not, by definition, each with the reason.
 // The README lists them.
 var differences = []map[string]string{
-	{},
+	{}, // the first definition has the steps of the choreographed style in their order
 	{
 		"| all goes well | InventoryReserved | the customer | CANCELLED, money not taken, stock free, parcel stays | orchestrated |":         between,
 		"| all goes well | InventoryReserved | the deadline | CANCELLED, money not taken, stock free, parcel stays | orchestrated |":         between,

@@ -108,6 +108,14 @@ func TestTraceFindsWhatNoRunExplains(t *testing.T) {
 			t.Errorf("out of stock and not charged, definition %d: %q, %v", definition, unexplained, err)
 		}
 	}
+	voided := History{Style: Orchestrated, Topic: map[string][]string{
+		"order.events": {"OrderCreated", "OrderCancellationRequested", "OrderCancelled"}, "payment.commands": {"ChargePayment"},
+		"payment.compensations": {"RefundPayment"}, "payment.events": {"PaymentVoided", "ChargePayment: refused"},
+		"order.compensations": {"CancelOrder"},
+	}}
+	if unexplained, err := m.Trace(voided); err != nil || unexplained != "" {
+		t.Errorf("the refund overtakes the charge: %q, %v", unexplained, err)
+	}
 	for name, c := range map[string]struct {
 		history History
 		topic   string
@@ -123,6 +131,7 @@ func TestTraceFindsWhatNoRunExplains(t *testing.T) {
 		"a command in the choreography":                {deliveredHistory(), "payment.commands", []string{"ChargePayment"}, "ChargePayment"},
 		"orchestration without a command":              {commanded, "inventory.commands", nil, "InventoryReserved"},
 		"a compensation without a cause":               {commanded, "payment.compensations", []string{"RefundPayment"}, "RefundPayment"},
+		"a charge after its void":                      {voided, "payment.events", []string{"PaymentVoided", "PaymentCompleted"}, "PaymentCompleted"},
 		"a release without a cause":                    {commanded, "inventory.compensations", []string{"ReleaseInventory"}, "ReleaseInventory"},
 		"an answer to no command":                      {commanded, "payment.events", []string{"PaymentCompleted", "RefundPayment: unchanged"}, "RefundPayment: unchanged"},
 	} {

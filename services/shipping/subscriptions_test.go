@@ -58,7 +58,8 @@ func TestEachStyleHasItsOwnTriggers(t *testing.T) {
 	commands := 0
 	for _, s := range subscriptions(new(app.App)) {
 		want := event.Choreographed
-		if typ, _ := events.Catalogue().Lookup(s.Type.Name); typ.Topic == events.TopicShippingCommands {
+		typ, _ := events.Catalogue().Lookup(s.Type.Name)
+		if receiver, ok := events.IsCommands(typ.Topic); ok && receiver == name {
 			want, commands = event.Orchestrated, commands+1
 		}
 		if s.Style() != want {

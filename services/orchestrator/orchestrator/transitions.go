@@ -6,8 +6,9 @@ import "slices"
 // decision. A test enumerates all cells of every released definition. A state that the definition
 // does not have refuses every input.
 //
-// Answers of one participant arrive in order; answers of different participants arrive in any
-// order. So an answer to a command of long ago is a duplicate, and one that no command of this saga
+// Answers of one participant arrive in the order in which it decided; answers of different
+// participants arrive in any order. A participant may decide on a compensation before it receives the
+// command that is to be undone, because the two are on different topics. So an answer to a command of long ago is a duplicate, and one that no command of this saga
 // can have led to is refused and asks for a person.
 func Decide(d Definition, s State, in Input) Decision {
 	if i := d.waiting(s); i >= 0 {
@@ -97,7 +98,8 @@ func (d Definition) decideUndoing(i int, in Input) Decision {
 	case gone(in), in == Refused(step.Compensation):
 		return contradict(step.Undoes)
 	case slices.Contains(step.Done, in):
-		return Decision{Action: Wait, Next: step.Undoes} // late; the answer to the compensation follows on the same topic
+		// The participant did it before it received the compensation, which it answers by another event.
+		return Decision{Action: Wait, Next: step.Undoes}
 	case in == DuePassed, step.stuck(in):
 		return late(step.Undoes)
 	case in == Retry:
