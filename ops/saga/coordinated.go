@@ -137,8 +137,8 @@ func (s *Shop) coordinatedHolds(ctx context.Context, key string, h *holds) {
 	query := url.Values{"attention": {"true"}, "limit": {strconv.Itoa(operators.MaxPage)}}
 	for {
 		var page struct {
-			Sagas []Coordinated
-			Next  string
+			Sagas      []Coordinated
+			NextCursor string
 		}
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		err := s.orchestrator.Call(ctx, http.MethodGet, "/sagas", query, nil, &page)
@@ -150,10 +150,10 @@ func (s *Shop) coordinatedHolds(ctx context.Context, key string, h *holds) {
 		for _, c := range page.Sagas {
 			add(c)
 		}
-		if page.Next == "" {
+		if page.NextCursor == "" {
 			return
 		}
-		query.Set("after", page.Next)
+		query.Set("after", page.NextCursor)
 	}
 }
 

@@ -8,8 +8,9 @@ import "slices"
 //
 // Answers of one participant arrive in the order in which it decided; answers of different
 // participants arrive in any order. A participant may decide on a compensation before it receives the
-// command that is to be undone, because the two are on different topics. So an answer to a command of long ago is a duplicate, and one that no command of this saga
-// can have led to is refused and asks for a person.
+// command that is to be undone, because the two are on different topics. So an answer to a command of
+// long ago is a duplicate, and one that no command of this saga can have led to is refused and asks
+// for a person.
 func Decide(d Definition, s State, in Input) Decision {
 	if i := d.waiting(s); i >= 0 {
 		return d.decideWaiting(i, in)
