@@ -119,12 +119,6 @@ func orchestrated() (percent int, err error) {
 	return percent, nil
 }
 
-// inOrchestration reports whether every order of the suite is orchestrated.
-func inOrchestration() bool {
-	percent, err := orchestrated()
-	return err == nil && percent == 100
-}
-
 // composed reports whether the processes are containers.
 func composed() bool { return os.Getenv(stackVariable) == "compose" }
 
