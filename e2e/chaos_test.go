@@ -70,7 +70,7 @@ func TestKillEverythingUnderLoad(t *testing.T) {
 	}
 	// Each process is killed in the middle of its share of the orders: the rest of the share is
 	// placed while it is down and while it starts.
-	targets := []string{"payment", "order", "inventory", "shipping", "projection", "broker", "postgres", "gateway", "carrier", "registry"}
+	targets := []string{"payment", "order", "inventory", "shipping", "orchestrator", "projection", "broker", "postgres", "gateway", "carrier", "registry"}
 	fed := 0
 	feed := func(upTo int) {
 		for ; fed < upTo; fed++ {

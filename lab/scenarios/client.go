@@ -12,17 +12,18 @@ import (
 
 	"eventshop.example/ops/jsonhttp"
 	"eventshop.example/ops/quote"
+	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/kafka"
 )
 
 // Endpoints are the addresses that the scenarios use.
 type Endpoints struct {
-	Order, Payment, Inventory, Shipping, Projection string
-	Gateway, Carrier                                string
-	Operators                                       map[string]string // by process
-	Databases                                       map[string]string // by service, to plant faults in
-	Kafka                                           kafka.Cluster
-	BreakerPause                                    time.Duration // of payment's breaker when it is open
+	Order, Payment, Inventory, Shipping, Orchestrator, Projection string
+	Gateway, Carrier                                              string
+	Operators                                                     map[string]string // by process
+	Databases                                                     map[string]string // by service, to plant faults in
+	Kafka                                                         kafka.Cluster
+	BreakerPause                                                  time.Duration // of payment's breaker when it is open
 }
 
 // shop is a client of all services that reports what it sees.
@@ -52,6 +53,11 @@ type line struct {
 // place places an order of the customer and returns its id. within is the saga's deadline; 0 means
 // the service's default.
 func (s *shop) place(ctx context.Context, customer string, within time.Duration, lines ...line) (string, error) {
+	return s.placeStyled(ctx, customer, "", within, lines...)
+}
+
+// placeStyled is place with a style of the saga; "" leaves the choice to the service.
+func (s *shop) placeStyled(ctx context.Context, customer string, style event.Style, within time.Duration, lines ...line) (string, error) {
 	var total int64
 	items := []map[string]any{}
 	for _, l := range lines {
@@ -64,6 +70,9 @@ func (s *shop) place(ctx context.Context, customer string, within time.Duration,
 		"items":           items,
 		"totalAmount":     pounds(total),
 		"currency":        "GBP",
+	}
+	if style != "" {
+		body["saga"] = style
 	}
 	if within > 0 {
 		body["confirmWithinSeconds"] = int(within.Seconds())

@@ -37,6 +37,7 @@ func All() []Scenario {
 		{"customer cancels before dispatch", "CANCELLED (customer), paid 0.00, 1 refund, shipment CANCELLED", 1 * time.Second, cancelsInTime},
 		{"cancel after dispatch is rejected", "SHIPPED, then 409, DELIVERED, paid 29.99", 5 * time.Second, cancelsTooLate},
 		{"deadline passes, gateway down", "CANCELLED (deadline), paid 0.00", 2 * time.Second, deadlinePasses},
+		{"one order of each style of the saga", "orchestrated CONFIRMED by 4 commands, choreographed CONFIRMED by none, paid 59.98", 2 * time.Second, bothStyles},
 		{"gateway's answers lost", "CONFIRMED, 1 capture, paid 29.99", 1 * time.Second, answersLost},
 		{"an order as it was", "PENDING a microsecond before, CONFIRMED at it", 1 * time.Second, asItWas},
 		{"reads that wait for what was written", "5 of 5 reads saw what was written", 1 * time.Second, readsItsOwn},

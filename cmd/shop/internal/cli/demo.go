@@ -162,7 +162,7 @@ const hurriedPause, breakerPause = 2 * time.Second, 30 * time.Second
 func endpoints(s *stack.Stack) scenarios.Endpoints {
 	u := s.File().URL
 	return scenarios.Endpoints{
-		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"],
+		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"], Orchestrator: u["orchestrator"],
 		Projection: u["projection"], Gateway: u[stack.Gateway], Carrier: u[stack.Carrier],
 		Operators: s.File().Operators, Databases: s.File().DSN, Kafka: s.File().Cluster(),
 	}
