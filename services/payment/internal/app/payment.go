@@ -148,8 +148,9 @@ func (a *App) apply(c *change, s reaction.Step[Input], inputs []payment.Input) e
 	return nil
 }
 
-// report logs one INFO line per payment: the result of the charge, when it becomes known. The order's own log line carries the reason when money was returned later. report logs at WARN
-// when a person has to look at the payment.
+// report logs one INFO line per payment: the result of the charge, when it becomes known. The order's
+// own log line carries the reason when money was returned later. report logs at WARN when a person has
+// to look at the payment.
 func (a *App) report(ctx context.Context, before, after db.Payment, inputs []payment.Input, facts []payment.Fact) {
 	if before.Attention == "" && after.Attention != "" {
 		a.log.WarnContext(ctx, "payment needs a person", "status", after.State, "attention", after.Attention)
