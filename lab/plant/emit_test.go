@@ -62,7 +62,7 @@ func TestWhatIsEmittedIsPublishedWithTheHeadersThatAreAdded(t *testing.T) {
 	}
 	emitted := func() plant.Emitted {
 		return plant.Emitted{Topic: "a", Key: bytes.Repeat([]byte{0xfe}, 3000), Value: []byte{0, 1}, Envelope: event.Envelope{
-			ID: uuid.Must(uuid.NewV7()), Source: "/test", Type: "Planted", Subject: "s", AggregateVersion: 7,
+			Style: event.Orchestrated, ID: uuid.Must(uuid.NewV7()), Source: "/test", Type: "Planted", Subject: "s", AggregateVersion: 7,
 			Time: time.Now().UTC().Truncate(time.Microsecond), CorrelationID: "c", ContentType: event.ContentTypeAvro,
 			TraceParent: "00-11111111111111111111111111111111-2222222222222222-01",
 		}}

@@ -26,7 +26,7 @@ func TestRecordCarriesItsEnvelope(t *testing.T) {
 	}
 	want := event.Envelope{
 		Source: "/test", Type: "ParcelLabelled", Subject: "o-1", AggregateVersion: 7,
-		CorrelationID: "o-1", ContentType: event.ContentTypeAvro,
+		Style: event.Choreographed, CorrelationID: "o-1", ContentType: event.ContentTypeAvro,
 	}
 	got := kafkatest.Envelope(t, r)
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(event.Envelope{}, "ID", "Time")); diff != "" {
