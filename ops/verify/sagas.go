@@ -226,22 +226,36 @@ func (s *chronicle) sent(saga *Saga) {
 	}
 }
 
-// answered checks that each command of a log has led to an event. Where the answer is still to come
-// (a refund is under way), a participant answers several sendings of a command with one event. An
-// order that a failed event holds, and a saga that asks for attention, may wait for an answer.
+// answered checks that each command of a log has led to an event, or that another event has answered it:
+// a compensation that overtakes its step is answered by what becomes of the step, such as the PaymentFailed
+// of a late ChargePayment. The saga then has moved on. Where the answer is still to come (a refund is under
+// way), a participant answers several sendings of a command with one event. An order that a failed event
+// holds, and a saga that asks for attention, may wait for an answer.
 func (s *chronicle) answered(saga *Saga) {
 	if s.held[saga.OrderID] || saga.Attention != "" {
 		return
 	}
 	done := map[string]bool{}
-	for _, line := range saga.Log {
-		done[line.Command] = done[line.Command] || s.caused[line.CommandID]
+	for i, line := range saga.Log {
+		done[line.Command] = done[line.Command] || s.caused[line.CommandID] || s.overtook(saga, i)
 	}
 	for _, line := range saga.Log {
 		if line.Command != "" && !done[line.Command] {
 			s.finding.breach("order %s: command %s %s has no answer", saga.OrderID, line.Command, line.CommandID)
 		}
 	}
+}
+
+// overtook reports whether the saga left the state of a line because of an event that another command of
+// the saga has caused.
+func (s *chronicle) overtook(saga *Saga, line int) bool {
+	for _, next := range saga.Log[line+1:] {
+		if next.To != saga.Log[line].To {
+			rec, ok := s.record[next.EventID]
+			return ok && s.logged[rec.Causation] == saga.OrderID
+		}
+	}
+	return false
 }
 
 // ended checks that order and saga have the same end, or none.

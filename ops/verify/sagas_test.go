@@ -131,6 +131,13 @@ func TestSagasThatMayWait(t *testing.T) {
 			w.retry(coordinator, w.event("order-next", "OrderCreated"))
 			w.rebuild()
 		},
+		"the late step answers the compensation that overtook it": func(w *world) {
+			charge := w.event(chargedBack, "ChargePayment").ID.String()
+			i, j := w.find(chargedBack, "PaymentRefunded")
+			w.Outbox[i].CausationID, w.Records[j].Causation = charge, charge
+			w.unsend("PaymentCommandAnswered")
+			w.rebuild()
+		},
 		"its commands have expired": func(w *world) {
 			for _, typ := range []string{"ChargePayment", "ReserveInventory", "ReleaseInventory", "RefundPayment", "RefundPayment", "CancelOrder"} {
 				w.lose(w.event(chargedBack, typ).ID)
