@@ -82,7 +82,7 @@ func TestRoll(t *testing.T) {
 	s.must(t, now, "dlq", "discard", "--all", "--topic", "payment.events", "--reason", "no event", "--yes")
 	more()
 	s.cancel(t, s.place(t, ada, sku))
-	s.refusesOrchestration(t, now)
+	s.refusesOrchestration(t)
 
 	// Contract.
 	for i, service := range old.services() {
@@ -105,14 +105,15 @@ func TestRoll(t *testing.T) {
 // refusesOrchestration expects that no order is orchestrated while a process of the release before is a
 // member of a participant's group: that process would act on the order's events as if they had no coordinator
 // at all.
-func (s *shop) refusesOrchestration(t *testing.T, now release) {
+func (s *shop) refusesOrchestration(t *testing.T) {
 	t.Helper()
-	out, err := s.command(now, "saga", "style", "--orchestrated", "20%")
-	if err == nil || !strings.Contains(out, "does not know styles") {
-		t.Errorf("the ramp is accepted beside processes of the release before: %v\n%s", err, out)
+	ofThisRelease := s.URL["order-2"]
+	a, err := s.client.Send(t.Context(), http.MethodPut, ofThisRelease+"/sagas/style", `{"orchestratedPercent":20}`)
+	if err != nil || a.Status != http.StatusConflict || !strings.Contains(string(a.Body), "does not know styles") {
+		t.Errorf("the ramp beside processes of the release before: %v, %d %s", err, a.Status, a.Body)
 	}
 	body := load.Order{Customer: ada, SKU: sku, Quantity: 1, Saga: "orchestrated"}.Body()
-	a, err := s.client.Send(t.Context(), http.MethodPost, s.URL["order-2"]+"/orders", body) // of this release
+	a, err = s.client.Send(t.Context(), http.MethodPost, ofThisRelease+"/orders", body)
 	if err != nil || a.Status != http.StatusConflict {
 		t.Errorf("an orchestrated order beside processes of the release before: %v, %d %s", err, a.Status, a.Body)
 	}
