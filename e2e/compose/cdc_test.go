@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"eventshop.example/local/apache"
+	"eventshop.example/ops/eventshop"
 )
 
 // TestCaptureProfile switches change data capture on in a running shop. The connectors are
@@ -76,7 +77,7 @@ func (s *shop) relayed(mode string, read bool) bool {
 			return false
 		}
 	}
-	return len(shown.Relays) == 4
+	return len(shown.Relays) == len(eventshop.Publishers())
 }
 
 // The worker's settings exist twice, because its image contains no program of the shop.
