@@ -15,6 +15,7 @@ import (
 	"eventshop.example/lab/load"
 	"eventshop.example/lab/plant"
 	"eventshop.example/ops/eventshop"
+	"eventshop.example/ops/verify"
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
 	"eventshop.example/pkg/schema"
@@ -53,7 +54,7 @@ func hugeKey(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	total, err := t.buriedBy(ctx, onePerReader(events.TopicOrderEvents))
+	total, err := t.buriedBy(ctx, onePer(verify.SubscribersOf("OrderCreated", event.Choreographed)))
 	if err != nil {
 		return err
 	}

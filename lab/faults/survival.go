@@ -125,9 +125,12 @@ func (t *trial) caughtUp(ctx context.Context, groups ...string) error {
 }
 
 // onePerReader returns one dead letter for each group that reads a topic.
-func onePerReader(topic string) map[string]int {
+func onePerReader(topic string) map[string]int { return onePer(verify.Readers(topic)) }
+
+// onePer returns one dead letter for each group.
+func onePer(groups []string) map[string]int {
 	want := map[string]int{}
-	for _, group := range verify.Readers(topic) {
+	for _, group := range groups {
 		want[group] = 1
 	}
 	return want
