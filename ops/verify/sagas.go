@@ -76,6 +76,9 @@ func storyOf(f Facts, r *Finding) *chronicle {
 	for _, l := range f.DeadLetters { // an operator may have repaired what the orchestrator has handled
 		if l.Group == coordinator && l.Repaired != nil && sound(*l.Repaired) {
 			s.record[l.Repaired.ID.String()] = *l.Repaired
+			if l.Repaired.Type == "OrderCreated" {
+				s.style[l.Repaired.Key] = styleOf(*l.Repaired)
+			}
 		}
 	}
 	for _, row := range f.Outbox {
