@@ -70,7 +70,7 @@ func TestI12Sagas(t *testing.T) {
 			_, i = w.find(chargedBack, "OrderCancelled")
 			w.Records[i].Causation = uuid.Max.String()
 		}, chargedBack},
-		{"a command that nobody answers but itself", func(w *world) {
+		{"a command that only itself answers", func(w *world) {
 			i, j := w.find(chargedBack, "OrderCancelled")
 			w.Outbox[i].CausationID, w.Records[j].Causation = "", w.Records[j].ID.String()
 			_, j = w.find(chargedBack, "CancelOrder")
