@@ -81,30 +81,24 @@ func (s *Shop) Definitions(ctx context.Context) ([]Definition, error) {
 	if s.orchestrator == nil {
 		return nil, fmt.Errorf("this shop has no orchestrator")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	var page struct{ Definitions []Definition }
-	err := s.orchestrator.Call(ctx, http.MethodGet, "/definitions", nil, nil, &page)
+	err := ask(ctx, *s.orchestrator, http.MethodGet, "/definitions", nil, nil, &page)
 	return page.Definitions, err
 }
 
 // Ramp returns the share of orchestrated customers.
 func (s *Shop) Ramp(ctx context.Context) (r Ramp, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	err = s.order.Call(ctx, http.MethodGet, "/sagas/style", nil, nil, &r)
+	err = ask(ctx, s.order, http.MethodGet, "/sagas/style", nil, nil, &r)
 	return r, err
 }
 
 // SetRamp sets the share of orchestrated customers, in percent. The order service refuses more than 0
 // with 409 while a process of a participant does not know both styles.
 func (s *Shop) SetRamp(ctx context.Context, percent int) (r Ramp, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	in := struct {
 		OrchestratedPercent int `json:"orchestratedPercent"`
 	}{percent}
-	err = s.order.Call(ctx, http.MethodPut, "/sagas/style", nil, in, &r)
+	err = ask(ctx, s.order, http.MethodPut, "/sagas/style", nil, in, &r)
 	return r, err
 }
 
@@ -140,10 +134,7 @@ func (s *Shop) coordinatedHolds(ctx context.Context, key string, h *holds) {
 			Sagas      []Coordinated
 			NextCursor string
 		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := s.orchestrator.Call(ctx, http.MethodGet, "/sagas", query, nil, &page)
-		cancel()
-		if err != nil {
+		if err := ask(ctx, *s.orchestrator, http.MethodGet, "/sagas", query, nil, &page); err != nil {
 			h.failed = append(h.failed, fmt.Errorf("orchestrator cannot be asked: %w", err))
 			return
 		}

@@ -124,11 +124,16 @@ type Hold struct {
 	Next     *time.Time `json:"next,omitempty"` // when it will be retried without an operator
 }
 
+// ask calls a service. It does not wait long: a frozen process accepts connections and does not answer.
+func ask(ctx context.Context, api jsonhttp.Client, method, path string, query url.Values, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return api.Call(ctx, method, path, query, in, out)
+}
+
 // get reads a service's view of one order. ok is false if the service has none.
 func get(ctx context.Context, api jsonhttp.Client, path, orderID string, out any) (ok bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // a frozen process accepts connections and does not answer
-	defer cancel()
-	err = api.Call(ctx, http.MethodGet, path+url.PathEscape(orderID), nil, nil, out)
+	err = ask(ctx, api, http.MethodGet, path+url.PathEscape(orderID), nil, nil, out)
 	if jsonhttp.StatusOf(err) == http.StatusNotFound {
 		return false, nil
 	}
@@ -150,10 +155,7 @@ func (s *Shop) underWay(ctx context.Context, f Filter) ([]Saga, error) {
 			Sagas      []Saga
 			NextCursor string
 		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := s.order.Call(ctx, http.MethodGet, "/sagas", query, nil, &page)
-		cancel()
-		if err != nil {
+		if err := ask(ctx, s.order, http.MethodGet, "/sagas", query, nil, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Sagas...)

@@ -2,6 +2,7 @@ package story
 
 import (
 	"slices"
+	"strings"
 
 	"eventshop.example/ops/saga"
 	"eventshop.example/pkg/events"
@@ -65,7 +66,8 @@ func coordinated(list []Event, last map[string]Event, has func(...string) bool) 
 
 // goesBack reports whether a command is a compensation, or closes the order: the saga has turned back.
 func goesBack(command string) bool {
-	return slices.Contains([]string{"CancelShipment", "ReleaseInventory", "RefundPayment", "CancelOrder"}, command)
+	t, _ := events.Catalogue().Lookup(command)
+	return strings.HasSuffix(t.Topic, ".compensations")
 }
 
 // Message is one line of a saga as a sequence: an event or a command with its sender and receivers, or

@@ -67,8 +67,9 @@ func integer(v any) int64 {
 func text(v any) string { s, _ := v.(string); return s }
 
 // terminal is I3: every order reaches exactly one terminal state and never leaves it, or needs
-// attention, by itself or by its saga, or is held: a group of the saga has one of its events parked or as a dead letter, or
-// an operator has discarded one. Failures in the read models do not count as holding an order.
+// attention, by itself or by its saga, or is held: a group of the saga has one of its events parked or as
+// a dead letter, or an operator has discarded one. Failures in the read models do not count as holding
+// an order.
 func terminal(f Facts) Finding {
 	r := Finding{Invariant: "I3", Title: "each order ends once, or asks for attention"}
 	ended, asking, waiting, drafts := 0, 0, 0, 0

@@ -24,9 +24,9 @@ const (
 )
 
 // rest waits until nothing moves: every order of the event store has ended, needs attention, has a
-// saga that needs it, or is held by a failed event; every outbox is drained; every group has read its topics and retry topics
-// to the end; no mail is to be sent; no retry is due before the wait ends. When settle is over, rest returns nil all the
-// same: the checks report what still moves.
+// saga that needs it, or is held by a failed event; every outbox is drained; every group has read its
+// topics and retry topics to the end; no mail is to be sent; no retry is due before the wait ends. When
+// settle is over, rest returns nil all the same: the checks report what still moves.
 func rest(ctx context.Context, src Sources, conns map[string]*pgx.Conn, settle time.Duration) error {
 	cl, err := src.Kafka.Client()
 	if err != nil {

@@ -24,10 +24,10 @@ type Event[T event.Event] struct {
 	span string // traceparent of this attempt, a child of the envelope's
 }
 
-// Cause returns what the events that a handler appends carry on. They inherit the saga's style and the correlation id,
-// their causation id is this event's id, and the trace continues. Their parent in the trace is the
-// attempt that handles this event, not the event's own parent, because the event causes them and
-// they are not its siblings. For an event that no consumer has read, each call of Cause creates an
+// Cause returns what the events that a handler appends carry on. They inherit the saga's style and the
+// correlation id, their causation id is this event's id, and the trace continues. Their parent in the
+// trace is the attempt that handles this event, not the event's own parent, because the event causes
+// them and they are not its siblings. For an event that no consumer has read, each call of Cause creates an
 // attempt of its own.
 func (e Event[T]) Cause() outbox.Cause {
 	span := e.span

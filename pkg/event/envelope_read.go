@@ -26,10 +26,10 @@ func ParseEnvelope(headers []Header) (Envelope, error) {
 
 // ReadEnvelope reads the envelope of a record as a consumer does: what identity and order need
 // decides, and everything else is advisory. Required are ce_id, ce_type, ce_subject and
-// ce_aggregateversion, each well-formed and of one value. ce_sagastyle may be missing, but not wrong. Any other attribute that is missing,
-// malformed, too long or given twice with different values is replaced: ce_time by the record's own
-// time, given in recorded; content-type by [ContentTypeAvro]; the others by nothing. An attribute
-// given twice with one value has that value.
+// ce_aggregateversion, each well-formed and of one value. ce_sagastyle may be missing, but not wrong.
+// Any other attribute that is missing, malformed, too long or given twice with different values is
+// replaced: ce_time by the record's own time, given in recorded; content-type by [ContentTypeAvro]; the
+// others by nothing. An attribute given twice with one value has that value.
 //
 // replaced names the headers that were wrong, in the order of [Advisory]. An optional header that
 // is missing is not wrong. The error is of kind errs.Hopeless and names the first header that makes

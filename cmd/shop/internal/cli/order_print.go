@@ -15,8 +15,10 @@ import (
 // clock is the format of a time of day; the heading has the date.
 const clock = "15:04:05.000"
 
-func (o *operator) printStory(s story.Story) error {
-	began := s.At
+// printHeading prints the line above an order's pages. It returns when the order began, from which the
+// times below the line count.
+func (o *operator) printHeading(s story.Story) (began time.Time) {
+	began = s.At
 	if len(s.Events) > 0 {
 		began = s.Events[0].At
 	}
@@ -25,6 +27,11 @@ func (o *operator) printStory(s story.Story) error {
 		status = term.State(o.out, harmless(s.Order.Status, 40))
 	}
 	fmt.Fprintf(o.out, "order %s  %s  %s  %s\n", s.OrderID, status, harmless(s.Style, 40), began.Local().Format("2006-01-02 MST"))
+	return began
+}
+
+func (o *operator) printStory(s story.Story) error {
+	began := o.printHeading(s)
 	if d := s.Order; d != nil {
 		fmt.Fprintf(o.out, "%s %s, placed %s, to be confirmed by %s\n", harmless(d.TotalAmount.String(), 40), harmless(d.Currency, 10),
 			moment(d.PlacedAt, began), moment(d.ConfirmBy, began))

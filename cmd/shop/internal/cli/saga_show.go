@@ -111,15 +111,7 @@ func (o *operator) printSaga(s story.Story, next []string) error {
 			Missing  []string          `json:"missing,omitempty"`
 		}{s.OrderID, s.Style, s.Saga, list, s.WaitsFor, s.HeldBy, append([]string{}, next...), s.Missing})
 	}
-	began := s.At
-	if len(s.Events) > 0 {
-		began = s.Events[0].At
-	}
-	status := "status unknown"
-	if s.Order != nil {
-		status = term.State(o.out, harmless(s.Order.Status, 40))
-	}
-	fmt.Fprintf(o.out, "order %s  %s  %s  %s\n", s.OrderID, status, harmless(s.Style, 40), began.Local().Format("2006-01-02 MST"))
+	began := o.printHeading(s)
 	if c := s.Saga; c != nil {
 		text := fmt.Sprintf("saga %s, definition %d", harmless(c.State, 40), c.Definition)
 		if c.Step != "" {

@@ -10,8 +10,8 @@
 // has it.
 //
 // A new saga begins under the definition that the process is set to, and each step is decided under the
-// definition that the saga began under. A process that does not know the definition, because a newer release began the saga, lets the record wait (errs.Transient): a
-// process of that release takes it.
+// definition that the saga began under. A process that does not know the definition, because a newer
+// release began the saga, lets the record wait (errs.Transient): a process of that release takes it.
 package app
 
 import (
