@@ -66,6 +66,18 @@ func ParseStyle(name string) (Style, error) {
 	return "", errs.New(errs.Invalid, "%q is no style of a saga: it is %q or %q", name, Choreographed, Orchestrated)
 }
 
+// Contradicts reports whether anything says another style than an order is stored with. An empty style
+// says nothing. Where none is stored yet, the first that is said is the order's.
+func (stored Style) Contradicts(said ...Style) bool {
+	for _, s := range said {
+		stored = cmp.Or(stored, s)
+		if s != "" && s != stored {
+			return true
+		}
+	}
+	return false
+}
+
 // Header is one Kafka record header.
 type Header struct {
 	Key   string

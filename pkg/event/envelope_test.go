@@ -171,6 +171,24 @@ func TestEventsOfBeforeAreChoreographed(t *testing.T) {
 	}
 }
 
+func TestAStyleIsContradicted(t *testing.T) {
+	t.Parallel()
+	const none, a, b = event.Style(""), event.Choreographed, event.Orchestrated
+	for _, c := range []struct {
+		stored event.Style
+		said   []event.Style
+		want   bool
+	}{
+		{a, nil, false}, {a, []event.Style{none, none}, false}, {a, []event.Style{a, a}, false},
+		{a, []event.Style{b}, true}, {a, []event.Style{none, b}, true}, {b, []event.Style{b, a}, true},
+		{none, []event.Style{b, none}, false}, {none, []event.Style{b, b}, false}, {none, []event.Style{b, a}, true}, {none, nil, false},
+	} {
+		if got := c.stored.Contradicts(c.said...); got != c.want {
+			t.Errorf("%q stored, %q said: contradicted %t, want %t", c.stored, c.said, got, c.want)
+		}
+	}
+}
+
 func TestHeaderGivenTwice(t *testing.T) {
 	t.Parallel()
 	for _, h := range envelope().Headers() {

@@ -27,7 +27,7 @@ func firstStyles(steps []reaction.Step[Input]) map[string]event.Style {
 // contradicts reports whether a step has another style than the order of the row. Such a step must not
 // move pieces: another record starts the same step in the order's own style.
 func contradicts(row db.Reservation, cause outbox.Cause) bool {
-	return cause.Style != "" && cause.Style != event.Style(row.SagaStyle)
+	return event.Style(row.SagaStyle).Contradicts(cause.Style)
 }
 
 // askForAttention decides about a step that contradicts the style of its order. The row keeps the first

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,8 +18,7 @@ import (
 // an attempt of the worker and a command of an operator have no style. Where there is no row yet, the
 // record's style is the order's.
 func contradicts(row db.Payment, style, said event.Style) bool {
-	stored := cmp.Or(event.Style(row.SagaStyle), style)
-	return style != "" && style != stored || said != "" && said != stored
+	return event.Style(row.SagaStyle).Contradicts(style, said)
 }
 
 // contradict asks for a person, because two coordinators act on one order. It changes nothing else: no

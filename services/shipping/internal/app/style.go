@@ -20,8 +20,7 @@ import (
 // an update of the tracking feed has no style. Where there is no row yet, the record's style is the
 // order's.
 func contradicts(row db.Shipment, style, said event.Style) bool {
-	stored := cmp.Or(event.Style(row.SagaStyle), style)
-	return style != "" && style != stored || said != "" && said != stored
+	return event.Style(row.SagaStyle).Contradicts(style, said)
 }
 
 // contradict asks for a person, because two coordinators act on one order. It changes nothing else: no
