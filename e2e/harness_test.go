@@ -119,6 +119,13 @@ func orchestrated() (percent int, err error) {
 	return percent, nil
 }
 
+// definitionVariable is the environment variable that says which definition orchestrated sagas begin under; by
+// default the orchestrator's own default.
+const definitionVariable = "EVENTSHOP_E2E_DEFINITION"
+
+// reservesFirst reports whether orchestrated sagas reserve before they charge, which is definition 2.
+func reservesFirst() bool { return os.Getenv(definitionVariable) == "2" }
+
 // composed reports whether the processes are containers.
 func composed() bool { return os.Getenv(stackVariable) == "compose" }
 
@@ -174,6 +181,9 @@ func (s *stack) up(on ...string) error {
 		"--env", "order.SNAPSHOT_EVERY=3"} // so that every order is loaded from a snapshot and a tail
 	for _, service := range eventshop.Services() {
 		args = append(args, "--env", service+".SCHEMA_GRACE=2s") // for undecodable records that name schemas
+	}
+	if version := os.Getenv(definitionVariable); version != "" {
+		args = append(args, "--env", "orchestrator.SAGA_DEFINITION="+version)
 	}
 	out, err := s.command(append(args, on...)...)
 	if err != nil {

@@ -122,10 +122,18 @@ func TestTheStoryOfADeliveredOrder(t *testing.T) {
 		"ShipmentDelivered ← carrier", "OrderDelivered ← ShipmentDelivered",
 	}
 	if s.isOrchestrated(t, id) {
-		want = slices.Concat([]string{
+		begin := []string{
 			"OrderCreated ← request", "ChargePayment ← OrderCreated", "PaymentCompleted ← ChargePayment", "ReserveInventory ← PaymentCompleted",
-			"InventoryReserved ← ReserveInventory", "ScheduleShipment ← InventoryReserved", "ShipmentScheduled ← ScheduleShipment",
-			"ConfirmOrder ← ShipmentScheduled", "OrderConfirmed ← ConfirmOrder",
+			"InventoryReserved ← ReserveInventory", "ScheduleShipment ← InventoryReserved",
+		}
+		if reservesFirst() {
+			begin = []string{
+				"OrderCreated ← request", "ReserveInventory ← OrderCreated", "InventoryReserved ← ReserveInventory", "ChargePayment ← InventoryReserved",
+				"PaymentCompleted ← ChargePayment", "ScheduleShipment ← PaymentCompleted",
+			}
+		}
+		want = slices.Concat(begin, []string{
+			"ShipmentScheduled ← ScheduleShipment", "ConfirmOrder ← ShipmentScheduled", "OrderConfirmed ← ConfirmOrder",
 		}, want[5:])
 	}
 	if got := v.caused(t, id); !slices.Equal(got, want) {
@@ -151,6 +159,9 @@ func TestTheStoryOfADeliveredOrder(t *testing.T) {
 func TestTheStoryOfARefundedOrder(t *testing.T) {
 	s := shared(t)
 	id := s.place(t, "story-refunded", "STORY-NONE", 1)
+	if reservesFirst() && s.isOrchestrated(t, id) {
+		t.Skip("the saga reserves first, so an order without goods is not charged: TestTheUnhappyRoad")
+	}
 	s.awaitStatus(t, id, "CANCELLED")
 	v := s.story(t, id)
 	want := []string{

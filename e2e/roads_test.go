@@ -141,6 +141,14 @@ func TestTheUnhappyRoad(t *testing.T) {
 					t.Fatalf("cancel: %d %s", a.status, a.body)
 				}
 			}
+			if reservesFirst() && s.isOrchestrated(t, id) {
+				switch c.reason {
+				case "out_of_stock":
+					c.steps, c.payment = []string{"InventoryReservationFailed", "OrderCancelled"}, "404" // it was not charged
+				case "payment_failed":
+					c.steps, c.held = []string{"InventoryReserved", "PaymentFailed", "InventoryReleased", "OrderCancelled"}, "RELEASED"
+				}
+			}
 			s.awaitStatus(t, id, "CANCELLED")
 			if v := s.awaitSaga(t, id, "CANCELLED", c.steps...); v.Cancellation.Reason != c.reason {
 				t.Errorf("cancelled for %q, want %q", v.Cancellation.Reason, c.reason)

@@ -145,7 +145,9 @@ func resubmitFailsAgain(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	t.expect(len(open) == 1 && open[0].ID == d.ID, "%d dead letters are open, not the same one", len(open))
+	// What came on another topic waits for nothing and may have been buried meanwhile.
+	open = slices.DeleteFunc(open, func(o operators.Summary) bool { return o.Topic != d.Topic })
+	t.expect(len(open) == 1 && open[0].ID == d.ID, "%d dead letters of the topic are open, not the same one", len(open))
 	t.see("open again as the same one, %d attempts, %d followers", now.Attempts, now.Followers)
 	if err := mend(ctx); err != nil {
 		return err

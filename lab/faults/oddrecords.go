@@ -196,10 +196,13 @@ func (t *trial) tooDear(ctx context.Context) error {
 }
 
 // paidAgain makes the payment service publish n more completions of an order's payment, each with
-// the largest possible amount.
+// the largest possible amount. The payment counts them among its versions.
 func (t *trial) paidAgain(ctx context.Context, id string, n int64) error {
 	var last int64
-	if err := t.query(ctx, "payment", `SELECT max(ce_aggregateversion) FROM outbox WHERE aggregate_id = $1`, []any{id}, &last); err != nil {
+	var style event.Style
+	err := t.query(ctx, "payment", `UPDATE payments SET version = version + $2 WHERE order_id = $1 RETURNING version - $2, saga_style`,
+		[]any{id, n}, &last, &style)
+	if err != nil {
 		return err
 	}
 	registry, err := t.file.RegistryOf("payment")
@@ -213,8 +216,10 @@ func (t *trial) paidAgain(ctx context.Context, id string, n int64) error {
 		if err != nil {
 			return err
 		}
+		envelope := t.envelope("payment", e.EventType(), id, last+1+i)
+		envelope.Style = style
 		err = plant.Emit(ctx, t.file.DSN["payment"], plant.Emitted{Topic: events.TopicPaymentEvents, Key: []byte(id), Value: value,
-			Envelope: t.envelope("payment", e.EventType(), id, last+1+i)})
+			Envelope: envelope})
 		if err != nil {
 			return err
 		}

@@ -240,6 +240,18 @@ func TestI5OneEffect(t *testing.T) {
 	})
 }
 
+// TestI5CommandsAreAnsweredAgain: a command that an inbox has forgotten leads to no event, and to another
+// answer that it changed nothing.
+func TestI5CommandsAreAnsweredAgain(t *testing.T) {
+	w := soundWorld()
+	i, _ := w.find(chargedBack, "PaymentCommandAnswered")
+	w.style = event.Orchestrated
+	w.tell("payment", 4, uuid.MustParse(w.Outbox[i].CausationID), &events.PaymentCommandAnswered{OrderID: chargedBack})
+	if r := effects(w.Facts); !r.OK() {
+		t.Error(r.Breaches)
+	}
+}
+
 // unmail removes an order's mail from the mailbox, and sets the state of its row; "" removes the row.
 func (w *world) unmail(order, state string) {
 	w.Mailbox = slices.DeleteFunc(w.Mailbox, func(id string) bool { return id == order })

@@ -203,6 +203,16 @@ func AnswerOf(e any) (command, outcome string, ok bool) {
 	return "", "", false
 }
 
+// answersCommand reports whether events of a type are answers as [AnswerOf] has them.
+func answersCommand(typ string) bool {
+	t, known := events.Catalogue().Lookup(typ)
+	if !known {
+		return false
+	}
+	_, _, ok := AnswerOf(t.New())
+	return ok
+}
+
 // sent checks that each command in a log was sent once, and is on its topic as a command of the order.
 func (s *chronicle) sent(saga *Saga) {
 	for _, line := range saga.Log {

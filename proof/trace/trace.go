@@ -5,7 +5,8 @@
 //
 // An order is not compared when an operator decided about a record of it, because the model has no
 // operator who throws records away; when it has a record that was planted, which no service writes; and
-// when it has more records than the model has room for.
+// when it has more records than the model has room for. Of the answers to one command, one is compared: a
+// command that is read again, after the inbox has forgotten it, is answered again, as often as that happens.
 package trace
 
 import (
@@ -97,6 +98,8 @@ func historiesOf(f verify.Facts) map[string]*shop.History {
 			sent[place{row.ID, row.Topic}] = row.AggregateID
 		}
 	}
+	type asked struct{ order, topic, command string }
+	answered := map[asked]bool{}
 	histories := map[string]*shop.History{}
 	for _, rec := range f.Records {
 		name := nameOf(rec)
@@ -105,6 +108,12 @@ func historiesOf(f verify.Facts) map[string]*shop.History {
 			continue
 		}
 		delete(sent, at) // a copy comes later
+		if of := (asked{rec.Key, rec.Topic, rec.Causation}); rec.Causation != "" {
+			if _, _, answer := verify.AnswerOf(rec.Event); answer && answered[of] {
+				continue
+			}
+			answered[of] = true
+		}
 		h := histories[rec.Key]
 		if h == nil {
 			h = &shop.History{Topic: map[string][]string{}}

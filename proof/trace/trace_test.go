@@ -47,3 +47,35 @@ func TestHistoriesAreComparedUnderTheirDefinition(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersToCommandsThatAreReadAgain: payment has forgotten its inbox and reads all of an order's
+// commands again, as often as there are copies. Each is answered, and one answer to a command that was
+// never sent cannot be explained.
+func TestAnswersToCommandsThatAreReadAgain(t *testing.T) {
+	t.Parallel()
+	f := outOfStock(2)
+	reserve := f.Records[1].ID.String()
+	f.Records[2].Causation = reserve
+	answer := func(cause, command string) {
+		id := uuid.New()
+		f.Outbox = append(f.Outbox, verify.OutboxRow{Topic: events.TopicInventoryEvents, Type: "InventoryCommandAnswered",
+			AggregateType: f.Outbox[2].AggregateType, AggregateID: "order-1", ID: id, Published: true})
+		f.Records = append(f.Records, verify.Record{Topic: events.TopicInventoryEvents, Key: "order-1", ID: id, Type: "InventoryCommandAnswered",
+			Style: event.Orchestrated, Causation: cause, Event: &events.InventoryCommandAnswered{OrderID: "order-1", Command: command, Outcome: "refused"}})
+	}
+	for range 5 { // more than a model has room for
+		answer(reserve, "ReserveInventory")
+	}
+	unexplained := func() bool {
+		findings := New().Check(f)
+		i := slices.IndexFunc(findings, func(r verify.Finding) bool { return r.Invariant == invariant })
+		return slices.ContainsFunc(findings[i].Breaches, func(b string) bool { return strings.Contains(b, "the model cannot do") })
+	}
+	if unexplained() {
+		t.Error("answers to commands that are read again are not explained")
+	}
+	answer(uuid.NewString(), "ReleaseInventory")
+	if !unexplained() {
+		t.Error("an answer to a command that was not sent is explained")
+	}
+}
