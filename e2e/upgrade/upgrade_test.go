@@ -136,8 +136,13 @@ func leave(t *testing.T, s *shop, old release) (l left) {
 	return l
 }
 
-// takeOver finishes with this release what the release before has left.
+// takeOver finishes with this release what the release before has left. Topics that only the release
+// before declares stay, and are no difference that counts.
 func takeOver(t *testing.T, s *shop, now release, l left) {
+	former := event.RetryTopic("order.notifications", "payment").Name
+	if out := s.must(t, now, "topics", "diff"); !strings.Contains(out, former+": is not declared; it is empty") {
+		t.Errorf("shop topics diff does not say that %s is left over and empty:\n%s", former, out)
+	}
 	s.await(t, l.waiting, delivered)
 	for _, group := range verify.Readers("payment.events") {
 		s.awaitCount(t, l.poisoned, group, `SELECT count(*) FROM dead_letters WHERE topic = 'payment.events'`)

@@ -18,7 +18,7 @@ import (
 
 const (
 	// readyWithin bounds the time from a process's start to readiness, on a machine that is busy
-	// building. Apache Kafka that was killed recovers the log of each of some 700 partitions first.
+	// building. Apache Kafka that was killed recovers the log of each of some 450 partitions first.
 	readyWithin = 90 * time.Second
 	// stopWithin is how long a process has for a clean stop.
 	stopWithin = 20 * time.Second

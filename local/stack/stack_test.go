@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,8 +18,6 @@ import (
 	"eventshop.example/local/process"
 	"eventshop.example/local/stack"
 	"eventshop.example/ops/eventshop"
-	"eventshop.example/pkg/event"
-	"eventshop.example/pkg/events"
 )
 
 func wantStates(t *testing.T, s *stack.Stack, want process.State, except map[string]process.State) map[string]int {
@@ -205,8 +202,7 @@ func wantTopics(t *testing.T, s *stack.Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range append(events.Topics(), event.DeadLetterTopic(events.TopicPaymentEvents, "order"),
-		event.DeadLetterTopic(events.TopicOrderEvents, "projection")) {
+	for _, want := range eventshop.Topics() {
 		if got := len(topics[want.Name].Partitions); got != int(want.Partitions) {
 			t.Errorf("topic %s has %d partitions, want %d", want.Name, got, want.Partitions)
 		}
@@ -327,33 +323,4 @@ func TestBeforeTheFirstUp(t *testing.T) {
 		t.Errorf("start: %v", err)
 	}
 	wantStates(t, s, process.Stopped, nil)
-}
-
-func TestTopicsHaveRetryAndDeadLettersForEachGroup(t *testing.T) {
-	t.Parallel()
-	var names []string
-	for _, topic := range eventshop.Topics() {
-		if slices.Contains(names, topic.Name) {
-			t.Errorf("%s twice", topic.Name)
-		}
-		names = append(names, topic.Name)
-	}
-	for _, topic := range events.Topics() {
-		receiver, commands := events.IsCommands(topic.Name)
-		for _, group := range eventshop.Services() {
-			if commands && group != receiver { // no other group reads them
-				for _, none := range []event.Topic{event.RetryTopic(topic.Name, group), event.DeadLetterTopic(topic.Name, group)} {
-					if slices.Contains(names, none.Name) {
-						t.Errorf("%s is there", none.Name)
-					}
-				}
-				continue
-			}
-			for _, want := range []event.Topic{event.RetryTopic(topic.Name, group), event.DeadLetterTopic(topic.Name, group)} {
-				if !slices.Contains(names, want.Name) {
-					t.Errorf("%s is missing", want.Name)
-				}
-			}
-		}
-	}
 }

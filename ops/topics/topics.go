@@ -29,13 +29,19 @@ const (
 	Unknown    Kind = "unknown"    // a topic that is not declared; it is reported, never changed
 )
 
+// What an unknown topic has.
+const (
+	Empty   = "empty"   // no record, or none any more
+	Records = "records" // at least one; the marker of a transaction's end counts
+)
+
 // Difference is a difference between a declaration and the cluster.
 type Difference struct {
 	Topic  string `json:"topic"`
 	Kind   Kind   `json:"kind"`
 	Config string `json:"config,omitempty"` // name of the config, of Setting and Undeclared
 	Want   string `json:"want,omitempty"`
-	Have   string `json:"have,omitempty"`
+	Have   string `json:"have,omitempty"` // of Unknown: [Empty] or [Records], or "" if the brokers do not say
 
 	declared   event.Topic
 	partitions int32 // that the topic has
@@ -52,7 +58,7 @@ func (d Difference) String() string {
 	case Undeclared:
 		return fmt.Sprintf("%s: %s is set to %s, which is not declared", d.Topic, d.Config, d.Have)
 	default:
-		return d.Topic + ": is not declared"
+		return d.Topic + ": is not declared" + map[string]string{Empty: "; it is empty", Records: "; it has records"}[d.Have]
 	}
 }
 
@@ -78,13 +84,19 @@ func Compare(ctx context.Context, client *kgo.Client, declared []event.Topic) ([
 			diffs = append(diffs, Difference{Topic: t.Name, Kind: Partitions, Want: fmt.Sprint(t.Partitions), Have: fmt.Sprint(n), declared: t, partitions: n})
 		}
 	}
-	for name := range have {
+	admin := kadm.NewClient(client)
+	unknown := map[string]int32{} // partitions by topic
+	for name, n := range have {
 		if _, ok := want[name]; !ok && !strings.HasPrefix(name, "_") {
-			diffs = append(diffs, Difference{Topic: name, Kind: Unknown})
+			unknown[name] = n
 		}
 	}
+	holds := contents(ctx, admin, unknown)
+	for name := range unknown {
+		diffs = append(diffs, Difference{Topic: name, Kind: Unknown, Have: holds[name]})
+	}
 	if len(both) > 0 {
-		configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, both...)
+		configs, err := admin.DescribeTopicConfigs(ctx, both...)
 		if err != nil {
 			return nil, fmt.Errorf("describe topics: %w", err)
 		}
@@ -116,6 +128,35 @@ func list(ctx context.Context, client *kgo.Client) (map[string]int32, error) {
 		have[*t.Topic] = int32(len(t.Partitions))
 	}
 	return have, nil
+}
+
+// contents returns [Empty] or [Records] by topic, of topics with their numbers of partitions. It leaves
+// out a topic that has no records as far as can be seen, if a partition's offsets cannot be listed.
+func contents(ctx context.Context, admin *kadm.Client, topics map[string]int32) map[string]string {
+	if len(topics) == 0 {
+		return nil
+	}
+	names := slices.Collect(maps.Keys(topics))
+	// Partitions whose broker does not answer are missing, which is all that matters of an error.
+	begins, _ := admin.ListStartOffsets(ctx, names...)
+	ends, _ := admin.ListEndOffsets(ctx, names...)
+	holds := map[string]string{}
+	for name, partitions := range topics {
+		var seen int32
+		for p, end := range ends[name] {
+			begin, ok := begins.Lookup(name, p)
+			if !ok || begin.Err != nil || end.Err != nil {
+				continue
+			}
+			if seen++; begin.Offset < end.Offset {
+				holds[name] = Records
+			}
+		}
+		if holds[name] == "" && seen == partitions {
+			holds[name] = Empty
+		}
+	}
+	return holds
 }
 
 func compareConfigs(t event.Topic, have []kadm.Config) (diffs []Difference) {

@@ -75,7 +75,7 @@ func TestReconcile(t *testing.T) {
 	}
 	declared[1].Partitions = 8
 	grown := Difference{Topic: "b", Kind: Partitions, Want: "8", Have: "6"}
-	stranger := Difference{Topic: "stranger", Kind: Unknown}
+	stranger := Difference{Topic: "stranger", Kind: Unknown, Have: Empty}
 	changed := wantDifferences(t, c, declared,
 		Difference{Topic: "a", Kind: Undeclared, Config: "max.message.bytes", Have: size},
 		Difference{Topic: "a", Kind: Setting, Config: "retention.ms", Want: "-1", Have: retention},
@@ -91,5 +91,53 @@ func TestReconcile(t *testing.T) {
 	fewer := wantDifferences(t, c, declared, Difference{Topic: "b", Kind: Partitions, Want: "2", Have: "8"}, stranger)
 	if _, left, err := Apply(t.Context(), c, fewer, Options{Grow: true}); err != nil || len(left) != 2 {
 		t.Fatalf("left %v, %v; want both", left, err)
+	}
+}
+
+// TestUnknownTopicsHaveRecordsOrNot: operators may delete a topic that no group of this release reads, once
+// it is empty. Nothing else makes the topic go.
+func TestUnknownTopicsHaveRecordsOrNot(t *testing.T) {
+	t.Parallel()
+	c := client(t)
+	admin := kadm.NewClient(c)
+	former := event.DeadLetterTopic("order.notifications", "payment")
+	if err := Create(t.Context(), c, []event.Topic{former}, 0); err != nil {
+		t.Fatal(err)
+	}
+	differs := func(have, says string) {
+		t.Helper()
+		found := wantDifferences(t, c, nil, Difference{Topic: former.Name, Kind: Unknown, Have: have})
+		if want := former.Name + ": is not declared; " + says; found[0].String() != want {
+			t.Errorf("says %q, want %q", found[0], want)
+		}
+		if done, left, err := Apply(t.Context(), c, found, Options{}); err != nil || len(done) != 0 || len(left) != 1 {
+			t.Errorf("done %v, left %v, %v; want the topic left as it is", done, left, err)
+		}
+	}
+	differs(Empty, "it is empty")
+	if err := c.ProduceSync(t.Context(), &kgo.Record{Topic: former.Name, Value: []byte("a dead letter")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	differs(Records, "it has records")
+	ends, err := admin.ListEndOffsets(t.Context(), former.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.DeleteRecords(t.Context(), ends.Offsets()); err != nil {
+		t.Fatal(err)
+	}
+	differs(Empty, "it is empty")
+}
+
+// TestAPartitionThatIsNotListedMayHaveRecords: a topic is not called empty when a broker does not answer
+// for one of its partitions.
+func TestAPartitionThatIsNotListedMayHaveRecords(t *testing.T) {
+	t.Parallel()
+	c := client(t)
+	if err := Create(t.Context(), c, []event.Topic{{Name: "seen", Partitions: 2}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t.Context(), kadm.NewClient(c), map[string]int32{"seen": 3}); len(got) != 0 {
+		t.Errorf("%v, with a partition unseen", got)
 	}
 }

@@ -39,8 +39,9 @@ func TestReadsTopics(t *testing.T) {
 	ctx := t.Context()
 	orders := event.Topic{Name: events.TopicOrderEvents, Partitions: 1}
 	letters := event.Topic{Name: event.DeadLetterTopic(orders.Name, "payment").Name, Partitions: 1}
+	former := event.Topic{Name: event.DeadLetterTopic(events.TopicOrderNotifications, "payment").Name, Partitions: 1} // not declared: of an older shop
 	emptied := event.Topic{Name: event.DeadLetterTopic(orders.Name, "order").Name, Partitions: 1}
-	brokers := kafkatest.Start(t, orders, letters, emptied, event.Topic{Name: "unused", Partitions: 3})
+	brokers := kafkatest.Start(t, orders, letters, former, emptied, event.Topic{Name: "unused", Partitions: 3})
 	registry := schematest.Start(t).URL
 	codec := schema.NewCodec(schema.NewClient(registry), events.Catalogue())
 	if err := codec.Register(ctx, events.Catalogue().Types()...); err != nil {
@@ -52,7 +53,8 @@ func TestReadsTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	good, undecodable, letter := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	good, undecodable := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	letter, formerLetter := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
 	deadLetter := kgo.RecordHeader{Key: "dlq_id", Value: []byte(letter.String())}
 	kafkatest.Produce(t, brokers,
 		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: value, Headers: envelopeOf(good, shipped)},
@@ -64,6 +66,8 @@ func TestReadsTopics(t *testing.T) {
 		&kgo.Record{Topic: orders.Name, Key: []byte("order-1"), Value: value, Headers: append(envelopeOf(good, shipped),
 			kgo.RecordHeader{Key: event.HeaderTraceParent, Value: []byte("one")}, kgo.RecordHeader{Key: event.HeaderTraceParent, Value: []byte("two")})},
 		&kgo.Record{Topic: letters.Name, Key: []byte("order-1"), Value: value, Headers: append(envelopeOf(good, shipped), deadLetter)},
+		&kgo.Record{Topic: former.Name, Key: []byte("order-1"), Value: value, Headers: append(envelopeOf(good, shipped),
+			kgo.RecordHeader{Key: "dlq_id", Value: []byte(formerLetter.String())})},
 		&kgo.Record{Topic: emptied.Name, Key: []byte("order-1"), Value: value},
 	)
 	// Retention removes a topic's last record; reading must not wait for it.
@@ -95,8 +99,12 @@ func TestReadsTopics(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
-	if len(f.Copies) != 1 || f.Copies[0].ID != letter {
-		t.Errorf("copies of dead letters: %+v", f.Copies)
+	copies := map[string]uuid.UUID{}
+	for _, c := range f.Copies {
+		copies[c.Topic] = c.ID
+	}
+	if diff := cmp.Diff(map[string]uuid.UUID{letters.Name: letter, former.Name: formerLetter}, copies); diff != "" || len(f.Copies) != 2 {
+		t.Errorf("copies of dead letters (-want +got):\n%s%+v", diff, f.Copies)
 	}
 }
 
