@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -175,5 +176,24 @@ func TestRamp(t *testing.T) {
 	w.services.Ramp["ready"] = true
 	if r, err := w.shop.SetRamp(t.Context(), 20); err != nil || r.OrchestratedPercent != 20 || !r.Ready {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestAnOrderServiceOfTheReleaseBefore: it has no path for the ramp. The error says what to do.
+func TestAnOrderServiceOfTheReleaseBefore(t *testing.T) {
+	t.Parallel()
+	before := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"type":"about:blank","title":"Not Found","status":404,"detail":"there is no such path"}`))
+	}))
+	t.Cleanup(before.Close)
+	shop := saga.New(saga.Endpoints{Order: before.URL}, operators.NewFleet(nil, "ada"), now)
+	_, err := shop.Ramp(t.Context())
+	_, err2 := shop.SetRamp(t.Context(), 20)
+	for _, err := range []error{err, err2} {
+		if err == nil || !strings.Contains(err.Error(), "does not know the styles of the saga") || !strings.Contains(err.Error(), "update it first") {
+			t.Errorf("%v", err)
+		}
 	}
 }
