@@ -34,8 +34,8 @@ type Coordinated struct {
 type LogLine struct {
 	N         int       `json:"n"` // from 1
 	At        time.Time `json:"at"`
-	Input     string    `json:"input"`             // type of the event, "Command: unchanged", "Command: refused", DuePassed or Retry
-	EventID   string    `json:"eventId,omitempty"` // "" for DuePassed and Retry
+	Input     string    `json:"input"`             // type of the event, "Command: unchanged", "Command: refused", DuePassed, Retry or Acknowledged
+	EventID   string    `json:"eventId,omitempty"` // "" for DuePassed, Retry and Acknowledged
 	Action    string    `json:"action"`            // apply, wait, compensate or refuse
 	From      string    `json:"from"`
 	To        string    `json:"to"`
@@ -207,7 +207,7 @@ func (s *Shop) retryCommand(ctx context.Context, orderID, actor string) ([]Step,
 			step.What = fmt.Sprintf("%s is sent again, as event %s", last.Command, last.CommandID)
 		}
 	case jsonhttp.StatusOf(step.Err) == http.StatusConflict:
-		step.Err, step.What = nil, "left alone, its state "+saga.State+" has no command to send again"
+		step.Err, step.What = nil, "left alone, its state "+saga.State+" has no command to send again; when it is settled, shop saga acknowledge ends it"
 	default:
 		step.What = "its command is not sent again"
 	}

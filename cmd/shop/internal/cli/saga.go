@@ -43,7 +43,7 @@ shop order ORDER shows all of one order.`,
 		RunE: help,
 	}
 	o.addAs(cmd)
-	cmd.AddCommand(sagaListCommand(o), sagaShowCommand(o), sagaRetryCommand(o), sagaVersionsCommand(o), sagaStyleCommand(o))
+	cmd.AddCommand(sagaListCommand(o), sagaShowCommand(o), sagaRetryCommand(o), sagaAcknowledgeCommand(o), sagaVersionsCommand(o), sagaStyleCommand(o))
 	return cmd
 }
 

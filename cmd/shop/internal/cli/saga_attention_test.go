@@ -44,3 +44,22 @@ func TestSagaListNamesWhoIsLate(t *testing.T) {
 	s.saga(2, "PENDING", 2*time.Hour)["confirmBy"] = time.Now().Add(time.Hour)
 	s.has(stuck(), "order: no event for 2h00m; shop order shows what it waits for")
 }
+
+// TestSagaAcknowledge: the attention of a saga that has ended ends with a note.
+func TestSagaAcknowledge(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.saga(1, "CANCELLED", time.Hour)
+	s.services.Sagas = nil
+	s.sagas.Sagas = []map[string]any{{"orderId": orderID(1), "status": "CANCELLED", "attention": "the parcel has left"}}
+	s.has(s.must("saga", "list", "--stuck"), orderID(1))
+	s.has(s.fails([]string{"saga", "retry", orderID(1)}, "nothing to do"), "shop saga acknowledge ends it")
+	s.fails([]string{"saga", "acknowledge", orderID(1)}, "--note")
+	s.has(s.must("saga", "acknowledge", orderID(1), "--note", "it came back", "--as", "ada"), "order "+orderID(1)+" is CANCELLED and asks for no attention")
+	if got := s.sagas.Acknowledged(); len(got) != 1 || got[0] != "saga-acknowledge-0 ada it came back" {
+		t.Errorf("%q", got)
+	}
+	s.fails([]string{"saga", "acknowledge", orderID(1), "--note", "again"}, "nothing to acknowledge")
+	s.fails([]string{"saga", "acknowledge", orderID(2), "--note", "again"}, "no orchestrated saga")
+	s.has(s.must("saga", "list"), "no such orders")
+}
