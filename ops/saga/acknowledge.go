@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"eventshop.example/ops/jsonhttp"
 )
 
 // Acknowledge ends the attention of an orchestrated saga that no answer to a command will end, such as one
@@ -28,6 +30,9 @@ func (s *Shop) Acknowledge(ctx context.Context, orderID, actor, note string) (*C
 	after := new(Coordinated)
 	err = s.orchestrator.Call(ctx, http.MethodPost, "/sagas/"+url.PathEscape(orderID)+"/acknowledge", nil, in, after,
 		"Idempotency-Key", fmt.Sprintf("saga-acknowledge-%d", len(saga.Log)), "X-Caller-Id", actor)
+	if jsonhttp.StatusOf(err) == http.StatusNotFound { // the saga is there
+		err = fmt.Errorf("this orchestrator process cannot end the attention, because it is of an earlier release: update it first (%w)", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,8 @@ func sagas(f Facts) Finding {
 	if !f.orchestrator && len(f.Sagas) == 0 {
 		r.Counted = fmt.Sprintf("%d orchestrated orders, no orchestrator", orders)
 	} else {
-		r.Counted = fmt.Sprintf("%d orchestrated orders, %d sagas, %d log lines, %d commands", orders, len(f.Sagas), s.lines, len(s.logged))
+		r.Counted = fmt.Sprintf("%d orchestrated orders, %d sagas, %d log lines, %d commands, %d stored styles",
+			orders, len(f.Sagas), s.lines, len(s.logged), len(f.Styles))
 	}
 	return r
 }
