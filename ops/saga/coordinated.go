@@ -34,8 +34,8 @@ type Coordinated struct {
 type LogLine struct {
 	N         int       `json:"n"` // from 1
 	At        time.Time `json:"at"`
-	Input     string    `json:"input"`             // type of the event, "Command: unchanged", "Command: refused", DuePassed or Retry
-	EventID   string    `json:"eventId,omitempty"` // "" for DuePassed and Retry
+	Input     string    `json:"input"`             // type of the event, "Command: unchanged", "Command: refused", DuePassed, Retry or Acknowledged
+	EventID   string    `json:"eventId,omitempty"` // "" for DuePassed, Retry and Acknowledged
 	Action    string    `json:"action"`            // apply, wait, compensate or refuse
 	From      string    `json:"from"`
 	To        string    `json:"to"`
@@ -87,18 +87,22 @@ func (s *Shop) Definitions(ctx context.Context) ([]Definition, error) {
 }
 
 // Ramp returns the share of orchestrated customers.
-func (s *Shop) Ramp(ctx context.Context) (r Ramp, err error) {
-	err = ask(ctx, s.order, http.MethodGet, "/sagas/style", nil, nil, &r)
-	return r, err
-}
+func (s *Shop) Ramp(ctx context.Context) (Ramp, error) { return s.style(ctx, http.MethodGet, nil) }
 
 // SetRamp sets the share of orchestrated customers, in percent. The order service refuses more than 0
 // with 409 while a process of a participant does not know both styles.
-func (s *Shop) SetRamp(ctx context.Context, percent int) (r Ramp, err error) {
-	in := struct {
+func (s *Shop) SetRamp(ctx context.Context, percent int) (Ramp, error) {
+	return s.style(ctx, http.MethodPut, struct {
 		OrchestratedPercent int `json:"orchestratedPercent"`
-	}{percent}
-	err = ask(ctx, s.order, http.MethodPut, "/sagas/style", nil, in, &r)
+	}{percent})
+}
+
+// style asks the order service about the ramp. A process of the release before has no such path.
+func (s *Shop) style(ctx context.Context, method string, in any) (r Ramp, err error) {
+	err = ask(ctx, s.order, method, "/sagas/style", nil, in, &r)
+	if jsonhttp.StatusOf(err) == http.StatusNotFound {
+		err = fmt.Errorf("this order process does not know the styles of the saga, because it is of an earlier release: update it first (%w)", err)
+	}
 	return r, err
 }
 
@@ -203,7 +207,7 @@ func (s *Shop) retryCommand(ctx context.Context, orderID, actor string) ([]Step,
 			step.What = fmt.Sprintf("%s is sent again, as event %s", last.Command, last.CommandID)
 		}
 	case jsonhttp.StatusOf(step.Err) == http.StatusConflict:
-		step.Err, step.What = nil, "left alone, its state "+saga.State+" has no command to send again"
+		step.Err, step.What = nil, "left alone, its state "+saga.State+" has no command to send again; when it is settled, shop saga acknowledge ends it"
 	default:
 		step.What = "its command is not sent again"
 	}

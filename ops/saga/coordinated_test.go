@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +110,7 @@ func TestRetryOfASaga(t *testing.T) {
 	}
 	for n, want := range [][]string{
 		{"attention of orchestrator: RefundPayment is sent again, as event " + opstest.ID(0x99) + ", done"},
-		{"attention of orchestrator: left alone, its state CANCELLED has no command to send again"},
+		{"attention of orchestrator: left alone, its state CANCELLED has no command to send again; when it is settled, shop saga acknowledge ends it"},
 		{"refund failed of payment: refund is tried again, done"},
 		{"dead letter of payment: resubmitted, done"},
 		{},
@@ -122,6 +123,34 @@ func TestRetryOfASaga(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"saga-retry-4 ada", "saga-retry-4 ada"}, w.orchestrator.Retried()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestAcknowledge: the saga leaves the list. The key names the log as it was found.
+func TestAcknowledge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.services.Orders[orderID(1)] = order(1, "CANCELLED", time.Hour, time.Hour)
+	w.asks(1, "CANCELLED", "", "the parcel has left")["log"] = []map[string]any{{"n": 1}, {"n": 2}}
+	w.asks(2, "REFUNDING", "RefundPayment", "RefundPayment has no answer")
+	w.services.Orders[orderID(2)] = order(2, "CANCELLING", time.Hour, time.Hour)
+	if got := w.list(saga.Filter{Stuck: true}); len(got) != 2 {
+		t.Fatal(got)
+	}
+	after, err := w.shop.Acknowledge(t.Context(), orderID(1), "ada", "it came back")
+	if err != nil || after.State != "CANCELLED" || after.Attention != "" {
+		t.Errorf("%+v, %v", after, err)
+	}
+	for n, text := range map[int]string{1: "nothing to acknowledge", 2: "nothing to acknowledge", 3: "no orchestrated saga"} {
+		if _, err := w.shop.Acknowledge(t.Context(), orderID(n), "ada", "seen"); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("order %d: %v", n, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"saga-acknowledge-2 ada it came back"}, w.orchestrator.Acknowledged()); diff != "" {
+		t.Error(diff)
+	}
+	if got := w.list(saga.Filter{Stuck: true}); len(got) != 1 {
+		t.Error(got)
 	}
 }
 
@@ -175,5 +204,24 @@ func TestRamp(t *testing.T) {
 	w.services.Ramp["ready"] = true
 	if r, err := w.shop.SetRamp(t.Context(), 20); err != nil || r.OrchestratedPercent != 20 || !r.Ready {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestAnOrderServiceOfTheReleaseBefore: it has no path for the ramp. The error says what to do.
+func TestAnOrderServiceOfTheReleaseBefore(t *testing.T) {
+	t.Parallel()
+	before := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"type":"about:blank","title":"Not Found","status":404,"detail":"there is no such path"}`))
+	}))
+	t.Cleanup(before.Close)
+	shop := saga.New(saga.Endpoints{Order: before.URL}, operators.NewFleet(nil, "ada"), now)
+	_, err := shop.Ramp(t.Context())
+	_, err2 := shop.SetRamp(t.Context(), 20)
+	for _, err := range []error{err, err2} {
+		if err == nil || !strings.Contains(err.Error(), "does not know the styles of the saga") || !strings.Contains(err.Error(), "update it first") {
+			t.Errorf("%v", err)
+		}
 	}
 }

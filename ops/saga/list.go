@@ -18,6 +18,7 @@ type Filter struct {
 	NeedsAttention bool          // the order service, or the orchestrator, asks for an operator
 	OlderThan      time.Duration // placed at least this long ago
 	Stuck          bool          // see Saga.Stuck
+	LateAfter      time.Duration // an order without an event for so long waits for a late answer; 0: none is late
 }
 
 // List returns the sagas that the filter selects with their holds, oldest first. An order that has
@@ -33,6 +34,7 @@ func (s *Shop) List(ctx context.Context, f Filter) (list []Saga, unanswered []er
 	bad.add(h.failed...)
 	sagas = append(sagas, s.further(ctx, f, sagas, h, &bad)...)
 	each(sagas, func(saga *Saga) { s.complete(ctx, saga, h, &bad) })
+	s.late(ctx, f.LateAfter, sagas, &bad)
 	list = slices.DeleteFunc(sagas, func(saga Saga) bool { return f.Stuck && !saga.Stuck() })
 	slices.SortFunc(list, func(a, b Saga) int { return cmp.Compare(a.OrderID, b.OrderID) }) // UUIDv7: by time
 	return list, bad.list(), nil

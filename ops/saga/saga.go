@@ -108,6 +108,7 @@ const (
 	Returning    = "returning"     // the gateway has not stopped the charge or taken the money back yet
 	NotRelayed   = "not relayed"   // an event of the order is in the outbox and on no topic
 	Asks         = "attention"     // the orchestrator, or a participant, cannot go on without a person
+	Late         = "late"          // a service has not answered an event of the order for longer than it should take
 )
 
 // Hold is one reason why an order does not continue.
@@ -116,12 +117,13 @@ type Hold struct {
 	Group  string `json:"group"`           // the service, or the process that a breaker is in
 	ID     string `json:"id,omitempty"`    // of the dead letter
 	Topic  string `json:"topic,omitempty"` // of the record
-	Type   string `json:"type,omitempty"`  // of the event, the breaker's name, or the state of payment, participant or saga
+	Type   string `json:"type,omitempty"`  // of the event, the breaker's name, or the state of payment, participant or saga; "" of a late order: not known
 	Detail string `json:"detail,omitempty"`
 	// Attempts counts the failed attempts; for breakers and failing calls, the failures in a row; for
 	// a saga, how often its command was sent.
 	Attempts int        `json:"attempts,omitempty"`
-	Next     *time.Time `json:"next,omitempty"` // when it will be retried without an operator
+	Next     *time.Time `json:"next,omitempty"`  // when it will be retried without an operator
+	Since    *time.Time `json:"since,omitempty"` // of a late order: its newest event
 }
 
 // ask calls a service. It does not wait long: a frozen process accepts connections and does not answer.

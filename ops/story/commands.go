@@ -9,7 +9,7 @@ import (
 )
 
 // Orchestrator is the service that coordinates orchestrated sagas.
-const Orchestrator = "orchestrator"
+const Orchestrator = saga.Orchestrator
 
 // Command reports whether the event is a command, and which service it is for.
 func (e Event) Command() (service string, ok bool) {
@@ -23,9 +23,9 @@ func (e Event) Command() (service string, ok bool) {
 // coordinated returns what an orchestrated order waits for: the carrier, the order service after the
 // parcel has left, or else the answer to the latest command, or the orchestrator's next command.
 func coordinated(list []Event, last map[string]Event, has func(...string) bool) Wait {
-	for _, a := range slices.Backward(forward()[5:]) { // from the dispatch on, the styles are the same
-		if has(a.to) {
-			return waitFor(a, last[a.to])
+	for _, a := range slices.Backward(saga.Forward()[5:]) { // from the dispatch on, the styles are the same
+		if has(a.To) {
+			return waitFor(a, last[a.To])
 		}
 	}
 	var command, reply Event
@@ -35,7 +35,7 @@ func coordinated(list []Event, last map[string]Event, has func(...string) bool) 
 		}
 	}
 	if command.N == 0 {
-		return waitFor(answers{"OrderCreated", Orchestrator, nil}, last["OrderCreated"])
+		return waitFor(saga.Answers{To: "OrderCreated", Service: Orchestrator}, last["OrderCreated"])
 	}
 	ids := map[string]bool{} // all sendings of the command: one answer is enough
 	for _, e := range list {
@@ -53,15 +53,15 @@ func coordinated(list []Event, last map[string]Event, has func(...string) bool) 
 	service, _ := command.Command()
 	switch {
 	case reply.Type == "PaymentRefundFailed":
-		return waitFor(answers{reply.Type, Operator, nil}, reply)
+		return waitFor(saga.Answers{To: reply.Type, Service: Operator}, reply)
 	case request.N > 0 && !noticed && !goesBack(command.Type):
-		return waitFor(answers{request.Type, Orchestrator, nil}, request)
+		return waitFor(saga.Answers{To: request.Type, Service: Orchestrator}, request)
 	case reply.N == 0:
-		return waitFor(answers{command.Type, service, nil}, command)
+		return waitFor(saga.Answers{To: command.Type, Service: service}, command)
 	case reply.Type == "OrderConfirmed":
-		return waitFor(answers{reply.Type, Carrier, nil}, reply)
+		return waitFor(saga.Answers{To: reply.Type, Service: Carrier}, reply)
 	}
-	return waitFor(answers{reply.Type, Orchestrator, nil}, reply)
+	return waitFor(saga.Answers{To: reply.Type, Service: Orchestrator}, reply)
 }
 
 // goesBack reports whether a command is a compensation, or closes the order: the saga has turned back.
@@ -136,14 +136,14 @@ func (s Story) Next(definitions []saga.Definition) []string {
 		}
 		return nil
 	}
-	steps := forward()
-	i := slices.IndexFunc(steps, func(a answers) bool { return a.to == s.WaitsFor[0].Event && a.service == s.WaitsFor[0].Service })
+	steps := saga.Forward()
+	i := slices.IndexFunc(steps, func(a saga.Answers) bool { return a.To == s.WaitsFor[0].Event && a.Service == s.WaitsFor[0].Service })
 	if i < 0 {
 		return nil
 	}
 	var next []string
 	for _, a := range steps[i+1:] {
-		next = append(next, a.service+": "+a.with[0])
+		next = append(next, a.Service+": "+a.With[0])
 	}
 	return next
 }

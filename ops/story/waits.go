@@ -25,46 +25,9 @@ const (
 
 // Participants beside the services that an order waits for.
 const (
-	Carrier  = "carrier"
-	Operator = "operator"
+	Carrier  = saga.Carrier
+	Operator = saga.Operator
 )
-
-// answers lists the events with which a service answers one of the saga's events.
-type answers struct {
-	to, service string
-	with        []string
-}
-
-// forward returns the saga's steps in order: an order waits for the first open one.
-func forward() []answers {
-	return []answers{
-		{"OrderCreated", "payment", []string{"PaymentCompleted", "PaymentFailed"}},
-		{"PaymentCompleted", "inventory", []string{"InventoryReserved", "InventoryReservationFailed"}},
-		{"InventoryReserved", "shipping", []string{"ShipmentScheduled", "ShipmentFailed"}},
-		{"ShipmentScheduled", "order", []string{"OrderConfirmed"}},
-		{"OrderConfirmed", Carrier, []string{"ShipmentDispatched"}},
-		{"ShipmentDispatched", "order", []string{"OrderShipped"}},
-		{"OrderShipped", Carrier, []string{"ShipmentDelivered"}},
-		{"ShipmentDelivered", "order", []string{"OrderDelivered"}},
-	}
-}
-
-// returned returns the events after which no money is kept.
-func returned() []string { return []string{"PaymentRefunded", "PaymentVoided", "PaymentFailed"} }
-
-// backward returns the compensations of an order once the event has happened, the last one first.
-func backward(event string) []answers {
-	money := answers{event, "payment", returned()}
-	goods := answers{event, "inventory", []string{"InventoryReleased"}}
-	switch event {
-	case "PaymentFailed":
-		return nil
-	case "InventoryReservationFailed":
-		return []answers{money}
-	default:
-		return []answers{money, goods}
-	}
-}
 
 // waiting derives what the order waits for from the events that exist. Each wait has the holds that
 // explain it; rest has the others.
@@ -83,8 +46,8 @@ func waiting(s Story, holds []saga.Hold) (waits []Wait, rest []saga.Hold) {
 		if s.Style == string(event.Orchestrated) {
 			waits = append(waits, coordinated(s.Events, last, has))
 		} else {
-			for _, a := range open(has) {
-				waits = append(waits, waitFor(a, last[a.to]))
+			for _, a := range saga.Open(has) {
+				waits = append(waits, waitFor(a, last[a.To]))
 			}
 		}
 	}
@@ -101,64 +64,18 @@ func waiting(s Story, holds []saga.Hold) (waits []Wait, rest []saga.Hold) {
 	return explained(waits, holds)
 }
 
-// open returns the answers that the order needs next.
-func open(has func(...string) bool) []answers {
-	if has("OrderDelivered", "OrderCancelled") {
-		return nil
-	}
-	unanswered := func(all []answers) []answers {
-		return slices.DeleteFunc(all, func(a answers) bool { return has(a.with...) })
-	}
-	undoing := func(event string) []answers {
-		left := slices.DeleteFunc(backward(event), func(a answers) bool {
-			return a.service == "inventory" && !has("InventoryReserved")
-		})
-		if left = unanswered(left); len(left) > 0 {
-			if left[0].service == "payment" && has("PaymentRefundFailed") {
-				left[0] = answers{"PaymentRefundFailed", Operator, nil}
-			}
-			return left
-		}
-		for _, t := range returned() {
-			if has(t) {
-				return []answers{{t, "order", []string{"OrderCancelled"}}}
-			}
-		}
-		return nil
-	}
-	switch {
-	case has("OrderCancellationRequested") && !has("ShipmentCancellationRejected"):
-		if !has("ShipmentCancelled") {
-			return []answers{{"OrderCancellationRequested", "shipping", nil}}
-		}
-		return undoing("ShipmentCancelled")
-	case has("ShipmentFailed"):
-		return undoing("ShipmentFailed")
-	case has("InventoryReservationFailed"):
-		return undoing("InventoryReservationFailed")
-	case has("PaymentFailed"):
-		return undoing("PaymentFailed")
-	}
-	for _, a := range forward() {
-		if !has(a.with...) {
-			return []answers{a}
-		}
-	}
-	return nil
-}
-
-func waitFor(a answers, event Event) Wait {
-	w := Wait{Service: a.service, To: ToAnswer, Event: a.to, N: event.N, Because: []saga.Hold{}}
+func waitFor(a saga.Answers, event Event) Wait {
+	w := Wait{Service: a.Service, To: ToAnswer, Event: a.To, N: event.N, Because: []saga.Hold{}}
 	switch {
 	case event.N == 0: // the history has a gap, or has not begun
 		w.N = 0
 	case !event.Published:
 		w.Service, w.To = event.Service, ToPublish
-	case a.service == Operator:
+	case a.Service == Operator:
 		w.To = ToRetry
-	case a.service == Carrier && a.to == "OrderConfirmed":
+	case a.Service == Carrier && a.To == "OrderConfirmed":
 		w.To = ToDispatch
-	case a.service == Carrier:
+	case a.Service == Carrier:
 		w.To = ToDeliver
 	}
 	return w

@@ -33,12 +33,13 @@ type Facts struct {
 	Inbox        []InboxRow
 	Positions    []Position // of the groups that store them, on the topics that exist
 	Undecoded    []Undecoded
-	Failures               // the groups' failed records
-	Answers      []Answer  // stored answers to idempotent POST /orders
-	Sagas        []Saga    // of the orchestrator
-	Mails        []Mail    // of the notification service
-	MailsSince   time.Time // since when orders get mails
-	Mailbox      []string  // the orders of the delivered mails, one entry per mail
+	Failures                   // the groups' failed records
+	Answers      []Answer      // stored answers to idempotent POST /orders
+	Sagas        []Saga        // of the orchestrator
+	Styles       []StoredStyle // of orders, in the services' tables
+	Mails        []Mail        // of the notification service
+	MailsSince   time.Time     // since when orders get mails
+	Mailbox      []string      // the orders of the delivered mails, one entry per mail
 	Projection   Projection
 	Rebuilt      Projection // the same read models, folded from the records that the projection has received
 

@@ -80,6 +80,7 @@ func read(ctx context.Context, src Sources, conns map[string]*pgx.Conn, d *decod
 		{"stock", func() (err error) { f.Stock, err = stockRows(ctx, conns["inventory"]); return }},
 		{"reservations", func() (err error) { f.Reservations, err = reservations(ctx, conns["inventory"]); return }},
 		{"sagas", func() error { return f.readSagas(ctx, conns) }},
+		{"styles", func() (err error) { f.Styles, err = storedStyles(ctx, conns); return }},
 		{"mails", func() (err error) { f.Mails, f.MailsSince, err = mailRows(ctx, conns[mailer]); return }},
 		{"outboxes", func() (err error) { f.Outbox, err = outboxes(ctx, conns); return }},
 		{"inboxes", func() (err error) { f.Inbox, err = inboxes(ctx, conns); return }},

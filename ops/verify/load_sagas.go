@@ -36,7 +36,7 @@ func (f *Facts) readSagas(ctx context.Context, conns map[string]*pgx.Conn) error
 		return err
 	}
 	f.orchestrator = true
-	f.Sagas, err = collect(ctx, c, `SELECT order_id::text, state, coalesce(attention, ''), definition, version FROM sagas ORDER BY order_id`,
+	f.Sagas, err = collect(ctx, c, `SELECT order_id, state, attention, definition, version FROM sagas ORDER BY order_id`,
 		func(r pgx.CollectableRow) (s Saga, err error) {
 			return s, r.Scan(&s.OrderID, &s.State, &s.Attention, &s.Definition, &s.Version)
 		})
@@ -47,8 +47,7 @@ func (f *Facts) readSagas(ctx context.Context, conns map[string]*pgx.Conn) error
 	for i, s := range f.Sagas {
 		at[s.OrderID] = i
 	}
-	_, err = collect(ctx, c, `SELECT order_id::text, n, input, coalesce(event_id::text, ''), action, from_state, to_state,
-			coalesce(command, ''), coalesce(command_id::text, '') FROM saga_log ORDER BY order_id, n`,
+	_, err = collect(ctx, c, `SELECT order_id, n, input, event_id, action, from_state, to_state, command, command_id FROM saga_log ORDER BY order_id, n`,
 		func(r pgx.CollectableRow) (struct{}, error) {
 			var order string
 			var s SagaStep
@@ -82,7 +81,7 @@ func sagasAsking(ctx context.Context, conns map[string]*pgx.Conn) ([]string, err
 	if c == nil || err != nil {
 		return nil, err
 	}
-	orders, err := collect(ctx, c, `SELECT order_id::text FROM sagas WHERE coalesce(attention, '') <> ''`, pgx.RowTo[string])
+	orders, err := collect(ctx, c, `SELECT order_id FROM sagas WHERE attention <> ''`, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("sagas that ask for attention: %w", err)
 	}

@@ -14,12 +14,13 @@ import (
 )
 
 // sagas is I12: an orchestrated saga's log, its commands on the topics and the events tell the same
-// story, and all records of an order have one style. It does not fold the log through the
+// story, and all records and all services have one style of an order. It does not fold the log through the
 // orchestrator's table, which only its service knows: the tests of the service do.
 func sagas(f Facts) Finding {
 	r := Finding{Invariant: "I12", Title: "a saga's log, its commands and the events agree"}
 	s := storyOf(f, &r)
 	s.styles()
+	s.stored()
 	for i := range f.Sagas {
 		s.log(&f.Sagas[i])
 		s.inputs(&f.Sagas[i])
@@ -37,7 +38,8 @@ func sagas(f Facts) Finding {
 	if !f.orchestrator && len(f.Sagas) == 0 {
 		r.Counted = fmt.Sprintf("%d orchestrated orders, no orchestrator", orders)
 	} else {
-		r.Counted = fmt.Sprintf("%d orchestrated orders, %d sagas, %d log lines, %d commands", orders, len(f.Sagas), s.lines, len(s.logged))
+		r.Counted = fmt.Sprintf("%d orchestrated orders, %d sagas, %d log lines, %d commands, %d stored styles",
+			orders, len(f.Sagas), s.lines, len(s.logged), len(f.Styles))
 	}
 	return r
 }
@@ -93,49 +95,6 @@ func storyOf(f Facts, r *Finding) *chronicle {
 		s.status[o.ID] = fold(o.Events)
 	}
 	return s
-}
-
-// styleOf returns the style of a record's saga. Records without one are of before there were two.
-func styleOf(rec Record) event.Style {
-	if rec.Style == "" {
-		return event.Choreographed
-	}
-	return rec.Style
-}
-
-// styles checks that all records of an order have the style of its OrderCreated, and that exactly the
-// orchestrated orders have a saga.
-func (s *chronicle) styles() {
-	other := map[string]bool{}
-	for _, rec := range s.Records {
-		want, ok := s.style[rec.Key]
-		if !ok || !sound(rec) || other[rec.Key] {
-			continue
-		}
-		if got := styleOf(rec); got != want {
-			other[rec.Key] = true
-			s.finding.breach("order %s: %s %s is %s, and the order is %s", rec.Key, rec.Type, rec.ID, string(got), string(want))
-			continue
-		}
-		if e, ok := rec.Event.(*events.OrderCreated); ok && e.SagaStyle != "" && e.SagaStyle != string(want) {
-			other[rec.Key] = true
-			s.finding.breach("order %s: OrderCreated %s says %s in its field, and %s in its header", rec.Key, rec.ID, e.SagaStyle, string(want))
-		}
-	}
-	failed := holding(s.Facts, coordinator)
-	for _, order := range keys(s.style, nil) {
-		if s.style[order] == event.Orchestrated && s.saga[order] == nil && !failed[order] {
-			s.finding.breach("order %s is orchestrated and has no saga", order)
-		}
-	}
-	for _, saga := range s.Sagas {
-		switch style, ok := s.style[saga.OrderID]; {
-		case !ok:
-			s.finding.breach("order %s has a saga and no OrderCreated", saga.OrderID)
-		case style != event.Orchestrated:
-			s.finding.breach("order %s has a saga and is %s", saga.OrderID, string(style))
-		}
-	}
 }
 
 // log checks that a log has its lines from 1 on, that each line begins in the state where the one

@@ -94,6 +94,14 @@ func TestI12Sagas(t *testing.T) {
 			w.event(chargedBack, "OrderCreated").Event.(*events.OrderCreated).SagaStyle = "choreographed"
 		}, chargedBack},
 
+		{"payment has the other style", func(w *world) { w.has("payment", chargedBack, event.Choreographed) }, chargedBack},
+		{"inventory has the other style", func(w *world) { w.has("inventory", refunded, event.Orchestrated) }, refunded},
+		{"shipping has the other style", func(w *world) { w.has("shipping", delivered, event.Orchestrated) }, delivered},
+		{"a style that there is not", func(w *world) { w.has("shipping", delivered, "danced") }, delivered},
+		{"the order's list has the other style", func(w *world) { w.has("order", stuck, event.Orchestrated) }, stuck},
+		{"the projection has the other style", func(w *world) { w.has(projector, chargedBack, event.Choreographed) }, chargedBack},
+		{"the projection of the release before read an orchestrated order", func(w *world) { w.has(projector, chargedBack, "") }, chargedBack},
+
 		{"another end", func(w *world) {
 			w.story().Log[7].To, w.story().State = "DELIVERED", "DELIVERED"
 		}, chargedBack},

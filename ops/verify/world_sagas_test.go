@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
 	"eventshop.example/pkg/event"
@@ -74,6 +76,22 @@ func (w *world) chargedBackOrder() {
 	w.Projection.Orders[chargedBack] = ProjectedOrder{
 		Status: "CANCELLED", CustomerID: "c-5", Currency: "GBP", CancelReason: "out_of_stock", TotalAmount: 300, UpdatedAt: at,
 	}
+}
+
+// stored adds the styles that the services store. The release before has stored none of the order that is
+// delivered. A row of another shop's order has none to be compared with.
+func (w *world) stored() {
+	for _, service := range []string{"payment", "inventory", "shipping", projector} {
+		w.Styles = append(w.Styles, StoredStyle{service, delivered, ""}, StoredStyle{service, refunded, event.Choreographed},
+			StoredStyle{service, stuck, event.Choreographed}, StoredStyle{service, chargedBack, event.Orchestrated})
+	}
+	w.Styles = append(w.Styles, StoredStyle{"order", stuck, event.Choreographed}, StoredStyle{"payment", "order-of-another-shop", event.Orchestrated})
+}
+
+// has gives an order a style in a service's table.
+func (w *world) has(service, order string, style event.Style) {
+	i := slices.IndexFunc(w.Styles, func(s StoredStyle) bool { return s.Service == service && s.OrderID == order })
+	w.Styles[i].Style = style
 }
 
 // story returns the saga of the orchestrated order.

@@ -115,6 +115,7 @@ func soundWorld() *world {
 	w.oddities()
 	w.failures()
 	w.chargedBackOrder()
+	w.stored()
 	w.mails()
 
 	w.Projection.Revenue = map[string]Revenue{

@@ -19,6 +19,7 @@ type Orchestrator struct {
 
 	mu      sync.Mutex
 	retried []string // idempotency key and caller of each retry
+	noted   []string // idempotency key, caller and note of each acknowledgement
 }
 
 // StartOrchestrator starts it; it ends with the test.
@@ -29,6 +30,7 @@ func StartOrchestrator(t testing.TB) *Orchestrator {
 	mux.HandleFunc("GET /sagas", o.list)
 	mux.HandleFunc("GET /sagas/{id}", o.one)
 	mux.HandleFunc("POST /sagas/{id}/retry", o.retry)
+	mux.HandleFunc("POST /sagas/{id}/acknowledge", o.acknowledge)
 	mux.HandleFunc("GET /definitions", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, map[string]any{"definitions": o.Definitions})
 	})
@@ -43,6 +45,13 @@ func (o *Orchestrator) Retried() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.retried)
+}
+
+// Acknowledged returns the idempotency keys, callers and notes of the acknowledgements.
+func (o *Orchestrator) Acknowledged() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.noted)
 }
 
 func (o *Orchestrator) list(w http.ResponseWriter, r *http.Request) {
@@ -98,6 +107,25 @@ func (o *Orchestrator) retry(w http.ResponseWriter, r *http.Request) {
 	}
 	after["log"] = []map[string]any{{"n": 9, "input": "Retry", "action": "apply", "command": saga["command"], "commandId": ID(0x99)}}
 	write(w, http.StatusOK, after)
+}
+
+// acknowledge ends a saga's attention. It refuses a saga without any, and one with a "command".
+func (o *Orchestrator) acknowledge(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	saga := o.find(r.PathValue("id"))
+	var in struct{ Note string }
+	if json.NewDecoder(r.Body).Decode(&in) != nil || in.Note == "" {
+		write(w, http.StatusBadRequest, map[string]any{"title": "Bad Request", "status": 400})
+		return
+	}
+	if saga == nil || saga["attention"] == nil || saga["command"] != nil {
+		write(w, http.StatusConflict, map[string]any{"title": "Conflict", "status": 409, "detail": "there is nothing to acknowledge"})
+		return
+	}
+	o.noted = append(o.noted, strings.Join([]string{r.Header.Get("Idempotency-Key"), r.Header.Get("X-Caller-Id"), in.Note}, " "))
+	delete(saga, "attention")
+	write(w, http.StatusOK, saga)
 }
 
 // style serves the ramp of the order service.

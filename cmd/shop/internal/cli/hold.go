@@ -48,6 +48,11 @@ func held(h saga.Hold, now time.Time) string {
 			why = ": no relay publishes it"
 		}
 		return fmt.Sprintf("%s %s not on %s yet%s%s", types, word(h.Type, "is", "are"), harmless(h.Topic, 0), next, why)
+	case saga.Late:
+		if h.Type == "" {
+			return fmt.Sprintf("no event for %s; shop order shows what it waits for", since(*h.Since, now))
+		}
+		return fmt.Sprintf("no answer to %s for %s", types, since(*h.Since, now))
 	case saga.Asks:
 		return fmt.Sprintf("%s and asks for attention%s", harmless(h.Type, 40), detail(h.Detail))
 	}

@@ -36,13 +36,14 @@ What can hold a saga up, in any of the services:
                   relays it, the outbox is on hold, or the broker refuses it
   attention       the orchestrator, or a service, cannot go on without a person: an answer to a
                   command is late, or a record contradicts what it knows
+  late            none of these is known, and a service has not answered an event of the order
 
 shop order ORDER shows all of one order.`,
 		Args: cobra.NoArgs,
 		RunE: help,
 	}
 	o.addAs(cmd)
-	cmd.AddCommand(sagaListCommand(o), sagaShowCommand(o), sagaRetryCommand(o), sagaVersionsCommand(o), sagaStyleCommand(o))
+	cmd.AddCommand(sagaListCommand(o), sagaShowCommand(o), sagaRetryCommand(o), sagaAcknowledgeCommand(o), sagaVersionsCommand(o), sagaStyleCommand(o))
 	return cmd
 }
 
@@ -64,7 +65,7 @@ func (o *operator) sagas() (*saga.Shop, error) {
 
 func sagaListCommand(o *operator) *cobra.Command {
 	var filter saga.Filter
-	var older string
+	var older, late string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -74,8 +75,10 @@ something back although the order has ended; oldest first. AGE is the time since
 order was placed, STILL since it last moved.
 
 --stuck leaves those that will not go on by themselves, or not now: something holds
-them, their orchestrated saga asks for a person, or they are not confirmed or cancelled although
-their deadline has passed.`,
+them, their orchestrated saga asks for a person, they are not confirmed or cancelled although
+their deadline has passed, or they are late: PENDING or CANCELLING, and without an event for
+--late-after. WHY then names the service that has to answer, and the event. A CONFIRMED order
+waits for the carrier, which is no lateness.`,
 		Example: `  shop saga list --stuck
   shop saga list --needs-attention --json
   shop saga list --older-than 10m`,
@@ -89,6 +92,9 @@ their deadline has passed.`,
 				if filter.OlderThan, err = parseSpan(older); err != nil {
 					return fmt.Errorf("--older-than: %w, such as 10m or 2d", err)
 				}
+			}
+			if filter.LateAfter, err = parseSpan(late); err != nil {
+				return fmt.Errorf("--late-after: %w, such as 30s or 5m", err)
 			}
 			shop, err := o.sagas()
 			if err != nil {
@@ -116,9 +122,10 @@ their deadline has passed.`,
 			return unanswered(failed)
 		},
 	}
-	cmd.Flags().BoolVar(&filter.Stuck, "stuck", false, "only those that something holds or whose deadline has passed")
+	cmd.Flags().BoolVar(&filter.Stuck, "stuck", false, "only those that something holds, that are late, or whose deadline has passed")
 	cmd.Flags().BoolVar(&filter.NeedsAttention, "needs-attention", false, "only those that a person has to look at")
 	cmd.Flags().StringVar(&older, "older-than", "", "only those placed at least so long ago: 10m, 2d")
+	cmd.Flags().StringVar(&late, "late-after", "30s", "count an order as late after so long without an event; 0s: none")
 	cmd.Flags().IntVar(&limit, "limit", 200, "show at most so many, the oldest")
 	o.addJSON(cmd)
 	return cmd

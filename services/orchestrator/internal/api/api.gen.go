@@ -14,6 +14,12 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Acknowledgement defines model for Acknowledgement.
+type Acknowledgement struct {
+	// Note What was found and done, for the log
+	Note string `json:"note"`
+}
+
 // Definition defines model for Definition.
 type Definition struct {
 	// Begins The process that answers begins new sagas under it
@@ -52,13 +58,13 @@ type LogLine struct {
 	CommandId *string `json:"commandId,omitempty"`
 	Detail    *string `json:"detail,omitempty"`
 
-	// EventId Id of the event; missing for a time limit and for an operator's retry
+	// EventId Id of the event; missing for a time limit and for what an operator does
 	EventId *string `json:"eventId,omitempty"`
 
 	// From State before
 	From string `json:"from"`
 
-	// Input Event, answer to a command, DuePassed or Retry
+	// Input Event, answer to a command, DuePassed, Retry or Acknowledged
 	Input string `json:"input"`
 
 	// N From 1, without gaps
@@ -152,6 +158,14 @@ type ListSagasParams struct {
 	Limit *int32  `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// AcknowledgeSagaParams defines parameters for AcknowledgeSaga.
+type AcknowledgeSagaParams struct {
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XCallerId Who asks; idempotency keys of different callers never meet.
+	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
+}
+
 // RetrySagaParams defines parameters for RetrySaga.
 type RetrySagaParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
@@ -159,6 +173,9 @@ type RetrySagaParams struct {
 	// XCallerId Who asks; idempotency keys of different callers never meet.
 	XCallerId *CallerId `json:"X-Caller-Id,omitempty"`
 }
+
+// AcknowledgeSagaJSONRequestBody defines body for AcknowledgeSaga for application/json ContentType.
+type AcknowledgeSagaJSONRequestBody = Acknowledgement
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -171,6 +188,9 @@ type ServerInterface interface {
 	// GetSaga The saga of an order, with its log
 	// (GET /sagas/{orderId})
 	GetSaga(w http.ResponseWriter, r *http.Request, orderId OrderId)
+	// AcknowledgeSaga End the attention of a saga that no event will end
+	// (POST /sagas/{orderId}/acknowledge)
+	AcknowledgeSaga(w http.ResponseWriter, r *http.Request, orderId OrderId, params AcknowledgeSagaParams)
 	// RetrySaga Send the command of the saga's state again
 	// (POST /sagas/{orderId}/retry)
 	RetrySaga(w http.ResponseWriter, r *http.Request, orderId OrderId, params RetrySagaParams)
@@ -195,6 +215,12 @@ func (_ Unimplemented) ListSagas(w http.ResponseWriter, r *http.Request, params 
 // GetSaga The saga of an order, with its log
 // (GET /sagas/{orderId})
 func (_ Unimplemented) GetSaga(w http.ResponseWriter, r *http.Request, orderId OrderId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// AcknowledgeSaga End the attention of a saga that no event will end
+// (POST /sagas/{orderId}/acknowledge)
+func (_ Unimplemented) AcknowledgeSaga(w http.ResponseWriter, r *http.Request, orderId OrderId, params AcknowledgeSagaParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -316,6 +342,75 @@ func (siw *ServerInterfaceWrapper) GetSaga(w http.ResponseWriter, r *http.Reques
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetSaga(w, r, orderId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AcknowledgeSaga operation middleware
+func (siw *ServerInterfaceWrapper) AcknowledgeSaga(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "orderId" -------------
+	var orderId OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "orderId", chi.URLParam(r, "orderId"), &orderId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "orderId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AcknowledgeSagaParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "X-Caller-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Caller-Id")]; found {
+		var XCallerId CallerId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Caller-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Caller-Id", valueList[0], &XCallerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Caller-Id", Err: err})
+			return
+		}
+
+		params.XCallerId = &XCallerId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AcknowledgeSaga(w, r, orderId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -515,6 +610,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/sagas/{orderId}/retry", wrapper.RetrySaga)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/sagas/{orderId}/acknowledge", wrapper.AcknowledgeSaga)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/definitions", wrapper.ListDefinitions)

@@ -88,6 +88,30 @@ func (a *API) RetrySaga(w http.ResponseWriter, r *http.Request, id uuid.UUID, _ 
 	a.wake()
 }
 
+// AcknowledgeSaga handles POST /sagas/{orderId}/acknowledge.
+func (a *API) AcknowledgeSaga(w http.ResponseWriter, r *http.Request, id uuid.UUID, p AcknowledgeSagaParams) {
+	scope := "POST /sagas/" + id.String() + "/acknowledge"
+	httpapi.Idempotent(w, r, a.writes, scope, func(ctx context.Context, tx pgx.Tx) (httpapi.Answer, error) {
+		in, err := httpapi.Decode[Acknowledgement](r)
+		if err != nil {
+			return httpapi.Answer{}, err
+		}
+		by := ""
+		if p.XCallerId != nil {
+			by = *p.XCallerId
+		}
+		committed, err := a.app.AcknowledgeSaga(ctx, tx, id.String(), by, in.Note)
+		if err != nil {
+			return httpapi.Answer{}, err
+		}
+		row, log, err := a.app.GetSaga(ctx, tx, id.String())
+		if err != nil {
+			return httpapi.Answer{}, err
+		}
+		return httpapi.Answer{Status: http.StatusOK, Body: whole(row, log), Committed: committed}, nil
+	})
+}
+
 // ListDefinitions handles GET /definitions.
 func (a *API) ListDefinitions(w http.ResponseWriter, r *http.Request) {
 	uses, err := a.app.ListDefinitions(r.Context())

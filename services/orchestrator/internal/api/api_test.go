@@ -83,17 +83,26 @@ func (f *fixture) row(set string) (id string) {
 
 func (f *fixture) do(method, path string, headers ...string) (int, http.Header, string) {
 	f.t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, f.url+path, nil)
+	return f.post(method, path, "", headers...)
+}
+
+// post is do with a body of JSON; "" is none.
+func (f *fixture) post(method, path, body string, headers ...string) (int, http.Header, string) {
+	f.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, f.url+path, strings.NewReader(body))
 	f.must(err)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := http.DefaultClient.Do(req)
 	f.must(err)
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	answer, err := io.ReadAll(res.Body)
 	f.must(err)
-	return res.StatusCode, res.Header, string(body)
+	return res.StatusCode, res.Header, string(answer)
 }
 
 // same compares JSON, however it is spaced.
@@ -194,6 +203,34 @@ func TestRetrySaga(t *testing.T) {
 	f.must(f.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE event_type = 'RefundPayment' AND aggregate_id = $1`, id).Scan(&sent))
 	if sent != 2 {
 		t.Errorf("%d commands were sent, want 2", sent)
+	}
+}
+
+// TestAcknowledgeSaga: the attention ends once, and the log has who and why.
+func TestAcknowledgeSaga(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := f.row(`state = 'CANCELLED', attention = 'look'`)
+	path, body := "/sagas/"+id+"/acknowledge", `{"note":"the parcel came back"}`
+	status, _, first := f.post(http.MethodPost, path, body, "Idempotency-Key", "k1", "X-Caller-Id", "ada")
+	if status != http.StatusOK || strings.Contains(first, `"attention"`) || !strings.Contains(first, `"input":"Acknowledged"`) || !strings.Contains(first, `"detail":"ada: the parcel came back"`) {
+		t.Fatalf("%d %s", status, first)
+	}
+	status, header, again := f.post(http.MethodPost, path, body, "Idempotency-Key", "k1", "X-Caller-Id", "ada")
+	if status != http.StatusOK || again != first || header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("replay: %d %v %s", status, header, again)
+	}
+	if status, _, answer := f.post(http.MethodPost, path, body); status != http.StatusConflict || !strings.Contains(answer, "asks for no attention") {
+		t.Errorf("without a key: %d %s", status, answer)
+	}
+	other := "/sagas/" + f.row(`state = 'CANCELLED', attention = 'look'`) + "/acknowledge"
+	for _, bad := range []string{"", `{}`, `{"note":""}`, `{"note":7}`, `{"note":"a\u0000b"}`, `{"note":"` + strings.Repeat("x", 2001) + `"}`, `{"note":"a","state":"DELIVERED"}`} {
+		if status, _, answer := f.post(http.MethodPost, other, bad); status/100 != 4 || status == http.StatusConflict {
+			t.Errorf("%.40s: %d %s", bad, status, answer)
+		}
+	}
+	if status, _, answer := f.post(http.MethodPost, other, body); status != http.StatusOK || !strings.Contains(answer, `"detail":"the parcel came back"`) {
+		t.Errorf("after bad input, without a name: %d %s", status, answer)
 	}
 }
 

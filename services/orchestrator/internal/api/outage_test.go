@@ -37,6 +37,7 @@ func TestOutages(t *testing.T) {
 		httpapitest.Request{Method: http.MethodGet, Path: "/sagas?attention=true"},
 		httpapitest.Request{Method: http.MethodGet, Path: saga},
 		httpapitest.Request{Method: http.MethodPost, Path: saga + "/retry"},
+		httpapitest.Request{Method: http.MethodPost, Path: saga + "/acknowledge", Body: `{"note":"seen"}`},
 		httpapitest.Request{Method: http.MethodGet, Path: "/definitions"},
 		httpapitest.Request{Method: http.MethodGet, Path: "/sagas/7", Bad: true},
 		httpapitest.Request{Method: http.MethodPost, Path: "/sagas/7/retry", Bad: true},

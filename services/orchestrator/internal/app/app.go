@@ -44,7 +44,7 @@ type Config struct {
 // App holds the use cases. The service creates one App; HTTP, the consumer and the worker use it
 // concurrently.
 type App struct {
-	// Sagas applies events, time limits and operators' retries to sagas.
+	// Sagas applies events, time limits, and operators' retries and acknowledgements to sagas.
 	Sagas *reaction.Model[Saga, Input]
 
 	pool        *pgxpool.Pool

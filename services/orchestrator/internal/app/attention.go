@@ -31,6 +31,10 @@ func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[
 		return fmt.Sprintf("%s: what it undoes may still be in force; settle it with the participant by hand, "+
 			"and then send the command again with POST /sagas/%s/retry", in.Detail, row.OrderID)
 	}
+	then := ""
+	if command == orchestrator.NoEffect { // no answer is open that would end it
+		then = fmt.Sprintf(", and then acknowledge it with POST /sagas/%s/acknowledge", row.OrderID)
+	}
 	return fmt.Sprintf("%s came while the saga was %s, which no command of it can have led to: "+
-		"compare what the services have of the order, and settle money and goods by hand", in.Kind, row.State)
+		"compare what the services have of the order, and settle money and goods by hand%s", in.Kind, row.State, then)
 }

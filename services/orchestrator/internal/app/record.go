@@ -36,6 +36,9 @@ func (a *App) record(definition orchestrator.Definition, g Saga, s reaction.Step
 	if in.Kind == orchestrator.DuePassed {
 		g.row.DueAt = nil // a time limit passes once
 	}
+	if in.Kind == acknowledged {
+		g.row.Attention = ""
+	}
 	g.row.LogLines++
 	line := db.SagaLog{
 		N: g.row.LogLines, At: s.At, Input: string(in.Kind), EventID: s.Cause.CausationID,

@@ -14,12 +14,12 @@ import (
 	"eventshop.example/services/orchestrator/orchestrator"
 )
 
-// Input is what an event, a time limit or an operator's retry means to an order's saga.
+// Input is what an event, a time limit, or an operator's retry or acknowledgement means to an order's saga.
 type Input struct {
 	Kind orchestrator.Input
 
 	Order          *Order // set for OrderCreated only
-	Reason, Detail string // why the saga turns back if this input turns it back; otherwise for people
+	Reason, Detail string // why the saga turns back if this input turns it back; otherwise for people: of an acknowledgement, who and why
 	TrackingID     string // set for events about a booked parcel
 	wrong          string // why the event is no input at all
 }
@@ -98,6 +98,9 @@ func (a *App) decide(g Saga, s reaction.Step[Input]) (reaction.Decision[Saga], e
 func (a *App) decision(definition orchestrator.Definition, g Saga, s reaction.Step[Input]) orchestrator.Decision {
 	if s.Cause.CausationID != "" && slices.Contains(g.logged, s.Cause.CausationID) {
 		return orchestrator.Decision{Action: orchestrator.Duplicate, Next: g.state()}
+	}
+	if s.Input.Kind == acknowledged {
+		return acknowledge(definition, g)
 	}
 	refused := orchestrator.Decision{Action: orchestrator.Refuse, Next: g.state()}
 	switch order := s.Input.Order; {
