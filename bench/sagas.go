@@ -11,14 +11,6 @@ import (
 	"eventshop.example/bench/shop"
 )
 
-const (
-	// warmup is how many orders open connections and fill caches before a measurement.
-	warmup = 40
-	// clients is how many requests are in flight at most. Orders are accepted several times as fast
-	// as they are confirmed then, so the shop is saturated.
-	clients = 16
-)
-
 // sagas measures whole orders, each of two items, that are placed as fast as the shop accepts them.
 // The rate counts from the first request until the last order is CONFIRMED. The cost is that of all
 // processes but this one until the last order is DELIVERED.
@@ -118,36 +110,16 @@ func (e *env) cost(ctx context.Context, r *report.Result, s *shop.Stack, side st
 	if err := e.warm(ctx, s, f); err != nil {
 		return u, err
 	}
-	m, err := s.Server.Meter(ctx, s.PIDs)
+	m, err := e.meter(ctx, s, f, load)
 	if err != nil {
 		return u, err
 	}
-	began := time.Now()
-	u.placed, err = s.Place(ctx, load, func(n int) { e.progress.Note("%d of %d orders accepted", n, load.Orders) })
-	if err != nil {
-		return u, err
-	}
-	err = f.AwaitDelivered(ctx, warmup+load.Orders, func(confirmed, delivered int) {
-		e.progress.Note("%d of %d orders confirmed, %d delivered", confirmed-warmup, load.Orders, delivered-warmup)
-	})
-	if err != nil {
-		return u, err
-	}
-	usage, err := m.Read(ctx)
-	if err != nil {
-		return u, err
-	}
-	last := began
-	for _, at := range f.Confirmed(u.placed.Orders) {
-		if at.After(last) {
-			last = at
-		}
-	}
+	u.placed = m.placed
 	u.late = f.Latencies(u.placed.Orders)
 	for _, o := range u.placed.Orders {
 		u.posts = append(u.posts, o.Accepted.Sub(o.Sent))
 	}
-	r.Row("confirmed", "orders/s", report.Rate).Add(side, float64(load.Orders)/last.Sub(began).Seconds())
+	r.Row("confirmed", "orders/s", report.Rate).Add(side, m.perSecond)
 	r.Row("offered", "orders/s", report.Rate).Add(side, float64(load.Orders)/u.placed.Took.Seconds())
 	r.Row("accepted → CONFIRMED p50", "ms", report.Time).Add(side, measure.Quantile(u.late, .5))
 	r.Row("accepted → CONFIRMED p99", "ms", report.Time).Add(side, measure.Quantile(u.late, .99))
@@ -155,21 +127,8 @@ func (e *env) cost(ctx context.Context, r *report.Result, s *shop.Stack, side st
 	if u.placed.Refused > 0 || r.Find("refused") != nil {
 		r.Row("refused", "answers per saga", report.Time).Add(side, float64(u.placed.Refused)/float64(load.Orders))
 	}
-	costs(r, side, "saga", usage, load.Orders)
+	costs(r, side, "saga", m.usage, load.Orders)
 	return u, nil
-}
-
-// warm places a few orders and waits until they are delivered.
-func (e *env) warm(ctx context.Context, s *shop.Stack, f *shop.Follower) error {
-	_, err := s.Place(ctx, shop.Load{Orders: warmup, Clients: clients}, func(n int) { e.progress.Note("warming up, %d orders accepted", n) })
-	if err != nil {
-		return fmt.Errorf("warm up: %w", err)
-	}
-	err = f.AwaitDelivered(ctx, warmup, func(_, delivered int) { e.progress.Note("warming up, %d orders delivered", delivered) })
-	if err != nil {
-		return fmt.Errorf("warm up: %w", err)
-	}
-	return nil
 }
 
 // verified checks the invariants. A breach withholds the rates and is no error: the counts are

@@ -69,11 +69,11 @@ func (e *env) upForStyles(ctx context.Context, r *report.Result) (*shop.Stack, *
 		err = awaitBothStyles(ctx, s)
 	}
 	if err == nil {
-		_, err = e.placeAndDeliver(ctx, s, f, shop.Load{Orders: warmup, Clients: clients, Styles: inTurns()})
+		err = e.warm(ctx, s, f, inTurns()...)
 	}
 	if err != nil {
 		f.Close()
-		return nil, nil, errors.Join(fmt.Errorf("warm up: %w", err), s.Down(ctx))
+		return nil, nil, errors.Join(err, s.Down(ctx))
 	}
 	return s, f, nil
 }
@@ -101,18 +101,6 @@ func awaitBothStyles(ctx context.Context, s *shop.Stack) error {
 			return fmt.Errorf("wait until orders may be orchestrated (%s): %w", ramp.Reason, errors.Join(waited, err))
 		}
 	}
-}
-
-// placeAndDeliver places a load and waits until the shop has delivered it. No other order may be under way.
-func (e *env) placeAndDeliver(ctx context.Context, s *shop.Stack, f *shop.Follower, load shop.Load) (shop.Accepted, error) {
-	_, before := f.Counts()
-	placed, err := s.Place(ctx, load, func(n int) { e.progress.Note("%d of %d orders accepted", n, load.Orders) })
-	if err != nil {
-		return placed, err
-	}
-	return placed, f.AwaitDelivered(ctx, before+load.Orders, func(_, delivered int) {
-		e.progress.Note("%d of %d orders delivered", delivered-before, load.Orders)
-	})
 }
 
 func (e *env) compareStyles(ctx context.Context, r *report.Result, s *shop.Stack, f *shop.Follower) error {
@@ -152,29 +140,14 @@ func (e *env) compareStyles(ctx context.Context, r *report.Result, s *shop.Stack
 // saturateStyle measures orders of one style that are placed as fast as the shop accepts them.
 func (e *env) saturateStyle(ctx context.Context, r *report.Result, s *shop.Stack, f *shop.Follower, style string) ([]shop.Placed, error) {
 	load := shop.Load{Orders: e.size(200, 1500), Clients: clients, Styles: []event.Style{event.Style(style)}}
-	m, err := s.Server.Meter(ctx, s.PIDs)
+	m, err := e.meter(ctx, s, f, load)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	placed, err := e.placeAndDeliver(ctx, s, f, load)
-	if err != nil {
-		return nil, err
-	}
-	usage, err := m.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	last := began
-	for _, at := range f.Confirmed(placed.Orders) {
-		if at.After(last) {
-			last = at
-		}
-	}
-	r.Row("saturated: confirmed", "orders/s", report.Rate).Add(style, float64(load.Orders)/last.Sub(began).Seconds())
-	addSince(r, "saturated: POST → CONFIRMED", style, f, placed.Orders)
-	costs(r, style, "order", usage, load.Orders)
-	return placed.Orders, nil
+	r.Row("saturated: confirmed", "orders/s", report.Rate).Add(style, m.perSecond)
+	addSince(r, "saturated: POST → CONFIRMED", style, f, m.placed.Orders)
+	costs(r, style, "order", m.usage, load.Orders)
+	return m.placed.Orders, nil
 }
 
 // idleStyles places orders of both styles in turns, slowly, so that neither waits for others and both have

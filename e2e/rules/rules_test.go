@@ -199,6 +199,7 @@ var layers = map[string][]string{
 	"events":                {"event"},
 	"backoff":               {},
 	"breaker":               {"errs"},
+	"worker":                {"backoff", "errs", "telemetry"},
 	"credentials":           {},
 	"schema":                {"backoff", "errs", "event", "credentials"},
 	"postgres":              {"errs", "credentials"},

@@ -68,14 +68,18 @@ func ParseStyle(name string) (Style, error) {
 
 // Contradicts reports whether anything says another style than an order is stored with. An empty style
 // says nothing. Where none is stored yet, the first that is said is the order's.
-func (stored Style) Contradicts(said ...Style) bool {
+func (stored Style) Contradicts(said ...Style) bool { return stored.Contradiction(said...) != "" }
+
+// Contradiction returns the first style that contradicts the stored one, as [Style.Contradicts] means it,
+// or "".
+func (stored Style) Contradiction(said ...Style) Style {
 	for _, s := range said {
 		stored = cmp.Or(stored, s)
-		if s != "" && s != stored {
-			return true
+		if s != stored && s != "" {
+			return s
 		}
 	}
-	return false
+	return ""
 }
 
 // Header is one Kafka record header.

@@ -177,14 +177,17 @@ func TestAStyleIsContradicted(t *testing.T) {
 	for _, c := range []struct {
 		stored event.Style
 		said   []event.Style
-		want   bool
+		want   event.Style // what contradicts
 	}{
-		{a, nil, false}, {a, []event.Style{none, none}, false}, {a, []event.Style{a, a}, false},
-		{a, []event.Style{b}, true}, {a, []event.Style{none, b}, true}, {b, []event.Style{b, a}, true},
-		{none, []event.Style{b, none}, false}, {none, []event.Style{b, b}, false}, {none, []event.Style{b, a}, true}, {none, nil, false},
+		{a, nil, none}, {a, []event.Style{none, none}, none}, {a, []event.Style{a, a}, none},
+		{a, []event.Style{b}, b}, {a, []event.Style{none, b}, b}, {b, []event.Style{b, a}, a},
+		{none, []event.Style{b, none}, none}, {none, []event.Style{b, b}, none}, {none, []event.Style{b, a}, a}, {none, nil, none},
 	} {
-		if got := c.stored.Contradicts(c.said...); got != c.want {
-			t.Errorf("%q stored, %q said: contradicted %t, want %t", c.stored, c.said, got, c.want)
+		if got := c.stored.Contradiction(c.said...); got != c.want {
+			t.Errorf("%q stored, %q said: contradicted by %q, want %q", c.stored, c.said, got, c.want)
+		}
+		if got := c.stored.Contradicts(c.said...); got != (c.want != none) {
+			t.Errorf("%q stored, %q said: contradicted %t", c.stored, c.said, got)
 		}
 	}
 }

@@ -3,9 +3,7 @@ package opstest
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -34,9 +32,7 @@ func StartOrchestrator(t testing.TB) *Orchestrator {
 	mux.HandleFunc("GET /definitions", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, map[string]any{"definitions": o.Definitions})
 	})
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	o.URL = server.URL
+	o.URL = serve(t, mux)
 	return o
 }
 
@@ -57,20 +53,13 @@ func (o *Orchestrator) Acknowledged() []string {
 func (o *Orchestrator) list(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	query, page, answer := r.URL.Query(), []map[string]any{}, map[string]any{}
+	query, listed := r.URL.Query(), []map[string]any{}
 	for _, saga := range o.Sagas {
-		asks := saga["attention"] != nil
-		if saga["orderId"].(string) <= query.Get("after") || query.Get("attention") == "true" && !asks {
-			continue
+		if query.Get("attention") != "true" || saga["attention"] != nil {
+			listed = append(listed, saga)
 		}
-		if o.PageSize > 0 && len(page) == o.PageSize {
-			answer["nextCursor"] = page[o.PageSize-1]["orderId"]
-			break
-		}
-		page = append(page, saga)
 	}
-	answer["sagas"] = page
-	write(w, http.StatusOK, answer)
+	write(w, http.StatusOK, page(listed, query.Get("after"), o.PageSize))
 }
 
 func (o *Orchestrator) find(id string) map[string]any {
@@ -100,7 +89,7 @@ func (o *Orchestrator) retry(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusConflict, map[string]any{"title": "Conflict", "status": 409, "detail": "there is no command to send again"})
 		return
 	}
-	o.retried = append(o.retried, strings.Join([]string{r.Header.Get("Idempotency-Key"), r.Header.Get("X-Caller-Id")}, " "))
+	o.retried = append(o.retried, keyAndCaller(r))
 	after := map[string]any{}
 	for k, v := range saga {
 		after[k] = v

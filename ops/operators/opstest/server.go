@@ -53,9 +53,7 @@ func Start(t testing.TB, group string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(s.recording(routes))
-	t.Cleanup(server.Close)
-	s.URL = server.URL
+	s.URL = serve(t, s.recording(routes))
 	return s
 }
 

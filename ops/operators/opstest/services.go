@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -47,9 +46,7 @@ func StartServices(t testing.TB) *Services {
 		})
 	}
 	mux.HandleFunc("POST /payments/{id}/refund-retry", s.retry)
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	s.URL = server.URL
+	s.URL = serve(t, mux)
 	return s
 }
 
@@ -71,20 +68,7 @@ func (s *Services) sagas(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queries = append(s.queries, r.URL.RawQuery)
-	page := []map[string]any{}
-	answer := map[string]any{}
-	for _, saga := range s.Sagas {
-		if saga["orderId"].(string) <= r.URL.Query().Get("cursor") {
-			continue
-		}
-		if s.PageSize > 0 && len(page) == s.PageSize {
-			answer["nextCursor"] = page[s.PageSize-1]["orderId"]
-			break
-		}
-		page = append(page, saga)
-	}
-	answer["sagas"] = page
-	write(w, http.StatusOK, answer)
+	write(w, http.StatusOK, page(s.Sagas, r.URL.Query().Get("cursor"), s.PageSize))
 }
 
 func (s *Services) retry(w http.ResponseWriter, r *http.Request) {
@@ -95,9 +79,35 @@ func (s *Services) retry(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusConflict, map[string]any{"title": "Conflict", "status": 409, "detail": "there is no refund to retry"})
 		return
 	}
-	s.retried = append(s.retried, strings.Join([]string{r.Header.Get("Idempotency-Key"), r.Header.Get("X-Caller-Id")}, " "))
+	s.retried = append(s.retried, keyAndCaller(r))
 	p["status"] = "REFUNDING"
 	write(w, http.StatusAccepted, p)
+}
+
+// serve serves routes until the test ends, and returns their address.
+func serve(t testing.TB, routes http.Handler) (url string) {
+	server := httptest.NewServer(routes)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// page returns a page of sagas behind an order id, in the order of their order ids. size 0: all.
+func page(sagas []map[string]any, after string, size int) map[string]any {
+	rest := []map[string]any{}
+	for _, saga := range sagas {
+		if saga["orderId"].(string) > after {
+			rest = append(rest, saga)
+		}
+	}
+	if size <= 0 || len(rest) <= size {
+		return map[string]any{"sagas": rest}
+	}
+	return map[string]any{"sagas": rest[:size], "nextCursor": rest[size-1]["orderId"]}
+}
+
+// keyAndCaller returns the idempotency key and the caller of a request, with a space between.
+func keyAndCaller(r *http.Request) string {
+	return r.Header.Get("Idempotency-Key") + " " + r.Header.Get("X-Caller-Id")
 }
 
 func write(w http.ResponseWriter, status int, v any) {

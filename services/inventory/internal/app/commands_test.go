@@ -1,14 +1,15 @@
 package app_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/outbox/outboxtest"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/services/inventory/internal/app"
 	inv "eventshop.example/services/inventory/inventory"
@@ -115,17 +116,8 @@ func (f *fixture) place(id string, state inv.State) {
 // expectOne checks that the order has one event in the outbox, with this version and cause.
 func (f *fixture) expectOne(id, name string, version int64, cause string) {
 	f.t.Helper()
-	type row struct {
-		Name      string
-		Version   int64
-		Style     string
-		Causation string
-	}
-	rows, err := f.pool.Query(f.t.Context(), `SELECT event_type, ce_aggregateversion, ce_sagastyle, ce_causationid FROM outbox WHERE aggregate_id = $1`, id)
-	f.must(err)
-	got, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
-	f.must(err)
-	if diff := cmp.Diff([]row{{name, version, "orchestrated", cause}}, got); diff != "" {
+	want := []outboxtest.Row{{Event: fmt.Sprintf("%s@%d", name, version), Style: "orchestrated", Cause: cause}}
+	if diff := cmp.Diff(want, outboxtest.Rows(f.t, f.pool, id)); diff != "" {
 		f.t.Errorf("%s emitted (-want +got):\n%s", id, diff)
 	}
 	if v := f.reservation(id).Version; v != version {

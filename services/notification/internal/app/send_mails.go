@@ -44,7 +44,7 @@ const (
 // When ctx ends, the worker finishes its current attempts. The provider may carry out an abandoned
 // request, and another process would then have to find out.
 func (a *App) SendMails(ctx context.Context) error {
-	failures, look := 0, firstLook
+	failures, look, failing := 0, firstLook, backoff.Policy{Base: a.sending.Poll, Max: maxTrouble}
 	var counted time.Time
 	for {
 		pause := a.sending.Poll
@@ -54,7 +54,7 @@ func (a *App) SendMails(ctx context.Context) error {
 			return nil
 		case err != nil:
 			failures++
-			pause = min(a.sending.Poll<<min(failures, 10), maxTrouble)
+			pause = failing.Wait(failures)
 			a.log.WarnContext(ctx, "mails not sent or not recorded; trying again", "error", err, "pause", pause.String())
 		case n == mailsAtOnce:
 			failures, pause = 0, 0 // more may be due

@@ -9,7 +9,7 @@ import (
 )
 
 // attention says what a person has to look at after a step that asks for one, and what to do. row is
-// the saga after the step.
+// the saga after the step, with what a person has to look at already.
 func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[Input]) string {
 	in, state := s.Input, orchestrator.State(row.State)
 	command := orchestrator.Decide(definition, state, orchestrator.Retry).Effect
@@ -20,6 +20,9 @@ func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[
 	case in.Order != nil:
 		return fmt.Sprintf("an OrderCreated of this orchestrated order names the style %q: it changed nothing; "+
 			"find out what published it (its event id is in the log)", in.Order.Style)
+	case in.Kind == orchestrator.DuePassed && row.Attention != "":
+		// There may be an answer: that the step cannot be done.
+		return fmt.Sprintf("%s is still not done after %s", command, definition.Due(state))
 	case in.Kind == orchestrator.DuePassed:
 		return fmt.Sprintf("no answer to %s within %s: see what holds its service up (readiness, dead letters, breakers); "+
 			"it answers when that is repaired; if the command is lost, send it again with POST /sagas/%s/retry",

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/pkg/telemetry"
+	"eventshop.example/pkg/worker"
 	"eventshop.example/services/orchestrator/internal/db"
 	"eventshop.example/services/orchestrator/orchestrator"
 )
@@ -34,55 +34,20 @@ const (
 // A time limit that passes asks for a person. It sends no command: the outbox delivers the command that
 // was sent, however late, and a second one would not be faster.
 func (a *App) RunDue(ctx context.Context) error {
-	failures, pause := 0, backoff.Policy{Base: duePoll, Max: dueMaxWait}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		n, err := a.PassDue(ctx)
-		wait := duePoll
-		switch {
-		case err != nil && ctx.Err() == nil:
-			failures++
-			wait = pause.Wait(failures)
-			a.warnOfDue(ctx, err, wait)
-		case n == dueBatch:
-			failures, wait = 0, 0 // there may be more
-		default:
-			failures = 0
-			a.count(ctx)
-		}
-		timer.Reset(wait)
-	}
+	return worker.Loop{
+		Every: duePoll, Failing: backoff.Policy{Base: duePoll, Max: dueMaxWait},
+		Round: func(ctx context.Context) (more bool, err error) {
+			n, err := a.PassDue(ctx)
+			if err == nil && n < dueBatch {
+				a.count(ctx)
+			}
+			return n == dueBatch, err
+		},
+		Failed: func(ctx context.Context, err error, _ int, pause time.Duration) {
+			worker.Warn(ctx, a.log, "late answers not noted; will be tried again", err, pause)
+		},
+	}.Run(ctx)
 }
-
-// warnOfDue logs each failure. A failure that concerns one saga gets a line of its own.
-func (a *App) warnOfDue(ctx context.Context, err error, wait time.Duration) {
-	failed := []error{err}
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		failed = all.Unwrap()
-	}
-	for _, err := range failed {
-		ctx := ctx
-		if late, ok := errors.AsType[*dueError](err); ok {
-			ctx = telemetry.With(ctx, late.orderID, "", "")
-		}
-		a.log.WarnContext(ctx, "late answers not noted; will be tried again", "error", err, "nextTryIn", wait.String())
-	}
-}
-
-// dueError reports that the time limit of one saga could not be processed.
-type dueError struct {
-	orderID string
-	err     error
-}
-
-func (e *dueError) Error() string { return fmt.Sprintf("time limit of order %s: %v", e.orderID, e.err) }
-func (e *dueError) Unwrap() error { return e.err }
 
 // PassDue processes up to one batch of time limits that have passed as one set, in one transaction. When
 // that fails, each has a transaction of its own, so that a saga that fails does not delay the others. It
@@ -99,16 +64,7 @@ func (a *App) PassDue(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, postgres.Classify(fmt.Errorf("look for late answers: %w", err))
 	}
-	if len(due) == 0 || a.passDue(ctx, due...) == nil {
-		return len(due), nil
-	}
-	var failed []error
-	for _, d := range due {
-		if err := a.passDue(ctx, d); err != nil {
-			failed = append(failed, &dueError{d.OrderID, err})
-		}
-	}
-	return len(due), errors.Join(failed...)
+	return len(due), worker.Each(ctx, due, func(d db.DueSagasRow) string { return d.OrderID }, a.passDue)
 }
 
 // passDue passes time limits in one transaction.

@@ -33,6 +33,8 @@ func (a *App) GetSaga(ctx context.Context, q db.DBTX, orderID string) (db.Saga, 
 	if err != nil {
 		return row, nil, fmt.Errorf("load the saga's log: %w", err)
 	}
+	// Without a transaction the saga may have moved on between the two queries.
+	log = log[:min(len(log), int(row.LogLines))]
 	return row, log, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"eventshop.example/pkg/errs"
@@ -59,8 +60,8 @@ func (a *App) record(definition orchestrator.Definition, g Saga, s reaction.Step
 		out.Events = []outbox.Entry{{ID: id, Event: command, AggregateID: s.Key, Version: g.row.Version, Cause: causeOf(g.row, s)}}
 	}
 	if d.Attention {
-		g.row.Attention = attention(definition, g.row, s)
-		line.Detail = g.row.Attention
+		line.Detail = attention(definition, g.row, s)
+		g.row.Attention = alsoLook(g.row.Attention, line.Detail)
 	}
 	g.lines, g.last = append(slices.Clip(g.lines), line), d
 	if s.Cause.CausationID != "" {
@@ -108,6 +109,17 @@ func enter(row *db.Saga, definition orchestrator.Definition, state orchestrator.
 	if s.Cause.CausationID != "" {
 		row.CausationID, row.Traceparent, row.Tracestate = s.Cause.CausationID, s.Cause.TraceParent, s.Cause.TraceState
 	}
+}
+
+// alsoLook adds what a person has to look at to what is there already since the saga entered its state.
+func alsoLook(there, found string) string {
+	switch {
+	case there == "":
+		return found
+	case strings.Contains(there, found):
+		return there
+	}
+	return there + "; " + found
 }
 
 // joined joins a code and a text for people.

@@ -69,7 +69,15 @@ func (g Saga) due(at time.Time) bool { return g.row.DueAt != nil && !g.row.DueAt
 // The log knows every event that was no duplicate. Such an event is a duplicate when it comes again,
 // also after the inbox has forgotten it.
 func (a *App) decide(g Saga, s reaction.Step[Input]) (reaction.Decision[Saga], error) {
-	in := s.Input
+	in, version := s.Input, a.begin
+	if g.began() {
+		version = g.row.Definition
+	}
+	// Before anything is refused, because a process that knows the definition may know the input, too.
+	definition, err := a.definition(version)
+	if err != nil {
+		return reaction.Decision[Saga]{}, err
+	}
 	switch {
 	case in.wrong != "":
 		return reaction.Decision[Saga]{}, errs.New(errs.Hopeless, "the saga of order %s: %s", s.Key, in.wrong)
@@ -79,11 +87,7 @@ func (a *App) decide(g Saga, s reaction.Step[Input]) (reaction.Decision[Saga], e
 		return reaction.Decision[Saga]{State: g}, nil // another process has passed it, or the saga has moved on
 	}
 	if !g.began() {
-		g.row.Definition, g.row.StartedAt = a.begin, s.At
-	}
-	definition, err := a.definition(g.row.Definition)
-	if err != nil {
-		return reaction.Decision[Saga]{}, err
+		g.row.Definition, g.row.StartedAt = version, s.At
 	}
 	before := g.row
 	if d := a.decision(definition, g, s); d.Action != orchestrator.Duplicate {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/backoff"
@@ -14,6 +13,7 @@ import (
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/pkg/telemetry"
+	"eventshop.example/pkg/worker"
 	"eventshop.example/services/order/internal/db"
 	"eventshop.example/services/order/order"
 )
@@ -31,56 +31,17 @@ const (
 // runs until ctx ends, and several replicas may run it. It always returns nil. It logs failures and
 // tries again, with growing pauses while the failures continue.
 func (a *App) RunDeadlines(ctx context.Context) error {
-	failures, pause := 0, backoff.Policy{Base: deadlinePoll, Max: deadlineMaxWait}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		n, err := a.PassDeadlines(ctx)
-		wait := deadlinePoll
-		switch {
-		case err != nil && ctx.Err() == nil:
-			failures++
-			wait = pause.Wait(failures)
-			a.warnOfDeadlines(ctx, err, wait)
-		case n == deadlineBatch:
-			failures, wait = 0, 0 // there may be more
-		default:
-			failures = 0
-		}
-		timer.Reset(wait)
-	}
+	return worker.Loop{
+		Every: deadlinePoll, Failing: backoff.Policy{Base: deadlinePoll, Max: deadlineMaxWait},
+		Round: func(ctx context.Context) (more bool, err error) {
+			n, err := a.PassDeadlines(ctx)
+			return n == deadlineBatch, err
+		},
+		Failed: func(ctx context.Context, err error, _ int, pause time.Duration) {
+			worker.Warn(ctx, a.log, "deadlines not passed; will be tried again", err, pause)
+		},
+	}.Run(ctx)
 }
-
-// warnOfDeadlines logs each failure. A failure that concerns one order gets a line of its own.
-func (a *App) warnOfDeadlines(ctx context.Context, err error, wait time.Duration) {
-	failed := []error{err}
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		failed = all.Unwrap()
-	}
-	for _, err := range failed {
-		ctx := ctx
-		if late, ok := errors.AsType[*deadlineError](err); ok {
-			ctx = telemetry.With(ctx, late.orderID.String(), "", "")
-		}
-		a.log.WarnContext(ctx, "deadlines not passed; will be tried again", "error", err, "nextTryIn", wait.String())
-	}
-}
-
-// deadlineError reports that the deadline of one order could not be processed.
-type deadlineError struct {
-	orderID uuid.UUID
-	err     error
-}
-
-func (e *deadlineError) Error() string {
-	return fmt.Sprintf("deadline of order %s: %v", e.orderID, e.err)
-}
-func (e *deadlineError) Unwrap() error { return e.err }
 
 // PassDeadlines processes up to one batch of due deadlines as one set, in one transaction. When that
 // fails, each has a transaction of its own, so that an order that fails does not delay the others. It
@@ -99,16 +60,7 @@ func (a *App) PassDeadlines(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("tell of deadlines: %w", err)
 	}
 	defer a.outbox.Wake()
-	if a.passDeadlines(ctx, due...) == nil {
-		return len(due), nil
-	}
-	var failed []error
-	for _, d := range due {
-		if err := a.passDeadlines(ctx, d); err != nil {
-			failed = append(failed, &deadlineError{d.OrderID, err})
-		}
-	}
-	return len(due), errors.Join(failed...)
+	return len(due), worker.Each(ctx, due, func(d db.DueDeadlinesRow) string { return d.OrderID.String() }, a.passDeadlines)
 }
 
 // passDeadlines passes deadlines in one transaction.

@@ -6,11 +6,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/outbox/outboxtest"
 	"eventshop.example/services/payment/internal/app"
 	"eventshop.example/services/payment/internal/gateway"
 	"eventshop.example/services/payment/internal/gatewaytest"
@@ -52,21 +52,12 @@ func (f *fixture) charged() string {
 	return id
 }
 
-// published is an event of the outbox: its name and version, the style of its saga and its cause.
-type published struct{ Event, Style, Cause string }
+// published is an event of the outbox.
+type published = outboxtest.Row
 
 func (f *fixture) published(orderID string) []published {
 	f.t.Helper()
-	rows, err := f.pool.Query(context.Background(), `SELECT event_type || '@' || ce_aggregateversion, ce_sagastyle, ce_causationid
-		FROM outbox WHERE aggregate_id = $1 ORDER BY seq`, orderID)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	got, err := pgx.CollectRows(rows, pgx.RowToStructByPos[published])
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return got
+	return outboxtest.Rows(f.t, f.pool, orderID)
 }
 
 func (f *fixture) expectPublished(orderID string, want ...published) {
@@ -163,9 +154,9 @@ func (f eventsFixture) expectAnswer(orderID, want, command string, state payment
 	case want == "":
 		f.expectPublished(orderID)
 	case outcome == "":
-		f.expectPublished(orderID, published{want, "orchestrated", cause})
+		f.expectPublished(orderID, published{Event: want, Style: "orchestrated", Cause: cause})
 	default:
-		f.expectPublished(orderID, published{fmt.Sprintf("PaymentCommandAnswered@%d", version), "orchestrated", cause})
+		f.expectPublished(orderID, published{Event: fmt.Sprintf("PaymentCommandAnswered@%d", version), Style: "orchestrated", Cause: cause})
 		f.expectEvents(orderID, &events.PaymentCommandAnswered{
 			OrderID: orderID, Command: command, Outcome: outcome, State: string(state), OccurredAt: f.time(),
 		})
@@ -201,8 +192,8 @@ func TestARefundBeforeItsChargeLeavesATombstone(t *testing.T) {
 	f.await(id, payment.Voided)
 	f.command(charge)
 	f.expectState(id, payment.Voided)
-	f.expectPublished(id, published{"PaymentVoided@1", "orchestrated", refund.ID.String()},
-		published{"PaymentCommandAnswered@2", "orchestrated", charge.ID.String()})
+	f.expectPublished(id, published{Event: "PaymentVoided@1", Style: "orchestrated", Cause: refund.ID.String()},
+		published{Event: "PaymentCommandAnswered@2", Style: "orchestrated", Cause: charge.ID.String()})
 	if n := f.gateway.Calls(gatewaytest.Charge); n != 0 {
 		t.Errorf("%d charges", n)
 	}
@@ -233,8 +224,8 @@ func TestARefundCommandStartsAnotherRound(t *testing.T) {
 	if len(got) != 3 {
 		t.Fatalf("published %v", got)
 	}
-	f.expectPublished(id, got[0], published{"PaymentRefundFailed@2", "orchestrated", first.ID.String()},
-		published{"PaymentRefunded@3", "orchestrated", again.ID.String()})
+	f.expectPublished(id, got[0], published{Event: "PaymentRefundFailed@2", Style: "orchestrated", Cause: first.ID.String()},
+		published{Event: "PaymentRefunded@3", Style: "orchestrated", Cause: again.ID.String()})
 	f.expectLedger(id, capture, "refund refund-%s 9999 out_of_stock")
 }
 

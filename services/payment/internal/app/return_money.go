@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"eventshop.example/pkg/backoff"
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
@@ -55,7 +56,7 @@ func (a *App) ReturnMoney(ctx context.Context) error {
 	defer attempts.Wait()
 	slots := make(chan struct{}, maxAttemptsAtOnce)
 	freed := make(chan struct{}, 1)
-	pause, failures := firstLook, 0
+	pause, failures, failing := firstLook, 0, backoff.Policy{Base: a.refunds.Poll, Max: maxTrouble}
 	var counted time.Time
 	for {
 		free := cap(slots) - len(slots)
@@ -65,7 +66,7 @@ func (a *App) ReturnMoney(ctx context.Context) error {
 			return nil
 		case err != nil:
 			failures++
-			pause = min(a.refunds.Poll<<min(failures, 10), maxTrouble)
+			pause = failing.Wait(failures)
 			a.log.WarnContext(ctx, "money to return not looked up; trying again", "error", err, "pause", pause.String())
 		case free > 0 && len(claimed) == free:
 			failures, pause = 0, firstLook // more may be due

@@ -24,10 +24,7 @@ func contradicts(row db.Payment, style, said event.Style) bool {
 // contradict asks for a person, because two coordinators act on one order. It changes nothing else: no
 // money moves, and no answer is published. The same contradiction is stored once.
 func (a *App) contradict(c *change, s reaction.Step[Input]) {
-	record, by := s.Input.record(), s.Cause.Style
-	if by == "" || by == event.Style(c.row.SagaStyle) {
-		by = s.Input.Style
-	}
+	record, by := s.Input.record(), event.Style(c.row.SagaStyle).Contradiction(s.Cause.Style, s.Input.Style)
 	found := fmt.Sprintf("the style of the saga is contradicted: %s says %s, and the order's saga is %s", record, by, c.row.SagaStyle)
 	if asked := slices.IndexFunc(s.Input.Answers, func(g gateway.Answer) bool { return g.Outcome != "" }); asked >= 0 {
 		// Another process created the row between the call and this transaction.

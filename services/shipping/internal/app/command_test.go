@@ -11,6 +11,7 @@ import (
 	"eventshop.example/pkg/consumer"
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
+	"eventshop.example/pkg/outbox/outboxtest"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/carrier/carriertest"
 	"eventshop.example/services/shipping/shipping"
@@ -41,21 +42,12 @@ func (f *fixture) scheduleShipment() error {
 
 func (f *fixture) cancelShipment() error { return deliver(f, OnCancelShipment, cancelCommand(orderID)) }
 
-// published is an event of the outbox: its name and version, the style of its saga and its cause.
-type published struct{ Event, Style, Cause string }
+// published is an event of the outbox.
+type published = outboxtest.Row
 
 func (f *fixture) published(order string) []published {
 	f.t.Helper()
-	rows, err := f.pool.Query(f.t.Context(), `SELECT event_type || '@' || ce_aggregateversion, ce_sagastyle, ce_causationid
-		FROM outbox WHERE aggregate_id = $1 ORDER BY seq`, order)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	got, err := pgx.CollectRows(rows, pgx.RowToStructByPos[published])
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return got
+	return outboxtest.Rows(f.t, f.pool, order)
 }
 
 func (f *fixture) wantPublished(order string, want ...published) {
@@ -130,13 +122,13 @@ func TestCommandsInEveryState(t *testing.T) {
 					t.Errorf("%s: the carrier was asked: %t, want %t", command, asked, calls)
 				}
 				if outcome == unchanged || outcome == refused {
-					f.wantPublished(order, published{"ShipmentCommandAnswered" + version, "orchestrated", cause})
+					f.wantPublished(order, published{Event: "ShipmentCommandAnswered" + version, Style: "orchestrated", Cause: cause})
 					f.wantAnswer(order, &events.ShipmentCommandAnswered{
 						OrderID: order, Command: command, Outcome: outcome, State: string(state), OccurredAt: noon,
 					})
 					continue
 				}
-				f.wantPublished(order, published{outcome + version, "orchestrated", cause})
+				f.wantPublished(order, published{Event: outcome + version, Style: "orchestrated", Cause: cause})
 			}
 		})
 	}

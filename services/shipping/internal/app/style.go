@@ -26,10 +26,7 @@ func contradicts(row db.Shipment, style, said event.Style) bool {
 // contradict asks for a person, because two coordinators act on one order. It changes nothing else: no
 // parcel is booked or cancelled, and no answer is published. The same contradiction is stored once.
 func (a *App) contradict(row db.Shipment, s reaction.Step[Input]) reaction.Decision[db.Shipment] {
-	by := s.Cause.Style
-	if by == "" || by == event.Style(row.SagaStyle) {
-		by = s.Input.Style
-	}
+	by := event.Style(row.SagaStyle).Contradiction(s.Cause.Style, s.Input.Style)
 	found := fmt.Sprintf("the style of the saga is contradicted: %s says %s, and the order's saga is %s", s.Input.Kind, by, row.SagaStyle)
 	if outcome := s.Input.Answer.Outcome; outcome != "" {
 		// Another process created the row between the call and this transaction.

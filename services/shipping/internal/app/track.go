@@ -16,6 +16,7 @@ import (
 	"eventshop.example/pkg/postgres"
 	"eventshop.example/pkg/reaction"
 	"eventshop.example/pkg/telemetry"
+	"eventshop.example/pkg/worker"
 	"eventshop.example/services/shipping/internal/carrier"
 	"eventshop.example/services/shipping/internal/db"
 	"eventshop.example/services/shipping/shipping"
@@ -53,39 +54,27 @@ var errOvertaken = errors.New("the feed's cursor has moved")
 // proves that the carrier took the parcel. The missed events are emitted first. Waiting with the
 // cursor until the row is ready would let one order delay all parcels of the shop.
 func (a *App) Track(ctx context.Context, interval time.Duration) error {
-	failures := 0
-	for {
-		n, err := a.TrackOnce(ctx)
-		pause := interval
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case carrier.IsRefused(err):
-			// The breaker has logged the reason, and the carrier received no request.
-			pause, _ = errs.RetryAfter(err)
-			a.log.DebugContext(ctx, "tracking feed not read: its circuit breaker is open", "error", err)
-		case err != nil:
-			failures++
-			a.metrics.feedFailures.Inc()
-			// The jitter spreads the retries of the replicas, also when the pause grows no more.
-			pause = backoff.Policy{Base: interval, Max: maxTrackPause + maxTrackPause/4, Jitter: 0.25, Plateau: maxTrackPause}.Wait(failures)
-			a.log.WarnContext(ctx, "tracking feed not applied; trying again", "error", err, "failures", failures, "pause", pause.String())
-		case n == trackBatch:
-			failures, pause = 0, 0
-		default:
-			if failures > 0 {
-				a.log.InfoContext(ctx, "tracking feed is followed again", "failures", failures)
+	return worker.Loop{
+		Every: interval,
+		// The jitter spreads the retries of the replicas, also when the pause grows no more.
+		Failing: backoff.Policy{Base: interval, Max: maxTrackPause + maxTrackPause/4, Jitter: 0.25, Plateau: maxTrackPause},
+		Round: func(ctx context.Context) (more bool, err error) {
+			n, err := a.TrackOnce(ctx)
+			return n == trackBatch, err
+		},
+		Failed: func(ctx context.Context, err error, failures int, pause time.Duration) {
+			if carrier.IsRefused(err) {
+				// The breaker has logged the reason, and the carrier received no request.
+				a.log.DebugContext(ctx, "tracking feed not read: its circuit breaker is open", "error", err)
+				return
 			}
-			failures = 0
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-	}
+			a.metrics.feedFailures.Inc()
+			a.log.WarnContext(ctx, "tracking feed not applied; trying again", "error", err, "failures", failures, "pause", pause.String())
+		},
+		Recovered: func(ctx context.Context, failures int) {
+			a.log.InfoContext(ctx, "tracking feed is followed again", "failures", failures)
+		},
+	}.Run(ctx)
 }
 
 // TrackOnce reads one page of the feed and applies it. It returns the number of updates in the
