@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,14 +98,18 @@ func unanswered(style string, list []happened) []Answers {
 }
 
 // ofCoordinator returns the answer that an orchestrated order waits for: that to the latest command, or
-// what the orchestrator makes of the latest answer.
+// what the orchestrator makes of the latest answer or of a request to cancel.
 func ofCoordinator(list []happened) Answers {
-	var command, reply happened
-	service := ""
+	var command, reply, request happened
+	service, back := "", false
 	for _, e := range list {
 		t, _ := events.Catalogue().Lookup(e.Type)
-		if receiver, is := events.IsCommands(t.Topic); is && e.Version > command.Version {
-			command, service = e, receiver
+		receiver, is := events.IsCommands(t.Topic)
+		switch {
+		case is && e.Version > command.Version:
+			command, service, back = e, receiver, strings.HasSuffix(t.Topic, ".compensations")
+		case e.Type == "OrderCancellationRequested":
+			request = e
 		}
 	}
 	if command.ID == "" {
@@ -115,7 +120,10 @@ func ofCoordinator(list []happened) Answers {
 			reply = e
 		}
 	}
-	if reply.ID == "" {
+	switch {
+	case request.ID != "" && !back: // a saga that goes back has taken it, or need not
+		return Answers{To: request.Type, Service: Orchestrator}
+	case reply.ID == "":
 		return Answers{To: command.Type, Service: service}
 	}
 	return Answers{To: reply.Type, Service: Orchestrator}

@@ -138,6 +138,7 @@ func TestLateOrchestratedOrders(t *testing.T) {
 	for n, types := range []string{
 		"OrderCreated", "OrderCreated ChargePayment", "OrderCreated ChargePayment PaymentCompleted",
 		"OrderCreated ChargePayment PaymentCompleted ReserveInventory", "OrderCreated ChargePayment",
+		"OrderCreated ChargePayment OrderCancellationRequested", "OrderCreated ChargePayment OrderCancellationRequested RefundPayment",
 	} {
 		o.had(n, 40*time.Second, strings.Fields(types)...)
 		w.underWay(n, "PENDING", time.Minute, time.Minute)["saga"] = "orchestrated"
@@ -149,6 +150,8 @@ func TestLateOrchestratedOrders(t *testing.T) {
 		orderID(2) + ` PENDING, orchestrator to answer "PaymentCompleted" for 40s`,
 		orderID(3) + ` PENDING, inventory to answer "ReserveInventory" for 40s`,
 		orderID(4) + ` PENDING`,
+		orderID(5) + ` PENDING, orchestrator to answer "OrderCancellationRequested" for 40s`,
+		orderID(6) + ` PENDING, payment to answer "RefundPayment" for 40s`,
 	}, w.late(saga.Filter{Stuck: true, LateAfter: 30 * time.Second})); diff != "" {
 		t.Error(diff)
 	}
