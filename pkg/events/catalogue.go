@@ -1,9 +1,17 @@
 package events
 
-import "eventshop.example/pkg/event"
+import (
+	"sync"
 
-// Catalogue returns all event types of the shop, grouped by topic.
-func Catalogue() event.Catalogue {
+	"eventshop.example/pkg/event"
+)
+
+// Catalogue returns all event types of the shop, grouped by topic. It costs nothing to call per record.
+func Catalogue() event.Catalogue { return catalogue() }
+
+var catalogue = sync.OnceValue(newCatalogue)
+
+func newCatalogue() event.Catalogue {
 	order := event.Family{Topic: TopicOrderEvents, AggregateType: "Order", Namespace: "eventshop.order.v1"}
 	payment := event.Family{Topic: TopicPaymentEvents, AggregateType: "Payment", Namespace: "eventshop.payment.v1"}
 	inventory := event.Family{Topic: TopicInventoryEvents, AggregateType: "Reservation", Namespace: "eventshop.inventory.v1"}
