@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	// defaultConns is for one process of a service. Five services on one server have 80, or 96
-	// while one of them runs twice during a rolling update. That is below the 97 that a server
-	// leaves to ordinary roles by default (max_connections 100, superuser_reserved_connections 3).
+	// defaultConns is for one process of a service. A server leaves 97 to ordinary roles by default
+	// (max_connections 100, superuser_reserved_connections 3): six processes fit.
 	defaultConns = 16
 	// leastConns leaves two to each pool, so that one can work while the other waits.
 	leastConns = 8
