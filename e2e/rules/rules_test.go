@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"eventshop.example/ops/eventshop"
@@ -48,11 +49,27 @@ func root(t *testing.T) string {
 	return dir
 }
 
+// sources returns all Go files of the repository, which no test changes.
 func sources(t *testing.T) []source {
 	t.Helper()
-	dir := root(t)
-	var out []source
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+	root(t)
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d Go files found: the walk is broken", len(all))
+	}
+	return slices.Clone(all)
+}
+
+// parsed reads the files once for all tests.
+var parsed = sync.OnceValues(func() (out []source, err error) {
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -85,14 +102,8 @@ func sources(t *testing.T) []source {
 		out = append(out, s)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(out) < 50 {
-		t.Fatalf("only %d Go files found: the walk is broken", len(out))
-	}
-	return out
-}
+	return out, err
+})
 
 // names returns what a file defines at its top level, as documents write it: "Type.Method", and
 // "package.Function".
