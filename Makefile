@@ -2,7 +2,7 @@
 # ARGS goes to the command: make test ARGS=--short
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo up status down verify faults test vet lint generate bench compose-up compose-down ci clean
+.PHONY: help build demo up status down verify faults test vet lint generate bench example compose-up compose-down ci clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): *## \(.*\)$$/make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ generate: ## write the generated code (ARGS=--check: only name what is stale)
 
 bench: ## measure what the patterns cost, against peers and limits (ARGS=--quick is a gate)
 	./scripts/bench $(ARGS)
+
+example: ## try an example of docs/examples in a copy (ARGS="fraud-check orchestrated")
+	./scripts/example $(ARGS)
 
 compose-up: ## the whole shop in containers
 	docker compose -f deploy/compose.yaml up --detach --wait $(ARGS)
