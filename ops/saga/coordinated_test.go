@@ -137,16 +137,16 @@ func TestAcknowledge(t *testing.T) {
 	if got := w.list(saga.Filter{Stuck: true}); len(got) != 2 {
 		t.Fatal(got)
 	}
-	after, err := w.shop.Acknowledge(t.Context(), orderID(1), "ada", "it came back")
-	if err != nil || after.State != "CANCELLED" || after.Attention != "" {
+	settled, after, err := w.shop.Acknowledge(t.Context(), orderID(1), "ada", "it came back")
+	if err != nil || settled != "the parcel has left" || after.State != "CANCELLED" || after.Attention != "" {
 		t.Errorf("%+v, %v", after, err)
 	}
 	for n, text := range map[int]string{1: "nothing to acknowledge", 2: "nothing to acknowledge", 3: "no orchestrated saga"} {
-		if _, err := w.shop.Acknowledge(t.Context(), orderID(n), "ada", "seen"); err == nil || !strings.Contains(err.Error(), text) {
+		if _, _, err := w.shop.Acknowledge(t.Context(), orderID(n), "ada", "seen"); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("order %d: %v", n, err)
 		}
 	}
-	if diff := cmp.Diff([]string{"saga-acknowledge-2 ada it came back"}, w.orchestrator.Acknowledged()); diff != "" {
+	if diff := cmp.Diff([]string{"saga-acknowledge-2 ada 2 it came back"}, w.orchestrator.Acknowledged()); diff != "" {
 		t.Error(diff)
 	}
 	if got := w.list(saga.Filter{Stuck: true}); len(got) != 1 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ type Orchestrator struct {
 
 	mu      sync.Mutex
 	retried []string // idempotency key and caller of each retry
-	noted   []string // idempotency key, caller and note of each acknowledgement
+	noted   []string // idempotency key, caller, lines and note of each acknowledgement
 }
 
 // StartOrchestrator starts it; it ends with the test.
@@ -44,7 +45,7 @@ func (o *Orchestrator) Retried() []string {
 	return slices.Clone(o.retried)
 }
 
-// Acknowledged returns the idempotency keys, callers and notes of the acknowledgements.
+// Acknowledged returns the idempotency keys, callers, lines and notes of the acknowledgements.
 func (o *Orchestrator) Acknowledged() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -104,7 +105,10 @@ func (o *Orchestrator) acknowledge(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	saga := o.find(r.PathValue("id"))
-	var in struct{ Note string }
+	var in struct {
+		Note  string
+		Lines int
+	}
 	if json.NewDecoder(r.Body).Decode(&in) != nil || in.Note == "" {
 		write(w, http.StatusBadRequest, map[string]any{"title": "Bad Request", "status": 400})
 		return
@@ -113,7 +117,7 @@ func (o *Orchestrator) acknowledge(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusConflict, map[string]any{"title": "Conflict", "status": 409, "detail": "there is nothing to acknowledge"})
 		return
 	}
-	o.noted = append(o.noted, strings.Join([]string{r.Header.Get("Idempotency-Key"), r.Header.Get("X-Caller-Id"), in.Note}, " "))
+	o.noted = append(o.noted, strings.Join([]string{r.Header.Get("Idempotency-Key"), r.Header.Get("X-Caller-Id"), strconv.Itoa(in.Lines), in.Note}, " "))
 	delete(saga, "attention")
 	write(w, http.StatusOK, saga)
 }

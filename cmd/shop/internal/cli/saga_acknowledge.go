@@ -20,8 +20,8 @@ ended as CANCELLED. No event will end that. When you have settled money and good
 it: the saga's log gets a line with your name and the note, and shop saga list leaves the order
 out. Nothing else changes.
 
-Refused where there is nothing to acknowledge: the saga asks for no attention, or it waits for
-the answer to a command, which ends the attention (shop saga retry sends the command again).
+Refused where there is nothing to acknowledge: the saga asks for no attention, or it only waits
+for the answer to a command, which ends the attention (shop saga retry sends the command again).
 
 ORDER is an order's id, its beginning (8 characters at least) where only one order has it, or
 the Idempotency-Key of a request that placed it within the last 24 hours.`,
@@ -46,7 +46,7 @@ the Idempotency-Key of a request that placed it within the last 24 hours.`,
 				return err
 			}
 			p.Note("asking the orchestrator")
-			saga, err := shop.Acknowledge(cmd.Context(), id.String(), o.actor(), note)
+			settled, saga, err := shop.Acknowledge(cmd.Context(), id.String(), o.actor(), note)
 			p.Stop()
 			if err != nil {
 				return err
@@ -54,7 +54,7 @@ the Idempotency-Key of a request that placed it within the last 24 hours.`,
 			if o.asJSON {
 				return printJSON(o.out, saga)
 			}
-			fmt.Fprintf(o.out, "acknowledged: the saga of order %s is %s and asks for no attention\n", id, harmless(saga.State, 40))
+			fmt.Fprintf(o.out, "acknowledged: the saga of order %s is %s and asks no longer: %s\n", id, harmless(saga.State, 40), harmless(settled, 2000))
 			return nil
 		},
 	}

@@ -55,8 +55,8 @@ func TestSagaAcknowledge(t *testing.T) {
 	s.has(s.must("saga", "list", "--stuck"), orderID(1))
 	s.has(s.fails([]string{"saga", "retry", orderID(1)}, "nothing to do"), "shop saga acknowledge ends it")
 	s.fails([]string{"saga", "acknowledge", orderID(1)}, "--note")
-	s.has(s.must("saga", "acknowledge", orderID(1), "--note", "it came back", "--as", "ada"), "order "+orderID(1)+" is CANCELLED and asks for no attention")
-	if got := s.sagas.Acknowledged(); len(got) != 1 || got[0] != "saga-acknowledge-0 ada it came back" {
+	s.has(s.must("saga", "acknowledge", orderID(1), "--note", "it came back", "--as", "ada"), "order "+orderID(1)+" is CANCELLED and asks no longer: the parcel has left")
+	if got := s.sagas.Acknowledged(); len(got) != 1 || got[0] != "saga-acknowledge-0 ada 0 it came back" {
 		t.Errorf("%q", got)
 	}
 	s.fails([]string{"saga", "acknowledge", orderID(1), "--note", "again"}, "nothing to acknowledge")

@@ -16,6 +16,9 @@ import (
 
 // Acknowledgement defines model for Acknowledgement.
 type Acknowledgement struct {
+	// Lines How many lines of the log the caller has seen: with more of them the answer is a 409. Missing: however many there are
+	Lines *int32 `json:"lines,omitempty"`
+
 	// Note What was found and done, for the log
 	Note string `json:"note"`
 }

@@ -100,7 +100,11 @@ func (a *API) AcknowledgeSaga(w http.ResponseWriter, r *http.Request, id uuid.UU
 		if p.XCallerId != nil {
 			by = *p.XCallerId
 		}
-		committed, err := a.app.AcknowledgeSaga(ctx, tx, id.String(), by, in.Note)
+		lines := int32(0)
+		if in.Lines != nil {
+			lines = *in.Lines
+		}
+		committed, err := a.app.AcknowledgeSaga(ctx, tx, id.String(), by, in.Note, lines)
 		if err != nil {
 			return httpapi.Answer{}, err
 		}

@@ -224,7 +224,7 @@ func TestAcknowledgeSaga(t *testing.T) {
 		t.Errorf("without a key: %d %s", status, answer)
 	}
 	other := "/sagas/" + f.row(`state = 'CANCELLED', attention = 'look'`) + "/acknowledge"
-	for _, bad := range []string{"", `{}`, `{"note":""}`, `{"note":7}`, `{"note":"a\u0000b"}`, `{"note":"` + strings.Repeat("x", 2001) + `"}`, `{"note":"a","state":"DELIVERED"}`} {
+	for _, bad := range []string{"", `{}`, `{"note":""}`, `{"note":7}`, `{"note":"a\u0000b"}`, `{"note":"` + strings.Repeat("x", 2001) + `"}`, `{"note":"a","state":"DELIVERED"}`, `{"note":"a","lines":0}`} {
 		if status, _, answer := f.post(http.MethodPost, other, bad); status/100 != 4 || status == http.StatusConflict {
 			t.Errorf("%.40s: %d %s", bad, status, answer)
 		}

@@ -10,13 +10,12 @@ import (
 
 	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/postgres"
-	"eventshop.example/services/orchestrator/internal/app"
 	"eventshop.example/services/orchestrator/orchestrator"
 )
 
 func (f *fixture) acknowledge(order, by, note string) error {
 	return postgres.InTx(f.t.Context(), f.pool, func(tx pgx.Tx) error {
-		_, err := f.app.AcknowledgeSaga(f.t.Context(), tx, order, by, note)
+		_, err := f.app.AcknowledgeSaga(f.t.Context(), tx, order, by, note, 0)
 		return err
 	})
 }
@@ -48,7 +47,7 @@ func TestAcknowledge(t *testing.T) {
 		if last.Input != "Acknowledged" || last.Action != "apply" || last.FromState != state || last.ToState != state || last.Detail != "ada: the parcel came back" || last.Command+last.EventID != "" {
 			t.Errorf("%s: %+v", state, last)
 		}
-		row.Attention, row.LogLines = before.Attention, before.LogLines
+		row.Attention, row.Unexplained, row.LogLines = before.Attention, before.Unexplained, before.LogLines
 		if got, want := fmt.Sprintf("%+v", row), fmt.Sprintf("%+v", before); got != want {
 			t.Errorf("%s: the row is\n%s, before\n%s", state, got, want)
 		}
@@ -79,18 +78,37 @@ func TestAcknowledgedSagasGoOn(t *testing.T) {
 	}
 }
 
-// TestNothingToAcknowledge: a saga that waits for an answer keeps its attention until the answer comes, and one
-// that did not begin for good.
+// TestAcknowledgingWhatWasSeen: what came up after an operator has looked is not acknowledged unseen.
+func TestAcknowledgingWhatWasSeen(t *testing.T) {
+	f := newFixture(t)
+	id := newOrder()
+	f.play(id, inputsOf(toConfirmed+" PaymentRefunded")...)
+	_, seen := f.saga(id)
+	f.play(id, inputsOf("PaymentVoided")...)
+	acknowledge := func(lines int) error {
+		return postgres.InTx(t.Context(), f.pool, func(tx pgx.Tx) error {
+			_, err := f.app.AcknowledgeSaga(t.Context(), tx, id, "ada", "seen", int32(lines))
+			return err
+		})
+	}
+	want := f.everything()
+	if err := acknowledge(len(seen)); errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "look again") || !slices.Equal(f.everything(), want) {
+		t.Errorf("with an old log: %v", err)
+	}
+	f.must(acknowledge(len(seen) + 1))
+	if row, _ := f.saga(id); row.Attention != "" {
+		t.Errorf("attention %q", row.Attention)
+	}
+}
+
+// TestNothingToAcknowledge: a saga that waits for an answer keeps its attention until the answer comes.
 func TestNothingToAcknowledge(t *testing.T) {
 	f := newFixture(t)
-	late, calm, never := newOrder(), newOrder(), newOrder()
+	late, calm := newOrder(), newOrder()
 	f.play(late, inputsOf(toReserving+" DuePassed")...)
 	f.play(calm, inputsOf(toReserving)...)
-	wrong := created(never)
-	wrong.SagaStyle = "choreographed"
-	f.must(f.react(deliveryOf(app.OnOrderCreated, wrong)))
 	want := f.everything()
-	for id, text := range map[string]string{late: "waits for the answer", calm: "asks for no attention", never: "did not begin"} {
+	for id, text := range map[string]string{late: "waits for the answer", calm: "asks for no attention"} {
 		if err := f.acknowledge(id, "ada", "seen"); errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), text) {
 			t.Errorf("%v, want %q", err, text)
 		}

@@ -12,14 +12,15 @@ import (
 // the saga after the step, with what a person has to look at already.
 func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[Input]) string {
 	in, state := s.Input, orchestrator.State(row.State)
-	command := orchestrator.Decide(definition, state, orchestrator.Retry).Effect
+	command := open(definition, state)
+	then := fmt.Sprintf(", and then acknowledge it with POST /sagas/%s/acknowledge", row.OrderID)
 	switch {
 	case in.Order != nil && state == orchestrator.None:
 		return fmt.Sprintf("OrderCreated came as orchestrated and names the style %q: no saga began; "+
-			"find out which style the order service stored, and cancel the order there", in.Order.Style)
+			"find out which style the order service stored, and cancel the order there%s", in.Order.Style, then)
 	case in.Order != nil:
 		return fmt.Sprintf("an OrderCreated of this orchestrated order names the style %q: it changed nothing; "+
-			"find out what published it (its event id is in the log)", in.Order.Style)
+			"find out what published it (its event id is in the log)%s", in.Order.Style, then)
 	case in.Kind == orchestrator.DuePassed && row.Attention != "":
 		// There may be an answer: that the step cannot be done.
 		return fmt.Sprintf("%s is still not done after %s", command, definition.Due(state))
@@ -34,10 +35,18 @@ func attention(definition orchestrator.Definition, row db.Saga, s reaction.Step[
 		return fmt.Sprintf("%s: what it undoes may still be in force; settle it with the participant by hand, "+
 			"and then send the command again with POST /sagas/%s/retry", in.Detail, row.OrderID)
 	}
-	then := ""
-	if command == orchestrator.NoEffect { // no answer is open that would end it
-		then = fmt.Sprintf(", and then acknowledge it with POST /sagas/%s/acknowledge", row.OrderID)
-	}
 	return fmt.Sprintf("%s came while the saga was %s, which no command of it can have led to: "+
 		"compare what the services have of the order, and settle money and goods by hand%s", in.Kind, row.State, then)
+}
+
+// open returns the command whose answer is open in a state.
+func open(definition orchestrator.Definition, state orchestrator.State) orchestrator.Effect {
+	return orchestrator.Decide(definition, state, orchestrator.Retry).Effect
+}
+
+// unexplained reports whether a decision is about something that no command of the saga can have led to. A
+// compensation that is refused has an explanation, and the answer after it ends the attention.
+func unexplained(definition orchestrator.Definition, d orchestrator.Decision, in Input) bool {
+	command := open(definition, d.Next)
+	return d.Action == orchestrator.Refuse && d.Attention && (command == orchestrator.NoEffect || in.Kind != orchestrator.Refused(command))
 }

@@ -59,9 +59,30 @@ func TestAttentionAddsUp(t *testing.T) {
 	if !strings.HasPrefix(last[0].Detail, contradiction) || !strings.HasPrefix(last[1].Detail, late) || !strings.HasPrefix(last[2].Detail, contradiction) {
 		t.Errorf("log %+v", last)
 	}
+	f.must(f.acknowledge(id, "ada", "a bug in a script"))
+	if row, _ := f.saga(id); strings.Contains(row.Attention, contradiction) || !strings.HasPrefix(row.Attention, "no answer to ReserveInventory within 30s") {
+		t.Errorf("after the acknowledgement: %q", row.Attention)
+	}
 	f.take(id, orchestrator.InventoryReserved)
 	if row, _ := f.saga(id); row.Attention != "" {
 		t.Errorf("after the answer: %q", row.Attention)
+	}
+}
+
+// TestWhatIsUnexplainedLasts: the money of a confirmed order came back, and no command of the saga asked for
+// that. The parcel leaves and arrives all the same, and the question stays.
+func TestWhatIsUnexplainedLasts(t *testing.T) {
+	f := newFixture(t)
+	id := newOrder()
+	f.play(id, inputsOf(toConfirmed+" PaymentRefunded ShipmentDispatched ShipmentDelivered")...)
+	row, log := f.saga(id)
+	if row.State != "DELIVERED" || !row.Unexplained || !strings.HasPrefix(row.Attention, "PaymentRefunded came while the saga was CONFIRMED") {
+		t.Errorf("%s asks for %q", row.State, row.Attention)
+	}
+	f.check(id, log)
+	f.must(f.acknowledge(id, "ada", "charged again"))
+	if row, _ := f.saga(id); row.Attention != "" || row.Unexplained {
+		t.Errorf("after the acknowledgement: %+v", row)
 	}
 }
 

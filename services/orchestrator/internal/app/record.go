@@ -38,7 +38,7 @@ func (a *App) record(definition orchestrator.Definition, g Saga, s reaction.Step
 		g.row.DueAt = nil // a time limit passes once
 	}
 	if in.Kind == acknowledged {
-		g.row.Attention = ""
+		settle(&g.row, definition, s)
 	}
 	g.row.LogLines++
 	line := db.SagaLog{
@@ -62,6 +62,7 @@ func (a *App) record(definition orchestrator.Definition, g Saga, s reaction.Step
 	if d.Attention {
 		line.Detail = attention(definition, g.row, s)
 		g.row.Attention = alsoLook(g.row.Attention, line.Detail)
+		g.row.Unexplained = g.row.Unexplained || unexplained(definition, d, in)
 	}
 	g.lines, g.last = append(slices.Clip(g.lines), line), d
 	if s.Cause.CausationID != "" {
@@ -93,10 +94,13 @@ func learn(row *db.Saga, in Input) error {
 }
 
 // enter sets the row's state and all that depends on it. Another state ends what a person had to look
-// at.
+// at, unless that is unexplained.
 func enter(row *db.Saga, definition orchestrator.Definition, state orchestrator.State, s reaction.Step[Input]) {
 	row.State, row.Step = string(state), definition.StepOf(state)
-	row.Attempt, row.Attention, row.ChangedAt = 0, "", s.At
+	row.Attempt, row.ChangedAt = 0, s.At
+	if !row.Unexplained {
+		row.Attention = ""
+	}
 	row.CompensationsDue = []string{}
 	for _, c := range definition.CompensationsDue(state) {
 		row.CompensationsDue = append(row.CompensationsDue, string(c))

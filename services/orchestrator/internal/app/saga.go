@@ -21,6 +21,7 @@ type Input struct {
 	Order          *Order // set for OrderCreated only
 	Reason, Detail string // why the saga turns back if this input turns it back; otherwise for people: of an acknowledgement, who and why
 	TrackingID     string // set for events about a booked parcel
+	seen           int32  // of an acknowledgement: the lines of the log that were seen; 0: all
 	wrong          string // why the event is no input at all
 }
 
@@ -104,7 +105,7 @@ func (a *App) decision(definition orchestrator.Definition, g Saga, s reaction.St
 		return orchestrator.Decision{Action: orchestrator.Duplicate, Next: g.state()}
 	}
 	if s.Input.Kind == acknowledged {
-		return acknowledge(definition, g)
+		return acknowledge(definition, g, s.Input)
 	}
 	refused := orchestrator.Decision{Action: orchestrator.Refuse, Next: g.state()}
 	switch order := s.Input.Order; {

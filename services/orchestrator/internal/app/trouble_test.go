@@ -177,7 +177,8 @@ func TestRetrySendsAgain(t *testing.T) {
 }
 
 // TestContradictingStyles: an order whose data names another style than its header begins no saga. Once
-// it has begun, another OrderCreated with another style changes nothing. Both ask for a person.
+// it has begun, another OrderCreated with another style changes nothing. Both ask for a person, until one
+// has acknowledged it.
 func TestContradictingStyles(t *testing.T) {
 	f := newFixture(t)
 	for _, style := range []string{"choreographed", "", "dance"} {
@@ -203,8 +204,14 @@ func TestContradictingStyles(t *testing.T) {
 			t.Errorf("%+v, sent %s", row, f.sent(began))
 		}
 		f.take(began, orchestrator.InventoryReserved)
-		if row, _ := f.saga(began); row.Attention != "" || row.State != "SCHEDULING" {
+		if row, _ := f.saga(began); row.Attention == "" || row.State != "SCHEDULING" {
 			t.Errorf("after the next answer: %+v", row)
+		}
+		for _, id := range []string{id, began} {
+			f.must(f.acknowledge(id, "ada", "a bug in a script"))
+			if row, _ := f.saga(id); row.Attention != "" || row.Unexplained {
+				t.Errorf("acknowledged: %+v", row)
+			}
 		}
 	}
 }

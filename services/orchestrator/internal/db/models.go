@@ -43,6 +43,8 @@ type Saga struct {
 	Tracestate    string
 	StartedAt     time.Time
 	ChangedAt     time.Time
+	// The attention is about something that no command of the saga can have led to. It lasts until an operator acknowledges it, and not only until the next change of state.
+	Unexplained bool
 }
 
 // Every input of a saga but duplicates, in order, with the decision and the command that it led to. Rows never change.
@@ -51,7 +53,7 @@ type SagaLog struct {
 	N       int32
 	At      time.Time
 	Input   string
-	// The event that was the input; empty for a time limit and an operator's retry.
+	// The event that was the input; empty for a time limit, and for a retry and an acknowledgement by an operator.
 	EventID   string
 	Action    string
 	FromState string

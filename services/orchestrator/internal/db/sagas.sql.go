@@ -94,7 +94,7 @@ func (q *Queries) DueSagas(ctx context.Context, arg DueSagasParams) ([]DueSagasR
 }
 
 const getSaga = `-- name: GetSaga :one
-SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at FROM sagas WHERE order_id = $1 AND log_lines > 0
+SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at, unexplained FROM sagas WHERE order_id = $1 AND log_lines > 0
 `
 
 func (q *Queries) GetSaga(ctx context.Context, orderID string) (Saga, error) {
@@ -125,12 +125,13 @@ func (q *Queries) GetSaga(ctx context.Context, orderID string) (Saga, error) {
 		&i.Tracestate,
 		&i.StartedAt,
 		&i.ChangedAt,
+		&i.Unexplained,
 	)
 	return i, err
 }
 
 const listSagas = `-- name: ListSagas :many
-SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at FROM sagas
+SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at, unexplained FROM sagas
 WHERE order_id > $1 AND log_lines > 0
   AND ($2::text IS NULL OR state = $2)
 ORDER BY order_id LIMIT $3
@@ -177,6 +178,7 @@ func (q *Queries) ListSagas(ctx context.Context, arg ListSagasParams) ([]Saga, e
 			&i.Tracestate,
 			&i.StartedAt,
 			&i.ChangedAt,
+			&i.Unexplained,
 		); err != nil {
 			return nil, err
 		}
@@ -189,7 +191,7 @@ func (q *Queries) ListSagas(ctx context.Context, arg ListSagasParams) ([]Saga, e
 }
 
 const listSagasNeedingAttention = `-- name: ListSagasNeedingAttention :many
-SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at FROM sagas
+SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at, unexplained FROM sagas
 WHERE order_id > $1 AND log_lines > 0 AND attention <> ''
   AND ($2::text IS NULL OR state = $2)
 ORDER BY order_id LIMIT $3
@@ -236,6 +238,7 @@ func (q *Queries) ListSagasNeedingAttention(ctx context.Context, arg ListSagasNe
 			&i.Tracestate,
 			&i.StartedAt,
 			&i.ChangedAt,
+			&i.Unexplained,
 		); err != nil {
 			return nil, err
 		}
@@ -248,7 +251,7 @@ func (q *Queries) ListSagasNeedingAttention(ctx context.Context, arg ListSagasNe
 }
 
 const lockSagas = `-- name: LockSagas :many
-SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at FROM sagas WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
+SELECT order_id, definition, state, step, attempt, compensations_due, due_at, attention, reason, detail, customer_id, address, items, total_amount, currency, tracking_id, version, log_lines, correlation_id, causation_id, traceparent, tracestate, started_at, changed_at, unexplained FROM sagas WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE
 `
 
 func (q *Queries) LockSagas(ctx context.Context, orderIds []string) ([]Saga, error) {
@@ -285,6 +288,7 @@ func (q *Queries) LockSagas(ctx context.Context, orderIds []string) ([]Saga, err
 			&i.Tracestate,
 			&i.StartedAt,
 			&i.ChangedAt,
+			&i.Unexplained,
 		); err != nil {
 			return nil, err
 		}
@@ -327,7 +331,8 @@ const saveSagas = `-- name: SaveSagas :exec
 UPDATE sagas s SET
     definition = n.definition, state = n.state, step = n.step, attempt = n.attempt,
     compensations_due = ARRAY(SELECT jsonb_array_elements_text(n.compensations_due::jsonb)),
-    due_at = nullif(n.due_at, '0001-01-01 00:00:00+00'), attention = n.attention, reason = n.reason, detail = n.detail,
+    due_at = nullif(n.due_at, '0001-01-01 00:00:00+00'), attention = n.attention,
+    unexplained = n.unexplained, reason = n.reason, detail = n.detail,
     customer_id = n.customer_id, address = nullif(n.address, '')::jsonb, items = nullif(n.items, '')::jsonb,
     total_amount = n.total_amount, currency = n.currency, tracking_id = n.tracking_id, version = n.version,
     log_lines = n.log_lines, correlation_id = n.correlation_id, causation_id = n.causation_id,
@@ -336,14 +341,15 @@ FROM (SELECT
     unnest($1::text[]) AS order_id, unnest($2::integer[]) AS definition, unnest($3::text[]) AS state,
     unnest($4::text[]) AS step, unnest($5::integer[]) AS attempt,
     unnest($6::text[]) AS compensations_due, unnest($7::timestamptz[]) AS due_at,
-    unnest($8::text[]) AS attention, unnest($9::text[]) AS reason, unnest($10::text[]) AS detail,
-    unnest($11::text[]) AS customer_id, unnest($12::text[]) AS address, unnest($13::text[]) AS items,
-    unnest($14::bigint[]) AS total_amount, unnest($15::text[]) AS currency,
-    unnest($16::text[]) AS tracking_id, unnest($17::bigint[]) AS version,
-    unnest($18::integer[]) AS log_lines, unnest($19::text[]) AS correlation_id,
-    unnest($20::text[]) AS causation_id, unnest($21::text[]) AS traceparent,
-    unnest($22::text[]) AS tracestate, unnest($23::timestamptz[]) AS started_at,
-    unnest($24::timestamptz[]) AS changed_at
+    unnest($8::text[]) AS attention,
+    unnest($9::boolean[]) AS unexplained, unnest($10::text[]) AS reason, unnest($11::text[]) AS detail,
+    unnest($12::text[]) AS customer_id, unnest($13::text[]) AS address, unnest($14::text[]) AS items,
+    unnest($15::bigint[]) AS total_amount, unnest($16::text[]) AS currency,
+    unnest($17::text[]) AS tracking_id, unnest($18::bigint[]) AS version,
+    unnest($19::integer[]) AS log_lines, unnest($20::text[]) AS correlation_id,
+    unnest($21::text[]) AS causation_id, unnest($22::text[]) AS traceparent,
+    unnest($23::text[]) AS tracestate, unnest($24::timestamptz[]) AS started_at,
+    unnest($25::timestamptz[]) AS changed_at
 ) n WHERE s.order_id = n.order_id
 `
 
@@ -356,6 +362,7 @@ type SaveSagasParams struct {
 	CompensationsDue []string
 	DueAt            []time.Time
 	Attentions       []string
+	Unexplained      []bool
 	Reasons          []string
 	Details          []string
 	CustomerIds      []string
@@ -386,6 +393,7 @@ func (q *Queries) SaveSagas(ctx context.Context, arg SaveSagasParams) error {
 		arg.CompensationsDue,
 		arg.DueAt,
 		arg.Attentions,
+		arg.Unexplained,
 		arg.Reasons,
 		arg.Details,
 		arg.CustomerIds,
