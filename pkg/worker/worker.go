@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"eventshop.example/pkg/backoff"
-	"eventshop.example/pkg/errs"
 	"eventshop.example/pkg/telemetry"
 )
 
@@ -35,10 +34,13 @@ type Loop struct {
 	Round func(ctx context.Context) (more bool, err error)
 	// Every is the pause after a round that has succeeded.
 	Every time.Duration
-	// Failing is the pause after rounds that have failed: Failing.Wait of their number, from 1. An error
-	// that names a wait (errs.RetryAfter) has that pause, at least Every, and does not count.
+	// Failing is the pause after rounds that have failed: Failing.Wait of their number, from 1.
 	Failing backoff.Policy
-	// Failed reports a failed round: how many have failed in succession, and the pause that follows.
+	// Waits returns the pause after an error that is no failure, because it says when to come again, as
+	// that of an open circuit breaker does. The pause is at least Every, and the error does not count.
+	// nil: every error is a failure.
+	Waits func(err error) (pause time.Duration, ok bool)
+	// Failed reports a round with an error: how many have failed in succession, and the pause that follows.
 	Failed func(ctx context.Context, err error, failures int, pause time.Duration)
 	// Recovered reports the first success after a number of failures; nil: nothing to do.
 	Recovered func(ctx context.Context, failures int)
@@ -50,10 +52,11 @@ func (l Loop) Run(ctx context.Context) error {
 	for {
 		more, err := l.Round(ctx)
 		pause := l.Every
-		switch after, named := errs.RetryAfter(err); {
+		after, waits := l.waits(err)
+		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil && named:
+		case waits:
 			pause = max(after, l.Every)
 			l.Failed(ctx, err, failures, pause)
 		case err != nil:
@@ -77,6 +80,13 @@ func (l Loop) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+func (l Loop) waits(err error) (pause time.Duration, ok bool) {
+	if err == nil || l.Waits == nil {
+		return 0, false
+	}
+	return l.Waits(err)
 }
 
 // Error is the failure of one item of a set.

@@ -15,11 +15,10 @@ import (
 	"eventshop.example/pkg/worker"
 )
 
-// refused names its own wait.
+// refused says when to come again.
 type refused time.Duration
 
-func (r refused) Error() string             { return "refused" }
-func (r refused) RetryAfter() time.Duration { return time.Duration(r) }
+func (r refused) Error() string { return "refused" }
 
 // TestPauses: when the rounds of a loop begin, in a bubble whose clock moves only while all wait.
 func TestPauses(t *testing.T) {
@@ -36,7 +35,7 @@ func TestPauses(t *testing.T) {
 		"a full round ends them":       {[]error{fault, full, fault, nil}, []time.Duration{2 * time.Second, 0, 2 * time.Second}},
 		"a wait of the error's own":    {[]error{fault, refused(time.Minute), fault, nil}, []time.Duration{2 * time.Second, time.Minute, 4 * time.Second}},
 		"a wait of the error's, over":  {[]error{refused(0), nil}, []time.Duration{time.Second}},
-		"a wait within a joined error": {[]error{errors.Join(fault, refused(time.Hour)), nil}, []time.Duration{time.Hour}},
+		"a wait within a joined error": {[]error{errors.Join(fault, refused(time.Hour)), nil}, []time.Duration{2 * time.Second}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -56,6 +55,10 @@ func TestPauses(t *testing.T) {
 							return true, nil
 						}
 						return false, err
+					},
+					Waits: func(err error) (time.Duration, bool) {
+						r, ok := err.(refused)
+						return time.Duration(r), ok
 					},
 					Failed:    func(_ context.Context, _ error, n int, _ time.Duration) { failed = append(failed, n) },
 					Recovered: func(_ context.Context, n int) { recovered = append(recovered, n) },

@@ -58,6 +58,12 @@ func (a *App) Track(ctx context.Context, interval time.Duration) error {
 		Every: interval,
 		// The jitter spreads the retries of the replicas, also when the pause grows no more.
 		Failing: backoff.Policy{Base: interval, Max: maxTrackPause + maxTrackPause/4, Jitter: 0.25, Plateau: maxTrackPause},
+		Waits: func(err error) (time.Duration, bool) {
+			if !carrier.IsRefused(err) {
+				return 0, false
+			}
+			return errs.RetryAfter(err)
+		},
 		Round: func(ctx context.Context) (more bool, err error) {
 			n, err := a.TrackOnce(ctx)
 			return n == trackBatch, err
