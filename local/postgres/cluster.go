@@ -133,8 +133,8 @@ func (c *Cluster) Spec(binDir string, port int, log string) (process.Spec, error
 	cmd, err := server.Command(binDir, c.data(), port,
 		// One line per event with time and process, in UTC like the services' logs.
 		"log_line_prefix=%m [%p] ", "log_timezone=UTC", "timezone=UTC",
-		// Five services of up to nine processes with a pool of 8 each, and the commands that read.
-		// An unused connection slot takes some kilobytes.
+		// Seven services of up to three processes with 16 each, and the commands that read. An unused
+		// connection slot takes some kilobytes.
 		"max_connections=400",
 		// So that change data capture can be switched on (without it, nothing is decoded). A reader
 		// that is away for too long loses its slot before it fills the disk.

@@ -102,9 +102,13 @@ func unanswered(style string, list []happened) []Answers {
 func ofCoordinator(list []happened) Answers {
 	var command, reply, request happened
 	service, back := "", false
+	sent := map[string]string{} // the type of each command, by its id
 	for _, e := range list {
 		t, _ := events.Catalogue().Lookup(e.Type)
 		receiver, is := events.IsCommands(t.Topic)
+		if is {
+			sent[e.ID] = e.Type
+		}
 		switch {
 		case is && e.Version > command.Version:
 			command, service, back = e, receiver, strings.HasSuffix(t.Topic, ".compensations")
@@ -116,7 +120,11 @@ func ofCoordinator(list []happened) Answers {
 		return Answers{To: "OrderCreated", Service: Orchestrator}
 	}
 	for _, e := range list {
-		if e.Cause == command.ID {
+		// A command that was sent twice may be answered once, and a compensation that overtakes its step is
+		// answered by what becomes of the step.
+		t, _ := events.Catalogue().Lookup(e.Type)
+		overtook := back && sent[e.Cause] != "" && t.Topic == service+".events" && e.At.After(command.At)
+		if sent[e.Cause] == command.Type || overtook {
 			reply = e
 		}
 	}

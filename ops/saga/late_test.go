@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,19 +45,29 @@ func (w *world) reads(databases map[string]string) {
 }
 
 // had adds published events of an order, a second apart, the last of them so long ago. Each is caused by the
-// one before, so a command is answered by the event behind it.
+// one before, so a command is answered by the event behind it, or as "PaymentFailed←1" says by that with the
+// number, from 0.
 func (o *outboxes) had(n int, last time.Duration, types ...string) {
 	o.t.Helper()
-	cause := ""
+	cause, ids := "", make([]string, len(types))
 	for i, typ := range types {
 		id := uuid.Must(uuid.NewV7())
+		ids[i] = id.String()
+		typ, number, other := strings.Cut(typ, "←")
+		if other {
+			before, err := strconv.Atoi(number)
+			if err != nil {
+				o.t.Fatal(err)
+			}
+			cause = ids[before]
+		}
 		_, err := o.pool.Exec(o.t.Context(), `INSERT INTO outbox (id, shard, aggregate_type, aggregate_id, event_type, topic, key, ce_specversion,
 				ce_aggregateversion, ce_causationid, created_at, published_at) VALUES ($1, 0, '', '', $2, 'order.events', $3, '1.0', $4, $5, $6, now())`,
 			id, typ, []byte(orderID(n)), i+1, cause, now().Add(-last-time.Duration(len(types)-1-i)*time.Second))
 		if err != nil {
 			o.t.Fatal(err)
 		}
-		cause = id.String()
+		cause = ids[i]
 	}
 }
 
@@ -139,6 +150,9 @@ func TestLateOrchestratedOrders(t *testing.T) {
 		"OrderCreated", "OrderCreated ChargePayment", "OrderCreated ChargePayment PaymentCompleted",
 		"OrderCreated ChargePayment PaymentCompleted ReserveInventory", "OrderCreated ChargePayment",
 		"OrderCreated ChargePayment OrderCancellationRequested", "OrderCreated ChargePayment OrderCancellationRequested RefundPayment",
+		"OrderCreated ChargePayment PaymentCompleted ChargePayment←0", // an operator had it sent again
+		"OrderCreated ChargePayment RefundPayment←0 PaymentFailed←1",  // the compensation overtook its step
+		"OrderCreated ChargePayment PaymentCompleted RefundPayment",   // and here it did not
 	} {
 		o.had(n, 40*time.Second, strings.Fields(types)...)
 		w.underWay(n, "PENDING", time.Minute, time.Minute)["saga"] = "orchestrated"
@@ -152,6 +166,9 @@ func TestLateOrchestratedOrders(t *testing.T) {
 		orderID(4) + ` PENDING`,
 		orderID(5) + ` PENDING, orchestrator to answer "OrderCancellationRequested" for 40s`,
 		orderID(6) + ` PENDING, payment to answer "RefundPayment" for 40s`,
+		orderID(7) + ` PENDING, orchestrator to answer "PaymentCompleted" for 40s`,
+		orderID(8) + ` PENDING, orchestrator to answer "PaymentFailed" for 40s`,
+		orderID(9) + ` PENDING, payment to answer "RefundPayment" for 40s`,
 	}, w.late(saga.Filter{Stuck: true, LateAfter: 30 * time.Second})); diff != "" {
 		t.Error(diff)
 	}
