@@ -57,8 +57,8 @@ func TestPauses(t *testing.T) {
 						return false, err
 					},
 					Waits: func(err error) (time.Duration, bool) {
-						r, ok := err.(refused)
-						return time.Duration(r), ok
+						r, ok := errors.AsType[refused](err)
+						return time.Duration(r), ok && err.Error() == r.Error() // and not one of several
 					},
 					Failed:    func(_ context.Context, _ error, n int, _ time.Duration) { failed = append(failed, n) },
 					Recovered: func(_ context.Context, n int) { recovered = append(recovered, n) },
