@@ -210,7 +210,7 @@ var layers = map[string][]string{
 	"events":                {"event"},
 	"backoff":               {},
 	"breaker":               {"errs"},
-	"worker":                {"backoff", "errs", "telemetry"},
+	"worker":                {"backoff", "telemetry"},
 	"credentials":           {},
 	"schema":                {"backoff", "errs", "event", "credentials"},
 	"postgres":              {"errs", "credentials"},
