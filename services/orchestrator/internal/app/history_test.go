@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"eventshop.example/services/orchestrator/internal/app"
@@ -70,7 +71,7 @@ func (f *fixture) fold(definition orchestrator.Definition, forward string) {
 	for round := range 40 {
 		id := newOrder()
 		f.play(id, began[:1+round%(len(began)-1)]...) // not to the end
-		var seen []delivery
+		var seen, again []delivery
 		for range 1 + random.IntN(25) {
 			row, _ := f.saga(id)
 			in := all[random.IntN(len(all))]
@@ -86,6 +87,16 @@ func (f *fixture) fold(definition orchestrator.Definition, forward string) {
 				f.take(id, in)
 			default:
 				seen = append(seen, usual(id, in))
+				// Two duplicates, which are not logged, can be none when they come again: an answer to a command that
+				// had not been sent, which no participant gives, and a second request to cancel, which is answered
+				// once more after the dispatch.
+				command, _, answers := strings.Cut(string(in), ": ")
+				early := answers && !strings.Contains(f.sent(id), command)
+				second := in == orchestrator.OrderCancellationRequested &&
+					orchestrator.Decide(definition, orchestrator.State(row.State), in).Action == orchestrator.Duplicate
+				if !early && !second {
+					again = append(again, seen[len(seen)-1])
+				}
 				set := []delivery{seen[len(seen)-1]}
 				for range random.IntN(3) {
 					set = append(set, seen[random.IntN(len(seen))])
@@ -95,7 +106,7 @@ func (f *fixture) fold(definition orchestrator.Definition, forward string) {
 			states[row.State] = true
 		}
 		before := f.sent(id)
-		f.must(f.react(seen...)) // again, without an inbox
+		f.must(f.react(again...)) // without an inbox
 		if after := f.sent(id); after != before {
 			t.Errorf("after a repetition of all events, the commands are %s, before %s", after, before)
 		}
