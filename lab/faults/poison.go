@@ -24,7 +24,7 @@ func poison() []Fault {
 			Done:   "a serialiser's bug cuts one order's OrderCreated; payload edited in each group, then dlq resubmit",
 			Expect: "a dead letter in each of the five groups at once; repaired, the order is delivered"},
 		{Name: "rubbish", Family: family, run: poisonRecords,
-			Done: "bytes that are no event on every partition of every topic; discarded", Expect: "dead letters that hold up nobody"},
+			Done: "bytes that are no event on every partition of every topic; discarded", Expect: "dead letters that hold up no order"},
 	}
 }
 

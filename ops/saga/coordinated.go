@@ -194,11 +194,8 @@ func (s *Shop) retryCommand(ctx context.Context, orderID, actor string) ([]Step,
 		step.What = fmt.Sprintf("left alone, %s was sent again %s ago, as event %s", last.Command, s.now().Sub(last.At).Round(time.Second), last.CommandID)
 		return []Step{step}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
 	var after Coordinated
-	step.Err = s.orchestrator.Call(ctx, http.MethodPost, "/sagas/"+url.PathEscape(orderID)+"/retry", nil, nil, &after,
-		"Idempotency-Key", fmt.Sprintf("saga-retry-%d", saga.Version), "X-Caller-Id", actor)
+	step.Err = act(ctx, *s.orchestrator, "/sagas/"+url.PathEscape(orderID)+"/retry", fmt.Sprintf("saga-retry-%d", saga.Version), actor, nil, &after)
 	switch {
 	case step.Err == nil:
 		step.Done, step.What = true, "its command is sent again"

@@ -3,12 +3,10 @@ package saga
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"eventshop.example/pkg/event"
 	"eventshop.example/pkg/events"
@@ -140,48 +138,25 @@ func ofCoordinator(list []happened) Answers {
 // readHappened reads the events of orders since a time from all outboxes. complete is false if one of them
 // cannot be read.
 func (s *Shop) readHappened(ctx context.Context, keys [][]byte, from time.Time, bad *failures) (found map[string][]happened, complete bool) {
-	found, complete = map[string][]happened{}, true
+	found = map[string][]happened{}
 	if len(keys) == 0 {
 		return found, true
 	}
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for service, dsn := range s.databases {
-		all.Go(func() {
-			rows, err := happenedIn(ctx, dsn, keys, from)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				bad.add(fmt.Errorf("%s's outbox cannot be read: %w", service, err))
-				complete = false
-			}
-			for _, e := range rows {
-				found[e.OrderID] = append(found[e.OrderID], e)
-			}
-		})
+	rows, failed := readOutboxes[happened](ctx, s, `SELECT encode(key, 'escape'), event_type, id::text, coalesce(ce_causationid, ''), ce_aggregateversion, created_at
+		FROM outbox WHERE id >= $1::text::uuid AND key = ANY($2) AND ce_specversion IS NOT NULL`, smallest(from.Add(-clocks)), keys)
+	for _, err := range failed {
+		bad.add(err)
 	}
-	all.Wait()
-	return found, complete
+	for _, service := range slices.Sorted(maps.Keys(rows)) {
+		for _, e := range rows[service] {
+			found[e.OrderID] = append(found[e.OrderID], e)
+		}
+	}
+	return found, len(failed) == 0
 }
 
 // smallest returns the smallest UUIDv7 of a time.
 func smallest(at time.Time) string {
 	ms := at.UnixMilli()
 	return fmt.Sprintf("%08x-%04x-7000-8000-000000000000", ms>>16, ms&0xffff)
-}
-
-func happenedIn(ctx context.Context, dsn string, keys [][]byte, from time.Time) ([]happened, error) {
-	ctx, cancel := context.WithTimeout(ctx, outboxWithin)
-	defer cancel()
-	c, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	defer c.Close(context.WithoutCancel(ctx))
-	rows, err := c.Query(ctx, `SELECT encode(key, 'escape'), event_type, id::text, coalesce(ce_causationid, ''), ce_aggregateversion, created_at
-		FROM outbox WHERE id >= $1::text::uuid AND key = ANY($2) AND ce_specversion IS NOT NULL`, smallest(from.Add(-clocks)), keys)
-	if err != nil {
-		return nil, fmt.Errorf("query: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[happened])
 }

@@ -45,21 +45,12 @@ func (s *Shop) relayHolds(ctx context.Context, key string, h *holds) {
 			described[a.From] = a.Value
 		}
 	}
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	rows := map[string][]unpublished{}
-	for service, dsn := range s.databases {
-		all.Go(func() {
-			found, err := readUnpublished(ctx, dsn, key)
-			mu.Lock()
-			defer mu.Unlock()
-			rows[service] = found
-			if err != nil {
-				h.failed = append(h.failed, fmt.Errorf("%s's outbox cannot be read: %w", service, err))
-			}
-		})
-	}
-	all.Wait()
+	// A key that is not text comes from a foreign record and belongs to no order.
+	rows, failed := readOutboxes[unpublished](ctx, s, `SELECT encode(key, 'escape'), topic, event_type, ce_specversion IS NULL, created_at
+		FROM outbox_queue q JOIN outbox o USING (id)
+		WHERE octet_length(key) = 36 AND (octet_length($1::bytea) = 0 OR key = $1)
+		ORDER BY q.shard, q.seq LIMIT $2`, []byte(key), mostUnpublished)
+	h.failed = append(h.failed, failed...)
 	for _, service := range slices.Sorted(maps.Keys(rows)) {
 		seen := map[[2]string]bool{}
 		for _, row := range rows[service] {
@@ -74,7 +65,28 @@ func (s *Shop) relayHolds(ctx context.Context, key string, h *holds) {
 	}
 }
 
-func readUnpublished(ctx context.Context, dsn, key string) ([]unpublished, error) {
+// readOutboxes reads rows of all outboxes at the same time, and returns them by service. failed has an error
+// for each outbox that cannot be read.
+func readOutboxes[T any](ctx context.Context, s *Shop, sql string, args ...any) (rows map[string][]T, failed []error) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	rows = map[string][]T{}
+	for service, dsn := range s.databases {
+		all.Go(func() {
+			found, err := readOutbox[T](ctx, dsn, sql, args...)
+			mu.Lock()
+			defer mu.Unlock()
+			rows[service] = found
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s's outbox cannot be read: %w", service, err))
+			}
+		})
+	}
+	all.Wait()
+	return rows, failed
+}
+
+func readOutbox[T any](ctx context.Context, dsn, sql string, args ...any) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, outboxWithin)
 	defer cancel()
 	c, err := pgx.Connect(ctx, dsn)
@@ -82,15 +94,11 @@ func readUnpublished(ctx context.Context, dsn, key string) ([]unpublished, error
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	defer c.Close(context.WithoutCancel(ctx))
-	// A key that is not text comes from a foreign record and belongs to no order.
-	found, err := c.Query(ctx, `SELECT encode(key, 'escape'), topic, event_type, ce_specversion IS NULL, created_at
-		FROM outbox_queue q JOIN outbox o USING (id)
-		WHERE octet_length(key) = 36 AND (octet_length($1::bytea) = 0 OR key = $1)
-		ORDER BY q.shard, q.seq LIMIT $2`, []byte(key), mostUnpublished)
+	found, err := c.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
-	return pgx.CollectRows(found, pgx.RowToStructByPos[unpublished])
+	return pgx.CollectRows(found, pgx.RowToStructByPos[T])
 }
 
 // notRelayed returns why a row is not published. kept reports whether the relay itself reports the

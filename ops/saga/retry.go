@@ -93,12 +93,9 @@ func (s *Shop) retryRefund(ctx context.Context, orderID, actor string) ([]Step, 
 	if _, err := get(ctx, s.payment, "/payments/", orderID, &p); err != nil || p.Status != "REFUND_FAILED" {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
 	step := Step{Hold: Hold{Kind: RefundFailed, Group: "payment", Detail: p.LastError}}
 	key := "saga-retry-" + p.UpdatedAt.UTC().Format(time.RFC3339Nano)
-	step.Err = s.payment.Call(ctx, http.MethodPost, "/payments/"+url.PathEscape(orderID)+"/refund-retry", nil, nil, nil,
-		"Idempotency-Key", key, "X-Caller-Id", actor)
+	step.Err = act(ctx, s.payment, "/payments/"+url.PathEscape(orderID)+"/refund-retry", key, actor, nil, nil)
 	switch {
 	case step.Err == nil:
 		step.Done, step.What = true, "refund is tried again"

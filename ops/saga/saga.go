@@ -133,6 +133,14 @@ func ask(ctx context.Context, api jsonhttp.Client, method, path string, query ur
 	return api.Call(ctx, method, path, query, in, out)
 }
 
+// act has a service do something for an operator. It waits longer than [ask], because the service may have
+// done it when the wait ends. A key that comes again has the effect of one.
+func act(ctx context.Context, api jsonhttp.Client, path, key, actor string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return api.Call(ctx, http.MethodPost, path, nil, in, out, "Idempotency-Key", key, "X-Caller-Id", actor)
+}
+
 // get reads a service's view of one order. ok is false if the service has none.
 func get(ctx context.Context, api jsonhttp.Client, path, orderID string, out any) (ok bool, err error) {
 	err = ask(ctx, api, http.MethodGet, path+url.PathEscape(orderID), nil, nil, out)

@@ -76,9 +76,9 @@ func published(f Facts) Finding {
 
 // effects is I5: one effect per (group, event id). An effect is an event caused by the event: a
 // service must not answer the same cause twice with the same kind of event for the same aggregate,
-// in any attempt. The answer that a command changed nothing is none: a command that is read again, after the
-// inbox has forgotten it, is answered again. A receipt, and a position on a partition, must be unique too. The effect of the
-// notification service is a mail: see mails.
+// in any attempt. The answer that a command changed nothing is no effect: a command that is read again,
+// after the inbox has forgotten it, is answered again. A receipt, and a position on a partition, must be
+// unique too. The effect of the notification service is a mail: see mails.
 func effects(f Facts) Finding {
 	r := Finding{Invariant: "I5", Title: "one effect per consumer group and event, one mail per order"}
 	type effect struct{ service, topic, typ, aggregate, cause string }

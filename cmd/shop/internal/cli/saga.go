@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"eventshop.example/cmd/shop/internal/term"
@@ -61,6 +63,20 @@ func (o *operator) sagas() (*saga.Shop, error) {
 	return saga.New(saga.Endpoints{
 		Order: u["order"], Payment: u["payment"], Inventory: u["inventory"], Shipping: u["shipping"], Orchestrator: u["orchestrator"], Databases: s.File().DSN,
 	}, f, nil), nil
+}
+
+// sagaOf returns the sagas of the live shop, and the order that an argument means, as [story.Find] has it.
+func (o *operator) sagaOf(ctx context.Context, order string) (*saga.Shop, uuid.UUID, error) {
+	s, err := o.live()
+	if err != nil {
+		return nil, uuid.UUID{}, err
+	}
+	id, err := story.Find(ctx, s.File().DSN["order"], order)
+	if err != nil {
+		return nil, uuid.UUID{}, err
+	}
+	shop, err := o.sagas()
+	return shop, id, err
 }
 
 func sagaListCommand(o *operator) *cobra.Command {
@@ -210,17 +226,9 @@ the Idempotency-Key of a request that placed it within the last 24 hours.
 The exit code is 1 when there was nothing to do, or when something failed.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := o.live()
-			if err != nil {
-				return err
-			}
 			p := term.Start(o.errOut, "looking for the order", 0)
 			defer p.Stop()
-			id, err := story.Find(cmd.Context(), s.File().DSN["order"], args[0])
-			if err != nil {
-				return err
-			}
-			shop, err := o.sagas()
+			shop, id, err := o.sagaOf(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"eventshop.example/cmd/shop/internal/term"
-	"eventshop.example/ops/story"
 )
 
 func sagaAcknowledgeCommand(o *operator) *cobra.Command {
@@ -31,17 +30,9 @@ the Idempotency-Key of a request that placed it within the last 24 hours.`,
 			if note == "" {
 				return errors.New("--note: say what you found and did; the saga's log keeps it")
 			}
-			s, err := o.live()
-			if err != nil {
-				return err
-			}
 			p := term.Start(o.errOut, "looking for the order", 0)
 			defer p.Stop()
-			id, err := story.Find(cmd.Context(), s.File().DSN["order"], args[0])
-			if err != nil {
-				return err
-			}
-			shop, err := o.sagas()
+			shop, id, err := o.sagaOf(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
